@@ -1,0 +1,46 @@
+// The seam to persistent memory.  Thread: main loop only.
+// Two words carry the meaning: Write = copied (readable through bytes(), lost at a power failure);
+// Drain = durable.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string_view>
+
+#include "faha/status.h"
+
+namespace faha {
+
+// What makes a store durable.  Declared by the node that owns the medium, never guessed by a peer.
+enum class PersistenceDomain : std::uint8_t {
+  kVolatile = 0,   // nothing: tests only
+  kPage = 1,       // fdatasync
+  kCacheLine = 2,  // ADR: non-temporal store or clwb, then fence
+  kCpuCache = 3,   // eADR: fence
+};
+std::string_view DomainName(PersistenceDomain domain);
+
+class Media {
+ public:
+  virtual ~Media() = default;
+
+  // The whole medium, readable at any time; never moves while the Media lives.
+  [[nodiscard]] virtual std::span<const std::byte> bytes() const = 0;
+
+  // Copies `data` to `offset` (bytes).  Readable at once, durable after the next Drain().
+  // The range must lie within bytes().
+  // Errors: NoSpace, IoError - how much was copied is unknown.
+  virtual Status Write(std::uint64_t offset, std::span<const std::byte> data) = 0;
+
+  // Makes every earlier Write durable.
+  // Errors: IoError - what is durable is unknown; the caller must fence itself.
+  virtual Status Drain() = 0;
+
+  [[nodiscard]] virtual PersistenceDomain domain() const = 0;
+  // The unit (bytes, a power of two >= 64) the medium writes without reading first.
+  [[nodiscard]] virtual std::uint32_t granule() const = 0;
+};
+
+}  // namespace faha

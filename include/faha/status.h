@@ -1,0 +1,75 @@
+// How an operation failed.  The world fails with a Status; a bug fails with FAHA_CHECK.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace faha {
+
+// Every code has one stable upper-case name: what a Redis client reads after the '-' and what the
+// server's log line starts with.
+enum class Code {
+  kOk,
+  kBadConfig,    // BADCONFIG: an option's value cannot be used
+  kBadPool,      // BADPOOL: the file is not a pool, or its superblock is damaged
+  kClusterId,    // CLUSTERID: the peer or the pool belongs to another cluster
+  kCorrupt,      // CORRUPT: committed data in the pool is damaged
+  kFenced,       // FENCED: this node must not act as a primary any more
+  kIoError,      // IOERROR: the medium or the operating system refused
+  kNoPromise,    // NOPROMISE: no majority promised the epoch
+  kNoQuorum,     // NOQUORUM: a majority cannot be reached
+  kNoSpace,      // NOSPACE: the pool or the file system is full
+  kNotPrimary,   // NOTPRIMARY: this node does not serve reads
+  kPeerVersion,  // PEERVERSION: the peer speaks another wire version
+  kPoolInUse,    // POOLINUSE: another process has the pool open
+  kPoolSize,     // POOLSIZE: the pool's geometry does not fit its cluster's
+  kPoolVersion,  // POOLVERSION: the pool was written by another format version
+  kProtocol,     // PROTOCOL: the peer sent what the protocol does not allow
+  kReadOnly,     // READONLY: this node does not accept writes
+  kTooLarge,     // TOOLARGE: a key or value is over the limit
+  kUnavailable,  // UNAVAILABLE: the peer cannot be reached
+};
+
+// The stable name of `code`, such as "NOSPACE".
+std::string_view CodeName(Code code);
+
+// A code and one line that says what happened and what to do.
+class [[nodiscard]] Status {
+ public:
+  Status() = default;
+  Status(Code code, std::string message) : code_(code), message_(std::move(message)) {}
+  static Status Ok() { return {}; }
+
+  [[nodiscard]] bool ok() const { return code_ == Code::kOk; }
+  [[nodiscard]] Code code() const { return code_; }
+  [[nodiscard]] const std::string& message() const { return message_; }
+  // "NOSPACE the pool is full: ..."
+  [[nodiscard]] std::string ToString() const;
+
+ private:
+  Code code_ = Code::kOk;
+  std::string message_;
+};
+
+// A value, or the Status that says why there is none.
+template <typename T>
+class [[nodiscard]] Result {
+ public:
+  Result(T value) : value_(std::move(value)) {}           // NOLINT(google-explicit-constructor)
+  Result(Status status) : status_(std::move(status)) {}   // NOLINT(google-explicit-constructor)
+
+  [[nodiscard]] bool ok() const { return status_.ok(); }
+  [[nodiscard]] const Status& status() const { return status_; }
+  [[nodiscard]] T& value() { return *value_; }
+  [[nodiscard]] const T& value() const { return *value_; }
+  T& operator*() { return *value_; }
+  T* operator->() { return &*value_; }
+
+ private:
+  Status status_;
+  std::optional<T> value_;
+};
+
+}  // namespace faha

@@ -1,0 +1,138 @@
+// The store: a keyspace whose every change is persistent on a majority before Commit() returns.
+// Thread: main loop only; no call blocks but Commit(), RenewLease inside CheckRead(), and HandOver().
+// Invariants: (1) a change is acknowledged only after Commit() returned Ok following it.
+//             (2) what Get() returned must not leave before Commit() returned Ok: it may be pending.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "faha/clock.h"
+#include "faha/fabric.h"
+#include "faha/media.h"
+#include "faha/options.h"
+#include "faha/status.h"
+#include "faha/types.h"
+
+namespace faha {
+
+enum class Role { kBackup, kCandidate, kPrimary };
+std::string_view RoleName(Role role);
+
+struct Entry {
+  std::string_view value;  // valid until the next call that changes the store
+  TimeMs expire_at = kNoExpiry;
+};
+
+// What a node tells of one peer that ships or receives its log.
+struct PeerInfo {
+  Member member;
+  bool voting = false;   // a member, not still joining
+  bool in_sync = false;  // every commit waits for it
+  PersistenceDomain domain = PersistenceDomain::kVolatile;
+  Lsn durable;
+};
+
+// A snapshot for FAHA.STATUS and INFO faha.
+struct StoreInfo {
+  Role role = Role::kBackup;
+  std::string state;  // one word on what the node waits for: "serving", "no-quorum", "syncing", ...
+  std::string last_error;  // the newest refusal or fault, one line; empty when healthy
+  Epoch epoch;
+  NodeId node;
+  ClusterId cluster;
+  std::optional<Member> primary;  // whom this node believes to be the primary
+  Members members;
+  std::vector<PeerInfo> peers;
+  Lsn last, durable, committed, applied;
+  PersistenceDomain domain = PersistenceDomain::kVolatile;
+  std::string pool_path;
+  std::uint64_t pool_bytes = 0, pool_used_bytes = 0, segment_bytes = 0;
+  std::uint32_t granule = 0;
+  std::uint64_t keys = 0;
+  std::uint64_t commits = 0, batches = 0, records = 0, record_bytes = 0, batch_bytes = 0;
+  std::uint64_t commit_failures = 0;
+};
+
+// Called from Poll(), Tick() and Commit().
+class StoreObserver {
+ public:
+  virtual ~StoreObserver() = default;
+  // This node has become the primary: a majority promised its epoch and holds its log.
+  virtual void OnPrimary() = 0;
+  // This node follows `primary` from now on.
+  virtual void OnFollowing(const Member& primary) = 0;
+};
+
+// The seams; what is null is the real thing.  They must outlive the store.
+struct Env {
+  std::unique_ptr<Media> media;
+  Fabric* fabric = nullptr;
+  Clock* clock = nullptr;
+};
+
+class Store {
+ public:
+  // Opens or creates the pool and recovers.  A cluster of one serves at once; a node of a larger one
+  // waits for its peers.
+  // Errors: BadConfig, BadPool, Corrupt, IoError, NoSpace, PoolInUse, PoolVersion, Unavailable.
+  static Result<std::unique_ptr<Store>> Open(const Options& options, StoreObserver* observer, Env env = {});
+  virtual ~Store() = default;
+
+  // --- The keyspace.
+  // May this node answer reads now?  Errors: NotPrimary, NoQuorum, Fenced.
+  virtual Status CheckRead() = 0;
+  // May this node write records of `bytes` (keys and values together) in `records` records now?
+  // Errors: ReadOnly, NoQuorum, Fenced, NoSpace, TooLarge.
+  virtual Status CheckWrite(std::uint64_t bytes, std::uint64_t records) = 0;
+
+  // The entry of `key`, expired or not: expiry is the caller's to judge.
+  virtual std::optional<Entry> Get(DbId db, std::string_view key) = 0;
+  // Errors: as CheckWrite; then nothing has changed.
+  virtual Status Put(DbId db, std::string_view key, std::string_view value, TimeMs expire_at) = 0;
+  // Absent keys are no error and write nothing.
+  virtual Status Delete(DbId db, std::string_view key) = 0;
+  // Deletes every key of `db`, or of all databases.
+  virtual Status Flush(std::optional<DbId> db) = 0;
+  // Keys in `db`, the expired ones that nobody has touched since included.
+  [[nodiscard]] virtual std::uint64_t Size(DbId db) const = 0;
+  // The largest key plus value, in bytes.
+  [[nodiscard]] virtual std::uint64_t MaxRecordBytes() const = 0;
+
+  // --- Commit.
+  // Ends the atomic unit: the writes between two calls recover together or not at all.
+  virtual void EndUnit() = 0;
+  // Is anything read or written since the last Commit() that must not leave yet?
+  [[nodiscard]] virtual bool NeedsCommit() const = 0;
+  // Returns Ok once all that was written is persistent here and on the backups, and all that was read
+  // was read under a lease.  Waits up to persist-timeout for a backup.
+  // Errors: NoQuorum, Fenced, IoError - the outcome is unknown and no reply of this turn may leave.
+  virtual Status Commit() = 0;
+
+  // --- The cluster.
+  // Follows the node whose Redis listens at `primary` (REPLICAOF).
+  virtual void Follow(const Endpoint& primary) = 0;
+  // Seeks a majority's promise for up to `patience`, then calls `done` once.
+  // Errors told to `done`: NoPromise, Fenced, IoError.
+  virtual void Promote(std::chrono::milliseconds patience, std::function<void(const Status&)> done) = 0;
+  // Planned: hands the primary's role to the backup whose Redis listens at `target`, or to the best one.
+  // Blocks until the new primary is known.  Errors: NotPrimary, Unavailable, NoQuorum.
+  virtual Status HandOver(const std::optional<Endpoint>& target) = 0;
+
+  [[nodiscard]] virtual int descriptor() const = 0;  // readable when Poll() has work; -1: none
+  virtual void Poll() = 0;                           // never blocks
+  virtual void Tick() = 0;                           // call every kTickPeriod
+  static constexpr std::chrono::milliseconds kTickPeriod{20};
+
+  [[nodiscard]] virtual StoreInfo Info() const = 0;
+  [[nodiscard]] virtual Options& options() = 0;  // the tunable ones take effect at once
+};
+
+}  // namespace faha

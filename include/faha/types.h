@@ -1,0 +1,73 @@
+// The vocabulary of FaHA: positions, identities and members are types, never bare integers.
+#pragma once
+
+#include <array>
+#include <compare>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace faha {
+
+// A batch's place in the history: 1, 2, 3, ...  0 is "before the first batch".
+struct Lsn {
+  std::uint64_t value = 0;
+  auto operator<=>(const Lsn&) const = default;
+  [[nodiscard]] Lsn Next() const { return Lsn{value + 1}; }
+};
+
+// A primary's term of office.  At most one primary exists per epoch.  0 is "none".
+struct Epoch {
+  std::uint64_t value = 0;
+  auto operator<=>(const Epoch&) const = default;
+  [[nodiscard]] Epoch Next() const { return Epoch{value + 1}; }
+};
+
+// A byte offset into the pool, equal on every node of a cluster.  0 (the superblock) is "none".
+struct LogAddress {
+  std::uint64_t value = 0;
+  auto operator<=>(const LogAddress&) const = default;
+  [[nodiscard]] bool IsNone() const { return value == 0; }
+  [[nodiscard]] LogAddress operator+(std::uint64_t bytes) const { return LogAddress{value + bytes}; }
+};
+
+// The number of a Redis database, as in SELECT.
+using DbId = std::uint16_t;
+
+// Milliseconds since the Unix epoch.  kNoExpiry: the key does not expire.
+using TimeMs = std::int64_t;
+inline constexpr TimeMs kNoExpiry = 0;
+
+// 128 random bits that name a node or a cluster.  All zero is "nobody".
+struct Uuid {
+  std::array<std::uint8_t, 16> bytes{};
+  auto operator<=>(const Uuid&) const = default;
+  [[nodiscard]] bool IsNone() const { return *this == Uuid{}; }
+  // 32 lower-case hexadecimal digits.
+  [[nodiscard]] std::string ToString() const;
+};
+using NodeId = Uuid;
+using ClusterId = Uuid;
+
+struct Endpoint {
+  std::string host;
+  std::uint16_t port = 0;
+  auto operator<=>(const Endpoint&) const = default;
+  // host:port
+  [[nodiscard]] std::string ToString() const;
+};
+
+// One voting node: where its replication port and its Redis port listen.
+struct Member {
+  NodeId id;
+  std::string host;
+  std::uint16_t port = 0;        // FaHA's replication port
+  std::uint16_t redis_port = 0;  // where Redis clients connect
+  auto operator<=>(const Member&) const = default;
+  [[nodiscard]] Endpoint Replication() const { return {host, port}; }
+  [[nodiscard]] Endpoint Redis() const { return {host, redis_port}; }
+};
+using Members = std::vector<Member>;
+
+}  // namespace faha
