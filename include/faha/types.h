@@ -24,6 +24,13 @@ struct Epoch {
   [[nodiscard]] Epoch Next() const { return Epoch{value + 1}; }
 };
 
+// How far a log reaches.  Logs compare as Raft's do: the last batch's epoch first, then its LSN.
+struct LogEnd {
+  Epoch epoch;
+  Lsn lsn;
+  auto operator<=>(const LogEnd&) const = default;
+};
+
 // A byte offset into the pool, equal on every node of a cluster.  0 (the superblock) is "none".
 struct LogAddress {
   std::uint64_t value = 0;

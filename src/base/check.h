@@ -1,0 +1,16 @@
+// FAHA_CHECK: an invariant of our own code that does not hold ends the process.  Thread: any.
+// On in every build.  For bugs only: what the world can cause is a Status.
+#pragma once
+
+namespace faha {
+
+// Prints "FILE:LINE: FAHA_CHECK(CONDITION) failed: TEXT" to stderr and aborts.
+[[noreturn]] void CheckFailed(const char* file, int line, const char* condition, const char* text) noexcept;
+
+}  // namespace faha
+
+#define FAHA_CHECK(condition, text)                                     \
+  do {                                                                  \
+    if (!(condition)) [[unlikely]]                                      \
+      ::faha::CheckFailed(__FILE_NAME__, __LINE__, #condition, (text)); \
+  } while (false)

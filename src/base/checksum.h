@@ -1,0 +1,46 @@
+// Checksums of bytes and hashes of keys, both XXH3.  Thread: any; pure functions.
+// Invariants: (1) Checksum and HashKey never change their values: pools and peers hold them.
+//             (2) a checksum of pieces equals the checksum of their concatenation.
+#pragma once
+
+#define XXH_STATIC_LINKING_ONLY  // shows the size of XXH3_state_t, so that it can live on the stack
+#include <xxhash.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <span>
+#include <string_view>
+
+#include "faha/types.h"
+
+namespace faha {
+
+inline std::uint64_t Checksum(std::span<const std::byte> bytes, std::uint64_t seed = 0) {
+  return XXH3_64bits_withSeed(bytes.data(), bytes.size(), seed);
+}
+
+// The checksum of bytes that come in pieces.
+class ChecksumStream {
+ public:
+  explicit ChecksumStream(std::uint64_t seed = 0) { XXH3_64bits_reset_withSeed(&state_, seed); }
+  void Add(std::span<const std::byte> bytes) { XXH3_64bits_update(&state_, bytes.data(), bytes.size()); }
+  // Of all that was added so far; more may follow.
+  [[nodiscard]] std::uint64_t Value() const { return XXH3_64bits_digest(&state_); }
+
+ private:
+  XXH3_state_t state_;
+};
+
+inline std::uint64_t Checksum(std::span<const std::byte> first, std::span<const std::byte> second,
+                              std::uint64_t seed = 0) {
+  ChecksumStream stream(seed);
+  stream.Add(first);
+  stream.Add(second);
+  return stream.Value();
+}
+
+// The database is the seed, so equal keys of two databases do not share a bucket.
+inline std::uint64_t HashKey(DbId db, std::string_view key) { return XXH3_64bits_withSeed(key.data(), key.size(), db); }
+
+}  // namespace faha

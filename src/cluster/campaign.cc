@@ -1,0 +1,120 @@
+#include "cluster/campaign.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+#include "cluster/quorum.h"
+
+namespace faha {
+
+Campaign::Campaign(Member self, Members members, Epoch promised, LogEnd end, bool hand_over)
+    : self_(std::move(self)),
+      members_(std::move(members)),
+      members_end_(end),
+      highest_(promised),
+      own_end_(end),
+      hand_over_(hand_over),
+      best_(self_),
+      best_end_(end) {
+  Judge();
+}
+
+const Member* Campaign::MemberOf(const NodeId& id) const {
+  const auto it = std::find_if(members_.begin(), members_.end(), [&](const Member& m) { return m.id == id; });
+  return it == members_.end() ? nullptr : &*it;
+}
+
+bool Campaign::MajorityAnswers() const {
+  const auto answering = std::count_if(members_.begin(), members_.end(),
+                                       [&](const Member& m) { return m.id == self_.id || states_.contains(m.id); });
+  return static_cast<std::size_t>(answering) >= Majority(members_.size());
+}
+
+// A longer log may hold a newer configuration, and a majority of an outdated one decides nothing.
+void Campaign::Learn(LogEnd end, const Members& members) {
+  if (end <= members_end_ || members.empty()) return;
+  members_end_ = end;
+  members_ = members;
+}
+
+void Campaign::OnState(const NodeId& peer, const PeerState& state) {
+  if (peer == self_.id) return;
+  Learn(state.end, state.members);
+  states_[peer] = state;
+  highest_ = std::max(highest_, state.promised);
+  Judge();
+}
+
+// While asking: settles whether a primary lives, and whether enough members answer to try.
+void Campaign::Judge() {
+  if (next_ != Next::kAsk) return;
+  bool lease_may_run = false;
+  for (const auto& [id, state] : states_) {
+    if (state.serving && !hand_over_) {
+      primary_ = state.primary;
+      next_ = Next::kFollow;
+      return;
+    }
+    lease_may_run = lease_may_run || state.lease_may_run;
+  }
+  if (!MajorityAnswers()) return;
+  if (lease_may_run && !hand_over_) return;
+  epoch_ = highest_.Next();
+  next_ = Next::kPromise;
+}
+
+void Campaign::OnOwnPromise() {
+  FAHA_CHECK(next_ == Next::kPromise, "a promise that no campaign asked for");
+  OnPromise(self_.id, {.granted = true, .refusal = Refusal::kNone, .promised = epoch_, .end = own_end_, .members = {}});
+}
+
+void Campaign::OnPromise(const NodeId& peer, const PromiseAnswer& answer) {
+  if (next_ != Next::kPromise) return;
+  const Member* member = MemberOf(peer);
+  if (!answer.granted) {
+    refusal_ = fmt::format("{} refuses: {}", member != nullptr ? member->Redis().ToString() : "this node",
+                           RefusalText(answer.refusal));
+    highest_ = std::max({highest_, answer.promised, epoch_});
+    // Only a majority against us ends this epoch's attempt; a single refusal may be outvoted.
+    states_.erase(peer);
+    if (!MajorityAnswers()) {
+      next_ = Next::kAsk;
+      grants_.clear();
+    }
+    return;
+  }
+  if (answer.promised != epoch_) return;
+  Learn(answer.end, answer.members);
+  member = MemberOf(peer);
+  grants_[peer] = answer.end;
+  if (answer.end > best_end_ && member != nullptr) {
+    best_end_ = answer.end;
+    best_ = *member;
+  }
+  const auto votes = std::count_if(members_.begin(), members_.end(),
+                                   [&](const Member& m) { return grants_.contains(m.id); });
+  if (static_cast<std::size_t>(votes) >= Majority(members_.size())) next_ = Next::kWon;
+}
+
+void Campaign::OnUnreachable(const NodeId& peer) {
+  states_.erase(peer);
+  if (next_ != Next::kPromise || grants_.contains(peer)) return;
+  if (!MajorityAnswers()) {
+    next_ = Next::kAsk;
+    grants_.clear();
+    highest_ = std::max(highest_, epoch_);
+  }
+}
+
+std::string Campaign::Obstacle() const {
+  if (!refusal_.empty()) return refusal_;
+  if (!MajorityAnswers()) {
+    return fmt::format("{} other nodes answer, but a majority of the {} members must", states_.size(), members_.size());
+  }
+  return "a member heard the primary within its lease";
+}
+
+}  // namespace faha

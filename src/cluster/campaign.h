@@ -1,0 +1,84 @@
+// One node's attempt to become the primary: events in, one decision out.  Pure: no clock, no disk, no network.
+// Thread: main loop only.
+// It asks first and raises the epoch only when a majority answers and nobody knows a living primary (Raft's pre-vote), so a
+// node that was cut off does not depose a healthy primary when it returns.  The candidate needs no longest log of its own:
+// of the majority that promised it takes the best log, and that log's members are the ones that count (our design).
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+
+#include "cluster/voter.h"
+#include "faha/types.h"
+
+namespace faha {
+
+// What a node tells of itself to anybody of its cluster who asks.
+struct PeerState {
+  bool serving = false;        // it is the primary and a majority answers it
+  bool lease_may_run = false;  // it heard a primary so recently that it would not promise
+  Epoch promised;
+  LogEnd end;
+  Member primary;  // whom it follows; its id is none if nobody
+  Members members;
+};
+
+struct PromiseAnswer {
+  bool granted = false;
+  Refusal refusal = Refusal::kNone;
+  Epoch promised;
+  LogEnd end;
+  Members members;
+};
+
+class Campaign {
+ public:
+  enum class Next {
+    kAsk,      // ask every member for its state, again and again
+    kPromise,  // persist the own promise of epoch() and ask every member for theirs
+    kFollow,   // a primary lives: primary()
+    kWon,      // a majority promised; best() holds the most
+  };
+
+  Campaign(Member self, Members members, Epoch promised, LogEnd end, bool hand_over);
+
+  [[nodiscard]] Next next() const { return next_; }
+  [[nodiscard]] Epoch epoch() const { return epoch_; }
+  [[nodiscard]] const Members& members() const { return members_; }
+  [[nodiscard]] bool hand_over() const { return hand_over_; }
+  [[nodiscard]] const Member& primary() const { return primary_; }
+  [[nodiscard]] const Member& best() const { return best_; }
+  [[nodiscard]] LogEnd best_end() const { return best_end_; }
+  // Why it has not been won yet, one line.
+  [[nodiscard]] std::string Obstacle() const;
+
+  void OnState(const NodeId& peer, const PeerState& state);
+  // The own promise of epoch() is persistent.
+  void OnOwnPromise();
+  void OnPromise(const NodeId& peer, const PromiseAnswer& answer);
+  // The peer's link broke: what it said no longer counts.
+  void OnUnreachable(const NodeId& peer);
+
+ private:
+  void Judge();
+  void Learn(LogEnd end, const Members& members);
+  [[nodiscard]] bool MajorityAnswers() const;
+  [[nodiscard]] const Member* MemberOf(const NodeId& id) const;
+
+  Member self_;
+  Members members_;     // of the best log heard of
+  LogEnd members_end_;  // how far that log reached
+  Epoch highest_;  // of all promises heard of
+  LogEnd own_end_;
+  bool hand_over_;
+  Next next_ = Next::kAsk;
+  Epoch epoch_;
+  std::map<NodeId, PeerState> states_;
+  std::map<NodeId, LogEnd> grants_;
+  Member primary_, best_;
+  LogEnd best_end_;
+  std::string refusal_;
+};
+
+}  // namespace faha

@@ -1,0 +1,52 @@
+#include "cluster/membership.h"
+
+#include <algorithm>
+
+#include "base/member_codec.h"
+
+namespace faha {
+
+std::string EncodeMembers(const Members& members) {
+  ByteWriter out;
+  WriteMembers(out, members);
+  return {reinterpret_cast<const char*>(out.bytes().data()), out.size()};
+}
+
+std::optional<Members> DecodeMembers(std::string_view text) {
+  ByteReader in(std::as_bytes(std::span(text)));
+  Members members;
+  if (!ReadMembers(in, members) || !in.AtEnd()) return std::nullopt;
+  return members;
+}
+
+void Membership::Add(Lsn lsn, Members members) { history_.emplace_back(lsn, std::move(members)); }
+
+void Membership::CutAfter(Lsn keep) {
+  while (!history_.empty() && history_.back().first > keep) history_.pop_back();
+}
+
+void Membership::Committed(Lsn lsn) {
+  const auto later = std::find_if(history_.begin(), history_.end(), [&](const auto& entry) { return entry.first > lsn; });
+  if (later - history_.begin() > 1) history_.erase(history_.begin(), later - 1);
+}
+
+const Members& Membership::members() const {
+  static const Members nobody;
+  return history_.empty() ? nobody : history_.back().second;
+}
+
+const Member* Membership::Find(const NodeId& id) const {
+  const auto it = std::find_if(members().begin(), members().end(), [&](const Member& m) { return m.id == id; });
+  return it == members().end() ? nullptr : &*it;
+}
+
+Members Membership::With(const Member& member) const {
+  Members result = members();
+  // Who answers at an address is the node there: one whose pool was lost comes back with a new id.
+  std::erase_if(result, [&](const Member& m) { return m.id == member.id || m.Replication() == member.Replication(); });
+  result.push_back(member);
+  std::sort(result.begin(), result.end(), [](const Member& a, const Member& b) { return a.redis_port < b.redis_port; });
+  return result;
+}
+
+}  // namespace faha

@@ -1,0 +1,40 @@
+// Who votes.  The members are in the log; the newest configuration in the log counts, committed or not, and one member
+// changes at a time (Raft's single-server change, Ongaro's thesis, 4.1).  Pure.  Thread: main loop only.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "faha/types.h"
+
+namespace faha {
+
+std::string EncodeMembers(const Members& members);
+// Nothing if `text` is not what EncodeMembers writes.
+std::optional<Members> DecodeMembers(std::string_view text);
+
+class Membership {
+ public:
+  // A configuration record stands in the batch `lsn`.
+  void Add(Lsn lsn, Members members);
+  // The log was cut after `keep`.
+  void CutAfter(Lsn keep);
+  void Reset() { history_.clear(); }
+  // Earlier configurations will not be needed again.
+  void Committed(Lsn lsn);
+
+  [[nodiscard]] const Members& members() const;
+  // Is a change still uncommitted?  Then no other may start.
+  [[nodiscard]] bool ChangePending(Lsn committed) const { return !history_.empty() && history_.back().first > committed; }
+  [[nodiscard]] const Member* Find(const NodeId& id) const;
+  // The members with `member` added, or in the place of what had its id or its address.
+  [[nodiscard]] Members With(const Member& member) const;
+
+ private:
+  std::vector<std::pair<Lsn, Members>> history_;
+};
+
+}  // namespace faha

@@ -1,0 +1,44 @@
+#include "cluster/voter.h"
+
+#include <algorithm>
+
+namespace faha {
+
+std::string_view RefusalText(Refusal refusal) {
+  switch (refusal) {
+    case Refusal::kNone: return "granted";
+    case Refusal::kOldEpoch: return "it promised a later epoch";
+    case Refusal::kAlreadyPromised: return "it promised this epoch to another node";
+    case Refusal::kPrimaryAlive: return "the primary may still be alive";
+  }
+  return "unknown";
+}
+
+namespace {
+// The two clocks may drift apart by an eighth while a lease runs.
+MonoTime WithDrift(MonoTime lease) { return lease + lease / 8; }
+}  // namespace
+
+Voter::Voter(Epoch promised, NodeId voted_for, MonoTime lease, MonoTime now, bool alone)
+    : promised_(promised), voted_for_(voted_for), lease_(lease), heard_(voted_for) {
+  if (!alone) lease_end_ = now + WithDrift(lease);
+}
+
+Refusal Voter::Judge(Epoch epoch, NodeId candidate, bool hand_over, MonoTime now) const {
+  const EpochOrder order = epoch < promised_   ? EpochOrder::kLower
+                           : epoch == promised_ ? EpochOrder::kEqual
+                                                : EpochOrder::kHigher;
+  return JudgePromise(order, candidate == voted_for_, LeaseMayRun(now), hand_over || candidate == heard_);
+}
+
+void Voter::Promised(Epoch epoch, NodeId candidate) {
+  promised_ = epoch;
+  voted_for_ = candidate;
+}
+
+void Voter::Heard(NodeId primary, MonoTime now) {
+  heard_ = primary;
+  lease_end_ = std::max(lease_end_, now + WithDrift(lease_));
+}
+
+}  // namespace faha

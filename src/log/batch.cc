@@ -1,0 +1,119 @@
+#include "log/batch.h"
+
+#include <cstring>
+
+#include "base/check.h"
+#include "base/checksum.h"
+
+namespace faha {
+namespace {
+
+using format::RecordHeader;
+using format::RecordKind;
+
+std::string_view Text(const std::byte* at, std::size_t size) { return {reinterpret_cast<const char*>(at), size}; }
+
+bool KnownKind(std::uint8_t kind) {
+  return kind >= static_cast<std::uint8_t>(RecordKind::kPut) &&
+         kind <= static_cast<std::uint8_t>(RecordKind::kEpochStart);
+}
+
+template <typename T>
+T Load(const std::byte* at) {
+  T value;
+  std::memcpy(&value, at, sizeof value);
+  return value;
+}
+
+}  // namespace
+
+Record TrustedRecord(const std::byte* at) {
+  const auto header = Load<RecordHeader>(at);
+  Record record;
+  record.kind = static_cast<RecordKind>(header.kind);
+  record.db = header.db;
+  const std::byte* body = at + sizeof header;
+  if ((header.flags & format::kHasExpiry) != 0) {
+    record.expire_at = Load<TimeMs>(body);
+    body += sizeof(TimeMs);
+  }
+  record.key = Text(body, header.key_bytes);
+  record.value = Text(body + header.key_bytes, header.value_bytes);
+  record.bytes = format::RecordBytes(header.key_bytes, header.value_bytes, (header.flags & format::kHasExpiry) != 0);
+  return record;
+}
+
+std::optional<Record> ParseRecord(std::span<const std::byte> from) {
+  if (from.size() < sizeof(RecordHeader)) return std::nullopt;
+  const auto header = Load<RecordHeader>(from.data());
+  if (!KnownKind(header.kind) || (header.flags & ~format::kHasExpiry) != 0 || header.reserved != 0) return std::nullopt;
+  const std::uint64_t bytes =
+      format::RecordBytes(header.key_bytes, header.value_bytes, (header.flags & format::kHasExpiry) != 0);
+  if (bytes > from.size()) return std::nullopt;
+  return TrustedRecord(from.data());
+}
+
+void BatchBuilder::Reset() {
+  bytes_.assign(sizeof(format::BatchHeader), std::byte{0});
+  records_ = 0;
+  has_config_ = false;
+}
+
+std::uint64_t BatchBuilder::Add(const Record& record) {
+  const std::uint64_t offset = bytes_.size();
+  const RecordHeader header{.kind = static_cast<std::uint8_t>(record.kind),
+                            .flags = record.expire_at != kNoExpiry ? format::kHasExpiry : std::uint8_t{0},
+                            .db = record.db,
+                            .key_bytes = static_cast<std::uint32_t>(record.key.size()),
+                            .value_bytes = static_cast<std::uint32_t>(record.value.size()),
+                            .reserved = 0};
+  bytes_.resize(offset + record.Size());  // zeroes the padding
+  std::byte* at = bytes_.data() + offset;
+  const auto put = [&at](const void* from, std::size_t size) {
+    if (size != 0) std::memcpy(at, from, size);
+    at += size;
+  };
+  put(&header, sizeof header);
+  if (record.expire_at != kNoExpiry) put(&record.expire_at, sizeof record.expire_at);
+  put(record.key.data(), record.key.size());
+  put(record.value.data(), record.value.size());
+  ++records_;
+  has_config_ = has_config_ || record.kind == RecordKind::kConfig;
+  return offset;
+}
+
+std::uint64_t BatchChecksum(const format::BatchHeader& header, std::span<const std::byte> payload) {
+  const auto head = std::as_bytes(std::span(&header, 1)).first(offsetof(format::BatchHeader, checksum));
+  return Checksum(head, payload);
+}
+
+std::span<const std::byte> BatchBuilder::Seal(format::BatchHeader header, std::uint32_t granule) {
+  const std::uint64_t payload_bytes = bytes_.size() - sizeof header;
+  header.payload_bytes = static_cast<std::uint32_t>(payload_bytes);
+  header.record_count = records_;
+  if (has_config_) header.flags |= format::kHasConfig;
+  header.checksum = BatchChecksum(header, std::span(bytes_).subspan(sizeof header));
+  std::memcpy(bytes_.data(), &header, sizeof header);
+  bytes_.resize(format::AlignUp(bytes_.size(), granule));
+  return bytes_;
+}
+
+BatchView BatchView::Trusted(const std::byte* at) {
+  BatchView view;
+  view.header_ = Load<format::BatchHeader>(at);
+  view.payload_ = {at + sizeof view.header_, view.header_.payload_bytes};
+  return view;
+}
+
+std::optional<BatchView> BatchView::Parse(std::span<const std::byte> from) {
+  if (from.size() < sizeof(format::BatchHeader)) return std::nullopt;
+  const auto header = Load<format::BatchHeader>(from.data());
+  if (header.magic != format::kBatchMagic || header.version != format::kBatchVersion ||
+      (header.flags & ~format::kBatchFlags) != 0 || header.payload_bytes > from.size() - sizeof header) {
+    return std::nullopt;
+  }
+  if (BatchChecksum(header, from.subspan(sizeof header, header.payload_bytes)) != header.checksum) return std::nullopt;
+  return Trusted(from.data());
+}
+
+}  // namespace faha

@@ -1,0 +1,93 @@
+// Building and reading one batch.  Thread: main loop only.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "faha/types.h"
+#include "log/format.h"
+
+namespace faha {
+
+struct Record {
+  format::RecordKind kind = format::RecordKind::kPut;
+  DbId db = 0;
+  std::string_view key;
+  std::string_view value;
+  TimeMs expire_at = kNoExpiry;
+  std::uint64_t bytes = 0;  // in the batch, padding included
+
+  [[nodiscard]] std::uint64_t Size() const {
+    return format::RecordBytes(key.size(), value.size(), expire_at != kNoExpiry);
+  }
+};
+
+// The record that starts `from`, or nothing if it does not fit or is of a form this version does not know.
+std::optional<Record> ParseRecord(std::span<const std::byte> from);
+// The record at the start of bytes that a checksum has already vouched for.
+Record TrustedRecord(const std::byte* at);
+
+// A batch in DRAM while it is filled.
+// Invariant: bytes() starts with room for the header.
+class BatchBuilder {
+ public:
+  BatchBuilder() { Reset(); }
+  void Reset();
+  // Adds `record`; returns its offset in the batch.
+  std::uint64_t Add(const Record& record);
+  // Fills the header (payload_bytes, record_count, kHasConfig and checksum are the builder's) and pads with zeros to `granule`.
+  // Returns the bytes to write; valid until the next change.
+  std::span<const std::byte> Seal(format::BatchHeader header, std::uint32_t granule);
+
+  [[nodiscard]] bool empty() const { return records_ == 0; }
+  [[nodiscard]] std::uint32_t records() const { return records_; }
+  [[nodiscard]] std::uint64_t size() const { return bytes_.size(); }  // header included
+  [[nodiscard]] const std::byte* data() const { return bytes_.data(); }
+
+ private:
+  std::vector<std::byte> bytes_;
+  std::uint32_t records_ = 0;
+  bool has_config_ = false;
+};
+
+std::uint64_t BatchChecksum(const format::BatchHeader& header, std::span<const std::byte> payload);
+
+// A batch whose checksum holds.
+class BatchView {
+ public:
+  // Nothing if `from` does not start with a whole, undamaged batch of this version.
+  static std::optional<BatchView> Parse(std::span<const std::byte> from);
+  // `at` was vouched for before; only the header is read.
+  static BatchView Trusted(const std::byte* at);
+
+  [[nodiscard]] const format::BatchHeader& header() const { return header_; }
+  [[nodiscard]] Lsn lsn() const { return Lsn{header_.lsn}; }
+  [[nodiscard]] Epoch epoch() const { return Epoch{header_.epoch}; }
+  [[nodiscard]] std::uint64_t PaddedBytes(std::uint32_t granule) const {
+    return format::AlignUp(sizeof header_ + header_.payload_bytes, granule);
+  }
+  // Calls `visit(const Record&, offset in the batch)` for each record; false if a record is malformed.
+  template <typename Visit>
+  [[nodiscard]] bool ForEach(Visit visit) const {
+    std::uint64_t offset = sizeof header_;
+    std::span<const std::byte> rest = payload_;
+    for (std::uint32_t i = 0; i < header_.record_count; ++i) {
+      const auto record = ParseRecord(rest);
+      if (!record) return false;
+      visit(*record, offset);
+      offset += record->bytes;
+      rest = rest.subspan(record->bytes);
+    }
+    return rest.empty();
+  }
+
+ private:
+  format::BatchHeader header_{};
+  std::span<const std::byte> payload_;
+};
+
+}  // namespace faha

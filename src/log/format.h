@@ -1,0 +1,109 @@
+// What outlives the process: the layout of a pool.  Every struct is little-endian, pinned and versioned; bytes that are
+// reserved are zero.
+//
+//   0            superblock copy 0     the valid copy with the higher sequence counts
+//   4 KiB        superblock copy 1
+//   8 KiB        segment table         one entry for every segment in use
+//   2 MiB        segment 0, 1, 2, ...  each a run of batches, each batch a header and its records
+//
+// There is no commit pointer: a batch exists when its checksum holds and it names its predecessor's.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+namespace faha::format {
+
+inline constexpr std::uint64_t kPoolMagic = 0x4c4f4f5041484146;  // "FAHAPOOL"
+inline constexpr std::uint32_t kPoolVersion = 1;
+inline constexpr std::uint64_t kSuperblockStride = 4096;
+inline constexpr std::uint64_t kTableOffset = 2 * kSuperblockStride;
+inline constexpr std::uint64_t kDataOffset = 2ULL << 20;
+inline constexpr std::uint64_t kMinSegmentBytes = 1ULL << 20;
+inline constexpr std::uint64_t kMaxSegmentBytes = 1ULL << 30;
+
+struct Superblock {
+  std::uint64_t magic;
+  std::uint32_t version;
+  std::uint32_t features;  // bits a reader must know; none so far
+  std::uint64_t sequence;  // grows with every write of a copy
+  std::uint8_t cluster[16];
+  std::uint8_t node[16];
+  std::uint64_t segment_bytes;
+  std::uint32_t segment_count;
+  std::uint32_t granule;
+  std::uint64_t promised_epoch;
+  std::uint8_t voted_for[16];
+  std::uint8_t reserved[152];
+  std::uint64_t checksum;  // of all that stands before it
+};
+static_assert(sizeof(Superblock) == 256 && offsetof(Superblock, promised_epoch) == 72 &&
+              offsetof(Superblock, checksum) == 248 && std::is_trivially_copyable_v<Superblock>);
+
+struct SegmentEntry {
+  std::uint64_t generation;  // grows with every segment that is opened; 0: not in use
+  std::uint64_t first_lsn;   // of the segment's first batch
+  std::uint64_t reserved;
+  std::uint64_t checksum;  // of all that stands before it and of the entry's index
+};
+static_assert(sizeof(SegmentEntry) == 32 && std::is_trivially_copyable_v<SegmentEntry>);
+inline constexpr std::uint64_t kMaxSegments = (kDataOffset - kTableOffset) / sizeof(SegmentEntry);
+
+inline constexpr std::uint32_t kBatchMagic = 0x48435442;  // "BTCH"
+inline constexpr std::uint16_t kBatchVersion = 1;
+// The batch's last unit goes on in the next batch; replay holds it back until its end.
+inline constexpr std::uint16_t kUnitContinues = 1;
+// The batch's first records belong to the unit that the batch before left open.
+inline constexpr std::uint16_t kUnitContinued = 2;
+// The batch holds a configuration record.
+inline constexpr std::uint16_t kHasConfig = 4;
+inline constexpr std::uint16_t kBatchFlags = kUnitContinues | kUnitContinued | kHasConfig;
+
+struct BatchHeader {
+  std::uint32_t magic;
+  std::uint16_t version;
+  std::uint16_t flags;
+  std::uint64_t lsn;
+  std::uint64_t epoch;
+  std::uint64_t committed;   // the primary's commit LSN when it sealed the batch
+  std::uint64_t generation;  // of the segment
+  std::uint32_t payload_bytes;
+  std::uint32_t record_count;
+  std::uint64_t previous;  // the checksum of the batch lsn - 1; 0 for the first
+  std::uint64_t checksum;  // of header (without this field) and payload
+};
+static_assert(sizeof(BatchHeader) == 64 && offsetof(BatchHeader, checksum) == 56 &&
+              std::is_trivially_copyable_v<BatchHeader>);
+
+// Record kinds are an open set: a kind a reader does not know makes it refuse the pool.
+enum class RecordKind : std::uint8_t {
+  kPut = 1,
+  kDelete = 2,
+  kFlush = 3,       // db, or all of them: kAllDatabases
+  kConfig = 4,      // value: the members
+  kEpochStart = 5,  // a primary's first record
+};
+inline constexpr std::uint16_t kAllDatabases = 0xffff;
+inline constexpr std::uint8_t kHasExpiry = 1;
+
+// Followed by 8 bytes of expiry (if kHasExpiry), the key, the value, and zeros up to a multiple of 8.
+struct RecordHeader {
+  std::uint8_t kind;
+  std::uint8_t flags;
+  std::uint16_t db;
+  std::uint32_t key_bytes;
+  std::uint32_t value_bytes;
+  std::uint32_t reserved;
+};
+static_assert(sizeof(RecordHeader) == 16 && std::is_trivially_copyable_v<RecordHeader>);
+inline constexpr std::uint64_t kRecordAlign = 8;
+
+constexpr std::uint64_t AlignUp(std::uint64_t n, std::uint64_t to) { return (n + to - 1) / to * to; }
+
+// The bytes of a record in a batch.
+constexpr std::uint64_t RecordBytes(std::uint64_t key_bytes, std::uint64_t value_bytes, bool has_expiry) {
+  return AlignUp(sizeof(RecordHeader) + (has_expiry ? 8 : 0) + key_bytes + value_bytes, kRecordAlign);
+}
+
+}  // namespace faha::format

@@ -1,0 +1,207 @@
+#include "log/pool.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+#include "base/checksum.h"
+#include "base/uuid.h"
+
+namespace faha {
+namespace {
+
+using format::SegmentEntry;
+using format::Superblock;
+
+template <typename T>
+T LoadFrom(const Media& media, std::uint64_t offset) {
+  T value;
+  std::memcpy(&value, media.bytes().data() + offset, sizeof value);
+  return value;
+}
+
+std::uint64_t SuperblockChecksum(const Superblock& super) {
+  return Checksum(std::as_bytes(std::span(&super, 1)).first(offsetof(Superblock, checksum)));
+}
+
+std::uint64_t EntryChecksum(const SegmentEntry& entry, std::uint32_t index) {
+  return Checksum(std::as_bytes(std::span(&entry, 1)).first(offsetof(SegmentEntry, checksum)), index);
+}
+
+std::uint64_t EntryOffset(std::uint32_t index) { return format::kTableOffset + index * sizeof(SegmentEntry); }
+
+Uuid ToUuid(const std::uint8_t (&bytes)[16]) {
+  Uuid uuid;
+  std::copy(std::begin(bytes), std::end(bytes), uuid.bytes.begin());
+  return uuid;
+}
+
+void FromUuid(const Uuid& uuid, std::uint8_t (&bytes)[16]) { std::copy(uuid.bytes.begin(), uuid.bytes.end(), bytes); }
+
+bool AllZero(std::span<const std::byte> bytes) {
+  return std::all_of(bytes.begin(), bytes.end(), [](std::byte b) { return b == std::byte{0}; });
+}
+
+Status CheckSegmentBytes(std::uint64_t segment_bytes) {
+  if (segment_bytes < format::kMinSegmentBytes || segment_bytes > format::kMaxSegmentBytes ||
+      !std::has_single_bit(segment_bytes)) {
+    return {Code::kBadConfig, fmt::format("faha.segment-bytes {} is not usable: use a power of two from {} to {}",
+                                          segment_bytes, format::kMinSegmentBytes, format::kMaxSegmentBytes)};
+  }
+  return Status::Ok();
+}
+
+// Segments that fit; the log needs two to be able to write at all.
+std::uint32_t SegmentsThatFit(const Media& media, std::uint64_t segment_bytes) {
+  const std::uint64_t size = media.bytes().size();
+  if (size < format::kDataOffset) return 0;
+  return static_cast<std::uint32_t>(std::min((size - format::kDataOffset) / segment_bytes, format::kMaxSegments));
+}
+constexpr std::uint32_t kMinSegments = 3;
+constexpr std::uint32_t kMinGranule = 64;
+constexpr std::uint32_t kMaxGranule = 64U << 10;
+
+Status TooSmall(const Media& media, std::uint64_t segment_bytes) {
+  return {Code::kPoolSize, fmt::format("a pool of {} bytes is too small for segments of {}: {} of them must fit behind the "
+                                       "first {} bytes; raise faha.pool-bytes or lower faha.segment-bytes",
+                                       media.bytes().size(), segment_bytes, kMinSegments, format::kDataOffset)};
+}
+
+}  // namespace
+
+ClusterId Pool::cluster() const { return ToUuid(super_.cluster); }
+NodeId Pool::node() const { return ToUuid(super_.node); }
+NodeId Pool::voted_for() const { return ToUuid(super_.voted_for); }
+Geometry Pool::geometry() const { return {super_.segment_bytes, super_.segment_count, super_.granule}; }
+
+Result<std::unique_ptr<Pool>> Pool::Open(std::unique_ptr<Media> media, std::uint64_t segment_bytes) {
+  std::unique_ptr<Pool> pool(new Pool(std::move(media)));
+  Status status = pool->Load();
+  if (status.code() == Code::kBadPool && pool->NeverUsed(segment_bytes)) status = pool->Format(segment_bytes);
+  if (!status.ok()) return status;
+  return pool;
+}
+
+Status Pool::Load() {
+  if (media_->bytes().size() < format::kDataOffset) {
+    return {Code::kPoolSize, fmt::format("the pool has {} bytes, less than its own header: restore it, or remove it if it "
+                                         "was never used", media_->bytes().size())};
+  }
+  bool found = false;
+  Status foreign;
+  for (const std::uint64_t offset : {std::uint64_t{0}, format::kSuperblockStride}) {
+    const auto copy = LoadFrom<Superblock>(*media_, offset);
+    if (copy.magic != format::kPoolMagic) continue;
+    const bool known = copy.version == format::kPoolVersion && copy.features == 0;
+    // Another version may keep its checksum elsewhere: only magic, version and features stand still.
+    if (!known && copy.version != 0) {  // 0 was never written: the copy is torn
+      foreign = {Code::kPoolVersion, fmt::format("the pool has format version {} with features {:#x}, this release knows "
+                                                 "version {}: run the release that wrote it", copy.version,
+                                                 copy.features, format::kPoolVersion)};
+    }
+    if (!known || SuperblockChecksum(copy) != copy.checksum) continue;
+    if (!found || copy.sequence > super_.sequence) super_ = copy;
+    found = true;
+  }
+  if (!found && !foreign.ok()) return foreign;
+  if (!found) {
+    return {Code::kBadPool, "neither superblock copy is whole: this is not a FaHA pool or it is damaged; set another "
+                            "faha.pool-path, or restore the file"};
+  }
+  if (super_.segment_count > SegmentsThatFit(*media_, super_.segment_bytes)) {
+    return {Code::kBadPool, fmt::format("the pool's superblock names {} segments of {} bytes, but the file has {} bytes: it "
+                                        "was cut short; restore it", super_.segment_count, super_.segment_bytes,
+                                        media_->bytes().size())};
+  }
+  return Status::Ok();
+}
+
+// A pool that was only created, or whose very first format a crash interrupted, has no segment in use and no batch.
+bool Pool::NeverUsed(std::uint64_t segment_bytes) const {
+  const auto bytes = media_->bytes();
+  if (!CheckSegmentBytes(segment_bytes).ok()) return AllZero(bytes.first(format::kDataOffset));
+  if (!AllZero(bytes.subspan(format::kTableOffset, format::kDataOffset - format::kTableOffset))) return false;
+  // Nothing but a torn first superblock may stand before the table.
+  const auto first = LoadFrom<Superblock>(*media_, 0);
+  if (first.magic != 0 && first.magic != format::kPoolMagic) return false;
+  for (std::uint32_t i = 0; i < SegmentsThatFit(*media_, segment_bytes); ++i) {
+    if (!AllZero(bytes.subspan(format::kDataOffset + i * segment_bytes, sizeof(format::BatchHeader)))) return false;
+  }
+  return true;
+}
+
+Status Pool::Format(std::uint64_t segment_bytes) {
+  if (Status status = CheckSegmentBytes(segment_bytes); !status.ok()) return status;
+  const std::uint32_t count = SegmentsThatFit(*media_, segment_bytes);
+  if (count < kMinSegments) return TooSmall(*media_, segment_bytes);
+  super_ = {};
+  super_.magic = format::kPoolMagic;
+  super_.version = format::kPoolVersion;
+  FromUuid(NewUuid(), super_.cluster);
+  FromUuid(NewUuid(), super_.node);
+  super_.segment_bytes = segment_bytes;
+  super_.segment_count = count;
+  super_.granule = media_->granule();
+  return WriteSuperblock();
+}
+
+Status Pool::WriteSuperblock() {
+  ++super_.sequence;
+  super_.checksum = SuperblockChecksum(super_);
+  const std::uint64_t offset = super_.sequence % 2 == 0 ? 0 : format::kSuperblockStride;
+  if (Status status = media_->Write(offset, std::as_bytes(std::span(&super_, 1))); !status.ok()) return status;
+  return media_->Drain();
+}
+
+Status Pool::SetPromise(Epoch epoch, NodeId voted_for) {
+  super_.promised_epoch = epoch.value;
+  FromUuid(voted_for, super_.voted_for);
+  return WriteSuperblock();
+}
+
+Status Pool::Adopt(ClusterId cluster, const Geometry& geometry) {
+  if (Status status = CheckSegmentBytes(geometry.segment_bytes); !status.ok()) return status;
+  if (!std::has_single_bit(geometry.granule) || geometry.granule < kMinGranule || geometry.granule > kMaxGranule ||
+      geometry.segment_count < kMinSegments) {
+    return {Code::kPoolSize, fmt::format("the cluster's pools have {} segments and a granule of {} bytes, which no pool has",
+                                         geometry.segment_count, geometry.granule)};
+  }
+  if (geometry.segment_count > SegmentsThatFit(*media_, geometry.segment_bytes)) {
+    return {Code::kPoolSize, fmt::format("the cluster's pools have {} segments of {} bytes, this one holds {}: make this "
+                                         "pool at least as large (faha.pool-bytes)", geometry.segment_count,
+                                         geometry.segment_bytes, SegmentsThatFit(*media_, geometry.segment_bytes))};
+  }
+  // Entries first: a crash in between leaves an empty pool of the old cluster, not a foreign log in the new one.
+  for (std::uint32_t i = 0; i < super_.segment_count; ++i) {
+    if (!ReadEntry(i)) continue;
+    if (Status status = ClearEntry(i); !status.ok()) return status;
+  }
+  FromUuid(cluster, super_.cluster);
+  super_.segment_bytes = geometry.segment_bytes;
+  super_.segment_count = geometry.segment_count;
+  super_.granule = geometry.granule;
+  return SetPromise(Epoch{}, NodeId{});
+}
+
+std::optional<SegmentEntry> Pool::ReadEntry(std::uint32_t index) const {
+  const auto entry = LoadFrom<SegmentEntry>(*media_, EntryOffset(index));
+  if (entry.generation == 0 || EntryChecksum(entry, index) != entry.checksum) return std::nullopt;
+  return entry;
+}
+
+Status Pool::WriteEntry(std::uint32_t index, std::uint64_t generation, Lsn first_lsn) {
+  SegmentEntry entry{.generation = generation, .first_lsn = first_lsn.value, .reserved = 0, .checksum = 0};
+  entry.checksum = EntryChecksum(entry, index);
+  if (Status status = media_->Write(EntryOffset(index), std::as_bytes(std::span(&entry, 1))); !status.ok()) return status;
+  return media_->Drain();
+}
+
+Status Pool::ClearEntry(std::uint32_t index) {
+  const SegmentEntry empty{};
+  if (Status status = media_->Write(EntryOffset(index), std::as_bytes(std::span(&empty, 1))); !status.ok()) return status;
+  return media_->Drain();
+}
+
+}  // namespace faha

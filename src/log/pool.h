@@ -1,0 +1,75 @@
+// A pool: a medium with an identity, a promise and a segment table.  Thread: main loop only.
+// Invariants: (1) a promise that SetPromise() returned Ok for survives every crash.
+//             (2) of the two superblock copies only the older is ever rewritten.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+
+#include "faha/media.h"
+#include "faha/status.h"
+#include "faha/types.h"
+#include "log/format.h"
+
+namespace faha {
+
+// What all pools of a cluster must have in common for batches to land at the same addresses.
+struct Geometry {
+  std::uint64_t segment_bytes = 0;
+  std::uint32_t segment_count = 0;
+  std::uint32_t granule = 0;
+  auto operator<=>(const Geometry&) const = default;
+};
+
+class Pool {
+ public:
+  // Opens the pool on `media`; formats it as a node of a new cluster if it was never used.
+  // Errors: BadPool - no superblock copy is whole, or it contradicts the medium; PoolVersion - another format version or
+  // unknown features; PoolSize - too small; BadConfig - segment_bytes is unusable; IoError.
+  static Result<std::unique_ptr<Pool>> Open(std::unique_ptr<Media> media, std::uint64_t segment_bytes);
+
+  [[nodiscard]] Media& media() { return *media_; }
+  [[nodiscard]] const Media& media() const { return *media_; }
+  [[nodiscard]] ClusterId cluster() const;
+  [[nodiscard]] NodeId node() const;
+  [[nodiscard]] Geometry geometry() const;
+  [[nodiscard]] Epoch promised() const { return Epoch{super_.promised_epoch}; }
+  [[nodiscard]] NodeId voted_for() const;
+
+  // Errors: IoError - whether the promise survives is unknown; the node must fence itself.
+  Status SetPromise(Epoch epoch, NodeId voted_for);
+
+  // Becomes an empty node of `cluster`: forgets every segment and promise.  The node keeps its id.
+  // Errors: PoolSize - the medium cannot hold the geometry; IoError.
+  Status Adopt(ClusterId cluster, const Geometry& geometry);
+
+  // The table's entry of segment `index`, if it is whole and in use.
+  [[nodiscard]] std::optional<format::SegmentEntry> ReadEntry(std::uint32_t index) const;
+  // Durable on return.  Errors: IoError.
+  Status WriteEntry(std::uint32_t index, std::uint64_t generation, Lsn first_lsn);
+  Status ClearEntry(std::uint32_t index);
+
+  [[nodiscard]] LogAddress SegmentStart(std::uint32_t index) const {
+    return LogAddress{format::kDataOffset + index * super_.segment_bytes};
+  }
+  [[nodiscard]] std::uint32_t SegmentOf(LogAddress at) const {
+    return static_cast<std::uint32_t>((at.value - format::kDataOffset) / super_.segment_bytes);
+  }
+  [[nodiscard]] std::span<const std::byte> SegmentBytes(std::uint32_t index) const {
+    return media_->bytes().subspan(SegmentStart(index).value, super_.segment_bytes);
+  }
+
+ private:
+  explicit Pool(std::unique_ptr<Media> media) : media_(std::move(media)) {}
+  Status Load();
+  Status Format(std::uint64_t segment_bytes);
+  Status WriteSuperblock();
+  [[nodiscard]] bool NeverUsed(std::uint64_t segment_bytes) const;
+
+  std::unique_ptr<Media> media_;
+  format::Superblock super_{};
+};
+
+}  // namespace faha

@@ -1,0 +1,130 @@
+#include "replication/receiver.h"
+
+#include <fmt/format.h>
+
+namespace faha {
+
+void Receiver::Start() {
+  Stop();
+  active_ = true;
+  Dial();
+}
+
+void Receiver::Stop() {
+  if (control_ != LinkId::kNone) fabric_->Close(control_);
+  if (data_ != LinkId::kNone) fabric_->Close(data_);
+  control_ = data_ = LinkId::kNone;
+  active_ = false;
+  landed_ = false;
+  state_ = State::kIdle;
+}
+
+void Receiver::Dial() {
+  last_heard_ = clock_->Now();
+  next_dial_ = last_heard_ + kRetryDelay;
+  const auto source = sink_->NextSource();
+  if (!source) return;
+  source_ = *source;
+  state_ = State::kDialing;
+  control_ = fabric_->Dial(source_);
+}
+
+// Gives this source up and tries the next one later.
+void Receiver::Drop(const Status& reason) {
+  const bool was_streaming = streaming();
+  Stop();
+  active_ = true;
+  next_dial_ = clock_->Now() + (was_streaming ? MonoTime{0} : kRetryDelay);
+  sink_->Lost(reason);
+}
+
+void Receiver::OnConnect(LinkId link) {
+  if (link == control_ && state_ == State::kDialing) {
+    state_ = State::kAsking;
+    fabric_->Send(control_, wire::Encode(sink_->Introduce()));
+  } else if (link == data_ && state_ == State::kOpening) {
+    state_ = State::kStreaming;
+    fabric_->AllowBody(data_, max_batch_bytes_);
+    fabric_->Send(data_, wire::Encode(wire::DataHello{token_}));
+  }
+}
+
+void Receiver::OnFrame(LinkId link, std::span<const std::byte> head, std::span<const std::byte> body) {
+  last_heard_ = clock_->Now();
+  const auto type = wire::TypeOf(head);
+  if (link == control_ && type == wire::Type::kFollowReply && state_ == State::kAsking) {
+    if (const auto reply = wire::Decode<wire::FollowReply>(head)) return OnReply(*reply);
+  } else if (link == control_ && type == wire::Type::kHeartbeat && state_ >= State::kOpening) {
+    if (const auto heartbeat = wire::Decode<wire::Heartbeat>(head)) return OnHeartbeat(*heartbeat);
+  } else if (link == control_ && type == wire::Type::kHandOver && state_ == State::kStreaming) {
+    if (const auto offer = wire::Decode<wire::HandOver>(head)) return sink_->HandOverOffered(offer->epoch);
+  } else if (link == data_ && type == wire::Type::kBatch && state_ == State::kStreaming) {
+    if (const auto batch = wire::Decode<wire::Batch>(head)) return OnBatch(*batch, body);
+  }
+  Drop({Code::kProtocol, fmt::format("{} sent a message that does not belong here: run the same release on both",
+                                     source_.ToString())});
+}
+
+void Receiver::OnReply(const wire::FollowReply& reply) {
+  if (reply.code != 0) {
+    sink_->Refused(reply);
+    // The sink may have stopped us.
+    if (active_) {
+      Stop();
+      active_ = true;
+      next_dial_ = clock_->Now() + kRetryDelay;
+    }
+    return;
+  }
+  if (Status status = sink_->Accept(reply); !status.ok()) {
+    if (active_) Drop(status);
+    return;
+  }
+  epoch_ = reply.epoch;
+  token_ = reply.token;
+  acked_ = reply.common;
+  state_ = State::kOpening;
+  data_ = fabric_->Dial(source_);
+}
+
+void Receiver::OnBatch(const wire::Batch& batch, std::span<const std::byte> bytes) {
+  Status status = batch.epoch == epoch_ ? sink_->Land(batch, bytes)
+                                        : Status{Code::kProtocol, "a batch came with an epoch that was not agreed"};
+  if (!status.ok()) {
+    if (active_) Drop(status);
+    return;
+  }
+  landed_ = true;
+}
+
+void Receiver::OnHeartbeat(const wire::Heartbeat& heartbeat) {
+  if (!sink_->Heard(heartbeat.epoch, heartbeat.committed)) return;
+  fabric_->Send(control_, wire::Encode(wire::HeartbeatAck{heartbeat.epoch, heartbeat.sent_at, acked_}));
+}
+
+void Receiver::OnPollEnd() {
+  if (!landed_) return;
+  landed_ = false;
+  const auto durable = sink_->Persist();
+  if (!durable.ok() || data_ == LinkId::kNone) return;
+  acked_ = durable.value();
+  fabric_->Send(data_, wire::Encode(wire::Ack{epoch_, acked_}));
+}
+
+void Receiver::OnClose(LinkId link, const Status& reason) {
+  if (link == control_) control_ = LinkId::kNone;
+  if (link == data_) data_ = LinkId::kNone;
+  Drop(reason);
+}
+
+void Receiver::OnTick() {
+  if (!active_) return;
+  const MonoTime now = clock_->Now();
+  if (state_ == State::kIdle) {
+    if (now >= next_dial_) Dial();
+  } else if (now - last_heard_ > kPatience) {
+    Drop({Code::kUnavailable, fmt::format("{} has been silent for too long", source_.ToString())});
+  }
+}
+
+}  // namespace faha

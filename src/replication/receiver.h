@@ -1,0 +1,95 @@
+// Follows one source and lands its batches: the receiving half of the Persist RPC.  Thread: main loop only.
+// Invariants: (1) nothing lands but from the source that was accepted last, and nothing after Stop().
+//             (2) an acknowledgement names only what the sink made durable.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "faha/clock.h"
+#include "faha/fabric.h"
+#include "faha/types.h"
+#include "replication/wire.h"
+
+namespace faha {
+
+// The node behind the receiver.
+class BatchSink {
+ public:
+  virtual ~BatchSink() = default;
+  // Whom to dial next; nothing if there is nobody.
+  virtual std::optional<Endpoint> NextSource() = 0;
+  // What to introduce this node with.
+  virtual wire::FollowRequest Introduce() = 0;
+  // The source accepted.  After Ok the log ends at `reply.common` and this node follows.
+  // Errors: whatever makes this node not follow that source.
+  virtual Status Accept(const wire::FollowReply& reply) = 0;
+  // The source refused, with its reason; reply.primary may name a better one.
+  virtual void Refused(const wire::FollowReply& reply) = 0;
+  // Errors: Protocol - the batch is not the next one; others - this node has failed and Stop() has been called.
+  virtual Status Land(const wire::Batch& batch, std::span<const std::byte> bytes) = 0;
+  // Makes what was landed durable; returns how far.  Errors: as Land's last.
+  virtual Result<Lsn> Persist() = 0;
+  // The source says that all up to `committed` is on a majority; false if it is of another epoch.
+  virtual bool Heard(Epoch epoch, Lsn committed) = 0;
+  virtual void HandOverOffered(Epoch epoch) = 0;
+  // The link is down; the receiver dials again by itself.
+  virtual void Lost(const Status& reason) = 0;
+};
+
+class Receiver {
+ public:
+  Receiver(Fabric* fabric, const Clock* clock, BatchSink* sink, std::uint32_t max_batch_bytes)
+      : fabric_(fabric), clock_(clock), sink_(sink), max_batch_bytes_(max_batch_bytes) {}
+
+  // Seeks a source, one after the other, until one accepts.
+  void Start();
+  // Closes the links: the source's way in is revoked when this returns.
+  void Stop();
+  void SetMaxBatchBytes(std::uint32_t bytes) { max_batch_bytes_ = bytes; }
+
+  [[nodiscard]] bool active() const { return active_; }
+  // Accepted by a source, and its data link is open.
+  [[nodiscard]] bool streaming() const { return state_ == State::kStreaming; }
+  [[nodiscard]] bool Owns(LinkId link) const { return link != LinkId::kNone && (link == control_ || link == data_); }
+
+  void OnConnect(LinkId link);
+  void OnFrame(LinkId link, std::span<const std::byte> head, std::span<const std::byte> body);
+  void OnClose(LinkId link, const Status& reason);
+  // Persists and acknowledges what has landed.
+  void OnPollEnd();
+  void OnTick();
+
+ private:
+  enum class State { kIdle, kDialing, kAsking, kOpening, kStreaming };
+  // A source that says nothing for this long is given up; it sends heartbeats several times as often.
+  static constexpr MonoTime kPatience{3'000'000};
+  static constexpr MonoTime kRetryDelay{50'000};
+
+  void Dial();
+  void Drop(const Status& reason);
+  void OnReply(const wire::FollowReply& reply);
+  void OnBatch(const wire::Batch& batch, std::span<const std::byte> bytes);
+  void OnHeartbeat(const wire::Heartbeat& heartbeat);
+
+  Fabric* fabric_;
+  const Clock* clock_;
+  BatchSink* sink_;
+  std::uint32_t max_batch_bytes_;
+  bool active_ = false;
+  State state_ = State::kIdle;
+  Endpoint source_;
+  LinkId control_ = LinkId::kNone;
+  LinkId data_ = LinkId::kNone;
+  std::uint64_t token_ = 0;
+  Epoch epoch_;
+  bool landed_ = false;
+  Lsn acked_;
+  MonoTime next_dial_{0};
+  MonoTime last_heard_{0};
+};
+
+}  // namespace faha

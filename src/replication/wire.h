@@ -1,0 +1,166 @@
+// The messages of the replication protocol, version 1 (the frame around them carries the version).  Thread: any.
+//
+// A receiver dials its source twice.  On the control link:     FollowRequest ->  <- FollowReply
+//                                                              <- Heartbeat, HandOver   HeartbeatAck ->
+// on the data link, which a token from the reply opens:        DataHello ->  <- Batch (body: the batch)   Ack ->
+// A candidate dials every member and asks:                     StateRequest ->  <- StateReply
+//                                                              PromiseRequest ->  <- PromiseReply
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "faha/status.h"
+#include "faha/types.h"
+
+namespace faha::wire {
+
+enum class Type : std::uint8_t {
+  kStateRequest = 1,
+  kStateReply,
+  kPromiseRequest,
+  kPromiseReply,
+  kFollowRequest,
+  kFollowReply,
+  kDataHello,
+  kBatch,
+  kAck,
+  kHeartbeat,
+  kHeartbeatAck,
+  kHandOver,
+};
+
+inline constexpr std::size_t kMaxTail = 512;
+inline constexpr std::size_t kMaxText = 512;
+
+struct StateRequest {
+  static constexpr Type kType = Type::kStateRequest;
+  ClusterId cluster;
+  template <typename Io> void Fields(Io& io) { io(cluster); }
+};
+
+struct StateReply {
+  static constexpr Type kType = Type::kStateReply;
+  NodeId from;
+  bool serving = false;
+  bool lease_may_run = false;
+  Epoch promised;
+  LogEnd end;
+  Member primary;
+  Members members;
+  template <typename Io> void Fields(Io& io) { io(from, serving, lease_may_run, promised, end, primary, members); }
+};
+
+struct PromiseRequest {
+  static constexpr Type kType = Type::kPromiseRequest;
+  ClusterId cluster;
+  Epoch epoch;
+  Member candidate;
+  bool hand_over = false;
+  template <typename Io> void Fields(Io& io) { io(cluster, epoch, candidate, hand_over); }
+};
+
+struct PromiseReply {
+  static constexpr Type kType = Type::kPromiseReply;
+  NodeId from;
+  bool granted = false;
+  std::uint8_t refusal = 0;
+  Epoch promised;
+  LogEnd end;
+  Members members;
+  template <typename Io> void Fields(Io& io) { io(from, granted, refusal, promised, end, members); }
+};
+
+// A batch by its place and its checksum: two logs that agree on one agree on all before it.
+struct TailBatch {
+  Lsn lsn;
+  std::uint64_t checksum = 0;
+};
+
+struct FollowRequest {
+  static constexpr Type kType = Type::kFollowRequest;
+  ClusterId cluster;
+  Member self;
+  bool empty = false;  // holds nothing anybody would miss: may be adopted by another cluster
+  bool fetch = false;  // a candidate that takes over what the source holds and then leaves
+  Epoch promised;
+  std::uint8_t domain = 0;
+  std::vector<TailBatch> tail;  // the newest batches, newest first, down to one known as committed
+  template <typename Io> void Fields(Io& io) { io(cluster, self, empty, fetch, promised, domain, tail); }
+};
+
+struct FollowReply {
+  static constexpr Type kType = Type::kFollowReply;
+  std::uint8_t code = 0;  // a Code; kOk: accepted
+  std::string text;
+  Member primary;  // the source itself, or whom to ask instead
+  ClusterId cluster;
+  std::uint64_t segment_bytes = 0;
+  std::uint32_t segment_count = 0;
+  std::uint32_t granule = 0;
+  Epoch epoch;
+  Lsn common;  // the last batch both logs hold
+  std::uint64_t token = 0;
+  template <typename Io> void Fields(Io& io) {
+    io(code, text, primary, cluster, segment_bytes, segment_count, granule, epoch, common, token);
+  }
+};
+
+struct DataHello {
+  static constexpr Type kType = Type::kDataHello;
+  std::uint64_t token = 0;
+  template <typename Io> void Fields(Io& io) { io(token); }
+};
+
+struct Batch {
+  static constexpr Type kType = Type::kBatch;
+  Epoch epoch;
+  LogAddress at;
+  Lsn committed;
+  template <typename Io> void Fields(Io& io) { io(epoch, at, committed); }
+};
+
+struct Ack {
+  static constexpr Type kType = Type::kAck;
+  Epoch epoch;
+  Lsn durable;  // cumulative
+  template <typename Io> void Fields(Io& io) { io(epoch, durable); }
+};
+
+struct Heartbeat {
+  static constexpr Type kType = Type::kHeartbeat;
+  Epoch epoch;
+  Lsn committed;
+  std::uint64_t sent_at = 0;  // microseconds of the sender's clock
+  template <typename Io> void Fields(Io& io) { io(epoch, committed, sent_at); }
+};
+
+struct HeartbeatAck {
+  static constexpr Type kType = Type::kHeartbeatAck;
+  Epoch epoch;
+  std::uint64_t sent_at = 0;  // as received
+  Lsn durable;
+  template <typename Io> void Fields(Io& io) { io(epoch, sent_at, durable); }
+};
+
+struct HandOver {
+  static constexpr Type kType = Type::kHandOver;
+  Epoch epoch;
+  template <typename Io> void Fields(Io& io) { io(epoch); }
+};
+
+// The type of an encoded message; nothing for one that this version does not know.
+std::optional<Type> TypeOf(std::span<const std::byte> head);
+
+template <typename Message>
+std::vector<std::byte> Encode(const Message& message);
+
+// Nothing if `head` is not exactly one whole `Message`.
+template <typename Message>
+std::optional<Message> Decode(std::span<const std::byte> head);
+
+}  // namespace faha::wire

@@ -1,0 +1,136 @@
+#include "store/committer.h"
+
+#include <algorithm>
+
+#include "cluster/quorum.h"
+
+namespace faha {
+
+namespace {
+// Batches that a backup may lack when commits begin to wait for it; under load it is always a little behind.
+constexpr std::uint64_t kCloseEnough = 4;
+}  // namespace
+
+void Committer::Begin(Epoch epoch, Lsn first) {
+  epoch_ = epoch;
+  first_ = first;
+}
+
+void Committer::End() {
+  for (const auto& shipper : shippers_) shipper->Close();
+  shippers_.clear();
+  epoch_ = Epoch{};
+}
+
+Shipper* Committer::Admit(std::unique_ptr<Shipper> shipper) {
+  std::erase_if(shippers_, [&](const auto& old) {
+    const bool same = old->receiver().id == shipper->receiver().id;
+    if (same) old->Close();
+    return same;
+  });
+  shippers_.push_back(std::move(shipper));
+  return shippers_.back().get();
+}
+
+Shipper* Committer::Find(LinkId link) {
+  for (const auto& shipper : shippers_) {
+    if (shipper->control() == link || shipper->data() == link) return shipper.get();
+  }
+  return nullptr;
+}
+
+Shipper* Committer::FindToken(std::uint64_t token) {
+  for (const auto& shipper : shippers_) {
+    if (shipper->token() == token) return shipper.get();
+  }
+  return nullptr;
+}
+
+void Committer::Drop(LinkId link) {
+  std::erase_if(shippers_, [&](const auto& shipper) {
+    const bool hit = shipper->control() == link || shipper->data() == link;
+    if (hit) shipper->Close();
+    return hit;
+  });
+}
+
+const Shipper* Committer::Of(const NodeId& node) const {
+  for (const auto& shipper : shippers_) {
+    if (shipper->receiver().id == node) return shipper.get();
+  }
+  return nullptr;
+}
+
+void Committer::Pump(Epoch epoch) {
+  for (const auto& shipper : shippers_) shipper->Pump(epoch, committed_);
+}
+
+void Committer::Heartbeat(MonoTime now) {
+  for (const auto& shipper : shippers_) shipper->SendHeartbeat(epoch_, committed_, now);
+}
+
+// What a medium calls volatile is no copy: it is counted only if this node's own is no better (tests on memory).
+Lsn Committer::DurableAt(const Member& member) const {
+  if (member.id == self_.id) return log_->durable();
+  const Shipper* shipper = Of(member.id);
+  if (shipper == nullptr) return Lsn{};
+  const bool lesser = shipper->domain() == PersistenceDomain::kVolatile &&
+                      log_->pool().media().domain() != PersistenceDomain::kVolatile;
+  return lesser ? Lsn{} : shipper->acked();
+}
+
+bool Committer::Advance() {
+  const Lsn reached = ReachedByMajority(membership_->members(), [&](const Member& m) { return DurableAt(m); });
+  // Counting copies proves nothing about batches of earlier epochs until one of this epoch stands behind them.
+  const bool moved = active() && reached >= first_ && reached > committed_;
+  if (moved) committed_ = reached;
+  for (const auto& shipper : shippers_) {
+    const bool close = shipper->acked() >= shipper->owed &&
+                       shipper->acked().value + kCloseEnough >= log_->end().lsn.value;
+    if (close && !shipper->fetch() && shipper->data() != LinkId::kNone) shipper->in_sync = true;
+  }
+  return moved;
+}
+
+bool Committer::Acknowledged(Lsn lsn) const {
+  if (committed_ < lsn || log_->durable() < lsn) return false;
+  std::size_t copies = 1;
+  for (const auto& shipper : shippers_) {
+    if (shipper->fetch()) continue;
+    if (shipper->in_sync && shipper->acked() < lsn) return false;
+    if (shipper->acked() >= lsn) ++copies;
+  }
+  return copies >= options_->min_acks;
+}
+
+std::vector<Endpoint> Committer::GiveUpOn(Lsn lsn) {
+  std::vector<Endpoint> slow;
+  for (const auto& shipper : shippers_) {
+    if (!shipper->in_sync || shipper->acked() >= lsn) continue;
+    shipper->in_sync = false;
+    shipper->owed = lsn;
+    slow.push_back(shipper->receiver().Redis());
+  }
+  return slow;
+}
+
+MonoTime Committer::LeaseEnd(MonoTime now) const {
+  const MonoTime heard = ReachedByMajority(membership_->members(), [&](const Member& m) {
+    if (m.id == self_.id) return now;
+    const Shipper* shipper = Of(m.id);
+    return shipper == nullptr ? MonoTime{0} : shipper->echoed();
+  });
+  return heard == MonoTime{0} ? MonoTime{0} : heard + options_->lease;
+}
+
+std::optional<Member> Committer::Candidate() const {
+  if (!Serving() || membership_->ChangePending(committed_)) return std::nullopt;
+  for (const auto& shipper : shippers_) {
+    if (!shipper->in_sync) continue;
+    const Member* known = membership_->Find(shipper->receiver().id);
+    if (known == nullptr || *known != shipper->receiver()) return shipper->receiver();
+  }
+  return std::nullopt;
+}
+
+}  // namespace faha

@@ -1,0 +1,69 @@
+// The committer of one epoch: ships what was sealed, counts who has it, and says what is committed and what may be
+// acknowledged.  It never waits; the node does.  Thread: main loop only.
+// Two thresholds, and only the first is about safety:
+//   committed     persistent on a majority of the members, in this epoch (Raft 5.4.2); it never moves back.
+//   acknowledged  committed, and persistent on every backup in sync and on min-acks copies.
+// A backup that does not answer within persist-timeout falls out of sync, and returns when it has caught up.
+#pragma once
+
+#include <list>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "cluster/membership.h"
+#include "faha/clock.h"
+#include "faha/fabric.h"
+#include "faha/options.h"
+#include "faha/types.h"
+#include "log/log.h"
+#include "replication/shipper.h"
+
+namespace faha {
+
+class Committer {
+ public:
+  Committer(Log* log, const Membership* membership, const Options* options, Member self)
+      : log_(log), membership_(membership), options_(options), self_(std::move(self)) {}
+
+  // A term begins; what stands before `first` is committed when `first` is.
+  void Begin(Epoch epoch, Lsn first);
+  // The term ends: every link is closed.
+  void End();
+  [[nodiscard]] bool active() const { return epoch_ != Epoch{}; }
+
+  // The only shipper to that node; an older one is closed.
+  Shipper* Admit(std::unique_ptr<Shipper> shipper);
+  void Drop(LinkId link);
+  [[nodiscard]] Shipper* Find(LinkId link);
+  [[nodiscard]] Shipper* FindToken(std::uint64_t token);
+  [[nodiscard]] const std::list<std::unique_ptr<Shipper>>& shippers() const { return shippers_; }
+
+  void Pump(Epoch epoch);
+  void Heartbeat(MonoTime now);
+  // Counts again.  True if the commit LSN moved.
+  bool Advance();
+  [[nodiscard]] Lsn committed() const { return committed_; }
+  [[nodiscard]] bool Serving() const { return active() && committed_ >= first_; }
+  [[nodiscard]] bool Acknowledged(Lsn lsn) const;
+  // Stops waiting for those in sync that do not have `lsn`; returns their redis addresses.
+  std::vector<Endpoint> GiveUpOn(Lsn lsn);
+  // Until when a majority promises not to elect another primary.
+  [[nodiscard]] MonoTime LeaseEnd(MonoTime now) const;
+  // A backup that has caught up but does not vote yet, if the membership may change now.
+  [[nodiscard]] std::optional<Member> Candidate() const;
+
+ private:
+  [[nodiscard]] const Shipper* Of(const NodeId& node) const;
+  [[nodiscard]] Lsn DurableAt(const Member& member) const;
+
+  Log* log_;
+  const Membership* membership_;
+  const Options* options_;
+  Member self_;
+  Epoch epoch_;
+  Lsn first_, committed_;
+  std::list<std::unique_ptr<Shipper>> shippers_;
+};
+
+}  // namespace faha

@@ -1,0 +1,174 @@
+// One node: the store that the module sees, and where the layers meet.  Thread: main loop only.
+//   node.cc        opening, the keyspace, the commit pipeline
+//   node_roles.cc  who is primary: campaigns, stepping down, following, handing over
+//   node_links.cc  what peers say, and what this node answers
+//   node_info.cc   what an operator sees
+// Invariants: (1) a promise is persistent, and the old primary's way in is closed, before the promise is answered.
+//             (2) after a failure of the medium (failure_) nothing is acknowledged, served or promised any more.
+//             (3) while writes are unacknowledged, stepping down makes the next Commit() fail.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cluster/campaign.h"
+#include "cluster/membership.h"
+#include "cluster/voter.h"
+#include "faha/store.h"
+#include "log/log.h"
+#include "log/pool.h"
+#include "replication/receiver.h"
+#include "replication/shipper.h"
+#include "replication/wire.h"
+#include "store/committer.h"
+#include "store/engine.h"
+
+namespace faha {
+
+class Node final : public Store, private FabricHandler, private BatchSink, private BatchSource {
+ public:
+  Node(const Options& options, StoreObserver* observer, Env env);
+  ~Node() override;
+  // Second half of Store::Open.
+  Status Start(std::unique_ptr<Media> media);
+
+  Status CheckRead() override;
+  Status CheckWrite(std::uint64_t bytes, std::uint64_t records) override;
+  std::optional<Entry> Get(DbId db, std::string_view key) override;
+  Status Put(DbId db, std::string_view key, std::string_view value, TimeMs expire_at) override;
+  Status Delete(DbId db, std::string_view key) override;
+  Status Flush(std::optional<DbId> db) override;
+  [[nodiscard]] std::uint64_t Size(DbId db) const override { return engine_->Size(db); }
+  [[nodiscard]] std::uint64_t MaxRecordBytes() const override { return log_->MaxRecordBytes() - 64; }
+  void EndUnit() override;
+  [[nodiscard]] bool NeedsCommit() const override { return unacknowledged_ || served_reads_; }
+  Status Commit() override;
+  void Follow(const Endpoint& primary) override;
+  void Promote(std::chrono::milliseconds patience, std::function<void(const Status&)> done) override;
+  Status HandOver(const std::optional<Endpoint>& target) override;
+  [[nodiscard]] int descriptor() const override { return fabric_->descriptor(); }
+  void Poll() override { fabric_->Poll(std::chrono::microseconds{0}, *this); }
+  void Tick() override;
+  [[nodiscard]] StoreInfo Info() const override;
+  [[nodiscard]] Options& options() override { return options_; }
+
+ private:
+  // --- node.cc
+  void ReadMembership();
+  Status CheckServing(Code not_primary);
+  Status AfterWrite(Status status);
+  Status PersistOpenBatch();
+  Status WaitAcknowledged();
+  Status RenewLease();
+  [[nodiscard]] bool LeaseHeld() const { return clock_->Now() < lease_end_; }
+  void WaitForPeers(MonoTime deadline);
+  Status Fail(Status status);
+  void Note(LogLevel level, const std::string& line) const { options_.log(level, line); }
+  void Remember(const Status& problem);
+
+  // --- node_roles.cc
+  void Progress();
+  void CountLease();
+  void StartCampaign(bool hand_over, Epoch floor, std::chrono::milliseconds patience,
+                     std::function<void(const Status&)> done);
+  void StepCampaign();
+  void AskForPromises();
+  void AskMembers(const Members& members);
+  void EndCampaign(const Status& outcome);
+  void CloseAsks();
+  void FetchFromBest();
+  void BecomePrimary();
+  void AppendMembers(const Members& members);
+  void StepDown();
+  void Seek(const Member& primary);
+  void Answer(const Status& outcome);
+  // Persists the promise, closes every way in of the old primary.  Errors: IoError - the node has failed.
+  Status GivePromise(Epoch epoch, const NodeId& candidate);
+  std::optional<Endpoint> NextSource() override;
+  wire::FollowRequest Introduce() override;
+  Status Accept(const wire::FollowReply& reply) override;
+  Status JoinCluster(const wire::FollowReply& reply);
+  void Refused(const wire::FollowReply& reply) override;
+  Status Land(const wire::Batch& batch, std::span<const std::byte> bytes) override;
+  Result<Lsn> Persist() override;
+  bool Heard(Epoch epoch, Lsn committed) override;
+  void HandOverOffered(Epoch epoch) override;
+  void Lost(const Status& reason) override;
+
+  // --- node_links.cc
+  void OnAccept(LinkId link, const Endpoint& peer) override;
+  void OnConnect(LinkId link) override;
+  void OnFrame(LinkId link, std::span<const std::byte> head, std::span<const std::byte> body) override;
+  void OnClose(LinkId link, const Status& reason) override;
+  void OnPollEnd() override;
+  bool OnShipperFrame(Shipper* shipper, LinkId link, std::span<const std::byte> head);
+  bool OnGuestFrame(LinkId link, std::span<const std::byte> head);
+  bool OnAskFrame(NodeId peer, std::span<const std::byte> head);
+  void AnswerState(LinkId link, const wire::StateRequest& request);
+  void AnswerPromise(LinkId link, const wire::PromiseRequest& request);
+  void AnswerFollow(LinkId link, const wire::FollowRequest& request);
+  Status Admissible(const wire::FollowRequest& request) const;
+  Result<Lsn> CommonWith(const wire::FollowRequest& request) const;
+  void DropSilentGuests();
+  [[nodiscard]] std::optional<Shippable> BatchToShip(Lsn lsn, LogAddress hint) const override;
+
+  // --- node_info.cc
+  [[nodiscard]] std::string_view StateWord() const;
+
+  Options options_;
+  StoreObserver* observer_;
+  std::unique_ptr<Clock> own_clock_;
+  std::unique_ptr<Fabric> own_fabric_;
+  Clock* clock_;
+  Fabric* fabric_;
+  std::unique_ptr<Pool> pool_;
+  std::unique_ptr<Log> log_;
+  std::unique_ptr<Engine> engine_;
+  Member self_;
+  Membership membership_;
+  std::optional<Voter> voter_;
+  std::optional<Committer> committer_;
+  std::optional<Receiver> receiver_;
+
+  Role role_ = Role::kBackup;
+  Member primary_;  // whom this node follows or is; its id is none if it knows nobody
+  Status failure_;
+  Status last_problem_;
+
+  // The primary's.
+  bool unacknowledged_ = false;  // something was written since the last Commit()
+  bool served_reads_ = false;    // something was read since the last Commit()
+  bool announced_ = false;       // OnPrimary was called in this term
+  Lsn stalled_until_;            // a Commit() failed: nothing is served until this is committed
+  MonoTime lease_end_{0};
+  bool lease_lost_ = false;
+  MonoTime next_heartbeat_{0};
+
+  // The backup's.
+  Lsn heard_committed_;
+  std::vector<Endpoint> seeds_;   // replication ports to try besides the members'
+  std::optional<Endpoint> hint_;  // where to try first
+  std::size_t next_source_ = 0;
+
+  // The candidate's.
+  struct Ask {
+    LinkId link = LinkId::kNone;
+    bool connected = false;
+  };
+  std::optional<Campaign> campaign_;
+  MonoTime campaign_end_{0};
+  Epoch asked_epoch_;  // promises of this epoch have been asked for
+  bool fetching_ = false;
+  std::function<void(const Status&)> done_;
+  std::map<NodeId, Ask> asks_;
+  MonoTime next_ask_{0};
+
+  std::map<LinkId, MonoTime> guests_;  // accepted links, and when they last spoke
+  std::uint64_t commits_ = 0, commit_failures_ = 0, records_ = 0, record_bytes_ = 0;
+};
+
+}  // namespace faha

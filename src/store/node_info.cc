@@ -1,0 +1,65 @@
+// What an operator sees.  See node.h.
+#include "store/node.h"
+
+namespace faha {
+
+std::string_view RoleName(Role role) {
+  switch (role) {
+    case Role::kBackup: return "backup";
+    case Role::kCandidate: return "candidate";
+    case Role::kPrimary: return "primary";
+  }
+  return "unknown";
+}
+
+std::string_view Node::StateWord() const {
+  if (!failure_.ok()) return "failed";
+  if (role_ == Role::kPrimary) {
+    const bool waits = !committer_->Serving() || committer_->committed() < stalled_until_ || !LeaseHeld();
+    return waits ? "no-quorum" : "serving";
+  }
+  if (fetching_) return "fetching";
+  if (campaign_) return "electing";
+  if (!receiver_->streaming()) return "seeking";
+  return log_->end().lsn < heard_committed_ ? "syncing" : "following";
+}
+
+StoreInfo Node::Info() const {
+  StoreInfo info;
+  info.role = role_;
+  info.state = StateWord();
+  info.last_error = !failure_.ok() ? failure_.ToString() : !last_problem_.ok() ? last_problem_.ToString() : "";
+  info.epoch = voter_->promised();
+  info.node = self_.id;
+  info.cluster = pool_->cluster();
+  if (!primary_.id.IsNone()) info.primary = primary_;
+  info.members = membership_.members();
+  for (const auto& shipper : committer_->shippers()) {
+    const Member& receiver = shipper->receiver();
+    info.peers.push_back({.member = receiver,
+                          .voting = membership_.Find(receiver.id) != nullptr,
+                          .in_sync = shipper->in_sync,
+                          .domain = shipper->domain(),
+                          .durable = shipper->acked()});
+  }
+  info.last = log_->end().lsn;
+  info.durable = log_->durable();
+  info.committed = role_ == Role::kPrimary ? committer_->committed() : std::min(heard_committed_, log_->end().lsn);
+  info.applied = role_ == Role::kPrimary ? log_->end().lsn : engine_->applied();
+  info.domain = pool_->media().domain();
+  info.pool_path = options_.pool_path;
+  info.pool_bytes = pool_->media().bytes().size();
+  info.pool_used_bytes = log_->UsedBytes();
+  info.segment_bytes = pool_->geometry().segment_bytes;
+  info.granule = pool_->geometry().granule;
+  info.keys = engine_->Size();
+  info.commits = commits_;
+  info.commit_failures = commit_failures_;
+  info.batches = log_->sealed_batches();
+  info.batch_bytes = log_->sealed_bytes();
+  info.records = records_;
+  info.record_bytes = record_bytes_;
+  return info;
+}
+
+}  // namespace faha

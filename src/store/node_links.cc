@@ -1,0 +1,244 @@
+// What peers say, and what this node answers.  See node.h.
+// A link that was accepted is a guest until its first message tells what it is for.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/uuid.h"
+#include "store/node.h"
+
+namespace faha {
+
+namespace {
+constexpr MonoTime kGuestPatience{5'000'000};
+}  // namespace
+
+void Node::OnAccept(LinkId link, const Endpoint&) { guests_[link] = clock_->Now(); }
+
+void Node::OnConnect(LinkId link) {
+  if (receiver_->Owns(link)) return receiver_->OnConnect(link);
+  for (auto& [id, ask] : asks_) {
+    if (ask.link != link) continue;
+    ask.connected = true;
+    fabric_->Send(link, wire::Encode(wire::StateRequest{pool_->cluster()}));
+  }
+}
+
+void Node::OnFrame(LinkId link, std::span<const std::byte> head, std::span<const std::byte> body) {
+  if (!failure_.ok()) return fabric_->Close(link);
+  if (receiver_->Owns(link)) return receiver_->OnFrame(link, head, body);
+  const auto ask = std::find_if(asks_.begin(), asks_.end(), [&](const auto& entry) { return entry.second.link == link; });
+  bool known = false;
+  if (ask != asks_.end()) {
+    known = OnAskFrame(ask->first, head);
+    if (!known) asks_.erase(ask);
+  } else if (Shipper* shipper = committer_->Find(link)) {
+    known = OnShipperFrame(shipper, link, head);
+    if (!known) committer_->Drop(link);
+  } else if (const auto guest = guests_.find(link); guest != guests_.end()) {
+    guest->second = clock_->Now();
+    known = OnGuestFrame(link, head);
+    if (!known) guests_.erase(link);
+  }
+  if (known) return;
+  Remember({Code::kProtocol, "a peer sent a message that does not belong there: run the same release on all nodes"});
+  fabric_->Close(link);
+}
+
+void Node::OnClose(LinkId link, const Status& reason) {
+  if (reason.code() == Code::kProtocol || reason.code() == Code::kPeerVersion) Remember(reason);
+  if (guests_.erase(link) > 0) return;
+  if (receiver_->Owns(link)) return receiver_->OnClose(link, reason);
+  if (Shipper* shipper = committer_->Find(link)) {
+    if (!shipper->fetch()) {
+      Note(LogLevel::kWarning, fmt::format("lost the backup {}: {}", shipper->receiver().Redis().ToString(),
+                                           reason.message()));
+    }
+    committer_->Drop(link);
+    return;
+  }
+  for (auto& [id, ask] : asks_) {
+    if (ask.link != link) continue;
+    ask = {};
+    if (campaign_) campaign_->OnUnreachable(id);
+    return;
+  }
+}
+
+void Node::OnPollEnd() {
+  receiver_->OnPollEnd();
+  StepCampaign();
+  Progress();
+}
+
+void Node::DropSilentGuests() {
+  std::erase_if(guests_, [&](const auto& guest) {
+    const bool silent = clock_->Now() - guest.second > kGuestPatience;
+    if (silent) fabric_->Close(guest.first);
+    return silent;
+  });
+}
+
+std::optional<BatchSource::Shippable> Node::BatchToShip(Lsn lsn, LogAddress hint) const {
+  const auto batch = log_->Find(lsn, hint);
+  if (!batch) return std::nullopt;
+  return Shippable{batch->at, batch->bytes};
+}
+
+// --- From a backup or a fetching candidate.
+
+bool Node::OnShipperFrame(Shipper* shipper, LinkId link, std::span<const std::byte> head) {
+  if (link == shipper->data()) {
+    const auto ack = wire::Decode<wire::Ack>(head);
+    if (!ack || ack->epoch != voter_->promised() || !shipper->OnAck(ack->durable)) return false;
+    shipper->Pump(voter_->promised(), committer_->committed());
+    return true;
+  }
+  const auto ack = wire::Decode<wire::HeartbeatAck>(head);
+  if (!ack || ack->epoch != voter_->promised()) return false;
+  const MonoTime sent_at{static_cast<MonoTime::rep>(ack->sent_at)};
+  if (sent_at > clock_->Now()) return false;
+  shipper->OnHeartbeatAck(sent_at);
+  return true;
+}
+
+bool Node::OnGuestFrame(LinkId link, std::span<const std::byte> head) {
+  switch (wire::TypeOf(head).value_or(wire::Type::kBatch)) {
+    case wire::Type::kStateRequest:
+      if (const auto request = wire::Decode<wire::StateRequest>(head)) return AnswerState(link, *request), true;
+      return false;
+    case wire::Type::kPromiseRequest:
+      if (const auto request = wire::Decode<wire::PromiseRequest>(head)) return AnswerPromise(link, *request), true;
+      return false;
+    case wire::Type::kFollowRequest:
+      if (const auto request = wire::Decode<wire::FollowRequest>(head)) return AnswerFollow(link, *request), true;
+      return false;
+    case wire::Type::kDataHello: {
+      const auto hello = wire::Decode<wire::DataHello>(head);
+      Shipper* shipper = hello ? committer_->FindToken(hello->token) : nullptr;
+      if (shipper == nullptr || shipper->data() != LinkId::kNone) return false;
+      guests_.erase(link);
+      shipper->OpenData(link);
+      shipper->Pump(voter_->promised(), committer_->committed());
+      return true;
+    }
+    default: return false;
+  }
+}
+
+void Node::AnswerState(LinkId link, const wire::StateRequest& request) {
+  if (request.cluster != pool_->cluster()) return fabric_->Close(link);
+  const bool serving = role_ == Role::kPrimary && committer_->Serving() && LeaseHeld();
+  fabric_->Send(link, wire::Encode(wire::StateReply{.from = self_.id,
+                                                    .serving = serving,
+                                                    .lease_may_run = serving || voter_->LeaseMayRun(clock_->Now()),
+                                                    .promised = voter_->promised(),
+                                                    .end = log_->end(),
+                                                    .primary = primary_,
+                                                    .members = membership_.members()}));
+}
+
+void Node::AnswerPromise(LinkId link, const wire::PromiseRequest& request) {
+  if (request.cluster != pool_->cluster()) return fabric_->Close(link);
+  Refusal refusal = voter_->Judge(request.epoch, request.candidate.id, request.hand_over, clock_->Now());
+  const bool serving = role_ == Role::kPrimary && committer_->Serving() && LeaseHeld();
+  if (refusal == Refusal::kNone && serving && !request.hand_over) refusal = Refusal::kPrimaryAlive;
+  if (refusal == Refusal::kNone && request.epoch > voter_->promised()) {
+    EndCampaign({Code::kNoPromise, fmt::format("{} campaigns with a later epoch", request.candidate.Redis().ToString())});
+    if (!GivePromise(request.epoch, request.candidate.id).ok()) return fabric_->Close(link);
+    Note(LogLevel::kNotice, fmt::format("promised epoch {} to {}", request.epoch.value,
+                                        request.candidate.Redis().ToString()));
+    Seek(request.candidate);
+  }
+  fabric_->Send(link, wire::Encode(wire::PromiseReply{.from = self_.id,
+                                                      .granted = refusal == Refusal::kNone,
+                                                      .refusal = static_cast<std::uint8_t>(refusal),
+                                                      .promised = voter_->promised(),
+                                                      .end = log_->end(),
+                                                      .members = membership_.members()}));
+}
+
+// Errors: why the asker must not be shipped to.
+Status Node::Admissible(const wire::FollowRequest& request) const {
+  if (request.self.id == self_.id) return {Code::kNotPrimary, "a node cannot follow itself"};
+  const bool chosen = request.fetch && request.promised == voter_->promised() && request.self.id == voter_->voted_for();
+  if (!chosen && (role_ != Role::kPrimary || request.fetch)) return {Code::kNotPrimary, "this node is not the primary"};
+  if (request.cluster == pool_->cluster()) return Status::Ok();
+  if (request.empty && !request.fetch) return Status::Ok();
+  return {Code::kClusterId, "the node holds data of another cluster: move its pool away to join this one"};
+}
+
+// The last batch that both logs hold.  Errors: Corrupt - not even a committed one agrees.
+Result<Lsn> Node::CommonWith(const wire::FollowRequest& request) const {
+  if (request.cluster != pool_->cluster() || request.tail.empty()) return Lsn{};
+  for (const wire::TailBatch& theirs : request.tail) {
+    const auto ours = log_->Find(theirs.lsn);
+    if (ours && ours->view.header().checksum == theirs.checksum) return theirs.lsn;
+  }
+  // A short tail was never committed by anybody: it can be cut to nothing.
+  if (request.tail.back().lsn == Lsn{1}) return Lsn{};
+  return Status{Code::kCorrupt, fmt::format("batch {} of the node, which was committed, is not in the primary's log: one "
+                                            "of the two is damaged", request.tail.back().lsn.value)};
+}
+
+void Node::AnswerFollow(LinkId link, const wire::FollowRequest& request) {
+  wire::FollowReply reply;
+  Status status = Admissible(request);
+  const bool newer = status.ok() && request.cluster == pool_->cluster() && request.promised > voter_->promised();
+  if (newer) status = {Code::kFenced, "the node promised a later epoch; the primary seeks one later still"};
+  Result<Lsn> common = status.ok() ? CommonWith(request) : Result<Lsn>(status);
+  if (!common.ok()) {
+    reply.code = static_cast<std::uint8_t>(common.status().code());
+    reply.text = common.status().message();
+    if (primary_.id != request.self.id) reply.primary = primary_;
+    fabric_->Send(link, wire::Encode(reply));
+    // A failed candidate left its voters in an epoch beyond ours: they can only be led from a later one.
+    if (newer) StartCampaign(true, request.promised, std::chrono::milliseconds::max(), nullptr);
+    return;
+  }
+  const Geometry geometry = pool_->geometry();
+  const Uuid token = NewUuid();
+  std::memcpy(&reply.token, token.bytes.data(), sizeof reply.token);
+  reply.primary = self_;
+  reply.cluster = pool_->cluster();
+  reply.segment_bytes = geometry.segment_bytes;
+  reply.segment_count = geometry.segment_count;
+  reply.granule = geometry.granule;
+  reply.epoch = voter_->promised();
+  reply.common = common.value();
+  guests_.erase(link);
+  const auto domain = static_cast<PersistenceDomain>(std::min<std::uint8_t>(request.domain, 3));
+  committer_->Admit(std::make_unique<Shipper>(fabric_, this, request.self, domain, request.fetch, reply.common, link,
+                                              reply.token));
+  fabric_->Send(link, wire::Encode(reply));
+  if (!request.fetch) {
+    Note(LogLevel::kNotice, fmt::format("{} follows from LSN {} ({})", request.self.Redis().ToString(),
+                                        reply.common.value, DomainName(domain)));
+  }
+}
+
+// --- From a member that was asked.
+
+bool Node::OnAskFrame(NodeId peer, std::span<const std::byte> head) {
+  if (const auto reply = wire::Decode<wire::StateReply>(head)) {
+    if (campaign_) {
+      campaign_->OnState(reply->from, {reply->serving, reply->lease_may_run, reply->promised, reply->end, reply->primary,
+                                       reply->members});
+    } else if (reply->serving && reply->promised > voter_->promised()) {
+      StepDown();
+      Seek(reply->primary);
+    }
+    return reply->from == peer;
+  }
+  if (const auto reply = wire::Decode<wire::PromiseReply>(head)) {
+    if (campaign_) {
+      const auto refusal = static_cast<Refusal>(std::min<std::uint8_t>(reply->refusal, 3));
+      campaign_->OnPromise(peer, {reply->granted, refusal, reply->promised, reply->end, reply->members});
+    }
+    return reply->from == peer;
+  }
+  return false;
+}
+
+}  // namespace faha

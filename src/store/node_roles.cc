@@ -1,0 +1,419 @@
+// Who is primary: campaigns, stepping down, following, handing over.  See node.h.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "cluster/quorum.h"
+#include "store/node.h"
+
+namespace faha {
+
+namespace {
+constexpr MonoTime kAskPeriod{50'000};
+constexpr MonoTime kForever = MonoTime::max();
+constexpr std::chrono::milliseconds kHandOverPatience{5000};
+}  // namespace
+
+// --- The primary's term.
+
+// Whatever arrived may have moved the commit LSN, the lease or the membership.
+void Node::Progress() {
+  if (!failure_.ok()) return;
+  if (fetching_ && log_->end() >= campaign_->best_end()) BecomePrimary();
+  if (role_ != Role::kPrimary) return;
+  if (committer_->Advance()) {
+    log_->SetCommitted(committer_->committed());
+    membership_.Committed(committer_->committed());
+  }
+  CountLease();
+  if (committer_->Serving() && !announced_) {
+    announced_ = true;
+    Note(LogLevel::kNotice, fmt::format("primary of epoch {} with {} members, {} keys", voter_->promised().value,
+                                        membership_.members().size(), engine_->Size()));
+    Answer(Status::Ok());
+    observer_->OnPrimary();
+  }
+  if (const auto joined = committer_->Candidate()) {
+    Note(LogLevel::kNotice, fmt::format("{} has caught up and becomes a member", joined->Redis().ToString()));
+    AppendMembers(membership_.With(*joined));
+  }
+  committer_->Pump(voter_->promised());
+}
+
+void Node::CountLease() {
+  const MonoTime now = clock_->Now();
+  lease_end_ = membership_.members().size() == 1 ? kForever : committer_->LeaseEnd(now);
+  if (LeaseHeld()) {
+    lease_lost_ = false;
+    if (!campaign_) CloseAsks();
+  } else if (now >= next_ask_) {
+    // Cut off: somebody may know of a newer primary.
+    AskMembers(membership_.members());
+  }
+}
+
+// Takes effect as it is appended; the next change waits until it is committed.
+void Node::AppendMembers(const Members& members) {
+  const auto at = log_->Append({.kind = format::RecordKind::kConfig, .key = {}, .value = EncodeMembers(members)});
+  Status status = at.status();
+  if (status.ok()) status = log_->Seal();
+  if (status.ok()) {
+    membership_.Add(log_->end().lsn, members);
+    engine_->Appended();
+    committer_->Pump(voter_->promised());
+    status = log_->Drain();
+  }
+  if (status.code() == Code::kNoSpace) {
+    Remember(status);
+  } else if (!status.ok()) {
+    (void)Fail(status);
+  }
+}
+
+void Node::BecomePrimary() {
+  const Epoch epoch = campaign_->epoch();
+  receiver_->Stop();
+  campaign_.reset();
+  fetching_ = false;
+  CloseAsks();
+  role_ = Role::kPrimary;
+  primary_ = self_;
+  announced_ = false;
+  engine_->ApplyTo(log_->end().lsn);
+  log_->SetEpoch(epoch);
+  log_->SetCommitted(std::max(log_->known_committed(), heard_committed_));
+  // Raft 5.4.2: what earlier epochs left is committed by a batch of our own.
+  if (auto at = log_->Append({.kind = format::RecordKind::kEpochStart, .key = {}, .value = {}}); !at.ok()) {
+    (void)Fail(at.status());
+    return;
+  }
+  committer_->Begin(epoch, log_->end().lsn.Next());
+  AppendMembers(membership_.With(self_));
+  Progress();
+}
+
+void Node::StepDown() {
+  if (role_ == Role::kPrimary) {
+    Note(LogLevel::kWarning, fmt::format("no longer primary of epoch {}", log_->end().epoch.value));
+    // What was not sealed exists nowhere but here: the index must not show it.
+    engine_->Appended();
+    const bool unsealed = log_->HasOpenBatch();
+    if (unsealed && log_->CutAfter(log_->end().lsn).ok()) engine_->RollBackTo(log_->end().lsn);
+    Answer({Code::kFenced, "this node was deposed before it served"});
+  }
+  role_ = Role::kBackup;
+  primary_ = {};
+  committer_->End();
+  lease_end_ = MonoTime{0};
+  stalled_until_ = Lsn{};
+  lease_lost_ = false;
+}
+
+// --- Campaigning.
+
+void Node::Promote(std::chrono::milliseconds patience, std::function<void(const Status&)> done) {
+  if (!failure_.ok()) return done(failure_);
+  if (role_ == Role::kPrimary && committer_->Serving()) return done(Status::Ok());
+  if (!membership_.members().empty() && membership_.Find(self_.id) == nullptr) {
+    return done({Code::kNoPromise, "this node has not become a member yet: wait until it is in sync, or promote another"});
+  }
+  StartCampaign(false, Epoch{}, patience, std::move(done));
+}
+
+void Node::StartCampaign(bool hand_over, Epoch floor, std::chrono::milliseconds patience,
+                         std::function<void(const Status&)> done) {
+  EndCampaign({Code::kNoPromise, "another attempt has taken its place"});
+  if (role_ == Role::kPrimary) StepDown();
+  Members members = membership_.members();
+  if (members.empty()) members = {self_};
+  campaign_.emplace(self_, members, std::max(voter_->promised(), floor), log_->end(), hand_over);
+  const bool forever = patience == std::chrono::milliseconds::max();
+  campaign_end_ = forever ? kForever : clock_->Now() + patience;
+  asked_epoch_ = Epoch{};
+  next_ask_ = MonoTime{0};
+  done_ = std::move(done);
+  StepCampaign();
+}
+
+void Node::StepCampaign() {
+  if (!campaign_ || !failure_.ok()) {
+    if (done_ && clock_->Now() >= campaign_end_) Answer({Code::kNoQuorum, "elected, but a majority does not follow yet"});
+    return;
+  }
+  switch (campaign_->next()) {
+    case Campaign::Next::kAsk:
+      role_ = Role::kBackup;
+      if (clock_->Now() >= next_ask_) AskMembers(campaign_->members());
+      break;
+    case Campaign::Next::kPromise: AskForPromises(); break;
+    case Campaign::Next::kFollow: {
+      const Member primary = campaign_->primary();
+      EndCampaign({Code::kNoPromise, fmt::format("{} is the primary and alive: use FAHA.FAILOVER there",
+                                                 primary.Redis().ToString())});
+      Seek(primary);
+      return;
+    }
+    case Campaign::Next::kWon:
+      if (!fetching_) FetchFromBest();
+      return;
+  }
+  if (campaign_ && clock_->Now() >= campaign_end_) {
+    EndCampaign({Code::kNoPromise, fmt::format("no majority promised: {}", campaign_->Obstacle())});
+    receiver_->Start();
+  }
+}
+
+void Node::AskMembers(const Members& members) {
+  next_ask_ = clock_->Now() + kAskPeriod;
+  for (const Member& member : members) {
+    if (member.id == self_.id) continue;
+    Ask& ask = asks_[member.id];
+    if (ask.link == LinkId::kNone) ask.link = fabric_->Dial(member.Replication());
+    if (ask.connected) fabric_->Send(ask.link, wire::Encode(wire::StateRequest{pool_->cluster()}));
+  }
+}
+
+void Node::AskForPromises() {
+  const Epoch epoch = campaign_->epoch();
+  if (asked_epoch_ == epoch) return;
+  // Our own promise follows the same rule as anybody's.
+  if (voter_->Judge(epoch, self_.id, campaign_->hand_over(), clock_->Now()) != Refusal::kNone) return;
+  asked_epoch_ = epoch;
+  if (!GivePromise(epoch, self_.id).ok()) return;
+  role_ = Role::kCandidate;
+  const auto request = wire::Encode(wire::PromiseRequest{pool_->cluster(), epoch, self_, campaign_->hand_over()});
+  for (const auto& [id, ask] : asks_) {
+    if (ask.connected) fabric_->Send(ask.link, request);
+  }
+  campaign_->OnOwnPromise();
+  StepCampaign();
+}
+
+void Node::EndCampaign(const Status& outcome) {
+  CloseAsks();
+  if (role_ == Role::kCandidate) role_ = Role::kBackup;
+  if (!campaign_) return;
+  campaign_.reset();
+  if (fetching_) receiver_->Stop();
+  fetching_ = false;
+  Answer(outcome);
+}
+
+void Node::CloseAsks() {
+  for (const auto& [id, ask] : asks_) fabric_->Close(ask.link);
+  asks_.clear();
+}
+
+// A majority promised, and no other primary can commit any more: take over the most that any of them holds.
+void Node::FetchFromBest() {
+  fetching_ = true;
+  if (log_->end() >= campaign_->best_end()) {
+    BecomePrimary();
+  } else {
+    receiver_->Start();
+  }
+}
+
+void Node::Answer(const Status& outcome) {
+  if (!done_) return;
+  const auto done = std::exchange(done_, nullptr);
+  done(outcome);
+}
+
+Status Node::GivePromise(Epoch epoch, const NodeId& candidate) {
+  if (Status status = pool_->SetPromise(epoch, candidate); !status.ok()) return Fail(status);
+  voter_->Promised(epoch, candidate);
+  receiver_->Stop();
+  StepDown();
+  return Status::Ok();
+}
+
+// --- Handing over.
+
+Status Node::HandOver(const std::optional<Endpoint>& target) {
+  if (Status status = CheckServing(Code::kNotPrimary); !status.ok()) return status;
+  if (NeedsCommit()) {
+    if (Status status = Commit(); !status.ok()) return status;
+  }
+  Shipper* best = nullptr;
+  for (const auto& shipper : committer_->shippers()) {
+    if (!shipper->in_sync || membership_.Find(shipper->receiver().id) == nullptr) continue;
+    if (target && shipper->receiver().Redis() != *target) continue;
+    if (best == nullptr || shipper->acked() > best->acked()) best = shipper.get();
+  }
+  if (best == nullptr) {
+    return {Code::kUnavailable, target ? fmt::format("{} is not a backup in sync: see FAHA.STATUS", target->ToString())
+                                       : std::string("no backup is in sync: see FAHA.STATUS")};
+  }
+  const Member heir = best->receiver();
+  best->SendHandOver(voter_->promised());
+  const MonoTime deadline = clock_->Now() + kHandOverPatience;
+  const auto handed_over = [&] { return role_ == Role::kBackup && receiver_->streaming(); };
+  while (!handed_over() && clock_->Now() < deadline) WaitForPeers(deadline);
+  if (handed_over()) return Status::Ok();
+  if (role_ == Role::kPrimary) {
+    return {Code::kUnavailable, fmt::format("{} did not take over: this node is still the primary", heir.Redis().ToString())};
+  }
+  return {Code::kNoQuorum, fmt::format("{} was promised the epoch but is not primary yet: see FAHA.STATUS there",
+                                       heir.Redis().ToString())};
+}
+
+void Node::HandOverOffered(Epoch epoch) {
+  if (epoch != voter_->promised() || membership_.Find(self_.id) == nullptr) return;
+  StartCampaign(true, Epoch{}, kHandOverPatience, nullptr);
+}
+
+// --- Following.
+
+void Node::Follow(const Endpoint& primary) {
+  if (!failure_.ok() || (receiver_->streaming() && primary_.Redis() == primary)) return;
+  EndCampaign({Code::kNoPromise, "this node was told to follow another"});
+  StepDown();
+  seeds_ = {{primary.host, static_cast<std::uint16_t>(primary.port + options_.port_offset)}};
+  hint_ = seeds_.front();
+  receiver_->Start();
+}
+
+void Node::Seek(const Member& primary) {
+  hint_ = primary.Replication();
+  receiver_->Start();
+}
+
+std::optional<Endpoint> Node::NextSource() {
+  if (fetching_) return campaign_->best().Replication();
+  if (hint_) return std::exchange(hint_, std::nullopt);
+  std::vector<Endpoint> sources = seeds_;
+  for (const Member& member : membership_.members()) {
+    if (member.id != self_.id) sources.push_back(member.Replication());
+  }
+  if (sources.empty()) return std::nullopt;
+  return sources[next_source_++ % sources.size()];
+}
+
+wire::FollowRequest Node::Introduce() {
+  wire::FollowRequest request;
+  request.cluster = pool_->cluster();
+  request.self = self_;
+  request.empty = !engine_->touched() && membership_.members().size() <= 1;
+  request.fetch = fetching_;
+  request.promised = voter_->promised();
+  request.domain = static_cast<std::uint8_t>(pool_->media().domain());
+  // Down to a batch known as committed: that one is in every primary's log.
+  const Lsn floor = log_->known_committed();
+  for (Lsn lsn = log_->end().lsn; lsn.value > 0 && request.tail.size() < wire::kMaxTail; --lsn.value) {
+    const bool last = request.tail.size() + 1 == wire::kMaxTail;
+    if (last && floor.value > 0) lsn = std::min(lsn, floor);
+    const auto batch = log_->Find(lsn);
+    if (!batch) break;
+    request.tail.push_back({lsn, batch->view.header().checksum});
+    if (lsn <= floor) break;
+  }
+  return request;
+}
+
+Status Node::Accept(const wire::FollowReply& reply) {
+  if (reply.cluster != pool_->cluster()) {
+    if (Status status = JoinCluster(reply); !status.ok()) return status;
+  }
+  if (reply.epoch < voter_->promised()) {
+    return {Code::kFenced, fmt::format("{} is primary of epoch {}, but this node promised epoch {}",
+                                       reply.primary.Redis().ToString(), reply.epoch.value, voter_->promised().value)};
+  }
+  if (reply.common < log_->known_committed() || reply.common > log_->end().lsn) {
+    return {Code::kCorrupt, fmt::format("{} does not hold batch {}, which was committed: one of the two logs is damaged",
+                                        reply.primary.Redis().ToString(), log_->known_committed().value)};
+  }
+  if (reply.epoch > voter_->promised()) {
+    if (Status status = pool_->SetPromise(reply.epoch, reply.primary.id); !status.ok()) return Fail(status);
+    voter_->Promised(reply.epoch, reply.primary.id);
+  }
+  if (reply.common < log_->end().lsn) {
+    Note(LogLevel::kNotice, fmt::format("cutting batches {} to {}: they were never committed", reply.common.value + 1,
+                                        log_->end().lsn.value));
+  }
+  if (Status status = log_->CutAfter(reply.common); !status.ok()) return Fail(status);
+  membership_.CutAfter(reply.common);
+  if (engine_->applied() > reply.common) engine_->RollBackTo(reply.common);
+  if (fetching_) return Status::Ok();
+  primary_ = reply.primary;
+  last_problem_ = {};
+  voter_->Heard(primary_.id, clock_->Now());
+  Note(LogLevel::kNotice, fmt::format("following {} in epoch {} from LSN {}", primary_.Redis().ToString(),
+                                      reply.epoch.value, reply.common.value));
+  observer_->OnFollowing(primary_);
+  return Status::Ok();
+}
+
+// An empty node leaves the cluster of one that it was.
+Status Node::JoinCluster(const wire::FollowReply& reply) {
+  if (fetching_ || engine_->touched() || membership_.members().size() > 1) {
+    return {Code::kClusterId, "the source belongs to another cluster than this node's data"};
+  }
+  Status status = pool_->Adopt(reply.cluster, {reply.segment_bytes, reply.segment_count, reply.granule});
+  if (!status.ok()) return status.code() == Code::kIoError ? Fail(status) : status;
+  log_->Reset();
+  engine_->RollBackTo(Lsn{});
+  membership_.Reset();
+  heard_committed_ = Lsn{};
+  voter_.emplace(Epoch{}, NodeId{}, options_.lease, clock_->Now(), false);
+  receiver_->SetMaxBatchBytes(static_cast<std::uint32_t>(reply.segment_bytes));
+  Note(LogLevel::kNotice, fmt::format("joined the cluster of {}", reply.primary.Redis().ToString()));
+  return Status::Ok();
+}
+
+void Node::Refused(const wire::FollowReply& reply) {
+  if (fetching_) return Lost({Code::kUnavailable, reply.text});
+  if (!reply.primary.id.IsNone() && reply.primary.id != self_.id) hint_ = reply.primary.Replication();
+  const Code code = static_cast<Code>(reply.code);
+  if (code != Code::kNotPrimary) Remember({code, reply.text});
+}
+
+Status Node::Land(const wire::Batch& batch, std::span<const std::byte> bytes) {
+  if (batch.epoch != voter_->promised()) return {Code::kFenced, "a batch of an epoch that is over"};
+  if (Status status = log_->Land(batch.at, bytes); !status.ok()) {
+    return status.code() == Code::kProtocol ? status : Fail(status);
+  }
+  heard_committed_ = std::max(heard_committed_, batch.committed);
+  const auto view = BatchView::Trusted(bytes.data());
+  if ((view.header().flags & format::kHasConfig) != 0) {
+    FAHA_CHECK(view.ForEach([&](const Record& record, std::uint64_t) {
+      if (record.kind != format::RecordKind::kConfig) return;
+      if (auto members = DecodeMembers(record.value)) membership_.Add(view.lsn(), std::move(*members));
+    }), "Land has checked every record");
+  }
+  return Status::Ok();
+}
+
+Result<Lsn> Node::Persist() {
+  if (Status status = log_->Drain(); !status.ok()) return Fail(status);
+  engine_->ApplyTo(heard_committed_);
+  return log_->durable();
+}
+
+bool Node::Heard(Epoch epoch, Lsn committed) {
+  if (epoch != voter_->promised() || fetching_) return false;
+  voter_->Heard(primary_.id, clock_->Now());
+  heard_committed_ = std::max(heard_committed_, committed);
+  engine_->ApplyTo(std::min(heard_committed_, log_->durable()));
+  return true;
+}
+
+void Node::Lost(const Status& reason) {
+  if (!primary_.id.IsNone()) Note(LogLevel::kWarning, fmt::format("lost the primary {}: {}", primary_.Redis().ToString(),
+                                                                  reason.ToString()));
+  primary_ = {};
+  if (reason.code() != Code::kUnavailable) Remember(reason);
+  if (!fetching_) return;
+  // The best log went away before it was read: ask again who is there.
+  const MonoTime left = campaign_end_ == kForever ? kForever : campaign_end_ - clock_->Now();
+  auto done = std::exchange(done_, nullptr);
+  receiver_->Stop();
+  fetching_ = false;
+  campaign_.reset();
+  const auto patience = left == kForever ? std::chrono::milliseconds::max()
+                                         : std::chrono::duration_cast<std::chrono::milliseconds>(left);
+  StartCampaign(false, voter_->promised(), patience, std::move(done));
+}
+
+}  // namespace faha

@@ -1,0 +1,302 @@
+// The log on a medium that crashes: what is kept, cut and reported.
+#include "log/log.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <map>
+#include <random>
+
+#include "log/scan.h"
+#include "tests/fakes/crash_media.h"
+
+namespace faha {
+namespace {
+
+constexpr std::uint64_t kSegment = 1ULL << 20;
+constexpr std::size_t kDisk = format::kDataOffset + 8 * kSegment;
+
+// One process's view of a disk.
+struct Opened {
+  std::unique_ptr<Pool> pool;
+  std::unique_ptr<Log> log;
+};
+
+Result<Opened> Open(const std::shared_ptr<CrashDisk>& disk, std::uint32_t granule = 64) {
+  Opened opened;
+  auto pool = Pool::Open(std::make_unique<CrashMedia>(disk, granule), kSegment);
+  if (!pool.ok()) return pool.status();
+  opened.pool = std::move(pool.value());
+  auto log = Log::Open(opened.pool.get(), {});
+  if (!log.ok()) return log.status();
+  opened.log = std::move(log.value());
+  opened.log->SetEpoch(Epoch{1});
+  return opened;
+}
+
+std::shared_ptr<CrashDisk> NewDisk() { return std::make_shared<CrashDisk>(kDisk); }
+
+void Put(Log& log, std::string_view key, std::string_view value, TimeMs expire_at = kNoExpiry) {
+  ASSERT_TRUE(log.Append({.kind = format::RecordKind::kPut, .key = key, .value = value, .expire_at = expire_at}).ok());
+}
+
+std::vector<std::string> Keys(const Log& log) {
+  std::vector<std::string> keys;
+  for (Lsn lsn{1}; lsn <= log.end().lsn; lsn = lsn.Next()) {
+    EXPECT_TRUE(log.Find(lsn)->view.ForEach([&](const Record& r, std::uint64_t) { keys.emplace_back(r.key); }));
+  }
+  return keys;
+}
+
+TEST(Log, KeepsWhatWasDrainedAcrossARestart) {
+  auto disk = NewDisk();
+  {
+    auto opened = Open(disk);
+    Put(*opened->log, "a", "1");
+    Put(*opened->log, "b", "2", 12345);
+    ASSERT_TRUE(opened->log->Seal().ok());
+    ASSERT_TRUE(opened->log->Drain().ok());
+  }
+  std::mt19937_64 random(1);
+  disk->Crash(random);
+  auto opened = Open(disk);
+  ASSERT_TRUE(opened.ok()) << opened.status().ToString();
+  EXPECT_EQ(opened->log->end(), (LogEnd{Epoch{1}, Lsn{1}}));
+  EXPECT_THAT(Keys(*opened->log), testing::ElementsAre("a", "b"));
+  const auto batch = opened->log->Find(Lsn{1});
+  const Record second = opened->log->RecordAt(batch->at + sizeof(format::BatchHeader) + format::RecordBytes(1, 1, false));
+  EXPECT_EQ(second.value, "2");
+  EXPECT_EQ(second.expire_at, 12345);
+}
+
+// At every drain of a history, with any subset of undrained words: drained is a prefix of recovered, recovered of written.
+TEST(Log, ACrashAtEveryDrainKeepsAPrefix) {
+  for (std::uint64_t seed = 0; seed < 300; ++seed) {
+    std::mt19937_64 random(seed);
+    auto disk = NewDisk();
+    std::uint64_t written = 0;
+    Lsn drained;
+    {
+      const std::uint32_t granule = 64U << (seed % 4);
+      auto opened = Open(disk, granule);
+      ASSERT_TRUE(opened.ok());
+      const std::uint64_t crash_after = disk->drains + 1 + random() % 40;
+      while (disk->drains < crash_after) {
+        for (std::uint64_t i = random() % 5 + 1; i > 0; --i) {
+          Put(*opened->log, std::to_string(written++), std::string(random() % 60'000, 'v'));
+        }
+        if (random() % 3 != 0) {
+          ASSERT_TRUE(opened->log->Seal().ok());
+        }
+        if (random() % 2 != 0) {
+          ASSERT_TRUE(opened->log->Drain().ok());
+          drained = opened->log->durable();
+          opened->log->SetCommitted(drained);
+        }
+        if (opened->log->UsedBytes() > 5 * kSegment) break;
+      }
+    }
+    for (int crashes = 0; crashes < 2; ++crashes) {  // the second one interrupts nothing: recovery changed nothing
+      disk->Crash(random);
+      auto opened = Open(disk);
+      ASSERT_TRUE(opened.ok()) << opened.status().ToString() << " seed " << seed;
+      EXPECT_GE(opened->log->end().lsn, drained) << "seed " << seed;
+      const auto keys = Keys(*opened->log);
+      EXPECT_LE(keys.size(), written);
+      for (std::size_t i = 0; i < keys.size(); ++i) ASSERT_EQ(keys[i], std::to_string(i)) << "seed " << seed;
+    }
+  }
+}
+
+TEST(Log, ATailOfAnOlderForkIsNotTakenForItsSuccessor) {
+  auto disk = NewDisk();
+  auto opened = Open(disk);
+  for (const char* key : {"1", "2", "3"}) {
+    Put(*opened->log, key, "old");
+    ASSERT_TRUE(opened->log->Seal().ok());
+  }
+  ASSERT_TRUE(opened->log->Drain().ok());
+  ASSERT_TRUE(opened->log->CutAfter(Lsn{1}).ok());
+  opened->log->SetEpoch(Epoch{2});
+  Put(*opened->log, "2'", "new");
+  ASSERT_TRUE(opened->log->Seal().ok());
+  ASSERT_TRUE(opened->log->Drain().ok());
+  opened->log.reset();
+  opened->pool.reset();
+  auto again = Open(disk);
+  EXPECT_THAT(Keys(*again->log), testing::ElementsAre("1", "2'"));
+}
+
+TEST(Log, ADamagedCommittedBatchIsReportedAndNothingIsChanged) {
+  auto disk = NewDisk();
+  LogAddress second;
+  {
+    auto opened = Open(disk);
+    for (std::uint64_t i = 1; i <= 3; ++i) {
+      opened->log->SetCommitted(Lsn{i - 1});
+      Put(*opened->log, std::to_string(i), "v");
+      ASSERT_TRUE(opened->log->Seal().ok());
+    }
+    ASSERT_TRUE(opened->log->Drain().ok());
+    second = opened->log->Find(Lsn{2})->at;
+  }
+  disk->written[second.value + 80] ^= std::byte{1};
+  const auto before = disk->written;
+  auto opened = Open(disk);
+  ASSERT_FALSE(opened.ok());
+  EXPECT_EQ(opened.status().code(), Code::kCorrupt);
+  EXPECT_EQ(disk->written, before);
+}
+
+TEST(Log, ATornTailIsCutThoughALaterBatchIsWhole) {
+  auto disk = NewDisk();
+  LogAddress second;
+  {
+    auto opened = Open(disk);
+    for (const char* key : {"1", "2", "3"}) {  // none of them committed
+      Put(*opened->log, key, "v");
+      ASSERT_TRUE(opened->log->Seal().ok());
+    }
+    ASSERT_TRUE(opened->log->Drain().ok());
+    second = opened->log->Find(Lsn{2})->at;
+  }
+  disk->written[second.value + 80] ^= std::byte{1};
+  auto opened = Open(disk);
+  ASSERT_TRUE(opened.ok()) << opened.status().ToString();
+  EXPECT_THAT(Keys(*opened->log), testing::ElementsAre("1"));
+}
+
+TEST(Log, TheVerdictTableIsComplete) {
+  EXPECT_EQ(Judge(true, false), Verdict::kKeep);
+  EXPECT_EQ(Judge(true, true), Verdict::kKeep);
+  EXPECT_EQ(Judge(false, false), Verdict::kCut);
+  EXPECT_EQ(Judge(false, true), Verdict::kRepair);
+}
+
+TEST(Log, LandsWhatAnotherLogSealedByteForByteAndNothingElse) {
+  auto from_disk = NewDisk();
+  auto to_disk = NewDisk();
+  auto from = Open(from_disk);
+  auto to = Open(to_disk);
+  std::mt19937_64 random(7);
+  for (int i = 0; i < 200; ++i) {
+    Put(*from->log, std::to_string(i), std::string(random() % 20'000, 'x'));
+    ASSERT_TRUE(from->log->Seal().ok());
+  }
+  ASSERT_GT(from->log->segments().size(), 1U);
+  for (Lsn lsn{1}; lsn <= from->log->end().lsn; lsn = lsn.Next()) {
+    const auto batch = *from->log->Find(lsn);
+    std::vector<std::byte> forged(batch.bytes.begin(), batch.bytes.end());
+    forged[random() % (sizeof(format::BatchHeader) + batch.view.header().payload_bytes)] ^= std::byte{4};
+    EXPECT_EQ(to->log->Land(batch.at, forged).code(), Code::kProtocol);
+    EXPECT_EQ(to->log->Land(batch.at + 64, batch.bytes).code(), Code::kProtocol);
+    ASSERT_TRUE(to->log->Land(batch.at, batch.bytes).ok());
+    EXPECT_EQ(to->log->Land(batch.at, batch.bytes).code(), Code::kProtocol) << "landed twice";
+  }
+  const auto log_bytes = [](const CrashDisk& disk) { return std::span(disk.written).subspan(format::kDataOffset); };
+  EXPECT_TRUE(std::ranges::equal(log_bytes(*from_disk), log_bytes(*to_disk)));
+}
+
+TEST(Log, AFullPoolRefusesAndLosesNothing) {
+  auto disk = NewDisk();
+  auto opened = Open(disk);
+  const std::string value(100'000, 'v');
+  std::size_t put = 0;
+  Status status;
+  while (status.ok()) {
+    status = opened->log->Append({.key = std::to_string(put), .value = value}).status();
+    if (status.ok()) ++put;
+    ASSERT_LT(put, 1000U);
+  }
+  EXPECT_EQ(status.code(), Code::kNoSpace);
+  ASSERT_TRUE(opened->log->Seal().ok());
+  EXPECT_EQ(Keys(*opened->log).size(), put);
+  EXPECT_EQ(opened->log->Append({.key = "k", .value = std::string(kSegment, 'v')}).status().code(), Code::kTooLarge);
+}
+
+TEST(Log, HasRoomKeepsASegmentForWhatMustBeWritten) {
+  auto disk = NewDisk();
+  auto opened = Open(disk);
+  const std::string value(100'000, 'v');
+  while (opened->log->HasRoom(value.size() + 100)) {
+    Put(*opened->log, "k", value);
+    ASSERT_TRUE(opened->log->Seal().ok());
+  }
+  EXPECT_EQ(opened->log->segments().size(), 7U);
+  for (int i = 0; i < 5000; ++i) {
+    ASSERT_TRUE(opened->log->Append({.kind = format::RecordKind::kEpochStart, .key = {}, .value = {}}).ok());
+    ASSERT_TRUE(opened->log->Seal().ok());
+  }
+}
+
+TEST(Log, AUnitThatOutgrowsASegmentIsMarked) {
+  auto disk = NewDisk();
+  auto opened = Open(disk);
+  const std::string value(300'000, 'v');
+  for (int i = 0; i < 5; ++i) Put(*opened->log, std::to_string(i), value);
+  ASSERT_TRUE(opened->log->Seal().ok());
+  ASSERT_EQ(opened->log->end().lsn, Lsn{2});
+  EXPECT_EQ(opened->log->Find(Lsn{1})->view.header().flags, format::kUnitContinues);
+  EXPECT_EQ(opened->log->Find(Lsn{2})->view.header().flags, format::kUnitContinued);
+}
+
+TEST(Pool, APromiseSurvivesACrashAtEitherOfItsTwoCopies) {
+  auto disk = NewDisk();
+  std::mt19937_64 random(3);
+  const NodeId node{{1, 2, 3}};
+  for (std::uint64_t epoch = 1; epoch < 50; ++epoch) {
+    auto opened = Open(disk);
+    ASSERT_TRUE(opened.ok());
+    EXPECT_EQ(opened->pool->promised(), Epoch{epoch - 1});
+    ASSERT_TRUE(opened->pool->SetPromise(Epoch{epoch}, node).ok());
+    disk->fail_at_drain = disk->drains + 1;  // the next one is written but not drained
+    EXPECT_FALSE(opened->pool->SetPromise(Epoch{epoch + 1000}, node).ok());
+    disk->Crash(random);
+    auto again = Open(disk);
+    ASSERT_TRUE(again.ok());
+    if (again->pool->promised() == Epoch{epoch + 1000}) return;  // it survived whole: as good as any
+    EXPECT_EQ(again->pool->promised(), Epoch{epoch});
+    EXPECT_EQ(again->pool->voted_for(), node);
+  }
+}
+
+TEST(Pool, RefusesWhatIsNotAPool) {
+  const auto open_code = [](const std::shared_ptr<CrashDisk>& disk) { return Open(disk).status().code(); };
+  auto garbage = NewDisk();
+  std::mt19937_64 random(5);
+  for (std::byte& byte : garbage->written) byte = static_cast<std::byte>(random());
+  const auto before = garbage->written;
+  EXPECT_EQ(open_code(garbage), Code::kBadPool);
+  EXPECT_EQ(garbage->written, before);
+
+  auto newer = NewDisk();
+  ASSERT_TRUE(Open(newer).ok());
+  for (const std::size_t copy : {std::size_t{0}, format::kSuperblockStride}) newer->written[copy + 8] = std::byte{9};
+  EXPECT_EQ(open_code(newer), Code::kPoolVersion);
+
+  auto damaged = NewDisk();
+  {
+    auto opened = Open(damaged);
+    Put(*opened->log, "a", "1");
+    ASSERT_TRUE(opened->log->Seal().ok());
+  }
+  damaged->written[40] ^= std::byte{1};
+  damaged->written[format::kSuperblockStride + 40] ^= std::byte{1};
+  EXPECT_EQ(open_code(damaged), Code::kBadPool);
+
+  EXPECT_EQ(open_code(std::make_shared<CrashDisk>(format::kDataOffset + kSegment)), Code::kPoolSize);
+}
+
+TEST(Pool, AFormatThatACrashInterruptedIsDoneAgain) {
+  for (std::uint64_t seed = 0; seed < 200; ++seed) {
+    auto disk = NewDisk();
+    std::mt19937_64 random(seed);
+    disk->fail_at_drain = 1;
+    EXPECT_FALSE(Open(disk).ok());
+    disk->Crash(random);
+    EXPECT_TRUE(Open(disk).ok()) << "seed " << seed;
+  }
+}
+
+}  // namespace
+}  // namespace faha
