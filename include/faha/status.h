@@ -65,7 +65,9 @@ class [[nodiscard]] Result {
   [[nodiscard]] T& value() { return *value_; }
   [[nodiscard]] const T& value() const { return *value_; }
   T& operator*() { return *value_; }
+  const T& operator*() const { return *value_; }
   T* operator->() { return &*value_; }
+  const T* operator->() const { return &*value_; }
 
  private:
   Status status_;

@@ -38,7 +38,7 @@ class Inbox {
   // The first `bytes` bytes of Space() were received.
   void Filled(std::size_t bytes) { end_ += bytes; }
 
-  // Takes the next frame, whose body may have up to `max_body` bytes.  After a fault, every call tells the same one.
+  // Takes the next frame, whose body may have up to `max_body` bytes.  After a fault the stream cannot be read on.
   Next Take(std::uint32_t max_body, Frame& frame);
 
   // The version in the header that Take() looked at last.
@@ -55,7 +55,7 @@ class Inbox {
 
   std::unique_ptr<std::byte[]> buffer_;
   std::size_t capacity_ = 0;
-  std::size_t begin_ = 0, end_ = 0;        // what is received and not taken
+  std::size_t begin_ = 0, end_ = 0;         // what is received and not taken
   std::size_t need_ = sizeof(FrameHeader);  // bytes from begin_ on that make the next step possible
   bool head_checked_ = false;               // of the frame at begin_
   bool large_needed_ = false;

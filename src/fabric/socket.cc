@@ -53,8 +53,8 @@ std::string ErrnoText(int error) { return std::generic_category().message(error)
 Endpoint SocketAddress::ToEndpoint() const {
   std::array<char, NI_MAXHOST> host{};
   std::array<char, NI_MAXSERV> port{};
-  const int failed = ::getnameinfo(get(), size, host.data(), host.size(), port.data(), port.size(),
-                                   NI_NUMERICHOST | NI_NUMERICSERV);
+  const int failed =
+      ::getnameinfo(get(), size, host.data(), host.size(), port.data(), port.size(), NI_NUMERICHOST | NI_NUMERICSERV);
   if (failed != 0) return {"?", 0};
   return {host.data(), static_cast<std::uint16_t>(std::strtoul(port.data(), nullptr, 10))};
 }
@@ -68,9 +68,9 @@ Result<SocketAddress> ResolveNumeric(const Endpoint& at) {
   addrinfo* found = nullptr;
   // A null host would mean loopback to getaddrinfo: an empty one must not.
   if (host.empty() || ::getaddrinfo(host.c_str(), std::to_string(at.port).c_str(), &hints, &found) != 0) {
-    return Status(Code::kUnavailable,
-                  fmt::format("cannot use {}: \"{}\" is no numeric address: use one, such as 192.0.2.1",
-                              at.ToString(), at.host));
+    return Status(
+        Code::kUnavailable,
+        fmt::format("cannot use {}: \"{}\" is no numeric address: use one, such as 192.0.2.1", at.ToString(), at.host));
   }
   SocketAddress address;
   std::memcpy(&address.storage, found->ai_addr, found->ai_addrlen);

@@ -57,7 +57,7 @@ Status Node::Start(std::unique_ptr<Media> media) {
   const bool alone = membership_.members().size() <= 1;
   voter_.emplace(pool_->promised(), pool_->voted_for(), options_.lease, clock_->Now(), alone);
   committer_.emplace(log_.get(), &membership_, &options_, self_);
-  receiver_.emplace(fabric_, clock_, this, static_cast<std::uint32_t>(pool_->geometry().segment_bytes));
+  receiver_.emplace(fabric_, clock_, static_cast<BatchSink*>(this), static_cast<std::uint32_t>(pool_->geometry().segment_bytes));
   if (options_.port != 0) {
     if (Status status = fabric_->Listen({options_.bind, options_.port}); !status.ok()) return status;
   }

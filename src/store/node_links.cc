@@ -209,8 +209,8 @@ void Node::AnswerFollow(LinkId link, const wire::FollowRequest& request) {
   reply.common = common.value();
   guests_.erase(link);
   const auto domain = static_cast<PersistenceDomain>(std::min<std::uint8_t>(request.domain, 3));
-  committer_->Admit(std::make_unique<Shipper>(fabric_, this, request.self, domain, request.fetch, reply.common, link,
-                                              reply.token));
+  committer_->Admit(std::make_unique<Shipper>(fabric_, static_cast<BatchSource*>(this), request.self, domain, request.fetch,
+                                              reply.common, link, reply.token));
   fabric_->Send(link, wire::Encode(reply));
   if (!request.fetch) {
     Note(LogLevel::kNotice, fmt::format("{} follows from LSN {} ({})", request.self.Redis().ToString(),

@@ -18,14 +18,23 @@ struct CrashDisk {
   std::vector<std::byte> written;  // what a reader sees
   std::vector<std::byte> drained;  // what surely survives
   std::uint64_t drains = 0;
+  std::vector<std::pair<std::uint64_t, std::size_t>> dirty;  // written since the last drain
   std::uint64_t fail_at_drain = ~0ULL;  // this drain, counted from 1, fails as a device does
 
   // Power fails: of each undrained 8-byte word either the old or the new survives.
   void Crash(std::mt19937_64& random) {
-    for (std::size_t i = 0; i < written.size(); i += 8) {
-      if (std::memcmp(&written[i], &drained[i], 8) != 0 && random() % 2 == 0) std::memcpy(&drained[i], &written[i], 8);
+    for (const auto& [offset, size] : dirty) {
+      for (std::uint64_t i = offset / 8 * 8; i < offset + size; i += 8) {
+        const bool differs = std::memcmp(&written[i], &drained[i], 8) != 0;
+        if (differs && random() % 2 == 0) std::memcpy(&drained[i], &written[i], 8);
+        std::memcpy(&written[i], &drained[i], 8);
+      }
     }
-    written = drained;
+    dirty.clear();
+  }
+  void DrainAll() {
+    for (const auto& [offset, size] : dirty) std::memcpy(&drained[offset], &written[offset], size);
+    dirty.clear();
   }
 };
 
@@ -36,15 +45,12 @@ class CrashMedia : public Media {
   [[nodiscard]] std::span<const std::byte> bytes() const override { return disk_->written; }
   Status Write(std::uint64_t offset, std::span<const std::byte> data) override {
     std::memcpy(disk_->written.data() + offset, data.data(), data.size());
-    dirty_.emplace_back(offset, data.size());
+    disk_->dirty.emplace_back(offset, data.size());
     return Status::Ok();
   }
   Status Drain() override {
     if (++disk_->drains == disk_->fail_at_drain) return {Code::kIoError, "the simulated device failed"};
-    for (const auto& [offset, size] : dirty_) {
-      std::memcpy(disk_->drained.data() + offset, disk_->written.data() + offset, size);
-    }
-    dirty_.clear();
+    disk_->DrainAll();
     return Status::Ok();
   }
   [[nodiscard]] PersistenceDomain domain() const override { return PersistenceDomain::kCacheLine; }
@@ -53,7 +59,6 @@ class CrashMedia : public Media {
  private:
   std::shared_ptr<CrashDisk> disk_;
   std::uint32_t granule_;
-  std::vector<std::pair<std::uint64_t, std::size_t>> dirty_;
 };
 
 }  // namespace faha

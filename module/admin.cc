@@ -1,0 +1,67 @@
+// FaHA's own commands: FAHA.STATUS, FAHA.PROMOTE, FAHA.FAILOVER, and the answer to what is refused.
+#include <memory>
+
+#include "module/commands.h"
+#include "module/filter.h"
+#include "module/info.h"
+
+namespace faha::module::admin {
+namespace {
+
+constexpr std::int64_t kPromoteMs = 10'000;
+
+int ReplyOutcome(RedisModuleCtx* ctx, RedisModuleString**, int) {
+  const auto* status = static_cast<const Status*>(RedisModule_GetBlockedClientPrivateData(ctx));
+  return (status->ok() ? Reply::Ok() : Reply::Error(*status)).SendTo(ctx);
+}
+
+void FreeOutcome(RedisModuleCtx*, void* status) { delete static_cast<Status*>(status); }
+
+}  // namespace
+
+Reply GetStatus(Call& call) {
+  ReplyStatus(call.ctx());
+  return Reply::Sent();
+}
+
+// FAHA.PROMOTE [milliseconds]
+Reply Promote(Call& call) {
+  if (call.size() > 2) return call.WrongArity();
+  const auto patience = call.size() == 2 ? ParseInteger(call.arg(1)) : std::optional(kPromoteMs);
+  if (!patience || *patience < 0 || *patience > 3600'000) {
+    return Reply::Error("ERR the patience is a number of milliseconds from 0 to 3600000");
+  }
+  if ((RedisModule_GetContextFlags(call.ctx()) & (REDISMODULE_CTX_FLAGS_MULTI | REDISMODULE_CTX_FLAGS_DENY_BLOCKING)) != 0) {
+    return Reply::Error("ERR FAHA.PROMOTE waits for other nodes and cannot do so in a transaction");
+  }
+  RedisModuleBlockedClient* client = RedisModule_BlockClient(call.ctx(), ReplyOutcome, nullptr, FreeOutcome, 0);
+  call.store().Promote(std::chrono::milliseconds(*patience), [client](const Status& status) {
+    RedisModule_UnblockClient(client, new Status(status));
+  });
+  return Reply::Sent();
+}
+
+// FAHA.FAILOVER [TO host port]
+Reply Failover(Call& call) {
+  std::optional<Endpoint> target;
+  if (call.size() == 4 && call.Is(1, "to")) {
+    const auto port = ParseInteger(call.arg(3));
+    if (!port || *port <= 0 || *port > 65535) return Reply::Error("ERR the port is a number from 1 to 65535");
+    target = Endpoint{std::string(call.arg(2)), static_cast<std::uint16_t>(*port)};
+  } else if (call.size() != 1) {
+    return Call::SyntaxError();
+  }
+  const Status status = call.store().HandOver(target);
+  return status.ok() ? Reply::Ok() : Reply::Error(status);
+}
+
+// What the filter put before a command that FaHA does not serve, or that must not run now.
+Reply Refuse(Call& call) {
+  if (!TheState().turn_failed.ok()) return Reply::Error(TheState().turn_failed);
+  std::string name(call.size() > 1 ? call.arg(1) : std::string_view("refuse"));
+  for (char& c : name) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
+  return Reply::Error("UNSUPPORTED '" + name.substr(0, 64) + "' works on " + FamilyOf(name) +
+                      ": FaHA does not serve it yet; see the table of commands in its README");
+}
+
+}  // namespace faha::module::admin

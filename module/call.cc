@@ -1,0 +1,112 @@
+#include "module/call.h"
+
+#include <strings.h>
+
+#include <charconv>
+
+namespace faha::module {
+
+State& TheState() {
+  static State state;
+  return state;
+}
+
+std::string ConfigValue(RedisModuleCtx* ctx, const char* name) {
+  RedisModuleCallReply* reply = RedisModule_Call(ctx, "CONFIG", "cc", "GET", name);
+  if (reply == nullptr) return {};
+  std::string value;
+  if (RedisModule_CallReplyType(reply) == REDISMODULE_REPLY_ARRAY && RedisModule_CallReplyLength(reply) == 2) {
+    size_t size = 0;
+    const char* text = RedisModule_CallReplyStringPtr(RedisModule_CallReplyArrayElement(reply, 1), &size);
+    if (text != nullptr) value.assign(text, size);
+  }
+  RedisModule_FreeCallReply(reply);
+  return value;
+}
+
+int Reply::SendTo(RedisModuleCtx* ctx) const {
+  switch (kind_) {
+    case Kind::kOk: return RedisModule_ReplyWithSimpleString(ctx, "OK");
+    case Kind::kNull: return RedisModule_ReplyWithNull(ctx);
+    case Kind::kInteger: return RedisModule_ReplyWithLongLong(ctx, integer_);
+    case Kind::kView: return RedisModule_ReplyWithStringBuffer(ctx, view_.data(), view_.size());
+    case Kind::kText: return RedisModule_ReplyWithStringBuffer(ctx, text_.data(), text_.size());
+    case Kind::kSimple: return RedisModule_ReplyWithSimpleString(ctx, text_.c_str());
+    case Kind::kError: return RedisModule_ReplyWithError(ctx, text_.c_str());
+    case Kind::kArray:
+      RedisModule_ReplyWithArray(ctx, static_cast<long>(items_.size()));
+      for (const auto& item : items_) {
+        if (item) {
+          RedisModule_ReplyWithStringBuffer(ctx, item->data(), item->size());
+        } else {
+          RedisModule_ReplyWithNull(ctx);
+        }
+      }
+      return REDISMODULE_OK;
+    case Kind::kSent: break;
+  }
+  return REDISMODULE_OK;
+}
+
+bool Call::Is(int i, std::string_view option) const {
+  const std::string_view text = arg(i);
+  return text.size() == option.size() && strncasecmp(text.data(), option.data(), option.size()) == 0;
+}
+
+std::optional<Entry> Call::Find(int i) {
+  const std::string_view key = arg(i);
+  auto entry = store().Get(db_, key);
+  if (!entry || entry->expire_at == kNoExpiry || UnitTime() <= entry->expire_at) return entry;
+  // Gone for everybody who asks; the record of its end is worth less than an answer, so a full pool does not matter.
+  if (store().CheckWrite(key.size(), 1).ok() && store().Delete(db_, key).ok()) {
+    Changed(i, REDISMODULE_NOTIFY_EXPIRED, "expired");
+  }
+  return std::nullopt;
+}
+
+Status Call::MayWrite(int key, std::uint64_t value_bytes) {
+  const std::uint64_t bytes = arg(key).size() + value_bytes;
+  if (bytes > store().MaxRecordBytes()) {
+    return {Code::kTooLarge, "key and value are " + std::to_string(bytes) + " bytes, the limit is " +
+                                 std::to_string(store().MaxRecordBytes()) + ": faha.segment-bytes of the pool sets it"};
+  }
+  return store().CheckWrite(bytes, 1);
+}
+
+Status Call::Put(int key, std::string_view value, TimeMs expire_at, int event_class, const char* event) {
+  Status status = MayWrite(key, value.size());
+  if (status.ok()) status = store().Put(db_, arg(key), value, expire_at);
+  if (status.ok()) Changed(key, event_class, event);
+  return status;
+}
+
+Status Call::Delete(int key, const char* event) {
+  Status status = store().Delete(db_, arg(key));
+  if (status.ok()) Changed(key, REDISMODULE_NOTIFY_GENERIC, event);
+  return status;
+}
+
+void Call::Changed(int key, int event_class, const char* event) {
+  RedisModule_SignalModifiedKey(ctx_, argv_[key]);
+  RedisModule_NotifyKeyspaceEvent(ctx_, event_class, event, argv_[key]);
+}
+
+Reply Call::WrongArity() const {
+  return Reply::Error("ERR wrong number of arguments for '" + std::string(name_) + "' command");
+}
+
+Reply Call::BadExpireTime() const {
+  return Reply::Error("ERR invalid expire time in '" + std::string(name_) + "' command");
+}
+
+std::optional<std::int64_t> ParseInteger(std::string_view text) {
+  if (text.empty() || text == "-0") return std::nullopt;
+  const std::string_view digits = text.substr(text.front() == '-' ? 1 : 0);
+  if (digits.empty() || (digits.front() == '0' && digits.size() > 1)) return std::nullopt;
+  std::int64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+}  // namespace faha::module

@@ -1,0 +1,102 @@
+// One execution of one command: its arguments, its view of the keyspace, and its reply.  Thread: main loop only.
+// A handler reads and writes through a Call and returns a Reply; one adapter (commands.cc) checks the node's role, commits
+// where the turn's commit would come too late, and sends the reply.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "faha/store.h"
+#include "module/state.h"
+
+namespace faha::module {
+
+class Reply {
+ public:
+  enum class Kind { kOk, kNull, kInteger, kView, kText, kError, kSimple, kArray, kSent };
+
+  static Reply Ok() { return Reply(Kind::kOk); }
+  static Reply Null() { return Reply(Kind::kNull); }
+  static Reply Integer(std::int64_t value) {
+    Reply reply(Kind::kInteger);
+    reply.integer_ = value;
+    return reply;
+  }
+  // `view` must stay valid until the reply is sent: nothing may be written after it was read.
+  static Reply Bulk(std::string_view view) {
+    Reply reply(Kind::kView);
+    reply.view_ = view;
+    return reply;
+  }
+  static Reply Text(std::string text) { return Reply(Kind::kText, std::move(text)); }
+  static Reply Simple(std::string text) { return Reply(Kind::kSimple, std::move(text)); }
+  // `text` starts with its code: "ERR ...".
+  static Reply Error(std::string text) { return Reply(Kind::kError, std::move(text)); }
+  static Reply Error(const Status& status) { return Error(status.ToString()); }
+  static Reply Array(std::vector<std::optional<std::string_view>> items) {
+    Reply reply(Kind::kArray);
+    reply.items_ = std::move(items);
+    return reply;
+  }
+  // The handler has replied by itself, or blocked the client.
+  static Reply Sent() { return Reply(Kind::kSent); }
+
+  [[nodiscard]] Kind kind() const { return kind_; }
+  int SendTo(RedisModuleCtx* ctx) const;
+
+ private:
+  explicit Reply(Kind kind, std::string text = {}) : kind_(kind), text_(std::move(text)) {}
+
+  Kind kind_;
+  std::int64_t integer_ = 0;
+  std::string_view view_;
+  std::string text_;
+  std::vector<std::optional<std::string_view>> items_;
+};
+
+class Call {
+ public:
+  Call(RedisModuleCtx* ctx, RedisModuleString** argv, int argc, std::string_view name)
+      : ctx_(ctx), argv_(argv), argc_(argc), name_(name), db_(static_cast<DbId>(RedisModule_GetSelectedDb(ctx))) {}
+
+  [[nodiscard]] RedisModuleCtx* ctx() const { return ctx_; }
+  [[nodiscard]] std::string_view name() const { return name_; }  // as Redis calls it: "set"
+  [[nodiscard]] int size() const { return argc_; }
+  [[nodiscard]] std::string_view arg(int i) const { return View(argv_[i]); }
+  [[nodiscard]] RedisModuleString* raw(int i) const { return argv_[i]; }
+  // Case does not matter.
+  [[nodiscard]] bool Is(int i, std::string_view option) const;
+  [[nodiscard]] DbId db() const { return db_; }
+  [[nodiscard]] Store& store() const { return *TheState().store; }
+
+  // The entry of the key at argument `i`.  One that has expired is not there; where this node may write, it goes.
+  std::optional<Entry> Find(int i);
+
+  // May a record for argument `key` with a value of `value_bytes` be written?  Before anything is changed.
+  Status MayWrite(int key, std::uint64_t value_bytes);
+  Status Put(int key, std::string_view value, TimeMs expire_at, int event_class, const char* event);
+  Status Delete(int key, const char* event = "del");
+  // Tells WATCH, client-side caches and subscribers that the key at argument `key` has changed.
+  void Changed(int key, int event_class, const char* event);
+
+  [[nodiscard]] Reply WrongArity() const;
+  static Reply SyntaxError() { return Reply::Error("ERR syntax error"); }
+  static Reply NotAnInteger() { return Reply::Error("ERR value is not an integer or out of range"); }
+  [[nodiscard]] Reply BadExpireTime() const;
+
+ private:
+  RedisModuleCtx* ctx_;
+  RedisModuleString** argv_;
+  int argc_;
+  std::string_view name_;
+  DbId db_;
+};
+
+// An integer exactly as Redis reads one: no spaces, no plus, no leading zeros.
+std::optional<std::int64_t> ParseInteger(std::string_view text);
+
+}  // namespace faha::module

@@ -1,0 +1,63 @@
+#include "module/commit.h"
+
+#include "module/state.h"
+
+namespace faha::module {
+namespace {
+
+// The replies are queued already; a client that is dropped reads end-of-file instead: outcome unknown.
+void DropClients(RedisModuleCtx* ctx, const Status& reason) {
+  Log(LogLevel::kWarning, reason.ToString() + "; dropping the clients, whose replies must not leave");
+  Run(ctx, "CLIENT", "ccc", "KILL", "TYPE", "normal");
+  Run(ctx, "CLIENT", "ccc", "KILL", "TYPE", "pubsub");
+}
+
+void BeforeSleep(RedisModuleCtx* ctx) {
+  State& state = TheState();
+  Status status = state.store->Commit();
+  state.unit_time = 0;
+  if (!state.turn_failed.ok()) status = std::exchange(state.turn_failed, Status::Ok());
+  if (!status.ok()) DropClients(ctx, status);
+  state.in_window = state.mutant != Mutant::kNoWindowCommit;
+}
+
+void OnEventLoop(RedisModuleCtx* ctx, RedisModuleEvent, uint64_t subevent, void*) {
+  if (subevent == REDISMODULE_SUBEVENT_EVENTLOOP_BEFORE_SLEEP) {
+    BeforeSleep(ctx);
+  } else {
+    TheState().in_window = false;
+  }
+}
+
+void OnShutdown(RedisModuleCtx*, RedisModuleEvent, uint64_t, void*) {
+  if (const Status status = TheState().store->Commit(); !status.ok()) Log(LogLevel::kWarning, status.ToString());
+}
+
+}  // namespace
+
+bool StartCommitting(RedisModuleCtx* ctx) {
+  return RedisModule_SubscribeToServerEvent(ctx, RedisModuleEvent_EventLoop, OnEventLoop) == REDISMODULE_OK &&
+         RedisModule_SubscribeToServerEvent(ctx, RedisModuleEvent_Shutdown, OnShutdown) == REDISMODULE_OK;
+}
+
+bool BeginCommand(RedisModuleCtx* ctx) {
+  const State& state = TheState();
+  const int flags = RedisModule_GetContextFlags(ctx);
+  const bool transaction = (flags & REDISMODULE_CTX_FLAGS_MULTI) != 0;
+  if (!transaction && (flags & REDISMODULE_CTX_FLAGS_LUA) == 0) EndUnit();
+  const bool barrier = state.barrier || state.mutant == Mutant::kNoBarrier;
+  const bool before_script = transaction && state.scripts_seen && state.mutant != Mutant::kNoPrecommit;
+  return state.in_window || !barrier || before_script;
+}
+
+Status CommitInside() {
+  State& state = TheState();
+  Status status = state.store->Commit();
+  // In the window nothing of others is pending; elsewhere their replies are queued and must go with this one.
+  if (!status.ok() && !state.in_window) state.turn_failed = status;
+  return status;
+}
+
+Status Precommit() { return TheState().mutant == Mutant::kNoPrecommit ? Status::Ok() : CommitInside(); }
+
+}  // namespace faha::module

@@ -1,0 +1,154 @@
+#include "module/config.h"
+
+#include <limits>
+#include <string>
+
+#include "module/state.h"
+
+namespace faha::module {
+namespace {
+
+constexpr unsigned kFixed = REDISMODULE_CONFIG_IMMUTABLE;
+constexpr unsigned kFixedMemory = REDISMODULE_CONFIG_IMMUTABLE | REDISMODULE_CONFIG_MEMORY;
+constexpr long long kMaxBytes = std::numeric_limits<long long>::max();
+
+// The options in effect: the store's own copy once it runs.
+Options& Target() { return TheState().store ? TheState().store->options() : TheState().options; }
+
+// A number that lives in a field of Options; kField names it and its conversion.
+template <auto kField>
+struct Number {
+  static long long Get(const char*, void*) { return static_cast<long long>(Value(Target())); }
+  static int Set(const char*, long long value, void*, RedisModuleString**) {
+    Assign(Target().*kField, value);
+    return REDISMODULE_OK;
+  }
+  static auto Value(const Options& options) { return Plain(options.*kField); }
+
+ private:
+  static long long Plain(std::chrono::milliseconds value) { return value.count(); }
+  template <typename T>
+  static long long Plain(T value) {
+    return static_cast<long long>(value);
+  }
+  static void Assign(std::chrono::milliseconds& field, long long value) { field = std::chrono::milliseconds(value); }
+  template <typename T>
+  static void Assign(T& field, long long value) {
+    field = static_cast<T>(value);
+  }
+};
+
+template <auto kField>
+struct Text {
+  static RedisModuleString* Get(const char*, void*) {
+    static RedisModuleString* shown = nullptr;  // Redis copies it
+    if (shown != nullptr) RedisModule_FreeString(nullptr, shown);
+    const std::string& value = Target().*kField;
+    shown = RedisModule_CreateString(nullptr, value.data(), value.size());
+    return shown;
+  }
+  static int Set(const char*, RedisModuleString* value, void*, RedisModuleString** error) {
+    if (View(value).empty() || View(value).size() > 200) {
+      *error = RedisModule_CreateString(nullptr, "it must have 1 to 200 characters", 32);
+      return REDISMODULE_ERR;
+    }
+    Target().*kField = std::string(View(value));
+    return REDISMODULE_OK;
+  }
+};
+
+template <auto kField>
+bool AddNumber(RedisModuleCtx* ctx, const char* name, unsigned flags, long long min, long long max) {
+  using Config = Number<kField>;
+  return RedisModule_RegisterNumericConfig(ctx, name, Config::Value(Options{}), flags, min, max, Config::Get, Config::Set,
+                                           nullptr, nullptr) == REDISMODULE_OK;
+}
+
+template <auto kField>
+bool AddText(RedisModuleCtx* ctx, const char* name) {
+  const std::string standard = Options{}.*kField;
+  return RedisModule_RegisterStringConfig(ctx, name, standard.c_str(), kFixed, Text<kField>::Get, Text<kField>::Set,
+                                          nullptr, nullptr) == REDISMODULE_OK;
+}
+
+constexpr const char* kDomains[] = {"auto", "volatile", "page", "cacheline", "cpu_cache"};
+
+int GetDomain(const char*, void*) {
+  for (int i = 0; i < static_cast<int>(std::size(kDomains)); ++i) {
+    if (Target().persistence_domain == kDomains[i]) return i;
+  }
+  return 0;
+}
+int SetDomain(const char*, int value, void*, RedisModuleString**) {
+  Target().persistence_domain = kDomains[value];
+  return REDISMODULE_OK;
+}
+
+#ifdef FAHA_MUTANTS
+int GetMutant(const char*, void*) { return static_cast<int>(TheState().mutant); }
+int SetMutant(const char*, int value, void*, RedisModuleString**) {
+  TheState().mutant = static_cast<Mutant>(value);
+  return REDISMODULE_OK;
+}
+bool AddMutants(RedisModuleCtx* ctx) {
+  static const char* names[] = {"none", "no-window-commit", "no-precommit", "no-barrier"};
+  static const int values[] = {0, 1, 2, 3};
+  return RedisModule_RegisterEnumConfig(ctx, "mutant", 0, REDISMODULE_CONFIG_DEFAULT, names, values, 4, GetMutant,
+                                        SetMutant, nullptr, nullptr) == REDISMODULE_OK;
+}
+#else
+bool AddMutants(RedisModuleCtx*) { return true; }
+#endif
+
+bool Register(RedisModuleCtx* ctx) {
+  static const int domain_values[] = {0, 1, 2, 3, 4};
+  return AddText<&Options::pool_path>(ctx, "pool-path") &&
+         AddNumber<&Options::pool_bytes>(ctx, "pool-bytes", kFixedMemory, 1, kMaxBytes) &&
+         AddNumber<&Options::segment_bytes>(ctx, "segment-bytes", kFixedMemory, 1, kMaxBytes) &&
+         RedisModule_RegisterEnumConfig(ctx, "persistence-domain", 0, kFixed, const_cast<const char**>(kDomains),
+                                        domain_values, std::size(kDomains), GetDomain, SetDomain, nullptr,
+                                        nullptr) == REDISMODULE_OK &&
+         AddNumber<&Options::batch_bytes>(ctx, "batch-bytes", REDISMODULE_CONFIG_MEMORY, 64, 1 << 30) &&
+         AddNumber<&Options::min_acks>(ctx, "min-acks", REDISMODULE_CONFIG_DEFAULT, 0, 64) &&
+         AddNumber<&Options::persist_timeout>(ctx, "persist-timeout", REDISMODULE_CONFIG_DEFAULT, 1, 3600'000) &&
+         AddNumber<&Options::lease>(ctx, "lease", kFixed, 50, 3600'000) && AddText<&Options::bind>(ctx, "bind") &&
+         AddText<&Options::announce_host>(ctx, "announce-host") &&
+         AddNumber<&Options::port>(ctx, "port", kFixed, 0, 65535) &&
+         AddNumber<&Options::port_offset>(ctx, "port-offset", kFixed, 1, 65535) && AddMutants(ctx);
+}
+
+bool IsLoopback(const std::string& host) { return host.starts_with("127.") || host == "::1" || host == "localhost"; }
+
+bool Refuse(const std::string& line) {
+  Log(LogLevel::kWarning, "BADCONFIG " + line);
+  return false;
+}
+
+}  // namespace
+
+bool LoadConfigs(RedisModuleCtx* ctx) {
+  if (!Register(ctx) || RedisModule_LoadConfigs(ctx) != REDISMODULE_OK) {
+    return Refuse("a faha.* option has a value that cannot be used: see the line above");
+  }
+  Options& options = TheState().options;
+  if (ConfigValue(ctx, "cluster-enabled") == "yes") {
+    return Refuse("cluster-enabled yes does not work with FaHA: slots are moved by commands that see Redis' own keyspace; "
+                  "set it to no");
+  }
+  if (!IsLoopback(options.bind)) {
+    return Refuse("faha.bind " + options.bind + " is not a loopback address: the replication port is not authenticated yet");
+  }
+  options.redis_port = static_cast<std::uint16_t>(std::stoi("0" + ConfigValue(ctx, "port")));
+  if (options.redis_port == 0) options.redis_port = static_cast<std::uint16_t>(std::stoi("0" + ConfigValue(ctx, "tls-port")));
+  if (options.port == 0) {
+    const int port = options.redis_port + options.port_offset;
+    if (options.redis_port != 0 && port > 65535) {
+      return Refuse("port " + std::to_string(options.redis_port) + " plus faha.port-offset " +
+                    std::to_string(options.port_offset) + " is no port: set faha.port-offset on all nodes, or faha.port");
+    }
+    options.port = options.redis_port == 0 ? std::uint16_t{0} : static_cast<std::uint16_t>(port);
+  }
+  return true;
+}
+
+}  // namespace faha::module

@@ -1,0 +1,26 @@
+// The options by which commands name a time, and their limits.  Thread: main loop only.
+#pragma once
+
+#include <optional>
+
+#include "module/call.h"
+
+namespace faha::module {
+
+// Of SET and GETEX: at most one of them, and its argument.
+struct Deadline {
+  enum class Unit { kNone, kEx, kPx, kExAt, kPxAt } unit = Unit::kNone;
+  int arg = 0;
+
+  [[nodiscard]] bool given() const { return unit != Unit::kNone; }
+  [[nodiscard]] bool absolute() const { return unit == Unit::kExAt || unit == Unit::kPxAt; }
+};
+
+// Is argument `i` one of EX, PX, EXAT, PXAT with a value behind it, and the only kind so far?  Then takes both, and
+// leaves `i` at the value.
+bool TakeDeadline(const Call& call, int& i, Deadline& deadline);
+
+// The time a deadline names.  On a bad one nothing, and the error is in `error`.
+std::optional<TimeMs> TimeOf(const Call& call, const Deadline& deadline, std::optional<Reply>& error);
+
+}  // namespace faha::module

@@ -1,0 +1,16 @@
+// The command filter: turns each built-in of the table into FaHA's own command, and refuses every other command that would
+// touch Redis' own keyspace.  Thread: main loop only.
+// It runs first in a command's life, also in scripts and when a command is queued in a transaction, not for EXEC's commands.
+#pragma once
+
+#include "module/redis_api.h"
+
+namespace faha::module {
+
+// Learns the server's command table and starts filtering.  False if Redis refuses.
+bool StartFiltering(RedisModuleCtx* ctx);
+
+// What the refused command of `name` works on: "lists", "hashes", ...
+const char* FamilyOf(std::string_view name);
+
+}  // namespace faha::module

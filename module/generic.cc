@@ -1,0 +1,137 @@
+// Redis' generic commands: keys, expiry, whole databases.  Semantics, replies and errors are those of Redis 7.0.
+#include <limits>
+
+#include "module/commands.h"
+
+namespace faha::module::generic {
+namespace {
+
+constexpr int kGeneric = REDISMODULE_NOTIFY_GENERIC;
+constexpr DbId kMaxDatabase = 1023;  // more than anybody configures; empty ones cost one look-up
+
+struct ExpireFlags {
+  bool nx = false, xx = false, gt = false, lt = false;
+};
+
+// Nothing, or the error.
+std::optional<Reply> ParseExpireFlags(const Call& call, ExpireFlags& flags) {
+  for (int i = 3; i < call.size(); ++i) {
+    if (call.Is(i, "nx")) {
+      flags.nx = true;
+    } else if (call.Is(i, "xx")) {
+      flags.xx = true;
+    } else if (call.Is(i, "gt")) {
+      flags.gt = true;
+    } else if (call.Is(i, "lt")) {
+      flags.lt = true;
+    } else {
+      return Reply::Error("ERR Unsupported option " + std::string(call.arg(i)));
+    }
+  }
+  if (flags.nx && (flags.xx || flags.gt || flags.lt)) {
+    return Reply::Error("ERR NX and XX, GT or LT options at the same time are not compatible");
+  }
+  if (flags.gt && flags.lt) return Reply::Error("ERR GT and LT options at the same time are not compatible");
+  return std::nullopt;
+}
+
+// A key without expiry counts as one that lives for ever.
+bool Allowed(const ExpireFlags& flags, TimeMs current, TimeMs wanted) {
+  const bool forever = current == kNoExpiry;
+  if (flags.nx && !forever) return false;
+  if (flags.xx && forever) return false;
+  if (flags.gt && (forever || wanted <= current)) return false;
+  return !(flags.lt && !forever && wanted >= current);
+}
+
+Reply ExpireWith(Call& call, TimeMs base, std::int64_t unit) {
+  constexpr std::int64_t kMax = std::numeric_limits<std::int64_t>::max();
+  constexpr std::int64_t kMin = std::numeric_limits<std::int64_t>::min();
+  ExpireFlags flags;
+  if (auto error = ParseExpireFlags(call, flags)) return *error;
+  const auto number = ParseInteger(call.arg(2));
+  if (!number) return Call::NotAnInteger();
+  if (*number > kMax / unit || *number < kMin / unit) return call.BadExpireTime();
+  if (*number * unit > kMax - base) return call.BadExpireTime();
+  const TimeMs when = *number * unit + base;
+  const auto entry = call.Find(1);
+  if (!entry || !Allowed(flags, entry->expire_at, when)) return Reply::Integer(0);
+  const Status status = when <= UnitTime()
+                            ? call.Delete(1)
+                            : call.Put(1, std::string(entry->value), when, kGeneric, "expire");
+  return status.ok() ? Reply::Integer(1) : Reply::Error(status);
+}
+
+Reply TimeToLive(Call& call, bool milliseconds) {
+  const auto entry = call.Find(1);
+  if (!entry) return Reply::Integer(-2);
+  if (entry->expire_at == kNoExpiry) return Reply::Integer(-1);
+  const TimeMs left = std::max<TimeMs>(entry->expire_at - UnitTime(), 0);
+  return Reply::Integer(milliseconds ? left : (left + 500) / 1000);
+}
+
+// Redis knows which clients watch a key, but not that the key exists: each watched one that a flush removes is signalled.
+void SignalWatched(Call& call, std::optional<DbId> db) {
+  const int selected = RedisModule_GetSelectedDb(call.ctx());
+  for (DbId each = db.value_or(0); each <= db.value_or(kMaxDatabase); ++each) {
+    if (call.store().Size(each) == 0 || RedisModule_SelectDb(call.ctx(), each) != REDISMODULE_OK) continue;
+    for (const std::string& name : TheState().watched) {
+      if (!call.store().Get(each, name)) continue;
+      RedisModuleString* key = RedisModule_CreateString(call.ctx(), name.data(), name.size());
+      RedisModule_SignalModifiedKey(call.ctx(), key);
+      RedisModule_FreeString(call.ctx(), key);
+    }
+  }
+  RedisModule_SelectDb(call.ctx(), selected);
+  TheState().watched.clear();
+}
+
+Reply FlushWith(Call& call, std::optional<DbId> db) {
+  if (call.size() > 2 || (call.size() == 2 && !call.Is(1, "sync") && !call.Is(1, "async"))) return Call::SyntaxError();
+  SignalWatched(call, db);
+  const Status status = call.store().Flush(db);
+  if (!status.ok()) return Reply::Error(status);
+  // Redis' own flush, of a keyspace that holds nothing, tells the client-side caches.
+  (void)Run(call.ctx(), "FLUSHDB", "");
+  return Reply::Ok();
+}
+
+}  // namespace
+
+Reply Del(Call& call) {
+  std::int64_t deleted = 0;
+  for (int i = 1; i < call.size(); ++i) {
+    if (!call.Find(i)) continue;
+    if (Status status = call.Delete(i); !status.ok()) return Reply::Error(status);
+    ++deleted;
+  }
+  return Reply::Integer(deleted);
+}
+
+Reply Exists(Call& call) {
+  std::int64_t found = 0;
+  for (int i = 1; i < call.size(); ++i) found += call.Find(i) ? 1 : 0;
+  return Reply::Integer(found);
+}
+
+Reply Type(Call& call) { return Reply::Simple(call.Find(1) ? "string" : "none"); }
+
+Reply Expire(Call& call) { return ExpireWith(call, UnitTime(), 1000); }
+Reply PExpire(Call& call) { return ExpireWith(call, UnitTime(), 1); }
+Reply ExpireAt(Call& call) { return ExpireWith(call, 0, 1000); }
+Reply PExpireAt(Call& call) { return ExpireWith(call, 0, 1); }
+Reply Ttl(Call& call) { return TimeToLive(call, false); }
+Reply PTtl(Call& call) { return TimeToLive(call, true); }
+
+Reply Persist(Call& call) {
+  const auto entry = call.Find(1);
+  if (!entry || entry->expire_at == kNoExpiry) return Reply::Integer(0);
+  const Status status = call.Put(1, std::string(entry->value), kNoExpiry, kGeneric, "persist");
+  return status.ok() ? Reply::Integer(1) : Reply::Error(status);
+}
+
+Reply DbSize(Call& call) { return Reply::Integer(static_cast<std::int64_t>(call.store().Size(call.db()))); }
+Reply FlushDb(Call& call) { return FlushWith(call, call.db()); }
+Reply FlushAll(Call& call) { return FlushWith(call, std::nullopt); }
+
+}  // namespace faha::module::generic

@@ -1,0 +1,113 @@
+#include "module/info.h"
+
+#include <algorithm>
+#include <functional>
+#include <string>
+
+#include "module/state.h"
+
+namespace faha::module {
+namespace {
+
+using Number = std::uint64_t;
+
+// What both INFO and FAHA.STATUS show, once.  Names are FAHA.STATUS'; INFO has '_' for '-'.
+struct Fields {
+  std::function<void(const char*, const std::string&)> text;
+  std::function<void(const char*, Number)> number;
+};
+
+void Visit(const StoreInfo& info, const Fields& fields) {
+  fields.text("role", std::string(RoleName(info.role)));
+  fields.text("state", info.state);
+  fields.number("epoch", info.epoch.value);
+  fields.text("primary", info.primary ? info.primary->Redis().ToString() : "");
+  fields.number("last-lsn", info.last.value);
+  fields.number("durable-lsn", info.durable.value);
+  fields.number("committed-lsn", info.committed.value);
+  fields.number("applied-lsn", info.applied.value);
+  fields.number("in-sync-backups", static_cast<Number>(std::count_if(info.peers.begin(), info.peers.end(),
+                                                                     [](const PeerInfo& peer) { return peer.in_sync; })));
+  fields.text("node", info.node.ToString());
+  fields.text("cluster", info.cluster.ToString());
+  fields.text("fabric", "tcp");
+  fields.text("domain", std::string(DomainName(info.domain)));
+  fields.text("pool", info.pool_path);
+  fields.number("pool-bytes", info.pool_bytes);
+  fields.number("pool-used-bytes", info.pool_used_bytes);
+  fields.number("keys", info.keys);
+  fields.number("barrier", TheState().barrier ? 1 : 0);
+  fields.number("commits", info.commits);
+  fields.number("commit-failures", info.commit_failures);
+  fields.number("batches", info.batches);
+  fields.number("batch-bytes", info.batch_bytes);
+  fields.number("records", info.records);
+  fields.number("record-bytes", info.record_bytes);
+  fields.text("last-error", info.last_error);
+}
+
+void OnInfo(RedisModuleInfoCtx* ctx, int for_crash_report) {
+  if (for_crash_report != 0 || !TheState().store) return;
+  RedisModule_InfoAddSection(ctx, "");
+  const StoreInfo info = TheState().store->Info();
+  const auto name = [](const char* field) {
+    std::string result = field;
+    std::replace(result.begin(), result.end(), '-', '_');
+    return result;
+  };
+  Visit(info, {[&](const char* field, const std::string& value) {
+                 RedisModule_InfoAddFieldCString(ctx, name(field).c_str(), value.c_str());
+               },
+               [&](const char* field, Number value) {
+                 RedisModule_InfoAddFieldULongLong(ctx, name(field).c_str(), value);
+               }});
+  RedisModule_InfoAddFieldULongLong(ctx, "members", info.members.size());
+}
+
+void Text(RedisModuleCtx* ctx, const std::string& text) {
+  RedisModule_ReplyWithStringBuffer(ctx, text.data(), text.size());
+}
+
+void ReplyPeer(RedisModuleCtx* ctx, const PeerInfo& peer) {
+  RedisModule_ReplyWithArray(ctx, 10);
+  Text(ctx, "redis");
+  Text(ctx, peer.member.Redis().ToString());
+  Text(ctx, "voting");
+  Text(ctx, peer.voting ? "yes" : "no");
+  Text(ctx, "in-sync");
+  Text(ctx, peer.in_sync ? "yes" : "no");
+  Text(ctx, "domain");
+  Text(ctx, std::string(DomainName(peer.domain)));
+  Text(ctx, "durable-lsn");
+  RedisModule_ReplyWithLongLong(ctx, static_cast<long long>(peer.durable.value));
+}
+
+}  // namespace
+
+bool AddInfo(RedisModuleCtx* ctx) { return RedisModule_RegisterInfoFunc(ctx, OnInfo) == REDISMODULE_OK; }
+
+int ReplyStatus(RedisModuleCtx* ctx) {
+  const StoreInfo info = TheState().store->Info();
+  long fields = 0;
+  RedisModule_ReplyWithArray(ctx, REDISMODULE_POSTPONED_LEN);
+  Visit(info, {[&](const char* field, const std::string& value) {
+                 Text(ctx, field);
+                 Text(ctx, value);
+                 fields += 2;
+               },
+               [&](const char* field, Number value) {
+                 Text(ctx, field);
+                 RedisModule_ReplyWithLongLong(ctx, static_cast<long long>(value));
+                 fields += 2;
+               }});
+  Text(ctx, "members");
+  RedisModule_ReplyWithArray(ctx, static_cast<long>(info.members.size()));
+  for (const Member& member : info.members) Text(ctx, member.id.ToString() + " " + member.Redis().ToString());
+  Text(ctx, "peers");
+  RedisModule_ReplyWithArray(ctx, static_cast<long>(info.peers.size()));
+  for (const PeerInfo& peer : info.peers) ReplyPeer(ctx, peer);
+  RedisModule_ReplySetArrayLength(ctx, fields + 4);
+  return REDISMODULE_OK;
+}
+
+}  // namespace faha::module

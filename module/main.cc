@@ -1,0 +1,86 @@
+// The module: wires the store to the server.  Thread: main loop only.
+// A command's way: filter.cc -> commands.cc -> strings.cc or generic.cc -> faha/store.h; a turn's end: commit.cc.
+#include <cstdlib>
+
+#include "module/barrier.h"
+#include "module/commands.h"
+#include "module/commit.h"
+#include "module/config.h"
+#include "module/filter.h"
+#include "module/info.h"
+#include "module/redis_api.h"
+#include "module/roles.h"
+#include "module/state.h"
+
+namespace faha::module {
+
+void Log(LogLevel level, std::string_view line) {
+  const char* name = REDISMODULE_LOGLEVEL_WARNING;
+  switch (level) {
+    case LogLevel::kDebug: name = REDISMODULE_LOGLEVEL_DEBUG; break;
+    case LogLevel::kVerbose: name = REDISMODULE_LOGLEVEL_VERBOSE; break;
+    case LogLevel::kNotice: name = REDISMODULE_LOGLEVEL_NOTICE; break;
+    case LogLevel::kWarning: break;
+  }
+  RedisModule_Log(nullptr, name, "faha: %.*s", static_cast<int>(line.size()), line.data());
+}
+
+namespace {
+
+void OnReadable(int, void*, int) { TheState().store->Poll(); }
+
+void OnTimer(RedisModuleCtx* ctx, void*) {
+  RedisModule_CreateTimer(ctx, Store::kTickPeriod.count(), OnTimer, nullptr);
+  TheState().store->Tick();
+  TheRoles().Align(ctx);
+  CheckBarrier(ctx);
+}
+
+// What a dump or an AOF of former days holds would be hidden, not lost: better not to start.
+void OnLoaded(RedisModuleCtx* ctx, RedisModuleEvent, uint64_t subevent, void*) {
+  if (subevent != REDISMODULE_SUBEVENT_LOADING_ENDED) return;
+  const unsigned long long keys = RedisModule_DbSize(ctx);
+  if (keys == 0) return;
+  Log(LogLevel::kWarning, "NATIVEDATA the server's own dump or AOF holds " + std::to_string(keys) +
+                              " keys, which FaHA would hide: start with an empty dir, or without FaHA; nothing was changed");
+  exit(1);
+}
+
+Status OpenStore() {
+  State& state = TheState();
+  state.options.log = Log;
+  auto opened = Store::Open(state.options, &TheRoles());
+  if (!opened.ok()) return opened.status();
+  state.store = std::move(opened.value());
+  return Status::Ok();
+}
+
+bool Start(RedisModuleCtx* ctx) {
+  if (!LoadConfigs(ctx)) return false;
+  if (const Status status = OpenStore(); !status.ok()) {
+    Log(LogLevel::kWarning, status.ToString());
+    return false;
+  }
+  if (!CreateCommands(ctx) || !StartFiltering(ctx) || !StartCommitting(ctx) || !StartBarrier(ctx) || !AddInfo(ctx) ||
+      RedisModule_SubscribeToServerEvent(ctx, RedisModuleEvent_Loading, OnLoaded) != REDISMODULE_OK) {
+    Log(LogLevel::kWarning, "BADCONFIG the server refuses a part of the module: FaHA needs Redis 7.0 or later");
+    return false;
+  }
+  const int descriptor = TheState().store->descriptor();
+  if (descriptor >= 0) RedisModule_EventLoopAdd(descriptor, REDISMODULE_EVENTLOOP_READABLE, OnReadable, nullptr);
+  RedisModule_CreateTimer(ctx, Store::kTickPeriod.count(), OnTimer, nullptr);
+  return TheRoles().Start(ctx);
+}
+
+}  // namespace
+}  // namespace faha::module
+
+#define FAHA_EXPORT extern "C" __attribute__((visibility("default")))
+
+FAHA_EXPORT int RedisModule_OnLoad(RedisModuleCtx* ctx, RedisModuleString**, int) {
+  if (RedisModule_Init(ctx, "faha", 1, REDISMODULE_APIVER_1) == REDISMODULE_ERR) return REDISMODULE_ERR;
+  return faha::module::Start(ctx) ? REDISMODULE_OK : REDISMODULE_ERR;
+}
+
+// The keyspace is the module's: it cannot go while the server runs.
+FAHA_EXPORT int RedisModule_OnUnload(RedisModuleCtx*) { return REDISMODULE_ERR; }

@@ -1,0 +1,33 @@
+// Redis' module API, from the distribution's source package, with our warnings off.
+#pragma once
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wconversion"
+#pragma GCC diagnostic ignored "-Wunused-parameter"
+#include <redismodule.h>
+#pragma GCC diagnostic pop
+
+#include <string>
+#include <string_view>
+
+namespace faha::module {
+
+inline std::string_view View(const RedisModuleString* string) {
+  size_t size = 0;
+  const char* data = RedisModule_StringPtrLen(string, &size);
+  return {data, size};
+}
+
+// A native command called for its effect; true if it did not fail.
+template <typename... Arg>
+bool Run(RedisModuleCtx* ctx, const char* command, const char* format, Arg... args) {
+  RedisModuleCallReply* reply = RedisModule_Call(ctx, command, format, args...);
+  const bool ok = reply != nullptr && RedisModule_CallReplyType(reply) != REDISMODULE_REPLY_ERROR;
+  if (reply != nullptr) RedisModule_FreeCallReply(reply);
+  return ok;
+}
+
+// The value of a native config; empty if there is none.
+std::string ConfigValue(RedisModuleCtx* ctx, const char* name);
+
+}  // namespace faha::module

@@ -1,0 +1,81 @@
+#include "module/roles.h"
+
+#include <optional>
+
+#include "module/state.h"
+
+namespace faha::module {
+namespace {
+
+// Redis asked for the role, and goes on asking by staying in it: so does FaHA.
+constexpr std::chrono::milliseconds kPatience = std::chrono::hours(24 * 365);
+
+// Whom Redis replicates from; nothing if it is a primary.
+std::optional<Endpoint> RedisPrimary(RedisModuleCtx* ctx) {
+  RedisModuleServerInfoData* info = RedisModule_GetServerInfo(ctx, "replication");
+  std::optional<Endpoint> primary;
+  if (const char* host = RedisModule_ServerInfoGetFieldC(info, "master_host")) {
+    int error = REDISMODULE_OK;
+    const long long port = RedisModule_ServerInfoGetFieldSigned(info, "master_port", &error);
+    primary = Endpoint{host, static_cast<std::uint16_t>(port)};
+  }
+  RedisModule_FreeServerInfo(ctx, info);
+  return primary;
+}
+
+void OnRoleChange(RedisModuleCtx* ctx, RedisModuleEvent, uint64_t subevent, void*) {
+  TheRoles().RedisRoleChanged(ctx, subevent == REDISMODULE_EVENT_REPLROLECHANGED_NOW_MASTER);
+}
+
+}  // namespace
+
+Roles& TheRoles() {
+  static Roles roles;
+  return roles;
+}
+
+void Roles::OnPrimary() { wanted_ = Wanted::kPrimary; }
+
+void Roles::OnFollowing(const Member& primary) {
+  wanted_ = Wanted::kReplica;
+  primary_ = primary.Redis();
+}
+
+bool Roles::Start(RedisModuleCtx* ctx) {
+  if (RedisModule_SubscribeToServerEvent(ctx, RedisModuleEvent_ReplicationRoleChanged, OnRoleChange) != REDISMODULE_OK) {
+    return false;
+  }
+  if (const auto primary = RedisPrimary(ctx)) TheState().store->Follow(*primary);
+  return true;
+}
+
+void Roles::RedisRoleChanged(RedisModuleCtx* ctx, bool is_primary) {
+  if (aligning_) return;
+  wanted_ = Wanted::kNothing;
+  if (const auto primary = RedisPrimary(ctx); primary && !is_primary) {
+    TheState().store->Follow(*primary);
+  } else if (is_primary) {
+    TheState().store->Promote(kPatience, [](const Status& status) {
+      if (!status.ok()) Log(LogLevel::kWarning, status.ToString());
+    });
+  }
+}
+
+void Roles::Align(RedisModuleCtx* ctx) {
+  if (wanted_ == Wanted::kNothing) return;
+  const auto wanted = std::exchange(wanted_, Wanted::kNothing);
+  const auto now = RedisPrimary(ctx);
+  const bool right = wanted == Wanted::kPrimary ? !now : now == primary_;
+  if (right) return;
+  aligning_ = true;
+  if (wanted == Wanted::kPrimary) {
+    Run(ctx, "REPLICAOF", "cc", "NO", "ONE");
+  } else {
+    Run(ctx, "REPLICAOF", "cc", primary_.host.c_str(), std::to_string(primary_.port).c_str());
+  }
+  aligning_ = false;
+  // So that a restart finds the same role; without a config file there is nothing to rewrite.
+  Run(ctx, "CONFIG", "c", "REWRITE");
+}
+
+}  // namespace faha::module

@@ -1,0 +1,52 @@
+// What the parts of the module share: one store, and the rules of when a reply may leave.  Thread: main loop only.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <unordered_set>
+
+#include "faha/store.h"
+#include "module/redis_api.h"
+
+namespace faha::module {
+
+// Switches off one of the fixes that keep a reply from leaving early; only the test build knows others than kNone.
+enum class Mutant { kNone, kNoWindowCommit, kNoPrecommit, kNoBarrier };
+
+struct State {
+  std::unique_ptr<Store> store;
+  Options options;
+  Mutant mutant = Mutant::kNone;
+
+  // Between BEFORE_SLEEP and AFTER_SLEEP: clients that were blocked run their pipelines, and no hook follows before
+  // their replies leave.
+  bool in_window = false;
+  // Redis' own write barrier holds: a client whose reply waits for a writable socket is written after BEFORE_SLEEP.
+  bool barrier = false;
+  // A script may be queued in a transaction, and scripts let replies leave while they run.
+  bool scripts_seen = false;
+  // A commit failed inside a command: no reply of this turn may leave.
+  Status turn_failed;
+  // Every key that was named in a WATCH since the last flush.
+  std::unordered_set<std::string> watched;
+  // The frozen time of the current unit; 0: not taken yet.
+  TimeMs unit_time = 0;
+};
+
+State& TheState();
+void Log(LogLevel level, std::string_view line);
+
+// A new unit begins: see Store::EndUnit.
+inline void EndUnit() {
+  TheState().store->EndUnit();
+  TheState().unit_time = 0;
+}
+
+// The time that every command of a unit sees.
+inline TimeMs UnitTime() {
+  TimeMs& time = TheState().unit_time;
+  if (time == 0) time = RedisModule_Milliseconds();
+  return time;
+}
+
+}  // namespace faha::module

@@ -1,0 +1,120 @@
+// Fabric over TCP: one epoll set, one socket per link, no threads.  Thread: main loop only.
+// Invariants: (1) OnClose is called from Poll only, at most once per link, and last.
+//             (2) ids are never reused: an event, a frame or a call for a link that is gone does nothing.
+//             (3) no call but Poll waits, and one Poll takes at most one read (Inbox::kMaxReadBytes) from each link.
+//             (4) a forked child holds none of the descriptors.
+#pragma once
+
+#include <sys/epoll.h>
+
+#include <cerrno>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "fabric/fork_guard.h"
+#include "fabric/inbox.h"
+#include "fabric/outbox.h"
+#include "faha/fabric.h"
+#include "faha/status.h"
+#include "faha/types.h"
+
+namespace faha {
+
+struct TcpFabricLimits {
+  std::size_t accepted_links = 64;                   // at a time; a further peer is hung up on
+  std::size_t queued_bytes = std::size_t{64} << 20;  // waiting for a slow peer; over it the link closes
+  std::chrono::milliseconds trim_period{1000};       // how long an idle link may keep a large buffer
+};
+
+class TcpFabric final : public Fabric, private ForkGuard {
+ public:
+  // If the kernel has no descriptors left, Listen() and every link fail as Unavailable.
+  explicit TcpFabric(const TcpFabricLimits& limits = {});
+  ~TcpFabric() override;
+
+  // A later call replaces the address; port 0 takes a free one.
+  // Errors: Unavailable - the address is not numeric or cannot be bound.
+  Status Listen(const Endpoint& at) override;
+  // Numeric addresses and "localhost" only.  Waits as long as the kernel does for an answer: minutes.
+  LinkId Dial(const Endpoint& peer) override;
+  using Fabric::Send;
+  // At most kMaxFrameHeadBytes of head and 4 GiB - 1 of body.  Frames sent before OnConnect follow it.
+  // When more than `queued_bytes` wait already, the link closes: Unavailable.
+  void Send(LinkId link, std::span<const std::byte> head, std::span<const std::byte> body) override;
+  void AllowBody(LinkId link, std::uint32_t max_bytes) override;
+  void Close(LinkId link) override;
+  // Returns early on a signal.
+  void Poll(std::chrono::microseconds timeout, FabricHandler& handler) override;
+  [[nodiscard]] int descriptor() const override { return epoll_fd_; }
+
+  // Where Listen() bound; 0 when it did not.
+  [[nodiscard]] std::uint16_t port() const;
+  // Bytes of buffers that the links hold.
+  [[nodiscard]] std::size_t BufferBytes() const;
+
+ private:
+  struct Link;
+
+  void OnForkedChild() noexcept override { CloseDescriptors(); }
+  void CloseDescriptors() noexcept;
+
+  // Waiting and dispatching: tcp_fabric_poll.cc.
+  int Wait(std::span<epoll_event> events, std::chrono::microseconds timeout);
+  void ReportFailures();
+  void HandleEvent(const epoll_event& event);
+  void AcceptAll();
+  void AcceptedOne(int fd, const Endpoint& peer);
+  void Connected(Link& link);
+  bool Receive(Link& link);
+  void Deliver(Link& link);
+  void Drop(Link& link, Status reason);
+  void TrimSometimes();
+
+  [[nodiscard]] Status Unusable() const;
+  Link* Find(LinkId id);
+  Link& AddLink(int fd, const Endpoint& peer);
+  void Watch(Link& link, std::uint32_t events);
+  void Flush(Link& link);
+  void Fail(Link& link, Status reason);
+  void Detach(Link& link);
+  void CloseListener();
+
+  const TcpFabricLimits limits_;
+  int epoll_fd_ = -1;
+  int wake_fd_ = -1;  // readable while failed_ is not empty
+  int listen_fd_ = -1;
+  int reserve_fd_ = -1;   // given up to accept, and hang up on, a peer when no descriptor is free
+  int unusable_ = EBADF;  // the errno that says why, where there is no epoll set; a forked child has none
+  std::uint64_t last_id_ = 0;
+  std::size_t accepted_ = 0;
+  std::unordered_map<std::uint64_t, std::unique_ptr<Link>> links_;
+  std::vector<LinkId> failed_;                    // to be told of by the next Poll
+  std::vector<std::unique_ptr<Link>> graveyard_;  // closed within this Poll: a frame may still be looked at
+  FabricHandler* handler_ = nullptr;              // of the Poll under way
+  bool delivered_ = false;                        // by the Poll under way
+  std::chrono::steady_clock::time_point last_trim_{};
+};
+
+// A link is in links_ exactly while its id is alive.
+struct TcpFabric::Link {
+  LinkId id = LinkId::kNone;
+  int fd = -1;
+  Endpoint peer;
+  bool alive = true;
+  bool connecting = false;
+  bool accepted = false;
+  std::uint32_t watched = 0;  // the events in the epoll set
+  std::uint32_t max_body = 0;
+  std::optional<Status> failure;  // set: nothing is sent any more, and the next Poll tells
+  Inbox inbox;
+  Outbox outbox;
+};
+
+}  // namespace faha

@@ -1,0 +1,12 @@
+// What an event of the epoll set belongs to: a link's id, or one of these.  Thread: main loop only.
+#pragma once
+
+#include <cstdint>
+
+namespace faha {
+
+// Ids start at 1 and do not get as far as this.
+inline constexpr std::uint64_t kListenKey = UINT64_MAX;
+inline constexpr std::uint64_t kWakeKey = UINT64_MAX - 1;
+
+}  // namespace faha

@@ -1,0 +1,217 @@
+// Waiting, accepting, receiving and telling the handler.  Thread: main loop only.
+// Invariants: (1) handler_ is set exactly while Poll runs; only then are callbacks made.
+//             (2) after a callback nothing is assumed of any link but what Link::alive and Find() say.
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <ctime>
+#include <utility>
+
+#include "base/check.h"
+#include "fabric/frame.h"
+#include "fabric/socket.h"
+#include "fabric/tcp_fabric.h"
+#include "fabric/tcp_fabric_keys.h"
+
+namespace faha {
+namespace {
+
+constexpr std::size_t kMaxEvents = 128;
+constexpr int kMaxAcceptsPerPoll = 16;
+constexpr int kMaxLastReads = 8;  // of a link that failed
+
+timespec ToTimespec(std::chrono::microseconds time) {
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(time);
+  const std::chrono::nanoseconds rest = time - seconds;
+  return {static_cast<time_t>(seconds.count()), static_cast<long>(rest.count())};
+}
+
+// epoll_wait counts in milliseconds; a lease or a persist must not be late by one.
+int WaitPrecisely(int epoll_fd, std::span<epoll_event> events, std::chrono::microseconds timeout) {
+  const int size = static_cast<int>(events.size());
+  if (timeout.count() <= 0) return ::epoll_wait(epoll_fd, events.data(), size, 0);
+  const timespec time = ToTimespec(timeout);
+#if defined(__GLIBC_PREREQ)
+#if __GLIBC_PREREQ(2, 35)
+  static bool has_pwait2 = true;
+  if (has_pwait2) {
+    const int count = ::epoll_pwait2(epoll_fd, events.data(), size, &time, nullptr);
+    // EPERM is what some containers answer to calls they do not know.
+    if (count >= 0 || (errno != ENOSYS && errno != EPERM)) return count;
+    has_pwait2 = false;
+  }
+#endif
+#endif
+  pollfd set{epoll_fd, POLLIN, 0};
+  if (::ppoll(&set, 1, &time, nullptr) <= 0) return 0;
+  return ::epoll_wait(epoll_fd, events.data(), size, 0);
+}
+
+Status DescribeFault(Inbox::Next fault, const Endpoint& peer, std::uint16_t version, std::uint32_t max_body) {
+  const std::string who = peer.ToString();
+  switch (fault) {
+    case Inbox::Next::kFrame:
+    case Inbox::Next::kIncomplete:
+      break;
+    case Inbox::Next::kBadMagic:
+      return {Code::kProtocol, fmt::format("{} does not speak FaHA's protocol: check the address", who)};
+    case Inbox::Next::kBadVersion:
+      return {Code::kPeerVersion,
+              fmt::format("peer {} speaks FaHA wire version {}, this node speaks {}: run the same release on both", who,
+                          version, kWireVersion)};
+    case Inbox::Next::kHeadTooLong:
+      return {Code::kProtocol, fmt::format("{} sent a head of more than {} bytes", who, kMaxFrameHeadBytes)};
+    case Inbox::Next::kBodyTooLong:
+      return {Code::kProtocol, fmt::format("{} sent a body of more than the {} bytes it may", who, max_body)};
+    case Inbox::Next::kBadChecksum:
+      return {Code::kProtocol, fmt::format("{} sent a damaged frame", who)};
+  }
+  FAHA_CHECK(false, "a fault has a description");
+}
+
+}  // namespace
+
+void TcpFabric::Poll(std::chrono::microseconds timeout, FabricHandler& handler) {
+  FAHA_CHECK(handler_ == nullptr, "Poll is not called from its own callbacks");
+  handler_ = &handler;
+  delivered_ = false;
+  std::array<epoll_event, kMaxEvents> events;
+  const int count = Wait(events, timeout);
+  ReportFailures();
+  for (int i = 0; i < count; ++i) HandleEvent(events[static_cast<std::size_t>(i)]);
+  if (delivered_) handler.OnPollEnd();
+  handler_ = nullptr;
+  graveyard_.clear();
+  TrimSometimes();
+}
+
+// Returns the number of events; 0 after a signal, and where there is no epoll set.
+int TcpFabric::Wait(std::span<epoll_event> events, std::chrono::microseconds timeout) {
+  if (epoll_fd_ < 0) return 0;
+  const int count = WaitPrecisely(epoll_fd_, events, timeout);
+  FAHA_CHECK(count >= 0 || errno == EINTR, "the epoll set can be waited for");
+  return std::max(count, 0);
+}
+
+void TcpFabric::ReportFailures() {
+  if (failed_.empty()) return;
+  if (wake_fd_ >= 0) {
+    std::uint64_t events = 0;
+    FAHA_CHECK(::read(wake_fd_, &events, sizeof events) == sizeof events, "failures wake Poll");
+  }
+  // A callback may fail further links: those are for the next Poll.
+  for (const LinkId id : std::exchange(failed_, {})) {
+    Link* link = Find(id);
+    if (link == nullptr) continue;
+    for (int i = 0; i < kMaxLastReads && link->alive && link->fd >= 0 && !link->connecting; ++i) {
+      if (!Receive(*link)) break;
+    }
+    if (link->alive) Drop(*link, *link->failure);
+  }
+}
+
+void TcpFabric::HandleEvent(const epoll_event& event) {
+  if (event.data.u64 == kWakeKey) return;
+  if (event.data.u64 == kListenKey) return AcceptAll();
+  Link* link = Find(LinkId{event.data.u64});
+  if (link == nullptr) return;
+  if (link->connecting) return Connected(*link);
+  if ((event.events & EPOLLOUT) != 0) Flush(*link);
+  // Errors are read like bytes: what arrived before them comes first.
+  if ((event.events & (EPOLLIN | EPOLLERR | EPOLLHUP)) != 0) (void)Receive(*link);
+}
+
+void TcpFabric::AcceptAll() {
+  for (int i = 0; i < kMaxAcceptsPerPoll; ++i) {
+    Endpoint peer;
+    const int fd = AcceptConnection(listen_fd_, peer);
+    if (fd >= 0) {
+      AcceptedOne(fd, peer);
+      // The handler may have closed or moved the listener.
+      if (listen_fd_ < 0) return;
+      continue;
+    }
+    if (errno == ECONNABORTED || errno == EINTR) continue;
+    if ((errno != EMFILE && errno != ENFILE) || reserve_fd_ < 0) return;
+    // The peer would wait, and the listener stay readable, until a descriptor is free: hang up instead.
+    ::close(reserve_fd_);
+    const int unwanted = AcceptConnection(listen_fd_, peer);
+    if (unwanted >= 0) ::close(unwanted);
+    reserve_fd_ = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+  }
+}
+
+void TcpFabric::AcceptedOne(int fd, const Endpoint& peer) {
+  if (accepted_ >= limits_.accepted_links) {
+    ::close(fd);
+    return;
+  }
+  Link& link = AddLink(fd, peer);
+  link.accepted = true;
+  ++accepted_;
+  Watch(link, EPOLLIN);
+  delivered_ = true;
+  handler_->OnAccept(link.id, peer);
+}
+
+void TcpFabric::Connected(Link& link) {
+  if (Status status = FinishConnection(link.fd, link.peer); !status.ok()) return Drop(link, std::move(status));
+  link.connecting = false;
+  // What was sent early goes first.
+  Flush(link);
+  delivered_ = true;
+  handler_->OnConnect(link.id);
+}
+
+// Returns whether there may be more to receive.
+bool TcpFabric::Receive(Link& link) {
+  const auto space = link.inbox.Space();
+  const ssize_t got = ::recv(link.fd, space.data(), space.size(), MSG_DONTWAIT);
+  if (got > 0) {
+    link.inbox.Filled(static_cast<std::size_t>(got));
+    Deliver(link);
+    return link.alive;
+  }
+  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return false;
+  const std::string what = got < 0                     ? fmt::format(" is lost: {}", ErrnoText(errno))
+                           : link.inbox.pending() != 0 ? " was closed by the peer within a frame"
+                                                       : " was closed by the peer";
+  Drop(link, {Code::kUnavailable, "the connection to " + link.peer.ToString() + what});
+  return false;
+}
+
+void TcpFabric::Deliver(Link& link) {
+  Inbox::Frame frame;
+  while (link.alive) {
+    const Inbox::Next next = link.inbox.Take(link.max_body, frame);
+    if (next == Inbox::Next::kIncomplete) return;
+    if (next != Inbox::Next::kFrame) {
+      return Drop(link, DescribeFault(next, link.peer, link.inbox.version(), link.max_body));
+    }
+    delivered_ = true;
+    handler_->OnFrame(link.id, frame.head, frame.body);
+  }
+}
+
+// By value: the reason must outlive the link.
+void TcpFabric::Drop(Link& link, Status reason) {
+  const LinkId id = link.id;
+  Detach(link);
+  delivered_ = true;
+  handler_->OnClose(id, reason);
+}
+
+void TcpFabric::TrimSometimes() {
+  const auto now = std::chrono::steady_clock::now();
+  if (now - last_trim_ < limits_.trim_period) return;
+  last_trim_ = now;
+  for (auto& [id, link] : links_) link->inbox.Trim();
+}
+
+}  // namespace faha

@@ -1,0 +1,47 @@
+// An array of cache-line buckets that grows and shrinks without moving one.  Thread: main loop only.
+// Invariants: (1) a bucket outside the array is zero: so is one that the array has just grown by.
+//             (2) a bucket keeps its address as long as the array holds it.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace faha {
+
+// Seven slots and one word for whoever owns the bucket: what one cache miss brings.
+struct alignas(64) Bucket {
+  std::array<std::uint64_t, 7> slots;
+  std::uint64_t link;
+};
+static_assert(sizeof(Bucket) == 64 && offsetof(Bucket, link) == 56);
+
+class BucketArray {
+ public:
+  static constexpr std::size_t kChunkBytes = std::size_t{1} << 20;
+  static constexpr std::uint64_t kChunkBuckets = kChunkBytes / sizeof(Bucket);
+
+  BucketArray() = default;
+  ~BucketArray() { Clear(); }
+  BucketArray(const BucketArray&) = delete;
+  BucketArray& operator=(const BucketArray&) = delete;
+
+  Bucket& operator[](std::uint64_t at) { return chunks_[at / kChunkBuckets][at % kChunkBuckets]; }
+  const Bucket& operator[](std::uint64_t at) const { return chunks_[at / kChunkBuckets][at % kChunkBuckets]; }
+
+  [[nodiscard]] std::uint64_t size() const { return size_; }
+  // The caller has zeroed what the array shrinks by.  Running out of memory ends the process, as it does Redis.
+  void Resize(std::uint64_t size);
+  void Clear();
+  // Of address space; what was never touched costs no memory.
+  [[nodiscard]] std::size_t MemoryBytes() const {
+    return chunks_.size() * kChunkBytes + chunks_.capacity() * sizeof(Bucket*);
+  }
+
+ private:
+  std::vector<Bucket*> chunks_;
+  std::uint64_t size_ = 0;
+};
+
+}  // namespace faha

@@ -1,0 +1,106 @@
+// Looking up, adding and removing keys.  Growing and shrinking is in index_resize.cc.  Thread: main loop only.
+#include "keyspace/index.h"
+
+#include <utility>
+
+#include "base/check.h"
+
+namespace faha {
+
+Index::Index(const KeySource& keys, HashFunction hash) : keys_(keys), hash_(hash) { primary_.Resize(kMinBuckets); }
+
+const std::uint64_t* Index::FindSlot(std::uint64_t bucket, std::uint64_t hash, DbId db, std::string_view key) const {
+  const std::uint64_t fingerprint = FingerprintOf(hash, DepthOf(bucket));
+  for (const Bucket* at = &primary_[bucket]; at != nullptr; at = Next(*at)) {
+    for (const std::uint64_t& slot : at->slots) {
+      if (slot == 0) return nullptr;
+      if (slot >> 48 != fingerprint) continue;
+      const KeySource::Key found = keys_.KeyAt(AddressIn(slot));
+      if (found.db == db && found.key == key) return &slot;
+    }
+  }
+  return nullptr;
+}
+
+LogAddress Index::Find(DbId db, std::string_view key) const {
+  const std::uint64_t hash = hash_(db, key);
+  const std::uint64_t* slot = FindSlot(BucketOf(hash), hash, db, key);
+  return slot == nullptr ? LogAddress{} : AddressIn(*slot);
+}
+
+LogAddress Index::Upsert(DbId db, std::string_view key, LogAddress at) {
+  FAHA_CHECK(!at.IsNone() && (at.value & ~kAddressMask) == 0, "an address fits a slot");
+  const std::uint64_t hash = hash_(db, key);
+  const std::uint64_t bucket = BucketOf(hash);
+  const std::uint64_t fresh = MakeSlot(hash, DepthOf(bucket), at);
+  if (auto* slot = const_cast<std::uint64_t*>(FindSlot(bucket, hash, db, key)); slot != nullptr) {
+    return AddressIn(std::exchange(*slot, fresh));
+  }
+  Append(bucket, fresh);
+  CountUp(db);
+  if (size_ > kMaxLoad * primary_.size()) GrowByOne();
+  return LogAddress{};
+}
+
+LogAddress Index::Erase(DbId db, std::string_view key) {
+  const std::uint64_t hash = hash_(db, key);
+  const std::uint64_t bucket = BucketOf(hash);
+  auto* slot = const_cast<std::uint64_t*>(FindSlot(bucket, hash, db, key));
+  if (slot == nullptr) return LogAddress{};
+  const LogAddress at = AddressIn(*slot);
+  RemoveSlot(bucket, slot);
+  CountDown(db);
+  ShrinkIfSparse();
+  return at;
+}
+
+void Index::Clear() {
+  primary_.Clear();
+  overflow_.Clear();
+  primary_.Resize(kMinBuckets);
+  size_ = 0;
+  sizes_.clear();
+}
+
+std::uint64_t Index::EraseDb(DbId db) {
+  const std::uint64_t count = Size(db);
+  if (count == 0) return 0;
+  if (count == size_) {
+    Clear();
+    return count;
+  }
+  for (std::uint64_t bucket = 0; bucket < primary_.size(); ++bucket) {
+    const int depth = DepthOf(bucket);
+    scratch_.clear();
+    TakeChain(bucket, scratch_);
+    for (const Known& entry : scratch_) {
+      if (keys_.KeyAt(entry.at).db == db) {
+        CountDown(db);
+      } else {
+        Append(bucket, MakeSlot(entry.hash, depth, entry.at));
+      }
+    }
+  }
+  FAHA_CHECK(Size(db) == 0, "the keys of a database are counted");
+  while (size_ < kMinLoad * primary_.size() && primary_.size() > kMinBuckets) ShrinkByOne();
+  return count;
+}
+
+void Index::CountUp(DbId db) {
+  if (db >= sizes_.size()) sizes_.resize(std::size_t{db} + 1);
+  ++sizes_[db];
+  ++size_;
+}
+
+void Index::CountDown(DbId db) {
+  FAHA_CHECK(Size(db) != 0, "what is erased was counted");
+  --sizes_[db];
+  --size_;
+}
+
+std::size_t Index::MemoryBytes() const {
+  return sizeof *this + primary_.MemoryBytes() + overflow_.MemoryBytes() + sizes_.capacity() * sizeof sizes_[0] +
+         scratch_.capacity() * sizeof scratch_[0];
+}
+
+}  // namespace faha

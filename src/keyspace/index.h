@@ -1,0 +1,168 @@
+// The hash index: from the keys of all databases to the log addresses of their newest records.  Thread: main loop only.
+//
+// Linear hashing: a table of N buckets, N between 2^L and 2^(L+1), is addressed by the low L+1 bits of a key's hash,
+// or, where that bucket does not exist yet, by the low L bits.  Growing by one splits one bucket; shrinking by one
+// merges two. So the table follows the number of keys one bucket at a time, and no operation pays for all.  The number
+// of bits that brought a key to its bucket is the bucket's depth.  A full bucket goes on in overflow buckets: its
+// chain.
+//
+// A slot is 16 bits of the hash (the fingerprint), 45 bits of address / 8, and 3 bits that are 0 for now.  The
+// fingerprint is a window on the hash that begins at or just below the depth.  So a bucket's number and a fingerprint
+// together are the low bits of the hash, beyond those that the bucket's next splits ask for: only one split in
+// kWindowStep per key, when the window must move up, reads the key from the log, and a merge never does.
+//
+// Invariants: (1) a key has at most one slot, in the chain of the bucket that its hash addresses.
+//             (2) a chain is dense: an empty slot ends it, and no overflow bucket is empty.
+//             (3) the overflow buckets are dense, too: the last one takes the place of one that is freed.
+#pragma once
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/checksum.h"
+#include "faha/types.h"
+#include "keyspace/bucket_array.h"
+
+namespace faha {
+
+// Who knows the keys: the log.
+class KeySource {
+ public:
+  virtual ~KeySource() = default;
+  struct Key {
+    DbId db = 0;
+    std::string_view key;
+  };
+  // The key of the record at `at`, which the index was given.  Valid until the next call.
+  [[nodiscard]] virtual Key KeyAt(LogAddress at) const = 0;
+};
+
+class Index {
+ public:
+  using HashFunction = std::uint64_t (*)(DbId db, std::string_view key);
+
+  // An address is a multiple of kAddressUnit (bytes) below kAddressLimit, and not none.
+  static constexpr std::uint64_t kAddressUnit = 8;
+  static constexpr std::uint64_t kAddressLimit = std::uint64_t{1} << 48;
+  static constexpr std::uint64_t kMinBuckets = 64;
+  // Keys per bucket, of 7 slots: the table grows over the one and shrinks under the other.
+  static constexpr std::uint64_t kMaxLoad = 5;
+  static constexpr std::uint64_t kMinLoad = 2;
+  static_assert(kMinLoad * 2 < kMaxLoad, "growing and shrinking do not take turns");
+
+  // `keys` must outlive the index, and be able to read every address from the moment Upsert() is told of it.
+  explicit Index(const KeySource& keys, HashFunction hash = &HashKey);
+  Index(const Index&) = delete;
+  Index& operator=(const Index&) = delete;
+
+  // The address of `key`; none if it is absent.
+  [[nodiscard]] LogAddress Find(DbId db, std::string_view key) const;
+  // Brings the bucket of `key` into the cache, for a Find() to come.
+  void Prefetch(DbId db, std::string_view key) const { __builtin_prefetch(&primary_[BucketOf(hash_(db, key))]); }
+
+  // From now on `key` is at `at`.  Returns where it was; none if it was absent.
+  LogAddress Upsert(DbId db, std::string_view key, LogAddress at);
+  // Returns where `key` was; none if it was absent.
+  LogAddress Erase(DbId db, std::string_view key);
+  void Clear();
+  // Erases all keys of `db`; returns how many.  Reads every key unless `db` is the only one in use.
+  std::uint64_t EraseDb(DbId db);
+
+  [[nodiscard]] std::uint64_t Size(DbId db) const { return db < sizes_.size() ? sizes_[db] : 0; }
+  [[nodiscard]] std::uint64_t Size() const { return size_; }
+  [[nodiscard]] std::size_t MemoryBytes() const;
+
+  // Calls fn(LogAddress) for every key, in no order.  `fn` must not change the index.
+  template <typename Function>
+  void ForEach(Function fn) const {
+    for (std::uint64_t i = 0; i < primary_.size(); ++i) {
+      ForEachSlot(i, [&fn](std::uint64_t slot) { fn(AddressIn(slot)); });
+    }
+  }
+
+  // For tests: ends the process if an invariant does not hold.  Reads every key.
+  void CheckInvariants() const;
+
+ private:
+  static constexpr int kWindowStep = 4;  // 16 - 3 bits or more of a fingerprint tell the keys of a bucket apart
+  static constexpr std::uint64_t kAddressMask = kAddressLimit - kAddressUnit;
+  // Bucket::link: the next overflow bucket's number + 1 (0: none), and, of an overflow bucket, its chain's number.
+  static constexpr int kOwnerShift = 32;
+  static constexpr std::uint64_t kNextMask = (std::uint64_t{1} << kOwnerShift) - 1;
+
+  // A slot with the bits of its hash that it knows: WindowOf(depth) + 16 of them.
+  struct Known {
+    std::uint64_t hash = 0;
+    LogAddress at;
+  };
+
+  static LogAddress AddressIn(std::uint64_t slot) { return LogAddress{slot & kAddressMask}; }
+  // The lowest bit of the hash in the fingerprints of a bucket of `depth`.
+  static int WindowOf(int depth) { return depth - depth % kWindowStep; }
+  static std::uint64_t FingerprintOf(std::uint64_t hash, int depth) { return (hash >> WindowOf(depth)) & 0xFFFF; }
+  static std::uint64_t MakeSlot(std::uint64_t hash, int depth, LogAddress at) {
+    return FingerprintOf(hash, depth) << 48 | at.value;
+  }
+
+  [[nodiscard]] std::uint64_t BucketOf(std::uint64_t hash) const {
+    const std::uint64_t half = std::bit_floor(primary_.size());
+    const std::uint64_t bucket = hash & (2 * half - 1);
+    return bucket < primary_.size() ? bucket : bucket - half;
+  }
+  // How many bits of the hash lead to `bucket`.
+  [[nodiscard]] int DepthOf(std::uint64_t bucket) const {
+    const std::uint64_t half = std::bit_floor(primary_.size());
+    const bool deep = bucket >= half || bucket + half < primary_.size();
+    return std::countr_zero(half) + (deep ? 1 : 0);
+  }
+
+  [[nodiscard]] const Bucket* Next(const Bucket& bucket) const {
+    const std::uint64_t next = bucket.link & kNextMask;
+    return next == 0 ? nullptr : &overflow_[next - 1];
+  }
+  Bucket* Next(const Bucket& bucket) { return const_cast<Bucket*>(std::as_const(*this).Next(bucket)); }
+
+  // Calls fn(slot) for every slot in use of the chain of `bucket`.
+  template <typename Function>
+  void ForEachSlot(std::uint64_t bucket, Function fn) const {
+    for (const Bucket* at = &primary_[bucket]; at != nullptr; at = Next(*at)) {
+      for (const std::uint64_t slot : at->slots) {
+        if (slot == 0) return;
+        fn(slot);
+      }
+    }
+  }
+
+  // The slot of a key in the chain of `bucket`; null if it is absent.
+  [[nodiscard]] const std::uint64_t* FindSlot(std::uint64_t bucket, std::uint64_t hash, DbId db,
+                                              std::string_view key) const;
+  [[nodiscard]] std::uint64_t HashAt(LogAddress at) const;
+
+  void Append(std::uint64_t bucket, std::uint64_t slot);
+  void RemoveSlot(std::uint64_t bucket, std::uint64_t* slot);
+  void AddOverflow(std::uint64_t owner, Bucket& last);
+  void FreeLastOfChain(std::uint64_t bucket);
+  void TakeChain(std::uint64_t bucket, std::vector<Known>& into);
+
+  void CountUp(DbId db);
+  void CountDown(DbId db);
+  void GrowByOne();
+  void ShrinkByOne();
+  void ShrinkIfSparse();
+
+  void CheckChain(std::uint64_t bucket, std::vector<std::uint64_t>& sizes, std::uint64_t& overflow) const;
+
+  const KeySource& keys_;
+  const HashFunction hash_;
+  BucketArray primary_;   // its size is N
+  BucketArray overflow_;  // its size is the number in use
+  std::uint64_t size_ = 0;
+  std::vector<std::uint64_t> sizes_;  // by DbId, up to the largest seen
+  std::vector<Known> scratch_;        // of the split or merge under way
+};
+
+}  // namespace faha

@@ -1,0 +1,140 @@
+// Chains, and the growing and shrinking of the table by one bucket at a time.  Thread: main loop only.
+#include <utility>
+
+#include "base/check.h"
+#include "keyspace/index.h"
+
+namespace faha {
+
+// Adds `slot` at the end of the chain of `bucket`.
+void Index::Append(std::uint64_t bucket, std::uint64_t slot) {
+  Bucket* last = &primary_[bucket];
+  while (Bucket* next = Next(*last)) last = next;
+  if (last->slots.back() != 0) {
+    AddOverflow(bucket, *last);
+    last = Next(*last);
+  }
+  for (std::uint64_t& free : last->slots) {
+    if (free != 0) continue;
+    free = slot;
+    return;
+  }
+}
+
+void Index::AddOverflow(std::uint64_t owner, Bucket& last) {
+  FAHA_CHECK(owner <= kNextMask && overflow_.size() < kNextMask, "a bucket's number has 32 bits");
+  overflow_.Resize(overflow_.size() + 1);
+  last.link |= overflow_.size();
+  overflow_[overflow_.size() - 1].link = owner << kOwnerShift;
+}
+
+// Fills the hole with the last slot of the chain.
+void Index::RemoveSlot(std::uint64_t bucket, std::uint64_t* slot) {
+  Bucket* last = &primary_[bucket];
+  while (Bucket* next = Next(*last)) last = next;
+  std::size_t used = last->slots.size();
+  while (last->slots[used - 1] == 0) --used;
+  *slot = last->slots[used - 1];
+  last->slots[used - 1] = 0;
+  if (used == 1 && last != &primary_[bucket]) FreeLastOfChain(bucket);
+}
+
+// The last bucket of the chain of `bucket`, an overflow bucket, is free: the last of all moves there.
+void Index::FreeLastOfChain(std::uint64_t bucket) {
+  Bucket* before = &primary_[bucket];
+  while (Next(*Next(*before)) != nullptr) before = Next(*before);
+  const std::uint64_t freed = (before->link & kNextMask) - 1;
+  before->link &= ~kNextMask;
+  const std::uint64_t moved = overflow_.size() - 1;
+  if (freed != moved) {
+    Bucket* to_moved = &primary_[overflow_[moved].link >> kOwnerShift];
+    while ((to_moved->link & kNextMask) != moved + 1) to_moved = Next(*to_moved);
+    to_moved->link = (to_moved->link & ~kNextMask) | (freed + 1);
+    overflow_[freed] = overflow_[moved];
+  }
+  overflow_[moved] = Bucket{};
+  overflow_.Resize(moved);
+}
+
+// Empties the chain of `bucket` into `into`.
+void Index::TakeChain(std::uint64_t bucket, std::vector<Known>& into) {
+  const int window = WindowOf(DepthOf(bucket));
+  const std::uint64_t below = bucket & ((std::uint64_t{1} << window) - 1);
+  ForEachSlot(bucket, [&](std::uint64_t slot) { into.push_back({(slot >> 48) << window | below, AddressIn(slot)}); });
+  while (Next(primary_[bucket]) != nullptr) FreeLastOfChain(bucket);
+  primary_[bucket] = Bucket{};
+}
+
+std::uint64_t Index::HashAt(LogAddress at) const {
+  const KeySource::Key found = keys_.KeyAt(at);
+  return hash_(found.db, found.key);
+}
+
+// Splits the bucket whose number is that of the new one without its highest bit.
+void Index::GrowByOne() {
+  const std::uint64_t fresh = primary_.size();
+  const std::uint64_t old = fresh - std::bit_floor(fresh);
+  const int depth = DepthOf(old);
+  scratch_.clear();
+  TakeChain(old, scratch_);
+  primary_.Resize(fresh + 1);
+  const bool window_moves = WindowOf(depth + 1) != WindowOf(depth);
+  for (const Known& entry : scratch_) {
+    const std::uint64_t hash = window_moves ? HashAt(entry.at) : entry.hash;
+    Append((hash >> depth & 1) != 0 ? fresh : old, MakeSlot(hash, depth + 1, entry.at));
+  }
+}
+
+// Undoes the last split.
+void Index::ShrinkByOne() {
+  const std::uint64_t gone = primary_.size() - 1;
+  const std::uint64_t kept = gone - std::bit_floor(gone);
+  scratch_.clear();
+  TakeChain(kept, scratch_);
+  TakeChain(gone, scratch_);
+  primary_.Resize(gone);
+  const int depth = DepthOf(kept);
+  for (const Known& entry : scratch_) Append(kept, MakeSlot(entry.hash, depth, entry.at));
+}
+
+void Index::ShrinkIfSparse() {
+  if (primary_.size() > kMinBuckets && size_ < kMinLoad * primary_.size()) ShrinkByOne();
+}
+
+void Index::CheckChain(std::uint64_t bucket, std::vector<std::uint64_t>& sizes, std::uint64_t& overflow) const {
+  bool ended = false;
+  for (const Bucket* at = &primary_[bucket]; at != nullptr; at = Next(*at)) {
+    const bool first = at == &primary_[bucket];
+    FAHA_CHECK(first || at->slots.front() != 0, "no overflow bucket is empty");
+    FAHA_CHECK(at->link >> kOwnerShift == (first ? 0 : bucket), "an overflow bucket knows its chain");
+    if (!first) ++overflow;
+    for (const std::uint64_t slot : at->slots) {
+      FAHA_CHECK(slot == 0 || !ended, "a chain is dense");
+      ended = ended || slot == 0;
+      if (slot == 0) continue;
+      const KeySource::Key key = keys_.KeyAt(AddressIn(slot));
+      const std::uint64_t hash = hash_(key.db, key.key);
+      FAHA_CHECK(BucketOf(hash) == bucket, "a key is in the bucket that its hash addresses");
+      FAHA_CHECK(slot == MakeSlot(hash, DepthOf(bucket), AddressIn(slot)), "a slot is an address and a fingerprint");
+      FAHA_CHECK(Find(key.db, key.key) == AddressIn(slot), "a key has one slot");
+      FAHA_CHECK(key.db < sizes.size(), "a database in use is counted");
+      ++sizes[key.db];
+    }
+  }
+}
+
+void Index::CheckInvariants() const {
+  std::vector<std::uint64_t> sizes(sizes_.size());
+  std::uint64_t overflow = 0, size = 0;
+  for (std::uint64_t bucket = 0; bucket < primary_.size(); ++bucket) CheckChain(bucket, sizes, overflow);
+  FAHA_CHECK(sizes == sizes_, "the keys of a database are counted");
+  for (const std::uint64_t of_db : sizes) size += of_db;
+  FAHA_CHECK(size == size_, "the keys are counted");
+  FAHA_CHECK(overflow == overflow_.size(), "every overflow bucket belongs to a chain");
+  FAHA_CHECK(size_ <= kMaxLoad * primary_.size(), "the table has grown with its keys");
+  FAHA_CHECK(primary_.size() == kMinBuckets || size_ >= kMinLoad * primary_.size(),
+             "the table has shrunk with its keys");
+  FAHA_CHECK(primary_.size() >= kMinBuckets, "the table has a smallest size");
+}
+
+}  // namespace faha

@@ -1,0 +1,188 @@
+// A world of nodes with one clock and one network, in one thread and from one seed.
+// Faults it makes: delay of every frame, links that break, nodes that are cut off (their frames wait, as TCP's do) and nodes
+// that crash.  It does not lose, duplicate or reorder frames within a link: no stream does.
+// A node that waits inside a call (Commit) lets the rest of the world run.
+#pragma once
+
+#include <algorithm>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <random>
+#include <set>
+#include <vector>
+
+#include "faha/clock.h"
+#include "faha/fabric.h"
+
+namespace faha {
+
+class SimFabric;
+
+class SimWorld : public Clock {
+ public:
+  explicit SimWorld(std::uint64_t seed) : random_(seed) {}
+  [[nodiscard]] MonoTime Now() const override { return now_; }
+  std::mt19937_64& random() { return random_; }
+
+  // Called for every other node while one waits: `runner` polls and ticks it.
+  void AddRunner(int node, std::function<void()> runner) { runners_[node] = std::move(runner); }
+  void RemoveRunner(int node) { runners_.erase(node); }
+  // Lets the world go on for `time`; `waiting` is not run, it is on the stack.
+  void Run(MonoTime time, int waiting = -1) {
+    const MonoTime end = now_ + time;
+    do {
+      // Fine steps where a call waits for an answer, coarse ones where time only has to pass.
+      now_ += waiting >= 0 ? MonoTime{100} : MonoTime{1000};
+      const auto runners = runners_;
+      for (const auto& [node, run] : runners) {
+        if (node != waiting && runners_.contains(node) && !stopped_.contains(node)) run();
+      }
+    } while (now_ < end);
+  }
+  template <typename Condition>
+  bool RunUntil(Condition condition, MonoTime limit = std::chrono::seconds(60)) {
+    const MonoTime end = now_ + limit;
+    while (!condition() && now_ < end) Run(MonoTime{1000});
+    return condition();
+  }
+
+  // A node that is cut off neither sends nor receives; one that is stopped does not run either (SIGSTOP).
+  void CutOff(int node) { cut_off_.insert(node); }
+  void Reconnect(int node) { cut_off_.erase(node); }
+  void Stop(int node) { stopped_.insert(node); }
+  void Continue(int node) { stopped_.erase(node); }
+  [[nodiscard]] bool Reachable(int a, int b) const { return !cut_off_.contains(a) && !cut_off_.contains(b); }
+
+  MonoTime Delay() { return MonoTime{static_cast<MonoTime::rep>(20 + random_() % 300)}; }
+  std::map<std::uint16_t, SimFabric*> listeners;
+  std::uint64_t next_link = 1;
+
+ private:
+  MonoTime now_{1'000'000};
+  std::mt19937_64 random_;
+  std::map<int, std::function<void()>> runners_;
+  std::set<int> cut_off_, stopped_;
+};
+
+class SimFabric : public Fabric {
+ public:
+  SimFabric(SimWorld* world, int node) : world_(world), node_(node) {}
+  ~SimFabric() override {
+    for (auto it = links_.begin(); it != links_.end();) {
+      const auto id = (it++)->first;
+      Close(id);
+    }
+    std::erase_if(world_->listeners, [&](const auto& entry) { return entry.second == this; });
+  }
+
+  Status Listen(const Endpoint& at) override {
+    world_->listeners[at.port] = this;
+    return Status::Ok();
+  }
+
+  LinkId Dial(const Endpoint& to) override {
+    const LinkId mine = NewLink();
+    const auto listener = world_->listeners.find(to.port);
+    if (listener == world_->listeners.end() || !world_->Reachable(node_, listener->second->node_)) {
+      Arrive(mine, {.kind = Event::kClosed});
+      return mine;
+    }
+    SimFabric* peer = listener->second;
+    const LinkId theirs = peer->NewLink();
+    links_[mine].peer = peer;
+    links_[mine].other = theirs;
+    peer->links_[theirs].peer = this;
+    peer->links_[theirs].other = mine;
+    Arrive(mine, {.kind = Event::kConnected});
+    peer->Arrive(theirs, {.kind = Event::kAccepted});
+    return mine;
+  }
+
+  void Send(LinkId link, std::span<const std::byte> head, std::span<const std::byte> body) override {
+    const auto it = links_.find(link);
+    if (it == links_.end() || it->second.peer == nullptr) return;
+    it->second.peer->Arrive(it->second.other, {.kind = Event::kFrame,
+                                               .head = {head.begin(), head.end()},
+                                               .body = {body.begin(), body.end()}});
+  }
+
+  void AllowBody(LinkId, std::uint32_t) override {}
+
+  void Close(LinkId link) override {
+    const auto it = links_.find(link);
+    if (it == links_.end()) return;
+    if (it->second.peer != nullptr) it->second.peer->Arrive(it->second.other, {.kind = Event::kClosed});
+    links_.erase(it);
+  }
+
+  void Poll(std::chrono::microseconds timeout, FabricHandler& handler) override {
+    if (timeout.count() > 0) world_->Run(std::min(timeout, MonoTime{1000}), node_);
+    bool delivered = false;
+    std::vector<LinkId> ids;
+    for (const auto& [id, link] : links_) ids.push_back(id);
+    for (const LinkId id : ids) {
+      for (auto it = links_.find(id); it != links_.end() && Ready(it->second); it = links_.find(id)) {
+        Event event = std::move(it->second.inbox.front());
+        it->second.inbox.pop_front();
+        delivered = true;
+        Deliver(id, event, handler);
+      }
+    }
+    if (delivered) handler.OnPollEnd();
+  }
+
+  [[nodiscard]] int descriptor() const override { return -1; }
+  // Every link breaks, as when a cable is pulled and timeouts pass.
+  void BreakLinks() {
+    for (auto& [id, link] : links_) Arrive(id, {.kind = Event::kClosed});
+  }
+
+ private:
+  struct Event {
+    enum Kind { kAccepted, kConnected, kFrame, kClosed } kind = kFrame;
+    MonoTime at{0};
+    std::vector<std::byte> head = {}, body = {};
+  };
+  struct Link {
+    SimFabric* peer = nullptr;
+    LinkId other = LinkId::kNone;
+    std::deque<Event> inbox;
+  };
+
+  LinkId NewLink() {
+    const auto id = static_cast<LinkId>(world_->next_link++);
+    links_[id];
+    return id;
+  }
+  void Arrive(LinkId link, Event event) {
+    const auto it = links_.find(link);
+    if (it == links_.end()) return;
+    event.at = world_->Now() + world_->Delay();
+    if (!it->second.inbox.empty()) event.at = std::max(event.at, it->second.inbox.back().at);
+    if (event.kind == Event::kClosed) it->second.peer = nullptr;
+    it->second.inbox.push_back(std::move(event));
+  }
+  [[nodiscard]] bool Ready(const Link& link) const {
+    if (link.inbox.empty() || link.inbox.front().at > world_->Now()) return false;
+    return link.peer == nullptr || world_->Reachable(node_, link.peer->node_);
+  }
+  void Deliver(LinkId id, const Event& event, FabricHandler& handler) {
+    switch (event.kind) {
+      case Event::kAccepted: handler.OnAccept(id, {"sim", 0}); break;
+      case Event::kConnected: handler.OnConnect(id); break;
+      case Event::kFrame: handler.OnFrame(id, event.head, event.body); break;
+      case Event::kClosed:
+        links_.erase(id);
+        handler.OnClose(id, {Code::kUnavailable, "the link broke"});
+        break;
+    }
+  }
+
+  SimWorld* world_;
+  int node_;
+  std::map<LinkId, Link> links_;
+};
+
+}  // namespace faha

@@ -1,0 +1,120 @@
+// A node of the fabric tests: a TcpFabric and a record of what it was told.  Thread: the test's.
+// No test sleeps: it polls until what it waits for is there, or a generous deadline has passed.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <functional>
+#include <initializer_list>
+#include <map>
+#include <random>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "fabric/tcp_fabric.h"
+
+namespace faha::fabric_test {
+
+using namespace std::chrono_literals;
+
+inline std::span<const std::byte> Bytes(std::string_view text) { return std::as_bytes(std::span(text)); }
+
+inline std::string Text(std::span<const std::byte> bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+inline std::string RandomText(std::mt19937_64& random, std::size_t size) {
+  std::string text(size, '\0');
+  for (char& c : text) c = static_cast<char>(random());
+  return text;
+}
+
+struct Peer final : FabricHandler {
+  explicit Peer(const TcpFabricLimits& limits = {}) : fabric(limits) {}
+
+  void OnAccept(LinkId link, const Endpoint&) override {
+    InPoll();
+    accepted.push_back(link);
+    fabric.AllowBody(link, max_body);
+    if (on_accept) on_accept(link);
+  }
+  void OnConnect(LinkId link) override {
+    InPoll();
+    connected.push_back(link);
+    fabric.AllowBody(link, max_body);
+    if (on_connect) on_connect(link);
+  }
+  void OnFrame(LinkId link, std::span<const std::byte> head, std::span<const std::byte> body) override {
+    InPoll();
+    EXPECT_FALSE(closed.contains(link)) << "a frame of a link that is gone";
+    ++frames;
+    if (on_frame) return on_frame(link, head, body);
+    got[link].emplace_back(Text(head), Text(body));
+  }
+  void OnClose(LinkId link, const Status& reason) override {
+    InPoll();
+    EXPECT_TRUE(closed.emplace(link, reason).second) << "told twice";
+    if (on_close) on_close(link);
+  }
+  void OnPollEnd() override {
+    EXPECT_TRUE(told) << "nothing was delivered";
+    ++poll_ends;
+    told = false;
+    if (on_poll_end) on_poll_end();
+  }
+
+  void InPoll() {
+    EXPECT_TRUE(polling) << "a callback outside Poll";
+    told = true;
+  }
+
+  void Poll(std::chrono::microseconds timeout) {
+    polling = true;
+    fabric.Poll(timeout, *this);
+    polling = false;
+    EXPECT_FALSE(told) << "OnPollEnd is missing";
+  }
+
+  void Listen() { ASSERT_TRUE(fabric.Listen({"127.0.0.1", 0}).ok()); }
+  [[nodiscard]] Endpoint at() const { return {"127.0.0.1", fabric.port()}; }
+
+  TcpFabric fabric;
+  std::uint32_t max_body = 0;
+  std::vector<LinkId> accepted, connected;
+  std::map<LinkId, Status> closed;
+  std::map<LinkId, std::vector<std::pair<std::string, std::string>>> got;
+  std::uint64_t frames = 0, poll_ends = 0;
+  bool told = false, polling = false;
+  std::function<void(LinkId)> on_accept, on_connect, on_close;
+  std::function<void(LinkId, std::span<const std::byte>, std::span<const std::byte>)> on_frame;
+  std::function<void()> on_poll_end;
+};
+
+// Polls every peer in turn until `done`.
+template <typename Done>
+bool PollUntil(std::initializer_list<Peer*> peers, Done done) {
+  const auto deadline = std::chrono::steady_clock::now() + 30s;
+  while (!done()) {
+    if (std::chrono::steady_clock::now() > deadline) return false;
+    for (Peer* peer : peers) peer->Poll(peers.size() == 1 ? 10ms : 100us);
+  }
+  return true;
+}
+
+// A link from `from` to `to`: its ids at either end.
+struct LinkPair {
+  LinkId from = LinkId::kNone, to = LinkId::kNone;
+};
+inline LinkPair Connect(Peer& from, Peer& to) {
+  const std::size_t accepted = to.accepted.size(), connected = from.connected.size();
+  const LinkId link = from.fabric.Dial(to.at());
+  EXPECT_TRUE(
+      PollUntil({&from, &to}, [&] { return to.accepted.size() > accepted && from.connected.size() > connected; }));
+  if (to.accepted.size() <= accepted) return {};
+  return {link, to.accepted.back()};
+}
+
+}  // namespace faha::fabric_test

@@ -1,0 +1,226 @@
+// The index against a std::map, with honest hashes and with very bad ones.
+#include "keyspace/index.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <limits>
+#include <map>
+#include <random>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace faha {
+namespace {
+
+// A log of keys: every record has its own address, and none is ever forgotten.
+class FakeLog final : public KeySource {
+ public:
+  LogAddress Append(DbId db, std::string_view key) {
+    records_.emplace_back(db, key);
+    return LogAddress{records_.size() * Index::kAddressUnit + kBase};
+  }
+  [[nodiscard]] Key KeyAt(LogAddress at) const override {
+    ++reads_;
+    const auto& [db, key] = records_.at((at.value - kBase) / Index::kAddressUnit - 1);
+    return {db, key};
+  }
+  [[nodiscard]] std::uint64_t reads() const { return reads_; }
+
+ private:
+  static constexpr std::uint64_t kBase = (std::uint64_t{1} << 47) + (2 << 20);  // high bits are used as well
+  std::vector<std::pair<DbId, std::string>> records_;
+  mutable std::uint64_t reads_ = 0;
+};
+
+struct HashCase {
+  const char* name;
+  Index::HashFunction hash;
+  std::uint64_t keys;  // bad hashes make long chains: fewer keys then
+};
+
+const HashCase kHashes[] = {
+    {"honest", &HashKey, 30000},
+    {"one", [](DbId, std::string_view) { return std::uint64_t{0}; }, 150},
+    {"all_ones", [](DbId, std::string_view) { return ~std::uint64_t{0}; }, 150},
+    {"three", [](DbId db, std::string_view key) { return HashKey(db, key) % 3; }, 300},
+    // Many keys per bucket and fingerprint: the low bits collide, and so do those behind them.
+    {"low_12", [](DbId db, std::string_view key) { return HashKey(db, key) & 0xFFF; }, 10000},
+    // Few buckets, telling fingerprints.
+    {"few_buckets", [](DbId db, std::string_view key) { return HashKey(db, key) << 5; }, 6000},
+    // Buckets that fill evenly, fingerprints that all agree.
+    {"same_fingerprints", [](DbId db, std::string_view key) { return HashKey(db, key) & 0xF0000000000007FF; }, 10000},
+    {"sequential", [](DbId db, std::string_view key) { return std::stoul(std::string(key)) * 16 + db; }, 30000},
+};
+
+class IndexModel : public testing::TestWithParam<HashCase> {
+ protected:
+  using Model = std::map<std::pair<DbId, std::string>, LogAddress>;
+
+  void Upsert(DbId db, const std::string& key) {
+    const LogAddress at = log_.Append(db, key);
+    const auto [place, fresh] = model_.try_emplace({db, key}, at);
+    EXPECT_EQ(index_.Upsert(db, key, at), fresh ? LogAddress{} : place->second);
+    place->second = at;
+  }
+  void Erase(DbId db, const std::string& key) {
+    const auto found = model_.find({db, key});
+    EXPECT_EQ(index_.Erase(db, key), found == model_.end() ? LogAddress{} : found->second);
+    if (found != model_.end()) model_.erase(found);
+  }
+  void Find(DbId db, const std::string& key) {
+    const auto found = model_.find({db, key});
+    EXPECT_EQ(index_.Find(db, key), found == model_.end() ? LogAddress{} : found->second);
+  }
+  void EraseDb(DbId db) {
+    const auto from = model_.lower_bound({db, ""});
+    const auto to = std::find_if(from, model_.end(), [db](const auto& entry) { return entry.first.first != db; });
+    EXPECT_EQ(index_.EraseDb(db), std::distance(from, to));
+    model_.erase(from, to);
+  }
+
+  void CheckAll() {
+    index_.CheckInvariants();
+    std::map<DbId, std::uint64_t> sizes;
+    std::set<LogAddress> addresses;
+    for (const auto& [key, at] : model_) {
+      ASSERT_EQ(index_.Find(key.first, key.second), at);
+      ++sizes[key.first];
+      addresses.insert(at);
+    }
+    EXPECT_EQ(index_.Size(), model_.size());
+    for (const DbId db : kDbs) EXPECT_EQ(index_.Size(db), sizes[db]);
+    index_.ForEach([&addresses](LogAddress at) { EXPECT_EQ(addresses.erase(at), 1U); });
+    EXPECT_TRUE(addresses.empty());
+  }
+
+  static constexpr DbId kDbs[] = {0, 1, 15, 16, std::numeric_limits<DbId>::max()};
+  FakeLog log_;
+  Index index_{log_, GetParam().hash};
+  Model model_;
+};
+
+TEST_P(IndexModel, AgreesThroughGrowthAndShrink) {
+  const std::uint64_t seed = 42;
+  SCOPED_TRACE(seed);
+  std::mt19937_64 random(seed);
+  const std::uint64_t keys = GetParam().keys;
+  // Up, down to nearly nothing, up again and flat: percent of writes among the changes.
+  for (const unsigned writes : {90U, 3U, 80U, 50U}) {
+    const std::uint64_t range = writes == 50 ? keys / 4 : keys;
+    for (std::uint64_t i = 0; i < 2 * keys; ++i) {
+      const DbId db = kDbs[random() % 3 == 0 ? random() % std::size(kDbs) : 0];
+      const std::string key = std::to_string(random() % range);
+      if (random() % 4 == 0) {
+        Find(db, key);
+      } else if (random() % 100 < writes) {
+        Upsert(db, key);
+      } else {
+        // Mostly of keys that are there.
+        const auto near = model_.lower_bound({db, key});
+        near == model_.end() ? Erase(db, key) : Erase(near->first.first, std::string(near->first.second));
+      }
+      if (i % (keys / 3) == 0) CheckAll();
+    }
+    CheckAll();
+  }
+  EraseDb(15);
+  EraseDb(7);
+  CheckAll();
+  EraseDb(0);
+  CheckAll();
+  while (!model_.empty()) Erase(model_.begin()->first.first, std::string(model_.begin()->first.second));
+  CheckAll();
+}
+
+TEST_P(IndexModel, ClearsAndFillsAgain) {
+  for (int round = 0; round < 2; ++round) {
+    for (int i = 0; i < 140; ++i) Upsert(1, std::to_string(i));
+    CheckAll();
+    index_.Clear();
+    model_.clear();
+    CheckAll();
+  }
+  // The only database in use: as fast as Clear().
+  for (int i = 0; i < 140; ++i) Upsert(16, std::to_string(i));
+  const std::uint64_t reads = log_.reads();
+  EraseDb(16);
+  EXPECT_EQ(log_.reads(), reads);
+  CheckAll();
+}
+
+INSTANTIATE_TEST_SUITE_P(Hashes, IndexModel, testing::ValuesIn(kHashes),
+                         [](const auto& param) { return std::string(param.param.name); });
+
+TEST(Index, TellsEqualKeysOfTwoDatabasesApart) {
+  FakeLog log;
+  Index index(log, [](DbId, std::string_view) { return std::uint64_t{5}; });
+  const LogAddress zero = log.Append(0, "key"), one = log.Append(1, "key");
+  index.Upsert(0, "key", zero);
+  EXPECT_TRUE(index.Find(1, "key").IsNone());
+  index.Upsert(1, "key", one);
+  EXPECT_EQ(index.Find(0, "key"), zero);
+  EXPECT_EQ(index.Find(1, "key"), one);
+  EXPECT_EQ(index.Erase(0, "key"), zero);
+  EXPECT_TRUE(index.Find(0, "key").IsNone());
+  EXPECT_EQ(index.Find(1, "key"), one);
+}
+
+TEST(Index, TakesEmptyAndBinaryKeys) {
+  FakeLog log;
+  Index index(log);
+  const std::string binary("a\0b\xff", 4);
+  for (const std::string& key : {std::string(), binary, binary.substr(0, 1), std::string(100000, 'x')}) {
+    const LogAddress at = log.Append(0, key);
+    EXPECT_TRUE(index.Upsert(0, key, at).IsNone());
+    EXPECT_EQ(index.Find(0, key), at);
+  }
+  EXPECT_EQ(index.Size(), 4U);
+}
+
+TEST(Index, RefusesWhatIsNoAddress) {
+  FakeLog log;
+  Index index(log);
+  for (const std::uint64_t at : {std::uint64_t{0}, std::uint64_t{12}, Index::kAddressLimit}) {
+    EXPECT_DEATH(index.Upsert(0, "key", LogAddress{at}), "an address fits a slot");
+  }
+  index.Upsert(0, "key", LogAddress{Index::kAddressLimit - Index::kAddressUnit});
+}
+
+TEST(Index, ReadsFewKeysToGrowAndNoneToShrink) {
+  constexpr std::uint64_t kKeys = 200000;
+  FakeLog log;
+  Index index(log);
+  std::vector<std::string> keys;
+  for (std::uint64_t i = 0; i < kKeys; ++i) keys.push_back("key:" + std::to_string(i));
+  for (const std::string& key : keys) index.Upsert(0, key, log.Append(0, key));
+  // One doubling in four reads its keys; a fingerprint rarely lies.
+  EXPECT_LT(log.reads(), kKeys / 2);
+  std::uint64_t reads = log.reads();
+  for (const std::string& key : keys) EXPECT_FALSE(index.Find(0, key).IsNone());
+  EXPECT_LT(log.reads() - reads, kKeys + kKeys / 100);
+  reads = log.reads();
+  for (std::uint64_t i = 0; i < kKeys; ++i) EXPECT_TRUE(index.Find(1, keys[i]).IsNone());
+  EXPECT_LT(log.reads() - reads, kKeys / 100);
+  reads = log.reads();
+  for (const std::string& key : keys) index.Erase(0, key);
+  EXPECT_LT(log.reads() - reads, kKeys + kKeys / 100);
+}
+
+TEST(Index, UsesLittleMemoryAndGivesItBack) {
+  constexpr std::uint64_t kKeys = 500000;
+  FakeLog log;
+  Index index(log);
+  const std::size_t empty = index.MemoryBytes();
+  for (std::uint64_t i = 0; i < kKeys; ++i) index.Upsert(0, std::to_string(i), log.Append(0, std::to_string(i)));
+  EXPECT_LT(index.MemoryBytes() - empty, 18 * kKeys);
+  for (std::uint64_t i = 0; i < kKeys; ++i) index.Erase(0, std::to_string(i));
+  // A chunk to spare of either kind.
+  EXPECT_LE(index.MemoryBytes(), empty + 2 * BucketArray::kChunkBytes + 4096);
+  index.CheckInvariants();
+}
+
+}  // namespace
+}  // namespace faha
