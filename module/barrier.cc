@@ -34,7 +34,7 @@ void TurnOn(RedisModuleCtx* ctx) {
   asked = true;
   Log(LogLevel::kNotice, "turning on appendonly with appendfsync always: Redis orders replies by it, and the file stays "
                          "empty; until it is on, every write commits by itself");
-  if (!Run(ctx, "CONFIG", "cccccc", "SET", "appendfsync", "always", "appendonly", "yes")) {
+  if (!Run(ctx, "CONFIG", "SET", "appendfsync", "always", "appendonly", "yes")) {
     Log(LogLevel::kWarning, "BADCONFIG the server refuses appendonly yes: every write commits by itself, which is slow; "
                             "set appendonly yes and appendfsync always");
   }

@@ -8,8 +8,8 @@ namespace {
 // The replies are queued already; a client that is dropped reads end-of-file instead: outcome unknown.
 void DropClients(RedisModuleCtx* ctx, const Status& reason) {
   Log(LogLevel::kWarning, reason.ToString() + "; dropping the clients, whose replies must not leave");
-  Run(ctx, "CLIENT", "ccc", "KILL", "TYPE", "normal");
-  Run(ctx, "CLIENT", "ccc", "KILL", "TYPE", "pubsub");
+  Run(ctx, "CLIENT", "KILL", "TYPE", "normal");
+  Run(ctx, "CLIENT", "KILL", "TYPE", "pubsub");
 }
 
 void BeforeSleep(RedisModuleCtx* ctx) {

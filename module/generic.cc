@@ -92,7 +92,7 @@ Reply FlushWith(Call& call, std::optional<DbId> db) {
   const Status status = call.store().Flush(db);
   if (!status.ok()) return Reply::Error(status);
   // Redis' own flush, of a keyspace that holds nothing, tells the client-side caches.
-  (void)Run(call.ctx(), "FLUSHDB", "");
+  (void)Run(call.ctx(), "FLUSHDB");
   return Reply::Ok();
 }
 

@@ -9,6 +9,7 @@
 
 #include <string>
 #include <string_view>
+#include <type_traits>
 
 namespace faha::module {
 
@@ -18,10 +19,12 @@ inline std::string_view View(const RedisModuleString* string) {
   return {data, size};
 }
 
-// A native command called for its effect; true if it did not fail.
+// A native command with C strings as arguments, called for its effect; true if it did not fail.
 template <typename... Arg>
-bool Run(RedisModuleCtx* ctx, const char* command, const char* format, Arg... args) {
-  RedisModuleCallReply* reply = RedisModule_Call(ctx, command, format, args...);
+bool Run(RedisModuleCtx* ctx, const char* command, Arg... args) {
+  static_assert((std::is_same_v<Arg, const char*> && ...), "only C strings");
+  const std::string format(sizeof...(args), 'c');
+  RedisModuleCallReply* reply = RedisModule_Call(ctx, command, format.c_str(), args...);
   const bool ok = reply != nullptr && RedisModule_CallReplyType(reply) != REDISMODULE_REPLY_ERROR;
   if (reply != nullptr) RedisModule_FreeCallReply(reply);
   return ok;

@@ -69,13 +69,13 @@ void Roles::Align(RedisModuleCtx* ctx) {
   if (right) return;
   aligning_ = true;
   if (wanted == Wanted::kPrimary) {
-    Run(ctx, "REPLICAOF", "cc", "NO", "ONE");
+    Run(ctx, "REPLICAOF", "NO", "ONE");
   } else {
-    Run(ctx, "REPLICAOF", "cc", primary_.host.c_str(), std::to_string(primary_.port).c_str());
+    Run(ctx, "REPLICAOF", primary_.host.c_str(), std::to_string(primary_.port).c_str());
   }
   aligning_ = false;
   // So that a restart finds the same role; without a config file there is nothing to rewrite.
-  Run(ctx, "CONFIG", "c", "REWRITE");
+  Run(ctx, "CONFIG", "REWRITE");
 }
 
 }  // namespace faha::module
