@@ -4,6 +4,7 @@
 #include "module/commands.h"
 #include "module/filter.h"
 #include "module/info.h"
+#include "module/roles.h"
 
 namespace faha::module::admin {
 namespace {
@@ -52,6 +53,8 @@ Reply Failover(Call& call) {
     return Call::SyntaxError();
   }
   const Status status = call.store().HandOver(target);
+  // Whoever hears the answer finds Redis' own role changed as well.
+  TheRoles().Align(call.ctx());
   return status.ok() ? Reply::Ok() : Reply::Error(status);
 }
 

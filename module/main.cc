@@ -27,7 +27,11 @@ void Log(LogLevel level, std::string_view line) {
 
 namespace {
 
-void OnReadable(int, void*, int) { TheState().store->Poll(); }
+// Peers spoke.  A new role is told to Redis at once: the client that asked for it writes as soon as it hears.
+void OnReadable(int, void* ctx, int) {
+  TheState().store->Poll();
+  TheRoles().Align(static_cast<RedisModuleCtx*>(ctx));
+}
 
 void OnTimer(RedisModuleCtx* ctx, void*) {
   RedisModule_CreateTimer(ctx, Store::kTickPeriod.count(), OnTimer, nullptr);
@@ -67,7 +71,10 @@ bool Start(RedisModuleCtx* ctx) {
     return false;
   }
   const int descriptor = TheState().store->descriptor();
-  if (descriptor >= 0) RedisModule_EventLoopAdd(descriptor, REDISMODULE_EVENTLOOP_READABLE, OnReadable, nullptr);
+  if (descriptor >= 0) {
+    RedisModuleCtx* detached = RedisModule_GetDetachedThreadSafeContext(ctx);  // for the life of the server
+    RedisModule_EventLoopAdd(descriptor, REDISMODULE_EVENTLOOP_READABLE, OnReadable, detached);
+  }
   RedisModule_CreateTimer(ctx, Store::kTickPeriod.count(), OnTimer, nullptr);
   return TheRoles().Start(ctx);
 }

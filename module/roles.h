@@ -15,7 +15,7 @@ class Roles : public StoreObserver {
 
   // Follows Redis' role changes, and its present one.  False if Redis refuses.
   bool Start(RedisModuleCtx* ctx);
-  // Makes Redis' role what FaHA's has become.  Called from the timer, never from within a command.
+  // Makes Redis' role what FaHA's has become.  Not from within Store's calls: Redis' role change asks the store.
   void Align(RedisModuleCtx* ctx);
   void RedisRoleChanged(RedisModuleCtx* ctx, bool is_primary);
 

@@ -1,0 +1,179 @@
+"""Stock redis-servers with faha.so on loopback, as a test needs them: started, killed, stopped, restarted."""
+
+import contextlib
+import itertools
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import time
+
+import redis
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+MODULE = os.environ.get("FAHA_MODULE", str(ROOT / "build" / "release" / "faha.so"))
+MUTANTS = os.environ.get("FAHA_MUTANTS", str(pathlib.Path(MODULE).with_name("faha_mutants.so")))
+PORT_OFFSET = 10000
+_ports = itertools.count(20000 + os.getpid() % 1000 * 16)
+
+
+def wait_for(condition, seconds=30, what="the condition"):
+    """The first true value of `condition()`; fails after `seconds`."""
+    end = time.monotonic() + seconds
+    while True:
+        with contextlib.suppress(redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, ConnectionError):
+            if value := condition():
+                return value
+        assert time.monotonic() < end, f"waited {seconds} s for {what}"
+        time.sleep(0.01)
+
+
+def _bindable(port):
+    with contextlib.closing(socket.socket()) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def free_port():
+    """A port that is free together with the replication port that belongs to it."""
+    for port in _ports:
+        if port + PORT_OFFSET > 65535:
+            raise RuntimeError("no free port")
+        if _bindable(port) and _bindable(port + PORT_OFFSET):
+            return port
+
+
+class Server:
+    """One redis-server process and its folder; `faha` False: a stock one, to compare with."""
+
+    def __init__(self, folder, faha=True, module=None, args=()):
+        self.folder = pathlib.Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.port = free_port()
+        self.faha = faha
+        self.module = module or MODULE
+        self.args = list(args)
+        self.process = None
+
+    @property
+    def log_path(self):
+        return self.folder / "redis.log"
+
+    @property
+    def pool_path(self):
+        return self.folder / "faha.pool"
+
+    def log(self):
+        return self.log_path.read_text() if self.log_path.exists() else ""
+
+    def command(self):
+        # fmt: off
+        command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder),
+                   "--save", "", "--logfile", str(self.log_path), "--appendonly", "yes", "--appendfsync", "always"]
+        # fmt: on
+        if self.faha:
+            command += ["--loadmodule", self.module]
+            if "--faha.pool-bytes" not in self.args:
+                command += ["--faha.pool-bytes", "64mb"]
+            if "--faha.segment-bytes" not in self.args:
+                command += ["--faha.segment-bytes", "4mb"]
+        return command + self.args
+
+    def spawn(self):
+        """Starts the process; whether it lives is the caller's to find out."""
+        self.process = subprocess.Popen(self.command(), stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
+        return self
+
+    def start(self):
+        self.spawn()
+        wait_for(self._answers, what=f"server {self.port}")
+        return self
+
+    def _answers(self):
+        assert self.process.poll() is None, f"server {self.port} ended:\n{self.log()}"
+        with contextlib.closing(self.client()) as client:
+            return client.ping()
+
+    def client(self, **options):
+        options.setdefault("socket_timeout", 30)
+        return redis.Redis("127.0.0.1", self.port, decode_responses=options.pop("decode_responses", True), **options)
+
+    def signal(self, number):
+        self.process.send_signal(number)
+
+    def kill(self):
+        """As kill -9 does."""
+        if self.process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self.process.send_signal(signal.SIGCONT)
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def info(self):
+        """INFO faha, without the prefix."""
+        with contextlib.closing(self.client()) as client:
+            return {key.removeprefix("faha_"): value for key, value in client.info("faha").items()}
+
+    def redis_role(self):
+        with contextlib.closing(self.client()) as client:
+            return client.info("replication")["role"]
+
+
+class Cluster:
+    """`size` servers, the first one primary, the others its backups in sync."""
+
+    def __init__(self, folder, size=3, module=None, args=()):
+        self.nodes = [Server(pathlib.Path(folder) / f"n{i}", module=module, args=args) for i in range(size)]
+        try:
+            for node in self.nodes:
+                node.start()
+            for node in self.nodes[1:]:
+                node.client().execute_command("REPLICAOF", "127.0.0.1", self.nodes[0].port)
+            self.wait_in_sync(self.nodes[0])
+        except BaseException:
+            self.close()
+            raise
+
+    def __getitem__(self, index):
+        return self.nodes[index]
+
+    def wait_in_sync(self, primary, seconds=30):
+        """Until `primary` serves, every other node is a member and in sync, and Redis' own roles agree."""
+
+        def ready():
+            info = primary.info()
+            return (
+                info["state"] == "serving"
+                and info["in_sync_backups"] == len(self.nodes) - 1
+                and info["members"] == len(self.nodes)
+                and info["barrier"] == 1
+                and primary.redis_role() == "master"
+                and all(node.redis_role() == "slave" for node in self.nodes if node is not primary)
+            )
+
+        wait_for(ready, seconds, f"all nodes in sync with {primary.port}")
+
+    def primary(self):
+        """The node that serves, or None."""
+        for node in self.nodes:
+            with contextlib.suppress(redis.exceptions.RedisError):
+                if node.process is not None and node.info()["state"] == "serving":
+                    return node
+        return None
+
+    def promote(self, node, milliseconds=20000):
+        with contextlib.closing(node.client()) as client:
+            assert client.execute_command("FAHA.PROMOTE", milliseconds) in (b"OK", "OK", True)
+
+    def close(self):
+        for node in self.nodes:
+            node.kill()
+
+    def logs(self):
+        return "\n".join(f"--- {node.port}\n{node.log()}" for node in self.nodes)

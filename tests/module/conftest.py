@@ -1,0 +1,56 @@
+import pathlib
+import shutil
+import tempfile
+
+import pytest
+
+from cluster import Cluster, Server
+
+# Memory where there is any: a run of the tests is then about FaHA, not about the machine's disk.
+_BASE = "/dev/shm" if pathlib.Path("/dev/shm").is_dir() else None
+
+
+@pytest.fixture
+def folder():
+    path = pathlib.Path(tempfile.mkdtemp(prefix="faha-test-", dir=_BASE))
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    report = outcome.get_result()
+    if report.when == "call" and report.failed:
+        for server in getattr(item, "faha_servers", []):
+            report.sections.append((f"log of {server.port}", "\n".join(server.log().splitlines()[-60:])))
+
+
+@pytest.fixture
+def make_server(request, folder):
+    """make_server(**Server's arguments): a server that is killed when the test ends."""
+    servers = request.node.faha_servers = []
+
+    def make(**arguments):
+        servers.append(Server(folder / f"s{len(servers)}", **arguments))
+        return servers[-1]
+
+    yield make
+    for server in servers:
+        server.kill()
+
+
+@pytest.fixture
+def make_cluster(request, folder):
+    """make_cluster(**Cluster's arguments): a cluster that is killed when the test ends."""
+    clusters = []
+    request.node.faha_servers = []
+
+    def make(**arguments):
+        clusters.append(Cluster(folder / f"c{len(clusters)}", **arguments))
+        request.node.faha_servers.extend(clusters[-1].nodes)
+        return clusters[-1]
+
+    yield make
+    for cluster in clusters:
+        cluster.close()

@@ -1,0 +1,187 @@
+"""Nothing acknowledged is lost: nodes are killed while clients write, and every acknowledged write is looked for."""
+
+import contextlib
+import os
+import signal
+import threading
+
+import pytest
+import redis
+
+from cluster import wait_for
+
+ROUNDS = int(os.environ.get("FAHA_ROUNDS", "20"))
+CLIENTS = 4
+
+
+class Writers:
+    """Clients that write unique values as fast as they can, and remember what was acknowledged."""
+
+    def __init__(self, node, name):
+        self.acknowledged = {}
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._write, args=(node, f"{name}:{i}")) for i in range(CLIENTS)]
+        for thread in self._threads:
+            thread.start()
+
+    def _write(self, node, name):
+        with contextlib.closing(node.client(retry_on_error=[])) as client:
+            for i in range(1_000_000):
+                if self._stop.is_set():
+                    return
+                try:
+                    client.set(f"{name}:{i}", f"{name}={i}")
+                except redis.exceptions.RedisError:
+                    return  # killed under us: this write's outcome is unknown
+                self.acknowledged[f"{name}:{i}"] = f"{name}={i}"
+
+    def wait_written(self, count):
+        wait_for(lambda: len(self.acknowledged) >= count, what=f"{count} acknowledged writes")
+
+    def join(self):
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+
+def assert_all_there(node, acknowledged):
+    keys = list(acknowledged)
+    client = node.client()
+    for start in range(0, len(keys), 1000):
+        part = keys[start : start + 1000]
+        for key, value in zip(part, client.mget(part)):
+            assert value == acknowledged[key], f"{key} was acknowledged and is lost"
+
+
+def test_kill_the_primary_and_promote_a_backup(make_cluster):
+    cluster = make_cluster()
+    primary, everything = cluster[0], {}
+    for turn in range(ROUNDS):
+        writers = Writers(primary, f"r{turn}")
+        writers.wait_written(200)
+        primary.kill()
+        writers.join()
+        everything |= writers.acknowledged
+        backups = [node for node in cluster.nodes if node is not primary]
+        heir = backups[turn % 2]
+        cluster.promote(heir)
+        assert_all_there(heir, writers.acknowledged)
+        primary.start()
+        cluster.wait_in_sync(heir)
+        primary = heir
+    assert_all_there(primary, everything)
+    for node in cluster.nodes:
+        wait_for(lambda: node.info()["keys"] >= len(everything), what="the backups to have applied all")
+
+
+def test_kill_all_three_at_once(make_cluster):
+    cluster = make_cluster()
+    everything = {}
+    for turn in range(ROUNDS):
+        writers = Writers(cluster[0], f"r{turn}")
+        writers.wait_written(200)
+        for node in cluster.nodes:
+            node.signal(signal.SIGKILL)
+        for node in cluster.nodes:
+            node.kill()
+        writers.join()
+        everything |= writers.acknowledged
+        for node in cluster.nodes:
+            node.start()
+        cluster.wait_in_sync(cluster[0])
+        assert_all_there(cluster[0], writers.acknowledged)
+    assert_all_there(cluster[0], everything)
+
+
+def test_a_deposed_primary_refuses_and_returns_as_a_backup(make_cluster):
+    cluster = make_cluster()
+    old, heir = cluster[0], cluster[1]
+    client = old.client()
+    client.set("k", "old")
+    old.signal(signal.SIGSTOP)
+    cluster.promote(heir)
+    heir.client().set("k", "new")
+    # Sent while it is stopped: read and answered by a primary that does not know yet that it is none.
+    replies = []
+
+    def ask(command, *args):
+        with contextlib.closing(old.client(retry_on_error=[])) as asker:
+            try:
+                replies.append(asker.execute_command(command, *args))
+            except redis.exceptions.RedisError as error:
+                replies.append(error)
+
+    askers = [threading.Thread(target=ask, args=args) for args in (("GET", "k"), ("SET", "k", "stale"))]
+    for asker in askers:
+        asker.start()
+    old.signal(signal.SIGCONT)
+    for asker in askers:
+        asker.join()
+    assert all(isinstance(reply, redis.exceptions.RedisError) for reply in replies), replies
+    cluster.wait_in_sync(heir)
+    assert heir.client().get("k") == "new"
+    with pytest.raises(redis.exceptions.RedisError, match="READONLY|read only"):
+        old.client().set("k", "stale")
+    with pytest.raises(redis.exceptions.ResponseError, match=f"NOTPRIMARY .*127.0.0.1:{heir.port}"):
+        old.client().get("k")
+
+
+def test_a_planned_failover_loses_nothing(make_cluster):
+    cluster = make_cluster()
+    primary = cluster[0]
+    for target in (cluster[2], cluster[1], cluster[0]):
+        writers = Writers(primary, str(target.port))
+        writers.wait_written(200)
+        reply = primary.client().execute_command("FAHA.FAILOVER", "TO", "127.0.0.1", target.port)
+        assert reply == "OK"
+        writers.join()
+        cluster.wait_in_sync(target)
+        assert_all_there(target, writers.acknowledged)
+        primary = target
+
+
+def test_an_empty_node_joins_and_one_that_was_away_catches_up(make_cluster, make_server):
+    cluster = make_cluster(size=2)
+    client = cluster[0].client()
+    for i in range(2000):
+        client.set(f"k{i}", "x" * 500)
+    cluster[1].kill()
+    late = make_server().start()
+    late.client().execute_command("REPLICAOF", "127.0.0.1", cluster[0].port)
+    # Two members, one of them dead: the newcomer is the majority's only hope, but it must be let in by the two.
+    assert cluster[0].info()["members"] == 2
+    cluster[1].start()
+    cluster.nodes.append(late)
+    cluster.wait_in_sync(cluster[0])
+    assert wait_for(lambda: late.info()["keys"] == 2000)
+    cluster[0].kill()
+    cluster.promote(late)
+    assert late.client().get("k1999") == "x" * 500
+
+
+def test_without_a_majority_nothing_is_acknowledged_and_service_resumes(make_cluster):
+    cluster = make_cluster(args=["--faha.persist-timeout", "300"])
+    for node in cluster.nodes[1:]:
+        node.signal(signal.SIGSTOP)
+    client = cluster[0].client(retry_on_error=[])
+    with pytest.raises(redis.exceptions.ConnectionError):
+        client.set("k", "v")
+    with pytest.raises(redis.exceptions.ResponseError, match="NOQUORUM"):
+        cluster[0].client().set("k", "w")
+    cluster[1].signal(signal.SIGCONT)
+    wait_for(lambda: cluster[0].info()["state"] == "serving")
+    assert cluster[0].client().set("k", "again")
+    cluster[2].signal(signal.SIGCONT)
+    cluster.wait_in_sync(cluster[0])
+
+
+def test_an_operator_sees_why_a_promotion_is_refused(make_cluster):
+    cluster = make_cluster()
+    with pytest.raises(redis.exceptions.ResponseError, match="NOPROMISE .*FAHA.FAILOVER"):
+        cluster[1].client().execute_command("FAHA.PROMOTE", 2000)
+    with pytest.raises(redis.exceptions.ResponseError, match="UNAVAILABLE 127.0.0.1:1 is not a backup"):
+        cluster[0].client().execute_command("FAHA.FAILOVER", "TO", "127.0.0.1", 1)
+    with pytest.raises(redis.exceptions.ResponseError, match="NOTPRIMARY"):
+        cluster[1].client().execute_command("FAHA.FAILOVER")
+    cluster.wait_in_sync(cluster[0])
+    assert cluster[0].client().set("k", "v")
