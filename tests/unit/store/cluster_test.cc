@@ -1,6 +1,7 @@
 // Whole nodes in a simulated world: joining, losing, electing, handing over.
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <map>
 #include <string>
 
@@ -26,7 +27,7 @@ class SimNode : public StoreObserver {
     options.batch_bytes = 4096;
     options.redis_port = static_cast<std::uint16_t>(7000 + number_);
     options.port = static_cast<std::uint16_t>(options.redis_port + options.port_offset);
-    if (getenv("FAHA_SIM_LOG") != nullptr) {
+    if (std::getenv("FAHA_SIM_LOG") != nullptr) {
       options.log = [this](LogLevel, std::string_view line) {
         fprintf(stderr, "%8.3f node %d: %.*s\n", static_cast<double>(world_->Now().count()) / 1e6, number_,
                 static_cast<int>(line.size()), line.data());
@@ -279,7 +280,8 @@ TEST(Node, AUnitLargerThanABatchRecoversWholeOrNotAtAll) {
 
 // Crashes, cuts and promotions at random: what was acknowledged is there, and what is there was issued.
 TEST(Node, NothingAcknowledgedIsLostUnderFaults) {
-  for (std::uint64_t seed = 1; seed <= 150; ++seed) {
+  const char* seeds = std::getenv("FAHA_SEEDS");
+  for (std::uint64_t seed = 1; seed <= (seeds != nullptr ? std::stoull(seeds) : 100); ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     Cluster cluster(3, seed);
     auto& random = cluster.world.random();

@@ -1,0 +1,97 @@
+# What the scripts share: packages, redismodule.h, building.  Sourced, not run.
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+redis_headers="$root/build/redis"
+
+run_packages=(redis-server redis-tools)
+build_packages=(cmake ninja-build g++ pkg-config dpkg-dev libpmem-dev libxxhash-dev libfmt-dev libibverbs-dev librdmacm-dev
+                libgtest-dev libgmock-dev)
+test_packages=(python3 python3-redis python3-pytest clang-format)
+
+say() { printf '%s\n' "$*"; }
+die() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; exit 1; }
+
+# Runs "$@" quietly; shows what it printed only if it fails.
+quietly() {
+  local log
+  log=$(mktemp)
+  if ! "$@" >"$log" 2>&1; then
+    tail -n 30 "$log" >&2
+    rm -f "$log"
+    return 1
+  fi
+  rm -f "$log"
+}
+
+missing_packages() {
+  local package
+  for package in "$@"; do
+    dpkg-query -W -f '${db:Status-Status}\n' "$package" 2>/dev/null | grep -qx installed || printf '%s\n' "$package"
+  done
+}
+
+# Debian's redis-server starts a service when it is installed; nobody asked for that one.
+install_without_services() {
+  local policy=/usr/sbin/policy-rc.d ours=no status=0
+  if [ ! -e "$policy" ]; then
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod 755 "$policy"
+    ours=yes
+  fi
+  DEBIAN_FRONTEND=noninteractive quietly apt-get install -y --no-install-recommends "$@" || status=$?
+  if [ "$ours" = yes ]; then rm -f "$policy"; fi
+  return "$status"
+}
+
+install_packages() {
+  local missing
+  mapfile -t missing < <(missing_packages "$@")
+  [ "${#missing[@]}" -gt 0 ] || return 0
+  [ "$(id -u)" = 0 ] || die "packages are missing (${missing[*]}): run this as root, or install them first"
+  say "installing ${missing[*]}"
+  quietly apt-get update || die "apt-get update failed: check the machine's apt sources"
+  install_without_services "${missing[@]}" || die "apt-get install failed: see the lines above"
+}
+
+# The machine's own apt sources with deb-src for deb, into the folder $1.
+write_source_lists() {
+  local file
+  for file in /etc/apt/sources.list /etc/apt/sources.list.d/*.list; do
+    [ -f "$file" ] || continue
+    sed -n 's/^[[:space:]]*deb[[:space:]]/deb-src /p' "$file" >"$1/$(basename "$file" .list).list"
+  done
+  for file in /etc/apt/sources.list.d/*.sources; do
+    [ -f "$file" ] || continue
+    sed 's/^Types:.*/Types: deb-src/' "$file" >"$1/$(basename "$file")"
+  done
+}
+
+# redismodule.h is in no package: it comes from Debian's source package of redis.  Lists and state are private, so that the
+# machine's own apt is left as it is.
+fetch_redismodule() {
+  [ -f "$redis_headers/redismodule.h" ] && return 0
+  say "fetching redismodule.h from Debian's source package of redis"
+  local work
+  work=$(mktemp -d)
+  mkdir -p "$work/parts" "$work/lists/partial" "$work/cache/archives/partial" "$redis_headers"
+  write_source_lists "$work/parts"
+  local options=(-o Dir::Etc::sourcelist=/dev/null -o "Dir::Etc::sourceparts=$work/parts" -o "Dir::State::lists=$work/lists"
+                 -o "Dir::Cache=$work/cache" -o APT::Sandbox::User=root)
+  quietly apt-get "${options[@]}" update || die "apt-get update of the source lists failed: check the machine's apt sources"
+  (cd "$work" && quietly apt-get "${options[@]}" source --download-only redis) ||
+    die "Debian's source package of redis cannot be fetched: put its src/redismodule.h into $redis_headers"
+  tar -xf "$work"/redis_*.orig.tar.* -C "$work" --wildcards --strip-components=2 '*/src/redismodule.h'
+  mv "$work/redismodule.h" "$redis_headers/redismodule.h"
+  rm -rf "$work"
+}
+
+# build PRESET [TARGET ...]
+build() {
+  local preset=$1
+  shift
+  say "building $preset"
+  (cd "$root" && quietly cmake --preset "$preset") || die "cmake --preset $preset failed: see the lines above"
+  (cd "$root" && quietly cmake --build --preset "$preset" ${1:+--target "$@"}) ||
+    die "the build of $preset failed: see the lines above"
+}
