@@ -12,29 +12,30 @@ constexpr unsigned kFixed = REDISMODULE_CONFIG_IMMUTABLE;
 constexpr unsigned kFixedMemory = REDISMODULE_CONFIG_IMMUTABLE | REDISMODULE_CONFIG_MEMORY;
 constexpr long long kMaxBytes = std::numeric_limits<long long>::max();
 
-// The options in effect: the store's own copy once it runs.
-Options& Target() { return TheState().store ? TheState().store->options() : TheState().options; }
+// What the operator set.  The store has a copy of its own, with what follows from it, and is told of every change.
+const Options& Configured() { return TheState().options; }
+template <auto kField, typename T>
+void Configure(const T& value) {
+  TheState().options.*kField = value;
+  if (TheState().store) TheState().store->options().*kField = value;
+}
 
 // A number that lives in a field of Options; kField names it and its conversion.
 template <auto kField>
 struct Number {
-  static long long Get(const char*, void*) { return static_cast<long long>(Value(Target())); }
+  static long long Get(const char*, void*) { return Value(Configured()); }
   static int Set(const char*, long long value, void*, RedisModuleString**) {
-    Assign(Target().*kField, value);
+    using Field = std::decay_t<decltype(Options{}.*kField)>;
+    Configure<kField>(static_cast<Field>(value));
     return REDISMODULE_OK;
   }
-  static auto Value(const Options& options) { return Plain(options.*kField); }
+  static long long Value(const Options& options) { return Plain(options.*kField); }
 
  private:
   static long long Plain(std::chrono::milliseconds value) { return value.count(); }
   template <typename T>
   static long long Plain(T value) {
     return static_cast<long long>(value);
-  }
-  static void Assign(std::chrono::milliseconds& field, long long value) { field = std::chrono::milliseconds(value); }
-  template <typename T>
-  static void Assign(T& field, long long value) {
-    field = static_cast<T>(value);
   }
 };
 
@@ -43,7 +44,7 @@ struct Text {
   static RedisModuleString* Get(const char*, void*) {
     static RedisModuleString* shown = nullptr;  // Redis copies it
     if (shown != nullptr) RedisModule_FreeString(nullptr, shown);
-    const std::string& value = Target().*kField;
+    const std::string& value = Configured().*kField;
     shown = RedisModule_CreateString(nullptr, value.data(), value.size());
     return shown;
   }
@@ -52,7 +53,7 @@ struct Text {
       *error = RedisModule_CreateString(nullptr, "it must have 1 to 200 characters", 32);
       return REDISMODULE_ERR;
     }
-    Target().*kField = std::string(View(value));
+    Configure<kField>(std::string(View(value)));
     return REDISMODULE_OK;
   }
 };
@@ -75,12 +76,12 @@ constexpr const char* kDomains[] = {"auto", "volatile", "page", "cacheline", "cp
 
 int GetDomain(const char*, void*) {
   for (int i = 0; i < static_cast<int>(std::size(kDomains)); ++i) {
-    if (Target().persistence_domain == kDomains[i]) return i;
+    if (Configured().persistence_domain == kDomains[i]) return i;
   }
   return 0;
 }
 int SetDomain(const char*, int value, void*, RedisModuleString**) {
-  Target().persistence_domain = kDomains[value];
+  Configure<&Options::persistence_domain>(std::string(kDomains[value]));
   return REDISMODULE_OK;
 }
 
@@ -124,13 +125,27 @@ bool Refuse(const std::string& line) {
   return false;
 }
 
+// What the store runs with: the ports follow from the server's own.
+bool DerivePorts(RedisModuleCtx* ctx, Options& options) {
+  const auto number = [&](const char* name) { return std::stoi("0" + ConfigValue(ctx, name)); };
+  options.redis_port = static_cast<std::uint16_t>(number("port") != 0 ? number("port") : number("tls-port"));
+  if (options.port != 0 || options.redis_port == 0) return true;
+  const int port = options.redis_port + options.port_offset;
+  if (port > 65535) {
+    return Refuse("port " + std::to_string(options.redis_port) + " plus faha.port-offset " +
+                  std::to_string(options.port_offset) + " is no port: set faha.port-offset on all nodes, or faha.port");
+  }
+  options.port = static_cast<std::uint16_t>(port);
+  return true;
+}
+
 }  // namespace
 
-bool LoadConfigs(RedisModuleCtx* ctx) {
+bool LoadConfigs(RedisModuleCtx* ctx, Options& effective) {
   if (!Register(ctx) || RedisModule_LoadConfigs(ctx) != REDISMODULE_OK) {
     return Refuse("a faha.* option has a value that cannot be used: see the line above");
   }
-  Options& options = TheState().options;
+  const Options& options = TheState().options;
   if (ConfigValue(ctx, "cluster-enabled") == "yes") {
     return Refuse("cluster-enabled yes does not work with FaHA: slots are moved by commands that see Redis' own keyspace; "
                   "set it to no");
@@ -138,17 +153,8 @@ bool LoadConfigs(RedisModuleCtx* ctx) {
   if (!IsLoopback(options.bind)) {
     return Refuse("faha.bind " + options.bind + " is not a loopback address: the replication port is not authenticated yet");
   }
-  options.redis_port = static_cast<std::uint16_t>(std::stoi("0" + ConfigValue(ctx, "port")));
-  if (options.redis_port == 0) options.redis_port = static_cast<std::uint16_t>(std::stoi("0" + ConfigValue(ctx, "tls-port")));
-  if (options.port == 0) {
-    const int port = options.redis_port + options.port_offset;
-    if (options.redis_port != 0 && port > 65535) {
-      return Refuse("port " + std::to_string(options.redis_port) + " plus faha.port-offset " +
-                    std::to_string(options.port_offset) + " is no port: set faha.port-offset on all nodes, or faha.port");
-    }
-    options.port = options.redis_port == 0 ? std::uint16_t{0} : static_cast<std::uint16_t>(port);
-  }
-  return true;
+  effective = options;
+  return DerivePorts(ctx, effective);
 }
 
 }  // namespace faha::module

@@ -50,18 +50,19 @@ void OnLoaded(RedisModuleCtx* ctx, RedisModuleEvent, uint64_t subevent, void*) {
   exit(1);
 }
 
-Status OpenStore() {
+Status OpenStore(Options options) {
   State& state = TheState();
-  state.options.log = Log;
-  auto opened = Store::Open(state.options, &TheRoles());
+  options.log = Log;
+  auto opened = Store::Open(options, &TheRoles());
   if (!opened.ok()) return opened.status();
   state.store = std::move(opened.value());
   return Status::Ok();
 }
 
 bool Start(RedisModuleCtx* ctx) {
-  if (!LoadConfigs(ctx)) return false;
-  if (const Status status = OpenStore(); !status.ok()) {
+  Options options;
+  if (!LoadConfigs(ctx, options)) return false;
+  if (const Status status = OpenStore(options); !status.ok()) {
     Log(LogLevel::kWarning, status.ToString());
     return false;
   }

@@ -288,7 +288,7 @@ TEST(Pool, RefusesWhatIsNotAPool) {
 }
 
 TEST(Pool, AFormatThatACrashInterruptedIsDoneAgain) {
-  for (std::uint64_t seed = 0; seed < 200; ++seed) {
+  for (std::uint64_t seed = 0; seed < 40; ++seed) {
     auto disk = NewDisk();
     std::mt19937_64 random(seed);
     disk->fail_at_drain = 1;

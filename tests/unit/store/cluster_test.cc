@@ -281,7 +281,7 @@ TEST(Node, AUnitLargerThanABatchRecoversWholeOrNotAtAll) {
 // Crashes, cuts and promotions at random: what was acknowledged is there, and what is there was issued.
 TEST(Node, NothingAcknowledgedIsLostUnderFaults) {
   const char* seeds = std::getenv("FAHA_SEEDS");
-  for (std::uint64_t seed = 1; seed <= (seeds != nullptr ? std::stoull(seeds) : 100); ++seed) {
+  for (std::uint64_t seed = 1; seed <= (seeds != nullptr ? std::stoull(seeds) : 400); ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     Cluster cluster(3, seed);
     auto& random = cluster.world.random();

@@ -1,0 +1,214 @@
+// The pure rules: promises, campaigns, quorums, membership.
+#include <gtest/gtest.h>
+
+#include "cluster/campaign.h"
+#include "cluster/membership.h"
+#include "cluster/quorum.h"
+#include "cluster/voter.h"
+
+namespace faha {
+namespace {
+
+using std::chrono::milliseconds;
+
+Member Node(std::uint8_t number) {
+  return {NodeId{{number}}, "127.0.0.1", static_cast<std::uint16_t>(17000 + number),
+          static_cast<std::uint16_t>(7000 + number)};
+}
+const Member kA = Node(1), kB = Node(2), kC = Node(3), kD = Node(4), kE = Node(5);
+
+LogEnd End(std::uint64_t epoch, std::uint64_t lsn) { return {Epoch{epoch}, Lsn{lsn}}; }
+
+PeerState State(Epoch promised, LogEnd end, Members members, bool serving = false, bool lease = false) {
+  return {.serving = serving, .lease_may_run = lease, .promised = promised, .end = end, .primary = kA, .members = members};
+}
+PromiseAnswer Grant(Epoch epoch, LogEnd end, Members members) {
+  return {.granted = true, .refusal = Refusal::kNone, .promised = epoch, .end = end, .members = std::move(members)};
+}
+
+TEST(Voter, TheDecisionTableIsComplete) {
+  for (const auto order : {EpochOrder::kLower, EpochOrder::kEqual, EpochOrder::kHigher}) {
+    for (int bits = 0; bits < 8; ++bits) {
+      const bool same = (bits & 1) != 0, lease = (bits & 2) != 0, interrupt = (bits & 4) != 0;
+      Refusal expected = Refusal::kNone;
+      if (order == EpochOrder::kLower) expected = Refusal::kOldEpoch;
+      if (order == EpochOrder::kEqual && !same) expected = Refusal::kAlreadyPromised;
+      if (order == EpochOrder::kHigher && lease && !interrupt) expected = Refusal::kPrimaryAlive;
+      EXPECT_EQ(JudgePromise(order, same, lease, interrupt), expected) << static_cast<int>(order) << " " << bits;
+    }
+  }
+}
+
+TEST(Voter, PromisesAnEpochOnce) {
+  Voter voter(Epoch{3}, kA.id, milliseconds(1000), MonoTime{0}, true);
+  EXPECT_EQ(voter.Judge(Epoch{3}, kA.id, false, MonoTime{1}), Refusal::kNone);
+  EXPECT_EQ(voter.Judge(Epoch{3}, kB.id, false, MonoTime{1}), Refusal::kAlreadyPromised);
+  EXPECT_EQ(voter.Judge(Epoch{2}, kA.id, false, MonoTime{1}), Refusal::kOldEpoch);
+  EXPECT_EQ(voter.Judge(Epoch{4}, kB.id, false, MonoTime{1}), Refusal::kNone);
+  voter.Promised(Epoch{4}, kB.id);
+  EXPECT_EQ(voter.Judge(Epoch{4}, kC.id, false, MonoTime{1}), Refusal::kAlreadyPromised);
+}
+
+TEST(Voter, WaitsForTheLeaseItGaveAndForTheOneItForgot) {
+  Voter restarted(Epoch{3}, kA.id, milliseconds(1000), MonoTime{0}, false);
+  EXPECT_EQ(restarted.Judge(Epoch{4}, kB.id, false, milliseconds(1000)), Refusal::kPrimaryAlive);
+  EXPECT_EQ(restarted.Judge(Epoch{4}, kB.id, false, milliseconds(1125)), Refusal::kNone);
+  restarted.Heard(kA.id, milliseconds(2000));
+  EXPECT_EQ(restarted.Judge(Epoch{4}, kB.id, false, milliseconds(3100)), Refusal::kPrimaryAlive);
+  EXPECT_EQ(restarted.Judge(Epoch{4}, kB.id, true, milliseconds(3100)), Refusal::kNone) << "handed over";
+  EXPECT_EQ(restarted.Judge(Epoch{4}, kA.id, false, milliseconds(3100)), Refusal::kNone) << "the holder itself";
+  EXPECT_EQ(restarted.Judge(Epoch{4}, kB.id, false, milliseconds(3125)), Refusal::kNone);
+}
+
+TEST(Quorum, CountsWhatAMajorityHas) {
+  const auto reached = [](std::vector<std::uint64_t> values) {
+    Members members;
+    for (std::size_t i = 0; i < values.size(); ++i) members.push_back(Node(static_cast<std::uint8_t>(i)));
+    return ReachedByMajority(members, [&](const Member& m) { return values[m.id.bytes[0]]; });
+  };
+  EXPECT_EQ(reached({}), 0U);
+  EXPECT_EQ(reached({7}), 7U);
+  EXPECT_EQ(reached({7, 5}), 5U);
+  EXPECT_EQ(reached({7, 0, 6}), 6U);
+  EXPECT_EQ(reached({9, 8, 1, 2}), 2U);
+  EXPECT_EQ(reached({9, 8, 1, 2, 3}), 3U);
+}
+
+TEST(Membership, ChangesOneAtATimeAndFollowsACut) {
+  Membership membership;
+  EXPECT_TRUE(membership.members().empty());
+  membership.Add(Lsn{1}, {kA});
+  membership.Add(Lsn{5}, {kA, kB});
+  EXPECT_TRUE(membership.ChangePending(Lsn{4}));
+  EXPECT_FALSE(membership.ChangePending(Lsn{5}));
+  EXPECT_NE(membership.Find(kB.id), nullptr);
+  membership.CutAfter(Lsn{4});
+  EXPECT_EQ(membership.members(), Members{kA});
+  membership.Add(Lsn{6}, {kA, kC});
+  membership.Committed(Lsn{6});
+  membership.CutAfter(Lsn{6});
+  EXPECT_EQ(membership.members(), (Members{kA, kC}));
+}
+
+TEST(Membership, ANodeThatLostItsPoolTakesItsOwnPlace) {
+  Membership membership;
+  membership.Add(Lsn{1}, {kA, kB, kC});
+  Member reborn = kC;
+  reborn.id = kE.id;
+  EXPECT_EQ(membership.With(reborn), (Members{kA, kB, reborn}));
+  Member moved = kB;
+  moved.port = 99;
+  EXPECT_EQ(membership.With(moved), (Members{kA, moved, kC}));
+}
+
+TEST(Membership, ReadsWhatItWroteAndNothingElse) {
+  const Members members{kA, kB, kC};
+  const std::string text = EncodeMembers(members);
+  EXPECT_EQ(DecodeMembers(text), members);
+  for (std::size_t size = 0; size < text.size(); ++size) EXPECT_FALSE(DecodeMembers(text.substr(0, size)));
+  EXPECT_FALSE(DecodeMembers(text + "x"));
+}
+
+TEST(Campaign, ANodeAloneWinsAtOnce) {
+  Campaign campaign(kA, {kA}, Epoch{4}, End(4, 9), false);
+  ASSERT_EQ(campaign.next(), Campaign::Next::kPromise);
+  EXPECT_EQ(campaign.epoch(), Epoch{5});
+  campaign.OnOwnPromise();
+  EXPECT_EQ(campaign.next(), Campaign::Next::kWon);
+  EXPECT_EQ(campaign.best(), kA);
+}
+
+TEST(Campaign, AsksBeforeItRaisesTheEpoch) {
+  const Members members{kA, kB, kC};
+  Campaign campaign(kB, members, Epoch{4}, End(4, 9), false);
+  EXPECT_EQ(campaign.next(), Campaign::Next::kAsk);
+  campaign.OnState(kC.id, State(Epoch{6}, End(4, 9), members));
+  ASSERT_EQ(campaign.next(), Campaign::Next::kPromise);
+  EXPECT_EQ(campaign.epoch(), Epoch{7}) << "beyond every promise it heard of";
+}
+
+TEST(Campaign, FollowsALivingPrimary) {
+  const Members members{kA, kB, kC};
+  Campaign campaign(kB, members, Epoch{4}, End(4, 9), false);
+  campaign.OnState(kA.id, State(Epoch{4}, End(4, 9), members, true));
+  EXPECT_EQ(campaign.next(), Campaign::Next::kFollow);
+  EXPECT_EQ(campaign.primary(), kA);
+}
+
+TEST(Campaign, WaitsForALeaseUnlessThePrimaryHandsOver) {
+  const Members members{kA, kB, kC};
+  Campaign campaign(kB, members, Epoch{4}, End(4, 9), false);
+  campaign.OnState(kC.id, State(Epoch{4}, End(4, 9), members, false, true));
+  EXPECT_EQ(campaign.next(), Campaign::Next::kAsk);
+  campaign.OnState(kC.id, State(Epoch{4}, End(4, 9), members, false, false));
+  EXPECT_EQ(campaign.next(), Campaign::Next::kPromise);
+
+  Campaign heir(kB, members, Epoch{4}, End(4, 9), true);
+  heir.OnState(kA.id, State(Epoch{4}, End(4, 9), members, true, true));
+  EXPECT_EQ(heir.next(), Campaign::Next::kPromise);
+}
+
+TEST(Campaign, TakesTheBestLogOfItsMajority) {
+  const Members members{kA, kB, kC};
+  Campaign campaign(kB, members, Epoch{4}, End(4, 9), false);
+  campaign.OnState(kC.id, State(Epoch{4}, End(4, 12), members));
+  campaign.OnOwnPromise();
+  EXPECT_EQ(campaign.next(), Campaign::Next::kPromise);
+  campaign.OnPromise(kC.id, Grant(campaign.epoch(), End(4, 12), members));
+  ASSERT_EQ(campaign.next(), Campaign::Next::kWon);
+  EXPECT_EQ(campaign.best(), kC);
+  EXPECT_EQ(campaign.best_end(), End(4, 12));
+}
+
+TEST(Campaign, ALaterEpochBeatsALongerLog) {
+  const Members members{kA, kB, kC};
+  Campaign campaign(kB, members, Epoch{5}, End(4, 90), false);
+  campaign.OnState(kC.id, State(Epoch{5}, End(5, 10), members));
+  campaign.OnOwnPromise();
+  campaign.OnPromise(kC.id, Grant(campaign.epoch(), End(5, 10), members));
+  EXPECT_EQ(campaign.best(), kC);
+}
+
+TEST(Campaign, ARefusalSendsItBackToAskAndTheEpochGrows) {
+  const Members members{kA, kB, kC};
+  Campaign campaign(kB, members, Epoch{4}, End(4, 9), false);
+  campaign.OnState(kC.id, State(Epoch{4}, End(4, 9), members));
+  campaign.OnOwnPromise();
+  const Epoch first = campaign.epoch();
+  campaign.OnPromise(kC.id, {.granted = false, .refusal = Refusal::kOldEpoch, .promised = Epoch{9}, .end = {}, .members = {}});
+  ASSERT_EQ(campaign.next(), Campaign::Next::kAsk);
+  EXPECT_NE(campaign.Obstacle().find("127.0.0.1:7003 refuses"), std::string::npos);
+  campaign.OnState(kC.id, State(Epoch{9}, End(4, 9), members));
+  EXPECT_EQ(campaign.epoch(), Epoch{10});
+  campaign.OnPromise(kC.id, Grant(first, End(4, 9), members));
+  EXPECT_EQ(campaign.next(), Campaign::Next::kPromise) << "an answer to an earlier question counts for nothing";
+}
+
+// A node that missed two changes of the membership would find a "majority" that shares nobody with the true one.
+TEST(Campaign, AMajorityOfOutdatedMembersDecidesNothing) {
+  const Members old{kA, kB, kC};
+  const Members now{kA, kB, kC, kD, kE};
+  Campaign campaign(kB, old, Epoch{4}, End(4, 9), false);
+  campaign.OnState(kC.id, State(Epoch{4}, End(4, 12), now));
+  EXPECT_EQ(campaign.next(), Campaign::Next::kAsk) << "two of five";
+  EXPECT_EQ(campaign.members(), now);
+  campaign.OnState(kD.id, State(Epoch{4}, End(4, 12), now));
+  ASSERT_EQ(campaign.next(), Campaign::Next::kPromise);
+  campaign.OnOwnPromise();
+  campaign.OnPromise(kC.id, Grant(campaign.epoch(), End(4, 12), now));
+  EXPECT_EQ(campaign.next(), Campaign::Next::kPromise) << "two of five";
+  campaign.OnPromise(kD.id, Grant(campaign.epoch(), End(4, 12), now));
+  EXPECT_EQ(campaign.next(), Campaign::Next::kWon);
+}
+
+TEST(Campaign, WhoBecomesUnreachableCountsNoMore) {
+  const Members members{kA, kB, kC};
+  Campaign campaign(kB, members, Epoch{4}, End(4, 9), false);
+  campaign.OnState(kC.id, State(Epoch{4}, End(4, 9), members));
+  campaign.OnOwnPromise();
+  campaign.OnUnreachable(kC.id);
+  EXPECT_EQ(campaign.next(), Campaign::Next::kAsk);
+}
+
+}  // namespace
+}  // namespace faha

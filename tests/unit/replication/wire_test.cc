@@ -1,0 +1,61 @@
+// Messages: what one node writes another reads, and nothing else is a message.
+#include "replication/wire.h"
+
+#include <gtest/gtest.h>
+
+#include <random>
+
+namespace faha {
+namespace {
+
+const Member kMember{NodeId{{1, 2, 3}}, "127.0.0.1", 17001, 7001};
+
+template <typename Message>
+void ReadsBackAndRefusesEveryOtherLength(const Message& message) {
+  const auto bytes = wire::Encode(message);
+  EXPECT_EQ(wire::TypeOf(bytes), Message::kType);
+  const auto read = wire::Decode<Message>(bytes);
+  ASSERT_TRUE(read.has_value());
+  EXPECT_EQ(wire::Encode(*read), bytes);
+  for (std::size_t size = 0; size < bytes.size(); ++size) {
+    EXPECT_FALSE(wire::Decode<Message>(std::span(bytes).first(size)).has_value());
+  }
+  auto longer = bytes;
+  longer.push_back(std::byte{0});
+  EXPECT_FALSE(wire::Decode<Message>(longer).has_value());
+}
+
+TEST(Wire, EveryMessageReadsBack) {
+  ReadsBackAndRefusesEveryOtherLength(wire::StateRequest{ClusterId{{9}}});
+  ReadsBackAndRefusesEveryOtherLength(
+      wire::StateReply{kMember.id, true, false, Epoch{3}, {Epoch{2}, Lsn{7}}, kMember, {kMember, kMember}});
+  ReadsBackAndRefusesEveryOtherLength(wire::PromiseRequest{ClusterId{{9}}, Epoch{4}, kMember, true});
+  ReadsBackAndRefusesEveryOtherLength(
+      wire::PromiseReply{kMember.id, true, 2, Epoch{3}, {Epoch{2}, Lsn{7}}, {kMember}});
+  ReadsBackAndRefusesEveryOtherLength(
+      wire::FollowRequest{ClusterId{{9}}, kMember, true, false, Epoch{3}, 2, {{Lsn{8}, 11}, {Lsn{7}, 12}}});
+  ReadsBackAndRefusesEveryOtherLength(
+      wire::FollowReply{5, "why", kMember, ClusterId{{9}}, 1 << 20, 64, 4096, Epoch{3}, Lsn{8}, 77});
+  ReadsBackAndRefusesEveryOtherLength(wire::DataHello{77});
+  ReadsBackAndRefusesEveryOtherLength(wire::Batch{Epoch{3}, LogAddress{4096}, Lsn{8}});
+  ReadsBackAndRefusesEveryOtherLength(wire::Ack{Epoch{3}, Lsn{8}});
+  ReadsBackAndRefusesEveryOtherLength(wire::Heartbeat{Epoch{3}, Lsn{8}, 123456});
+  ReadsBackAndRefusesEveryOtherLength(wire::HeartbeatAck{Epoch{3}, 123456, Lsn{8}});
+  ReadsBackAndRefusesEveryOtherLength(wire::HandOver{Epoch{3}});
+}
+
+TEST(Wire, GarbageIsNoMessageAndDoesNoHarm) {
+  std::mt19937_64 random(1);
+  for (int i = 0; i < 200'000; ++i) {
+    std::vector<std::byte> bytes(random() % 200);
+    for (std::byte& byte : bytes) byte = static_cast<std::byte>(random());
+    if (!bytes.empty()) bytes[0] = static_cast<std::byte>(random() % 14);
+    (void)wire::Decode<wire::StateReply>(bytes);
+    (void)wire::Decode<wire::FollowRequest>(bytes);
+    (void)wire::Decode<wire::FollowReply>(bytes);
+    (void)wire::Decode<wire::PromiseReply>(bytes);
+  }
+}
+
+}  // namespace
+}  // namespace faha
