@@ -32,13 +32,13 @@ Reply Promote(Call& call) {
   if (!patience || *patience < 0 || *patience > 3600'000) {
     return Reply::Error("ERR the patience is a number of milliseconds from 0 to 3600000");
   }
-  if ((RedisModule_GetContextFlags(call.ctx()) & (REDISMODULE_CTX_FLAGS_MULTI | REDISMODULE_CTX_FLAGS_DENY_BLOCKING)) != 0) {
+  if ((RedisModule_GetContextFlags(call.ctx()) & (REDISMODULE_CTX_FLAGS_MULTI | REDISMODULE_CTX_FLAGS_DENY_BLOCKING)) !=
+      0) {
     return Reply::Error("ERR FAHA.PROMOTE waits for other nodes and cannot do so in a transaction");
   }
   RedisModuleBlockedClient* client = RedisModule_BlockClient(call.ctx(), ReplyOutcome, nullptr, FreeOutcome, 0);
-  call.store().Promote(std::chrono::milliseconds(*patience), [client](const Status& status) {
-    RedisModule_UnblockClient(client, new Status(status));
-  });
+  call.store().Promote(std::chrono::milliseconds(*patience),
+                       [client](const Status& status) { RedisModule_UnblockClient(client, new Status(status)); });
   return Reply::Sent();
 }
 

@@ -8,9 +8,9 @@
 namespace faha::module {
 namespace {
 
-bool asked = false;         // the module has turned the barrier on once; an operator who turns it off again is obeyed
-bool complained = false;    // said that the operator's choice is slow
-bool changed = true;        // look again
+bool asked = false;       // the module has turned the barrier on once; an operator who turns it off again is obeyed
+bool complained = false;  // said that the operator's choice is slow
+bool changed = true;      // look again
 
 // AOF is on, and past the rewrite with which a running server starts it: only then does Redis set the barrier.
 bool Holds(RedisModuleCtx* ctx) {
@@ -32,11 +32,13 @@ bool SettingsAreRight(RedisModuleCtx* ctx) {
 
 void TurnOn(RedisModuleCtx* ctx) {
   asked = true;
-  Log(LogLevel::kNotice, "turning on appendonly with appendfsync always: Redis orders replies by it, and the file stays "
-                         "empty; until it is on, every write commits by itself");
+  Log(LogLevel::kNotice,
+      "turning on appendonly with appendfsync always: Redis orders replies by it, and the file stays "
+      "empty; until it is on, every write commits by itself");
   if (!Run(ctx, "CONFIG", "SET", "appendfsync", "always", "appendonly", "yes")) {
-    Log(LogLevel::kWarning, "BADCONFIG the server refuses appendonly yes: every write commits by itself, which is slow; "
-                            "set appendonly yes and appendfsync always");
+    Log(LogLevel::kWarning,
+        "BADCONFIG the server refuses appendonly yes: every write commits by itself, which is slow; "
+        "set appendonly yes and appendfsync always");
   }
 }
 
@@ -77,8 +79,9 @@ void CheckBarrier(RedisModuleCtx* ctx) {
   } else if (!complained) {
     complained = true;
     changed = false;
-    Log(LogLevel::kWarning, "BADCONFIG appendonly yes with appendfsync always was turned off: every write commits by itself "
-                            "now, which is slow");
+    Log(LogLevel::kWarning,
+        "BADCONFIG appendonly yes with appendfsync always was turned off: every write commits by itself "
+        "now, which is slow");
   }
 }
 

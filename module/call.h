@@ -1,6 +1,6 @@
 // One execution of one command: its arguments, its view of the keyspace, and its reply.  Thread: main loop only.
-// A handler reads and writes through a Call and returns a Reply; one adapter (commands.cc) checks the node's role, commits
-// where the turn's commit would come too late, and sends the reply.
+// A handler reads and writes through a Call and returns a Reply; one adapter (commands.cc) checks the node's role,
+// commits where the turn's commit would come too late, and sends the reply.
 #pragma once
 
 #include <cstdint>

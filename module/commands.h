@@ -18,9 +18,9 @@ enum class Access : std::uint8_t {
 struct Command {
   std::string_view name;  // Redis' name, lower case; the module's command is "faha." before it
   Reply (*run)(Call&);
-  int arity;              // as in COMMAND: negative means "at least"
+  int arity;  // as in COMMAND: negative means "at least"
   Access access;
-  const char* flags;      // RM_CreateCommand's
+  const char* flags;  // RM_CreateCommand's
   int first_key, last_key, key_step;
   std::uint64_t key_flags;  // REDISMODULE_CMD_KEY_*
 };

@@ -4,7 +4,8 @@
 // In three cases a reply would leave earlier, and each has its answer:
 //   a client that was blocked runs its pipeline after BEFORE_SLEEP    writes commit inside their command (in_window)
 //   a script runs long, and Redis serves others meanwhile             the filter commits before the script (Precommit)
-//   a client's reply waits for a writable socket                      Redis' write barrier; until it holds, writes commit
+//   a client's reply waits for a writable socket                      Redis' write barrier; until it holds, writes
+//   commit
 //                                                                     inside their command (barrier.h)
 #pragma once
 

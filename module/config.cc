@@ -61,8 +61,8 @@ struct Text {
 template <auto kField>
 bool AddNumber(RedisModuleCtx* ctx, const char* name, unsigned flags, long long min, long long max) {
   using Config = Number<kField>;
-  return RedisModule_RegisterNumericConfig(ctx, name, Config::Value(Options{}), flags, min, max, Config::Get, Config::Set,
-                                           nullptr, nullptr) == REDISMODULE_OK;
+  return RedisModule_RegisterNumericConfig(ctx, name, Config::Value(Options{}), flags, min, max, Config::Get,
+                                           Config::Set, nullptr, nullptr) == REDISMODULE_OK;
 }
 
 template <auto kField>
@@ -147,11 +147,13 @@ bool LoadConfigs(RedisModuleCtx* ctx, Options& effective) {
   }
   const Options& options = TheState().options;
   if (ConfigValue(ctx, "cluster-enabled") == "yes") {
-    return Refuse("cluster-enabled yes does not work with FaHA: slots are moved by commands that see Redis' own keyspace; "
-                  "set it to no");
+    return Refuse(
+        "cluster-enabled yes does not work with FaHA: slots are moved by commands that see Redis' own keyspace; "
+        "set it to no");
   }
   if (!IsLoopback(options.bind)) {
-    return Refuse("faha.bind " + options.bind + " is not a loopback address: the replication port is not authenticated yet");
+    return Refuse("faha.bind " + options.bind +
+                  " is not a loopback address: the replication port is not authenticated yet");
   }
   effective = options;
   return DerivePorts(ctx, effective);

@@ -38,18 +38,19 @@ Filter& TheFilter() {
 
 // They name keys, or channels in a key's place, but leave the keyspace to other commands.
 constexpr std::array<std::string_view, 4> kHarmless = {"spublish", "ssubscribe", "sunsubscribe", "wait"};
-constexpr std::array<std::string_view, 7> kScripts = {"eval",        "evalsha", "eval_ro", "evalsha_ro",
-                                                      "fcall",       "fcall_ro", "function"};
+constexpr std::array<std::string_view, 7> kScripts = {"eval",  "evalsha",  "eval_ro", "evalsha_ro",
+                                                      "fcall", "fcall_ro", "function"};
 // They may run the event loop inside themselves, or end it.
-constexpr std::array<std::string_view, 6> kYielding = {"debug", "script", "shutdown", "replicaof", "slaveof", "failover"};
+constexpr std::array<std::string_view, 6> kYielding = {"debug",     "script",  "shutdown",
+                                                       "replicaof", "slaveof", "failover"};
 // DEBUG's subcommands that look at the native keyspace or fill it.
-constexpr std::array<std::string_view, 12> kDebugRefused = {"object",  "populate", "digest",    "digest-value",
-                                                            "reload",  "loadaof",  "sdslen",    "ziplist",
+constexpr std::array<std::string_view, 12> kDebugRefused = {"object",   "populate", "digest",    "digest-value",
+                                                            "reload",   "loadaof",  "sdslen",    "ziplist",
                                                             "listpack", "flushall", "quicklist", "htstats-key"};
 
 constexpr std::pair<std::string_view, const char*> kFamilies[] = {
-    {"@list", "lists"},     {"@hash", "hashes"},   {"@sortedset", "sorted sets"}, {"@set", "sets"},
-    {"@stream", "streams"}, {"@geo", "geo sets"},  {"@hyperloglog", "HyperLogLogs"}, {"@bitmap", "bitmaps"},
+    {"@list", "lists"},     {"@hash", "hashes"},  {"@sortedset", "sorted sets"},    {"@set", "sets"},
+    {"@stream", "streams"}, {"@geo", "geo sets"}, {"@hyperloglog", "HyperLogLogs"}, {"@bitmap", "bitmaps"},
     {"@string", "strings"}};
 
 template <typename Names>
@@ -73,7 +74,8 @@ std::string_view Lower(std::string_view name, Buffer& buffer, std::size_t at = 0
   return {buffer.data(), at + name.size()};
 }
 
-// One entry of COMMAND's reply: name, arity, flags, first key, last key, step, ACL categories, tips, key specs, subcommands.
+// One entry of COMMAND's reply: name, arity, flags, first key, last key, step, ACL categories, tips, key specs,
+// subcommands.
 class Described {
  public:
   explicit Described(RedisModuleCallReply* entry) : entry_(entry) {}
@@ -178,8 +180,7 @@ void RememberWatched(RedisModuleCommandFilterCtx* filter) {
 const Rule* RuleOfSubcommand(RedisModuleCommandFilterCtx* filter, std::string_view name, Buffer& buffer) {
   if (RedisModule_CommandFilterArgsCount(filter) < 2 || name.size() == buffer.size()) return nullptr;
   buffer[name.size()] = '|';
-  const std::string_view full =
-      Lower(View(RedisModule_CommandFilterArgGet(filter, 1)), buffer, name.size() + 1);
+  const std::string_view full = Lower(View(RedisModule_CommandFilterArgGet(filter, 1)), buffer, name.size() + 1);
   const auto rule = TheFilter().rules.find(full);
   return rule == TheFilter().rules.end() ? nullptr : &rule->second;
 }

@@ -1,6 +1,6 @@
-// The command filter: turns each built-in of the table into FaHA's own command, and refuses every other command that would
-// touch Redis' own keyspace.  Thread: main loop only.
-// It runs first in a command's life, also in scripts and when a command is queued in a transaction, not for EXEC's commands.
+// The command filter: turns each built-in of the table into FaHA's own command, and refuses every other command that
+// would touch Redis' own keyspace.  Thread: main loop only. It runs first in a command's life, also in scripts and when
+// a command is queued in a transaction, not for EXEC's commands.
 #pragma once
 
 #include "module/redis_api.h"

@@ -56,9 +56,8 @@ Reply ExpireWith(Call& call, TimeMs base, std::int64_t unit) {
   const TimeMs when = *number * unit + base;
   const auto entry = call.Find(1);
   if (!entry || !Allowed(flags, entry->expire_at, when)) return Reply::Integer(0);
-  const Status status = when <= UnitTime()
-                            ? call.Delete(1)
-                            : call.Put(1, std::string(entry->value), when, kGeneric, "expire");
+  const Status status =
+      when <= UnitTime() ? call.Delete(1) : call.Put(1, std::string(entry->value), when, kGeneric, "expire");
   return status.ok() ? Reply::Integer(1) : Reply::Error(status);
 }
 
@@ -70,7 +69,8 @@ Reply TimeToLive(Call& call, bool milliseconds) {
   return Reply::Integer(milliseconds ? left : (left + 500) / 1000);
 }
 
-// Redis knows which clients watch a key, but not that the key exists: each watched one that a flush removes is signalled.
+// Redis knows which clients watch a key, but not that the key exists: each watched one that a flush removes is
+// signalled.
 void SignalWatched(Call& call, std::optional<DbId> db) {
   const int selected = RedisModule_GetSelectedDb(call.ctx());
   for (DbId each = db.value_or(0); each <= db.value_or(kMaxDatabase); ++each) {

@@ -26,8 +26,9 @@ void Visit(const StoreInfo& info, const Fields& fields) {
   fields.number("durable-lsn", info.durable.value);
   fields.number("committed-lsn", info.committed.value);
   fields.number("applied-lsn", info.applied.value);
-  fields.number("in-sync-backups", static_cast<Number>(std::count_if(info.peers.begin(), info.peers.end(),
-                                                                     [](const PeerInfo& peer) { return peer.in_sync; })));
+  fields.number("in-sync-backups",
+                static_cast<Number>(std::count_if(info.peers.begin(), info.peers.end(),
+                                                  [](const PeerInfo& peer) { return peer.in_sync; })));
   fields.text("node", info.node.ToString());
   fields.text("cluster", info.cluster.ToString());
   fields.text("fabric", "tcp");
@@ -55,12 +56,11 @@ void OnInfo(RedisModuleInfoCtx* ctx, int for_crash_report) {
     std::replace(result.begin(), result.end(), '-', '_');
     return result;
   };
-  Visit(info, {[&](const char* field, const std::string& value) {
-                 RedisModule_InfoAddFieldCString(ctx, name(field).c_str(), value.c_str());
-               },
-               [&](const char* field, Number value) {
-                 RedisModule_InfoAddFieldULongLong(ctx, name(field).c_str(), value);
-               }});
+  Visit(info,
+        {[&](const char* field, const std::string& value) {
+           RedisModule_InfoAddFieldCString(ctx, name(field).c_str(), value.c_str());
+         },
+         [&](const char* field, Number value) { RedisModule_InfoAddFieldULongLong(ctx, name(field).c_str(), value); }});
   RedisModule_InfoAddFieldULongLong(ctx, "members", info.members.size());
 }
 

@@ -45,8 +45,9 @@ void OnLoaded(RedisModuleCtx* ctx, RedisModuleEvent, uint64_t subevent, void*) {
   if (subevent != REDISMODULE_SUBEVENT_LOADING_ENDED) return;
   const unsigned long long keys = RedisModule_DbSize(ctx);
   if (keys == 0) return;
-  Log(LogLevel::kWarning, "NATIVEDATA the server's own dump or AOF holds " + std::to_string(keys) +
-                              " keys, which FaHA would hide: start with an empty dir, or without FaHA; nothing was changed");
+  Log(LogLevel::kWarning,
+      "NATIVEDATA the server's own dump or AOF holds " + std::to_string(keys) +
+          " keys, which FaHA would hide: start with an empty dir, or without FaHA; nothing was changed");
   exit(1);
 }
 

@@ -42,7 +42,8 @@ void Roles::OnFollowing(const Member& primary) {
 }
 
 bool Roles::Start(RedisModuleCtx* ctx) {
-  if (RedisModule_SubscribeToServerEvent(ctx, RedisModuleEvent_ReplicationRoleChanged, OnRoleChange) != REDISMODULE_OK) {
+  if (RedisModule_SubscribeToServerEvent(ctx, RedisModuleEvent_ReplicationRoleChanged, OnRoleChange) !=
+      REDISMODULE_OK) {
     return false;
   }
   if (const auto primary = RedisPrimary(ctx)) TheState().store->Follow(*primary);

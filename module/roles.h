@@ -1,6 +1,6 @@
-// FaHA's role and Redis' own.  Redis' replication runs along with an empty keyspace ("shadow replication"), so that clients
-// and Sentinel see the roles they know: a role change of Redis asks FaHA for the same, and where FaHA's role changed by
-// itself Redis' is made to follow.  Safety never depends on Redis' role.  Thread: main loop only.
+// FaHA's role and Redis' own.  Redis' replication runs along with an empty keyspace ("shadow replication"), so that
+// clients and Sentinel see the roles they know: a role change of Redis asks FaHA for the same, and where FaHA's role
+// changed by itself Redis' is made to follow.  Safety never depends on Redis' role.  Thread: main loop only.
 #pragma once
 
 #include "faha/store.h"

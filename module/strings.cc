@@ -90,7 +90,8 @@ Reply SetAll(Call& call, Reply done) {
   const auto pairs = static_cast<std::uint64_t>(call.size() / 2);
   if (Status status = call.store().CheckWrite(bytes, pairs); !status.ok()) return Reply::Error(status);
   for (int i = 1; i < call.size(); i += 2) {
-    if (Status status = call.Put(i, call.arg(i + 1), kNoExpiry, kString, "set"); !status.ok()) return Reply::Error(status);
+    if (Status status = call.Put(i, call.arg(i + 1), kNoExpiry, kString, "set"); !status.ok())
+      return Reply::Error(status);
   }
   return done;
 }

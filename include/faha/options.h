@@ -17,9 +17,9 @@ using LogSink = std::function<void(LogLevel, std::string_view line)>;
 struct Options {
   // The pool: a file (created when absent) or a device DAX node.
   std::string pool_path = "faha.pool";
-  std::uint64_t pool_bytes = 1ULL << 30;     // of a new pool
-  std::uint64_t segment_bytes = 16ULL << 20; // of a new pool; bounds the largest value
-  std::string persistence_domain = "auto";   // auto, volatile, page, cacheline, cpu_cache
+  std::uint64_t pool_bytes = 1ULL << 30;      // of a new pool
+  std::uint64_t segment_bytes = 16ULL << 20;  // of a new pool; bounds the largest value
+  std::string persistence_domain = "auto";    // auto, volatile, page, cacheline, cpu_cache
 
   // Committing.
   std::uint32_t batch_bytes = 64U << 10;  // an open batch is sealed when it has grown past this
@@ -30,8 +30,8 @@ struct Options {
   // The network.  `bind` is a loopback address: the port is not authenticated yet.
   std::string bind = "127.0.0.1";
   std::string announce_host = "127.0.0.1";
-  std::uint16_t port = 0;        // 0: no replication
-  std::uint16_t redis_port = 0;  // told to peers and clients
+  std::uint16_t port = 0;             // 0: no replication
+  std::uint16_t redis_port = 0;       // told to peers and clients
   std::uint16_t port_offset = 10000;  // a peer's replication port minus its Redis port
 
   LogSink log = [](LogLevel, std::string_view) {};

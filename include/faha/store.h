@@ -43,7 +43,7 @@ struct PeerInfo {
 // A snapshot for FAHA.STATUS and INFO faha.
 struct StoreInfo {
   Role role = Role::kBackup;
-  std::string state;  // one word on what the node waits for: "serving", "no-quorum", "syncing", ...
+  std::string state;       // one word on what the node waits for: "serving", "no-quorum", "syncing", ...
   std::string last_error;  // the newest refusal or fault, one line; empty when healthy
   Epoch epoch;
   NodeId node;

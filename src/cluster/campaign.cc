@@ -94,8 +94,8 @@ void Campaign::OnPromise(const NodeId& peer, const PromiseAnswer& answer) {
     best_end_ = answer.end;
     best_ = *member;
   }
-  const auto votes = std::count_if(members_.begin(), members_.end(),
-                                   [&](const Member& m) { return grants_.contains(m.id); });
+  const auto votes =
+      std::count_if(members_.begin(), members_.end(), [&](const Member& m) { return grants_.contains(m.id); });
   if (static_cast<std::size_t>(votes) >= Majority(members_.size())) next_ = Next::kWon;
 }
 

@@ -1,8 +1,9 @@
 // One node's attempt to become the primary: events in, one decision out.  Pure: no clock, no disk, no network.
 // Thread: main loop only.
-// It asks first and raises the epoch only when a majority answers and nobody knows a living primary (Raft's pre-vote), so a
-// node that was cut off does not depose a healthy primary when it returns.  The candidate needs no longest log of its own:
-// of the majority that promised it takes the best log, and that log's members are the ones that count (our design).
+// It asks first and raises the epoch only when a majority answers and nobody knows a living primary (Raft's pre-vote),
+// so a node that was cut off does not depose a healthy primary when it returns.  The candidate needs no longest log of
+// its own: of the majority that promised it takes the best log, and that log's members are the ones that count (our
+// design).
 #pragma once
 
 #include <map>
@@ -69,7 +70,7 @@ class Campaign {
   Member self_;
   Members members_;     // of the best log heard of
   LogEnd members_end_;  // how far that log reached
-  Epoch highest_;  // of all promises heard of
+  Epoch highest_;       // of all promises heard of
   LogEnd own_end_;
   bool hand_over_;
   Next next_ = Next::kAsk;

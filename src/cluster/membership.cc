@@ -26,7 +26,8 @@ void Membership::CutAfter(Lsn keep) {
 }
 
 void Membership::Committed(Lsn lsn) {
-  const auto later = std::find_if(history_.begin(), history_.end(), [&](const auto& entry) { return entry.first > lsn; });
+  const auto later =
+      std::find_if(history_.begin(), history_.end(), [&](const auto& entry) { return entry.first > lsn; });
   if (later - history_.begin() > 1) history_.erase(history_.begin(), later - 1);
 }
 

@@ -28,7 +28,9 @@ class Membership {
 
   [[nodiscard]] const Members& members() const;
   // Is a change still uncommitted?  Then no other may start.
-  [[nodiscard]] bool ChangePending(Lsn committed) const { return !history_.empty() && history_.back().first > committed; }
+  [[nodiscard]] bool ChangePending(Lsn committed) const {
+    return !history_.empty() && history_.back().first > committed;
+  }
   [[nodiscard]] const Member* Find(const NodeId& id) const;
   // The members with `member` added, or in the place of what had its id or its address.
   [[nodiscard]] Members With(const Member& member) const;

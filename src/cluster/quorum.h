@@ -11,7 +11,8 @@ namespace faha {
 
 inline std::size_t Majority(std::size_t members) { return members / 2 + 1; }
 
-// The highest value that a majority of `members` has reached, where `of(member)` tells one member's.  T{} for no members.
+// The highest value that a majority of `members` has reached, where `of(member)` tells one member's.  T{} for no
+// members.
 template <typename Of>
 auto ReachedByMajority(const Members& members, Of of) -> std::decay_t<decltype(of(members.front()))> {
   std::vector<std::decay_t<decltype(of(members.front()))>> values;

@@ -25,7 +25,7 @@ Voter::Voter(Epoch promised, NodeId voted_for, MonoTime lease, MonoTime now, boo
 }
 
 Refusal Voter::Judge(Epoch epoch, NodeId candidate, bool hand_over, MonoTime now) const {
-  const EpochOrder order = epoch < promised_   ? EpochOrder::kLower
+  const EpochOrder order = epoch < promised_    ? EpochOrder::kLower
                            : epoch == promised_ ? EpochOrder::kEqual
                                                 : EpochOrder::kHigher;
   return JudgePromise(order, candidate == voted_for_, LeaseMayRun(now), hand_over || candidate == heard_);

@@ -1,7 +1,7 @@
 // Who may become primary, as one node judges it.  Pure: no clock, no disk, no network.  Thread: main loop only.
-// Raft's rule (Ongaro & Ousterhout 2014, 5.2) and its leases (Ongaro's thesis, 6.4.1): one promise per epoch, and none to
-// anybody else while a primary may still hold a lease this node gave it.  Logs are not compared: a candidate that lacks
-// something fetches it from the best of its majority (see campaign.h).
+// Raft's rule (Ongaro & Ousterhout 2014, 5.2) and its leases (Ongaro's thesis, 6.4.1): one promise per epoch, and none
+// to anybody else while a primary may still hold a lease this node gave it.  Logs are not compared: a candidate that
+// lacks something fetches it from the best of its majority (see campaign.h).
 #pragma once
 
 #include <string_view>
@@ -26,8 +26,8 @@ constexpr Refusal JudgePromise(EpochOrder order, bool same_candidate, bool lease
 
 class Voter {
  public:
-  // `promised`, `voted_for`: what the pool remembers.  A node that has just started may have given a lease it forgot, so
-  // one counts from `now`, unless `alone`.
+  // `promised`, `voted_for`: what the pool remembers.  A node that has just started may have given a lease it forgot,
+  // so one counts from `now`, unless `alone`.
   Voter(Epoch promised, NodeId voted_for, MonoTime lease, MonoTime now, bool alone);
 
   [[nodiscard]] Refusal Judge(Epoch epoch, NodeId candidate, bool hand_over, MonoTime now) const;

@@ -39,8 +39,8 @@ class BatchBuilder {
   void Reset();
   // Adds `record`; returns its offset in the batch.
   std::uint64_t Add(const Record& record);
-  // Fills the header (payload_bytes, record_count, kHasConfig and checksum are the builder's) and pads with zeros to `granule`.
-  // Returns the bytes to write; valid until the next change.
+  // Fills the header (payload_bytes, record_count, kHasConfig and checksum are the builder's) and pads with zeros to
+  // `granule`. Returns the bytes to write; valid until the next change.
   std::span<const std::byte> Seal(format::BatchHeader header, std::uint32_t granule);
 
   [[nodiscard]] bool empty() const { return records_ == 0; }

@@ -36,8 +36,9 @@ std::uint64_t Log::TailRoom() const {
 Result<LogAddress> Log::Append(const Record& record) {
   const std::uint64_t bytes = record.Size();
   if (bytes > MaxRecordBytes()) {
-    return Status{Code::kTooLarge, fmt::format("a record of {} bytes is over the limit of {}: faha.segment-bytes bounds it",
-                                               bytes, MaxRecordBytes())};
+    return Status{Code::kTooLarge,
+                  fmt::format("a record of {} bytes is over the limit of {}: faha.segment-bytes bounds it", bytes,
+                              MaxRecordBytes())};
   }
   if (!open_.empty()) {
     const std::uint64_t room = open_segment_ ? pool_->geometry().segment_bytes : TailRoom();
@@ -86,8 +87,8 @@ Status Log::SealAs(bool continues) {
   BatchHeader header{};
   header.magic = format::kBatchMagic;
   header.version = format::kBatchVersion;
-  header.flags = static_cast<std::uint16_t>((continues ? format::kUnitContinues : 0) |
-                                            (continued_ ? format::kUnitContinued : 0));
+  header.flags =
+      static_cast<std::uint16_t>((continues ? format::kUnitContinues : 0) | (continued_ ? format::kUnitContinued : 0));
   header.lsn = lsn.value;
   header.epoch = epoch_.value;
   header.committed = committed_.value;
@@ -246,9 +247,7 @@ bool Log::HasRoom(std::uint64_t bytes) const {
   return free >= reserved + segments;
 }
 
-std::uint64_t Log::MaxRecordBytes() const {
-  return pool_->geometry().segment_bytes - sizeof(BatchHeader);
-}
+std::uint64_t Log::MaxRecordBytes() const { return pool_->geometry().segment_bytes - sizeof(BatchHeader); }
 
 std::uint64_t Log::UsedBytes() const {
   std::uint64_t used = 0;

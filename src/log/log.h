@@ -80,13 +80,13 @@ class Log {
   // --- Reading.
   // The record at an address that Append returned or a batch holds; valid until the next change.
   [[nodiscard]] Record RecordAt(LogAddress at) const;
-  // The batch with `lsn`; nothing if the log does not hold it.  `hint`: where it starts, if the caller knows (the end of
-  // the batch before), else none.
+  // The batch with `lsn`; nothing if the log does not hold it.  `hint`: where it starts, if the caller knows (the end
+  // of the batch before), else none.
   [[nodiscard]] std::optional<LocatedBatch> Find(Lsn lsn, LogAddress hint = {}) const;
 
   // --- Space.
-  // Can records of `bytes` (as RecordBytes counts them) be appended and a segment still be kept in reserve?  The reserve
-  // is for deletes, epochs and membership: a full pool can still elect a primary.
+  // Can records of `bytes` (as RecordBytes counts them) be appended and a segment still be kept in reserve?  The
+  // reserve is for deletes, epochs and membership: a full pool can still elect a primary.
   [[nodiscard]] bool HasRoom(std::uint64_t bytes) const;
   // Errors: NoSpace, always: what to tell when there is no room.
   [[nodiscard]] Status Full() const;
@@ -120,7 +120,7 @@ class Log {
   std::optional<std::uint32_t> open_segment_;  // the segment the open batch will start, if it starts one
   std::uint64_t unit_records_ = 0;             // of the current unit, in any batch
   std::uint64_t sealed_batches_ = 0, sealed_bytes_ = 0;
-  bool continued_ = false;                     // the last sealed batch left its unit open
+  bool continued_ = false;  // the last sealed batch left its unit open
 };
 
 }  // namespace faha

@@ -64,9 +64,10 @@ constexpr std::uint32_t kMinGranule = 64;
 constexpr std::uint32_t kMaxGranule = 64U << 10;
 
 Status TooSmall(const Media& media, std::uint64_t segment_bytes) {
-  return {Code::kPoolSize, fmt::format("a pool of {} bytes is too small for segments of {}: {} of them must fit behind the "
-                                       "first {} bytes; raise faha.pool-bytes or lower faha.segment-bytes",
-                                       media.bytes().size(), segment_bytes, kMinSegments, format::kDataOffset)};
+  return {Code::kPoolSize,
+          fmt::format("a pool of {} bytes is too small for segments of {}: {} of them must fit behind the "
+                      "first {} bytes; raise faha.pool-bytes or lower faha.segment-bytes",
+                      media.bytes().size(), segment_bytes, kMinSegments, format::kDataOffset)};
 }
 
 }  // namespace
@@ -86,8 +87,10 @@ Result<std::unique_ptr<Pool>> Pool::Open(std::unique_ptr<Media> media, std::uint
 
 Status Pool::Load() {
   if (media_->bytes().size() < format::kDataOffset) {
-    return {Code::kPoolSize, fmt::format("the pool has {} bytes, less than its own header: restore it, or remove it if it "
-                                         "was never used", media_->bytes().size())};
+    return {Code::kPoolSize,
+            fmt::format("the pool has {} bytes, less than its own header: restore it, or remove it if it "
+                        "was never used",
+                        media_->bytes().size())};
   }
   bool found = false;
   Status foreign;
@@ -97,9 +100,10 @@ Status Pool::Load() {
     const bool known = copy.version == format::kPoolVersion && copy.features == 0;
     // Another version may keep its checksum elsewhere: only magic, version and features stand still.
     if (!known && copy.version != 0) {  // 0 was never written: the copy is torn
-      foreign = {Code::kPoolVersion, fmt::format("the pool has format version {} with features {:#x}, this release knows "
-                                                 "version {}: run the release that wrote it", copy.version,
-                                                 copy.features, format::kPoolVersion)};
+      foreign = {Code::kPoolVersion,
+                 fmt::format("the pool has format version {} with features {:#x}, this release knows "
+                             "version {}: run the release that wrote it",
+                             copy.version, copy.features, format::kPoolVersion)};
     }
     if (!known || SuperblockChecksum(copy) != copy.checksum) continue;
     if (!found || copy.sequence > super_.sequence) super_ = copy;
@@ -107,13 +111,15 @@ Status Pool::Load() {
   }
   if (!found && !foreign.ok()) return foreign;
   if (!found) {
-    return {Code::kBadPool, "neither superblock copy is whole: this is not a FaHA pool or it is damaged; set another "
-                            "faha.pool-path, or restore the file"};
+    return {Code::kBadPool,
+            "neither superblock copy is whole: this is not a FaHA pool or it is damaged; set another "
+            "faha.pool-path, or restore the file"};
   }
   if (super_.segment_count > SegmentsThatFit(*media_, super_.segment_bytes)) {
-    return {Code::kBadPool, fmt::format("the pool's superblock names {} segments of {} bytes, but the file has {} bytes: it "
-                                        "was cut short; restore it", super_.segment_count, super_.segment_bytes,
-                                        media_->bytes().size())};
+    return {Code::kBadPool,
+            fmt::format("the pool's superblock names {} segments of {} bytes, but the file has {} bytes: it "
+                        "was cut short; restore it",
+                        super_.segment_count, super_.segment_bytes, media_->bytes().size())};
   }
   return Status::Ok();
 }
@@ -165,13 +171,16 @@ Status Pool::Adopt(ClusterId cluster, const Geometry& geometry) {
   if (Status status = CheckSegmentBytes(geometry.segment_bytes); !status.ok()) return status;
   if (!std::has_single_bit(geometry.granule) || geometry.granule < kMinGranule || geometry.granule > kMaxGranule ||
       geometry.segment_count < kMinSegments) {
-    return {Code::kPoolSize, fmt::format("the cluster's pools have {} segments and a granule of {} bytes, which no pool has",
-                                         geometry.segment_count, geometry.granule)};
+    return {Code::kPoolSize,
+            fmt::format("the cluster's pools have {} segments and a granule of {} bytes, which no pool has",
+                        geometry.segment_count, geometry.granule)};
   }
   if (geometry.segment_count > SegmentsThatFit(*media_, geometry.segment_bytes)) {
-    return {Code::kPoolSize, fmt::format("the cluster's pools have {} segments of {} bytes, this one holds {}: make this "
-                                         "pool at least as large (faha.pool-bytes)", geometry.segment_count,
-                                         geometry.segment_bytes, SegmentsThatFit(*media_, geometry.segment_bytes))};
+    return {
+        Code::kPoolSize,
+        fmt::format("the cluster's pools have {} segments of {} bytes, this one holds {}: make this "
+                    "pool at least as large (faha.pool-bytes)",
+                    geometry.segment_count, geometry.segment_bytes, SegmentsThatFit(*media_, geometry.segment_bytes))};
   }
   // Entries first: a crash in between leaves an empty pool of the old cluster, not a foreign log in the new one.
   for (std::uint32_t i = 0; i < super_.segment_count; ++i) {
@@ -194,13 +203,15 @@ std::optional<SegmentEntry> Pool::ReadEntry(std::uint32_t index) const {
 Status Pool::WriteEntry(std::uint32_t index, std::uint64_t generation, Lsn first_lsn) {
   SegmentEntry entry{.generation = generation, .first_lsn = first_lsn.value, .reserved = 0, .checksum = 0};
   entry.checksum = EntryChecksum(entry, index);
-  if (Status status = media_->Write(EntryOffset(index), std::as_bytes(std::span(&entry, 1))); !status.ok()) return status;
+  if (Status status = media_->Write(EntryOffset(index), std::as_bytes(std::span(&entry, 1))); !status.ok())
+    return status;
   return media_->Drain();
 }
 
 Status Pool::ClearEntry(std::uint32_t index) {
   const SegmentEntry empty{};
-  if (Status status = media_->Write(EntryOffset(index), std::as_bytes(std::span(&empty, 1))); !status.ok()) return status;
+  if (Status status = media_->Write(EntryOffset(index), std::as_bytes(std::span(&empty, 1))); !status.ok())
+    return status;
   return media_->Drain();
 }
 

@@ -26,8 +26,8 @@ struct Geometry {
 class Pool {
  public:
   // Opens the pool on `media`; formats it as a node of a new cluster if it was never used.
-  // Errors: BadPool - no superblock copy is whole, or it contradicts the medium; PoolVersion - another format version or
-  // unknown features; PoolSize - too small; BadConfig - segment_bytes is unusable; IoError.
+  // Errors: BadPool - no superblock copy is whole, or it contradicts the medium; PoolVersion - another format version
+  // or unknown features; PoolSize - too small; BadConfig - segment_bytes is unusable; IoError.
   static Result<std::unique_ptr<Pool>> Open(std::unique_ptr<Media> media, std::uint64_t segment_bytes);
 
   [[nodiscard]] Media& media() { return *media_; }

@@ -17,13 +17,16 @@ class Scanner {
     while (next < listed_.size() && WalkSegment(listed_[next])) ++next;
     const Lsn torn = result_.end.lsn.Next();
     if (Judge(false, SaysCommitted(torn)) == Verdict::kRepair) {
-      return Status{Code::kCorrupt,
-                    fmt::format("batch {} of the pool is damaged, though a later batch says it was committed: restore this "
-                                "node from its peers (move the pool away and join it again); nothing was changed",
-                                torn.value)};
+      return Status{
+          Code::kCorrupt,
+          fmt::format("batch {} of the pool is damaged, though a later batch says it was committed: restore this "
+                      "node from its peers (move the pool away and join it again); nothing was changed",
+                      torn.value)};
     }
-    if (malformed_) return Status{Code::kCorrupt, fmt::format("batch {} is whole but holds a record this release does not "
-                                                              "know: run the release that wrote it", torn.value)};
+    if (malformed_)
+      return Status{Code::kCorrupt, fmt::format("batch {} is whole but holds a record this release does not "
+                                                "know: run the release that wrote it",
+                                                torn.value)};
     for (; next < listed_.size(); ++next) result_.stale.push_back(listed_[next].index);
     return std::move(result_);
   }
@@ -32,8 +35,8 @@ class Scanner {
   void ListSegments() {
     for (std::uint32_t i = 0; i < pool_.geometry().segment_count; ++i) {
       if (const auto entry = pool_.ReadEntry(i)) {
-        listed_.push_back({.index = i, .generation = entry->generation, .first = Lsn{entry->first_lsn}, .last = {},
-                           .used_bytes = 0});
+        listed_.push_back(
+            {.index = i, .generation = entry->generation, .first = Lsn{entry->first_lsn}, .last = {}, .used_bytes = 0});
       }
     }
     std::sort(listed_.begin(), listed_.end(),
@@ -80,7 +83,8 @@ class Scanner {
       std::uint64_t offset = kept == result_.segments.end() ? 0 : kept->used_bytes;
       for (; offset + sizeof(format::BatchHeader) <= bytes.size(); offset += pool_.geometry().granule) {
         const auto view = BatchView::Parse(bytes.subspan(offset));
-        if (view && view->header().generation == segment.generation && Lsn{view->header().committed} >= lsn) return true;
+        if (view && view->header().generation == segment.generation && Lsn{view->header().committed} >= lsn)
+          return true;
       }
     }
     return false;

@@ -1,7 +1,7 @@
 // Recovery's first half: which batches of a pool are the log.  Thread: main loop only, before the log exists.
 //
-// The chain starts at the oldest segment and goes on while each batch is whole and names its predecessor.  Where it ends,
-// one table decides (our design; the commit LSN in every header is what makes the question answerable):
+// The chain starts at the oldest segment and goes on while each batch is whole and names its predecessor.  Where it
+// ends, one table decides (our design; the commit LSN in every header is what makes the question answerable):
 //
 //   next batch   a later batch says it was committed   verdict
 //   follows      -                                     keep

@@ -94,7 +94,8 @@ class PoolMedia : public Media {
       case PersistenceDomain::kPage:
         if (fdatasync(fd_) != 0) {
           return {Code::kIoError, fmt::format("fdatasync of the pool failed: {}: restart the node once the device is "
-                                              "healthy", ErrnoText(errno))};
+                                              "healthy",
+                                              ErrnoText(errno))};
         }
         return Status::Ok();
       case PersistenceDomain::kCacheLine:
@@ -141,8 +142,8 @@ Status CreateFile(const std::string& path, std::uint64_t bytes) {
   const std::string fresh = path + ".new";
   const int fd = open(fresh.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
   if (fd < 0) {
-    return {CodeOf(errno), fmt::format("cannot create {}: {}: check faha.pool-path and its folder's rights", fresh,
-                                       ErrnoText(errno))};
+    return {CodeOf(errno),
+            fmt::format("cannot create {}: {}: check faha.pool-path and its folder's rights", fresh, ErrnoText(errno))};
   }
   int error = posix_fallocate(fd, 0, static_cast<off_t>(bytes));
   if (error == 0 && fsync(fd) != 0) error = errno;
@@ -150,8 +151,9 @@ Status CreateFile(const std::string& path, std::uint64_t bytes) {
   if (error == 0 && rename(fresh.c_str(), path.c_str()) != 0) error = errno;
   if (error != 0) {
     unlink(fresh.c_str());
-    return {CodeOf(error), fmt::format("cannot allocate {} bytes for the pool {}: {}: free space or lower faha.pool-bytes",
-                                       bytes, path, ErrnoText(error))};
+    return {CodeOf(error),
+            fmt::format("cannot allocate {} bytes for the pool {}: {}: free space or lower faha.pool-bytes", bytes,
+                        path, ErrnoText(error))};
   }
   return SyncFolderOf(path);
 }
@@ -177,7 +179,8 @@ Result<std::unique_ptr<Media>> OpenMedia(const MediaOptions& options) {
   const auto wanted = ParseDomain(options.domain);
   if (options.domain != "auto" && !wanted) {
     return Status{Code::kBadConfig, fmt::format("faha.persistence-domain '{}' is unknown: use auto, volatile, page, "
-                                                "cacheline or cpu_cache", options.domain)};
+                                                "cacheline or cpu_cache",
+                                                options.domain)};
   }
   struct stat info {};
   if (stat(options.path.c_str(), &info) != 0) {
@@ -194,8 +197,9 @@ Result<std::unique_ptr<Media>> OpenMedia(const MediaOptions& options) {
     return Status{CodeOf(errno), fmt::format("cannot map the pool {}: {}", options.path, pmem_errormsg())};
   }
   const int fd = open(options.path.c_str(), O_RDWR | O_CLOEXEC);
-  Status status = fd < 0 ? Status{CodeOf(errno), fmt::format("cannot open the pool {}: {}", options.path, ErrnoText(errno))}
-                         : Lock(fd, options.path);
+  Status status =
+      fd < 0 ? Status{CodeOf(errno), fmt::format("cannot open the pool {}: {}", options.path, ErrnoText(errno))}
+             : Lock(fd, options.path);
   if (!status.ok()) {
     pmem_unmap(base, mapped);
     if (fd >= 0) close(fd);

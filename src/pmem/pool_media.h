@@ -1,5 +1,6 @@
 // Media on libpmem: device DAX, fsdax and plain files.  Thread: main loop only.
-// Invariants: (1) one process at a time has a pool open for writing (an fcntl lock, which a forked child does not inherit).
+// Invariants: (1) one process at a time has a pool open for writing (an fcntl lock, which a forked child does not
+// inherit).
 //             (2) a pool file has its full size and all its blocks from the moment its name exists.
 #pragma once
 

@@ -61,8 +61,8 @@ void Receiver::OnFrame(LinkId link, std::span<const std::byte> head, std::span<c
   } else if (link == data_ && type == wire::Type::kBatch && state_ == State::kStreaming) {
     if (const auto batch = wire::Decode<wire::Batch>(head)) return OnBatch(*batch, body);
   }
-  Drop({Code::kProtocol, fmt::format("{} sent a message that does not belong here: run the same release on both",
-                                     source_.ToString())});
+  Drop({Code::kProtocol,
+        fmt::format("{} sent a message that does not belong here: run the same release on both", source_.ToString())});
 }
 
 void Receiver::OnReply(const wire::FollowReply& reply) {

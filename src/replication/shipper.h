@@ -1,6 +1,6 @@
 // Ships the log to one receiver: the source's half of the Persist RPC.  Thread: main loop only.
-// Live shipping and catching up are the same: a cursor that runs along the log, ahead of the acknowledgements by a window.
-// Invariant: acked() <= posted(), and acked() only grows.
+// Live shipping and catching up are the same: a cursor that runs along the log, ahead of the acknowledgements by a
+// window. Invariant: acked() <= posted(), and acked() only grows.
 #pragma once
 
 #include <cstdint>
@@ -33,8 +33,15 @@ class Shipper {
 
   Shipper(Fabric* fabric, const BatchSource* source, Member receiver, PersistenceDomain domain, bool fetch, Lsn common,
           LinkId control, std::uint64_t token)
-      : fabric_(fabric), source_(source), receiver_(std::move(receiver)), domain_(domain), fetch_(fetch),
-        posted_(common), acked_(common), control_(control), token_(token) {}
+      : fabric_(fabric),
+        source_(source),
+        receiver_(std::move(receiver)),
+        domain_(domain),
+        fetch_(fetch),
+        posted_(common),
+        acked_(common),
+        control_(control),
+        token_(token) {}
 
   void OpenData(LinkId data) { data_ = data; }
   // Posts what the window allows.  Never waits.

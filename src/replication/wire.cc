@@ -10,7 +10,10 @@ namespace {
 class Out {
  public:
   explicit Out(ByteWriter* bytes) : bytes_(bytes) {}
-  template <typename... Field> void operator()(Field&... fields) { (One(fields), ...); }
+  template <typename... Field>
+  void operator()(Field&... fields) {
+    (One(fields), ...);
+  }
 
  private:
   void One(const bool& v) { bytes_->U8(v ? 1 : 0); }
@@ -37,7 +40,10 @@ class Out {
 class In {
  public:
   explicit In(ByteReader* bytes) : bytes_(bytes) {}
-  template <typename... Field> void operator()(Field&... fields) { ok_ = ok_ && (One(fields) && ...); }
+  template <typename... Field>
+  void operator()(Field&... fields) {
+    ok_ = ok_ && (One(fields) && ...);
+  }
   [[nodiscard]] bool ok() const { return ok_ && bytes_->AtEnd(); }
 
  private:
@@ -104,7 +110,7 @@ std::optional<Message> Decode(std::span<const std::byte> head) {
   return message;
 }
 
-#define FAHA_WIRE_MESSAGE(Message)                               \
+#define FAHA_WIRE_MESSAGE(Message)                                 \
   template std::vector<std::byte> Encode<Message>(const Message&); \
   template std::optional<Message> Decode<Message>(std::span<const std::byte>)
 FAHA_WIRE_MESSAGE(StateRequest);

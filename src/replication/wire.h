@@ -40,7 +40,10 @@ inline constexpr std::size_t kMaxText = 512;
 struct StateRequest {
   static constexpr Type kType = Type::kStateRequest;
   ClusterId cluster;
-  template <typename Io> void Fields(Io& io) { io(cluster); }
+  template <typename Io>
+  void Fields(Io& io) {
+    io(cluster);
+  }
 };
 
 struct StateReply {
@@ -52,7 +55,10 @@ struct StateReply {
   LogEnd end;
   Member primary;
   Members members;
-  template <typename Io> void Fields(Io& io) { io(from, serving, lease_may_run, promised, end, primary, members); }
+  template <typename Io>
+  void Fields(Io& io) {
+    io(from, serving, lease_may_run, promised, end, primary, members);
+  }
 };
 
 struct PromiseRequest {
@@ -61,7 +67,10 @@ struct PromiseRequest {
   Epoch epoch;
   Member candidate;
   bool hand_over = false;
-  template <typename Io> void Fields(Io& io) { io(cluster, epoch, candidate, hand_over); }
+  template <typename Io>
+  void Fields(Io& io) {
+    io(cluster, epoch, candidate, hand_over);
+  }
 };
 
 struct PromiseReply {
@@ -72,7 +81,10 @@ struct PromiseReply {
   Epoch promised;
   LogEnd end;
   Members members;
-  template <typename Io> void Fields(Io& io) { io(from, granted, refusal, promised, end, members); }
+  template <typename Io>
+  void Fields(Io& io) {
+    io(from, granted, refusal, promised, end, members);
+  }
 };
 
 // A batch by its place and its checksum: two logs that agree on one agree on all before it.
@@ -90,7 +102,10 @@ struct FollowRequest {
   Epoch promised;
   std::uint8_t domain = 0;
   std::vector<TailBatch> tail;  // the newest batches, newest first, down to one known as committed
-  template <typename Io> void Fields(Io& io) { io(cluster, self, empty, fetch, promised, domain, tail); }
+  template <typename Io>
+  void Fields(Io& io) {
+    io(cluster, self, empty, fetch, promised, domain, tail);
+  }
 };
 
 struct FollowReply {
@@ -105,7 +120,8 @@ struct FollowReply {
   Epoch epoch;
   Lsn common;  // the last batch both logs hold
   std::uint64_t token = 0;
-  template <typename Io> void Fields(Io& io) {
+  template <typename Io>
+  void Fields(Io& io) {
     io(code, text, primary, cluster, segment_bytes, segment_count, granule, epoch, common, token);
   }
 };
@@ -113,7 +129,10 @@ struct FollowReply {
 struct DataHello {
   static constexpr Type kType = Type::kDataHello;
   std::uint64_t token = 0;
-  template <typename Io> void Fields(Io& io) { io(token); }
+  template <typename Io>
+  void Fields(Io& io) {
+    io(token);
+  }
 };
 
 struct Batch {
@@ -121,14 +140,20 @@ struct Batch {
   Epoch epoch;
   LogAddress at;
   Lsn committed;
-  template <typename Io> void Fields(Io& io) { io(epoch, at, committed); }
+  template <typename Io>
+  void Fields(Io& io) {
+    io(epoch, at, committed);
+  }
 };
 
 struct Ack {
   static constexpr Type kType = Type::kAck;
   Epoch epoch;
   Lsn durable;  // cumulative
-  template <typename Io> void Fields(Io& io) { io(epoch, durable); }
+  template <typename Io>
+  void Fields(Io& io) {
+    io(epoch, durable);
+  }
 };
 
 struct Heartbeat {
@@ -136,7 +161,10 @@ struct Heartbeat {
   Epoch epoch;
   Lsn committed;
   std::uint64_t sent_at = 0;  // microseconds of the sender's clock
-  template <typename Io> void Fields(Io& io) { io(epoch, committed, sent_at); }
+  template <typename Io>
+  void Fields(Io& io) {
+    io(epoch, committed, sent_at);
+  }
 };
 
 struct HeartbeatAck {
@@ -144,13 +172,19 @@ struct HeartbeatAck {
   Epoch epoch;
   std::uint64_t sent_at = 0;  // as received
   Lsn durable;
-  template <typename Io> void Fields(Io& io) { io(epoch, sent_at, durable); }
+  template <typename Io>
+  void Fields(Io& io) {
+    io(epoch, sent_at, durable);
+  }
 };
 
 struct HandOver {
   static constexpr Type kType = Type::kHandOver;
   Epoch epoch;
-  template <typename Io> void Fields(Io& io) { io(epoch); }
+  template <typename Io>
+  void Fields(Io& io) {
+    io(epoch);
+  }
 };
 
 // The type of an encoded message; nothing for one that this version does not know.

@@ -85,8 +85,8 @@ bool Committer::Advance() {
   const bool moved = active() && reached >= first_ && reached > committed_;
   if (moved) committed_ = reached;
   for (const auto& shipper : shippers_) {
-    const bool close = shipper->acked() >= shipper->owed &&
-                       shipper->acked().value + kCloseEnough >= log_->end().lsn.value;
+    const bool close =
+        shipper->acked() >= shipper->owed && shipper->acked().value + kCloseEnough >= log_->end().lsn.value;
     if (close && !shipper->fetch() && shipper->data() != LinkId::kNone) shipper->in_sync = true;
   }
   return moved;

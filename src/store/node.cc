@@ -45,8 +45,9 @@ Status Node::Start(std::unique_ptr<Media> media) {
   if (!pool.ok()) return pool.status();
   pool_ = std::move(pool.value());
   if (pool_->media().domain() == PersistenceDomain::kVolatile) {
-    Note(LogLevel::kWarning, fmt::format("the pool {} is on memory: it survives a crash of the process, not of the machine",
-                                         options_.pool_path));
+    Note(LogLevel::kWarning,
+         fmt::format("the pool {} is on memory: it survives a crash of the process, not of the machine",
+                     options_.pool_path));
   }
   auto log = Log::Open(pool_.get(), options_.log);
   if (!log.ok()) return log.status();
@@ -57,7 +58,8 @@ Status Node::Start(std::unique_ptr<Media> media) {
   const bool alone = membership_.members().size() <= 1;
   voter_.emplace(pool_->promised(), pool_->voted_for(), options_.lease, clock_->Now(), alone);
   committer_.emplace(log_.get(), &membership_, &options_, self_);
-  receiver_.emplace(fabric_, clock_, static_cast<BatchSink*>(this), static_cast<std::uint32_t>(pool_->geometry().segment_bytes));
+  receiver_.emplace(fabric_, clock_, static_cast<BatchSink*>(this),
+                    static_cast<std::uint32_t>(pool_->geometry().segment_bytes));
   if (options_.port != 0) {
     if (Status status = fabric_->Listen({options_.bind, options_.port}); !status.ok()) return status;
   }
@@ -84,7 +86,8 @@ void Node::ReadMembership() {
     FAHA_CHECK(batch->view.ForEach([&](const Record& record, std::uint64_t) {
       if (record.kind != format::RecordKind::kConfig) return;
       if (auto members = DecodeMembers(record.value)) membership_.Add(lsn, std::move(*members));
-    }), "the scan has checked every record");
+    }),
+               "the scan has checked every record");
   }
 }
 
@@ -161,7 +164,8 @@ Status Node::Commit() {
   unacknowledged_ = served_reads_ = false;
   Status status = failure_;
   if (status.ok() && role_ != Role::kPrimary) {
-    status = {Code::kFenced, "this node was deposed before the write was persistent on a majority: its outcome is unknown"};
+    status = {Code::kFenced,
+              "this node was deposed before the write was persistent on a majority: its outcome is unknown"};
   }
   if (status.ok() && wrote) status = PersistOpenBatch();
   if (status.ok() && wrote) status = WaitAcknowledged();
@@ -188,8 +192,9 @@ Status Node::WaitAcknowledged() {
   while (!committer_->Acknowledged(lsn)) {
     if (clock_->Now() >= deadline) {
       for (const Endpoint& slow : committer_->GiveUpOn(lsn)) {
-        Note(LogLevel::kWarning, fmt::format("the backup {} did not persist within {} ms: commits no longer wait for it",
-                                             slow.ToString(), options_.persist_timeout.count()));
+        Note(LogLevel::kWarning,
+             fmt::format("the backup {} did not persist within {} ms: commits no longer wait for it", slow.ToString(),
+                         options_.persist_timeout.count()));
       }
       if (committer_->Acknowledged(lsn)) break;
       stalled_until_ = lsn;
@@ -197,7 +202,8 @@ Status Node::WaitAcknowledged() {
     }
     WaitForPeers(deadline);
     if (role_ != Role::kPrimary || voter_->promised() != epoch) {
-      return {Code::kFenced, "this node was deposed before the write was persistent on a majority: its outcome is unknown"};
+      return {Code::kFenced,
+              "this node was deposed before the write was persistent on a majority: its outcome is unknown"};
     }
   }
   return Status::Ok();
@@ -211,7 +217,8 @@ void Node::WaitForPeers(MonoTime deadline) {
 }
 
 Status Node::RenewLease() {
-  const Status lost{Code::kNoQuorum, "a majority of the members does not answer: reads and writes wait for their return"};
+  const Status lost{Code::kNoQuorum,
+                    "a majority of the members does not answer: reads and writes wait for their return"};
   if (lease_lost_) return lost;
   const MonoTime deadline = clock_->Now() + options_.persist_timeout;
   committer_->Heartbeat(clock_->Now());

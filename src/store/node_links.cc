@@ -28,7 +28,8 @@ void Node::OnConnect(LinkId link) {
 void Node::OnFrame(LinkId link, std::span<const std::byte> head, std::span<const std::byte> body) {
   if (!failure_.ok()) return fabric_->Close(link);
   if (receiver_->Owns(link)) return receiver_->OnFrame(link, head, body);
-  const auto ask = std::find_if(asks_.begin(), asks_.end(), [&](const auto& entry) { return entry.second.link == link; });
+  const auto ask =
+      std::find_if(asks_.begin(), asks_.end(), [&](const auto& entry) { return entry.second.link == link; });
   bool known = false;
   if (ask != asks_.end()) {
     known = OnAskFrame(ask->first, head);
@@ -52,8 +53,8 @@ void Node::OnClose(LinkId link, const Status& reason) {
   if (receiver_->Owns(link)) return receiver_->OnClose(link, reason);
   if (Shipper* shipper = committer_->Find(link)) {
     if (!shipper->fetch()) {
-      Note(LogLevel::kWarning, fmt::format("lost the backup {}: {}", shipper->receiver().Redis().ToString(),
-                                           reason.message()));
+      Note(LogLevel::kWarning,
+           fmt::format("lost the backup {}: {}", shipper->receiver().Redis().ToString(), reason.message()));
     }
     committer_->Drop(link);
     return;
@@ -145,10 +146,11 @@ void Node::AnswerPromise(LinkId link, const wire::PromiseRequest& request) {
   const bool serving = role_ == Role::kPrimary && committer_->Serving() && LeaseHeld();
   if (refusal == Refusal::kNone && serving && !request.hand_over) refusal = Refusal::kPrimaryAlive;
   if (refusal == Refusal::kNone && request.epoch > voter_->promised()) {
-    EndCampaign({Code::kNoPromise, fmt::format("{} campaigns with a later epoch", request.candidate.Redis().ToString())});
+    EndCampaign(
+        {Code::kNoPromise, fmt::format("{} campaigns with a later epoch", request.candidate.Redis().ToString())});
     if (!GivePromise(request.epoch, request.candidate.id).ok()) return fabric_->Close(link);
-    Note(LogLevel::kNotice, fmt::format("promised epoch {} to {}", request.epoch.value,
-                                        request.candidate.Redis().ToString()));
+    Note(LogLevel::kNotice,
+         fmt::format("promised epoch {} to {}", request.epoch.value, request.candidate.Redis().ToString()));
     Seek(request.candidate);
   }
   fabric_->Send(link, wire::Encode(wire::PromiseReply{.from = self_.id,
@@ -178,8 +180,10 @@ Result<Lsn> Node::CommonWith(const wire::FollowRequest& request) const {
   }
   // A short tail was never committed by anybody: it can be cut to nothing.
   if (request.tail.back().lsn == Lsn{1}) return Lsn{};
-  return Status{Code::kCorrupt, fmt::format("batch {} of the node, which was committed, is not in the primary's log: one "
-                                            "of the two is damaged", request.tail.back().lsn.value)};
+  return Status{Code::kCorrupt,
+                fmt::format("batch {} of the node, which was committed, is not in the primary's log: one "
+                            "of the two is damaged",
+                            request.tail.back().lsn.value)};
 }
 
 void Node::AnswerFollow(LinkId link, const wire::FollowRequest& request) {
@@ -209,8 +213,8 @@ void Node::AnswerFollow(LinkId link, const wire::FollowRequest& request) {
   reply.common = common.value();
   guests_.erase(link);
   const auto domain = static_cast<PersistenceDomain>(std::min<std::uint8_t>(request.domain, 3));
-  committer_->Admit(std::make_unique<Shipper>(fabric_, static_cast<BatchSource*>(this), request.self, domain, request.fetch,
-                                              reply.common, link, reply.token));
+  committer_->Admit(std::make_unique<Shipper>(fabric_, static_cast<BatchSource*>(this), request.self, domain,
+                                              request.fetch, reply.common, link, reply.token));
   fabric_->Send(link, wire::Encode(reply));
   if (!request.fetch) {
     Note(LogLevel::kNotice, fmt::format("{} follows from LSN {} ({})", request.self.Redis().ToString(),
@@ -223,8 +227,8 @@ void Node::AnswerFollow(LinkId link, const wire::FollowRequest& request) {
 bool Node::OnAskFrame(NodeId peer, std::span<const std::byte> head) {
   if (const auto reply = wire::Decode<wire::StateReply>(head)) {
     if (campaign_) {
-      campaign_->OnState(reply->from, {reply->serving, reply->lease_may_run, reply->promised, reply->end, reply->primary,
-                                       reply->members});
+      campaign_->OnState(reply->from, {reply->serving, reply->lease_may_run, reply->promised, reply->end,
+                                       reply->primary, reply->members});
     } else if (reply->serving && reply->promised > voter_->promised()) {
       StepDown();
       Seek(reply->primary);

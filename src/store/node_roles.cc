@@ -116,7 +116,8 @@ void Node::Promote(std::chrono::milliseconds patience, std::function<void(const 
   if (!failure_.ok()) return done(failure_);
   if (role_ == Role::kPrimary && committer_->Serving()) return done(Status::Ok());
   if (!membership_.members().empty() && membership_.Find(self_.id) == nullptr) {
-    return done({Code::kNoPromise, "this node has not become a member yet: wait until it is in sync, or promote another"});
+    return done(
+        {Code::kNoPromise, "this node has not become a member yet: wait until it is in sync, or promote another"});
   }
   StartCampaign(false, Epoch{}, patience, std::move(done));
 }
@@ -138,7 +139,8 @@ void Node::StartCampaign(bool hand_over, Epoch floor, std::chrono::milliseconds 
 
 void Node::StepCampaign() {
   if (!campaign_ || !failure_.ok()) {
-    if (done_ && clock_->Now() >= campaign_end_) Answer({Code::kNoQuorum, "elected, but a majority does not follow yet"});
+    if (done_ && clock_->Now() >= campaign_end_)
+      Answer({Code::kNoQuorum, "elected, but a majority does not follow yet"});
     return;
   }
   switch (campaign_->next()) {
@@ -149,8 +151,8 @@ void Node::StepCampaign() {
     case Campaign::Next::kPromise: AskForPromises(); break;
     case Campaign::Next::kFollow: {
       const Member primary = campaign_->primary();
-      EndCampaign({Code::kNoPromise, fmt::format("{} is the primary and alive: use FAHA.FAILOVER there",
-                                                 primary.Redis().ToString())});
+      EndCampaign({Code::kNoPromise,
+                   fmt::format("{} is the primary and alive: use FAHA.FAILOVER there", primary.Redis().ToString())});
       Seek(primary);
       return;
     }
@@ -253,7 +255,8 @@ Status Node::HandOver(const std::optional<Endpoint>& target) {
   while (!handed_over() && clock_->Now() < deadline) WaitForPeers(deadline);
   if (handed_over()) return Status::Ok();
   if (role_ == Role::kPrimary) {
-    return {Code::kUnavailable, fmt::format("{} did not take over: this node is still the primary", heir.Redis().ToString())};
+    return {Code::kUnavailable,
+            fmt::format("{} did not take over: this node is still the primary", heir.Redis().ToString())};
   }
   return {Code::kNoQuorum, fmt::format("{} was promised the epoch but is not primary yet: see FAHA.STATUS there",
                                        heir.Redis().ToString())};
@@ -321,8 +324,9 @@ Status Node::Accept(const wire::FollowReply& reply) {
                                        reply.primary.Redis().ToString(), reply.epoch.value, voter_->promised().value)};
   }
   if (reply.common < log_->known_committed() || reply.common > log_->end().lsn) {
-    return {Code::kCorrupt, fmt::format("{} does not hold batch {}, which was committed: one of the two logs is damaged",
-                                        reply.primary.Redis().ToString(), log_->known_committed().value)};
+    return {Code::kCorrupt,
+            fmt::format("{} does not hold batch {}, which was committed: one of the two logs is damaged",
+                        reply.primary.Redis().ToString(), log_->known_committed().value)};
   }
   if (reply.epoch > voter_->promised()) {
     if (Status status = pool_->SetPromise(reply.epoch, reply.primary.id); !status.ok()) return Fail(status);
@@ -380,7 +384,8 @@ Status Node::Land(const wire::Batch& batch, std::span<const std::byte> bytes) {
     FAHA_CHECK(view.ForEach([&](const Record& record, std::uint64_t) {
       if (record.kind != format::RecordKind::kConfig) return;
       if (auto members = DecodeMembers(record.value)) membership_.Add(view.lsn(), std::move(*members));
-    }), "Land has checked every record");
+    }),
+               "Land has checked every record");
   }
   return Status::Ok();
 }
@@ -400,8 +405,8 @@ bool Node::Heard(Epoch epoch, Lsn committed) {
 }
 
 void Node::Lost(const Status& reason) {
-  if (!primary_.id.IsNone()) Note(LogLevel::kWarning, fmt::format("lost the primary {}: {}", primary_.Redis().ToString(),
-                                                                  reason.ToString()));
+  if (!primary_.id.IsNone())
+    Note(LogLevel::kWarning, fmt::format("lost the primary {}: {}", primary_.Redis().ToString(), reason.ToString()));
   primary_ = {};
   if (reason.code() != Code::kUnavailable) Remember(reason);
   if (!fetching_) return;
@@ -411,8 +416,8 @@ void Node::Lost(const Status& reason) {
   receiver_->Stop();
   fetching_ = false;
   campaign_.reset();
-  const auto patience = left == kForever ? std::chrono::milliseconds::max()
-                                         : std::chrono::duration_cast<std::chrono::milliseconds>(left);
+  const auto patience =
+      left == kForever ? std::chrono::milliseconds::max() : std::chrono::duration_cast<std::chrono::milliseconds>(left);
   StartCampaign(false, voter_->promised(), patience, std::move(done));
 }
 

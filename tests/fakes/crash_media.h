@@ -1,5 +1,5 @@
-// A medium that forgets what was not drained.  It may at a crash keep any subset of the undrained 8-byte words: so lines
-// are lost, torn and reordered.  It does not corrupt what was drained.
+// A medium that forgets what was not drained.  It may at a crash keep any subset of the undrained 8-byte words: so
+// lines are lost, torn and reordered.  It does not corrupt what was drained.
 #pragma once
 
 #include <cstring>
@@ -19,7 +19,7 @@ struct CrashDisk {
   std::vector<std::byte> drained;  // what surely survives
   std::uint64_t drains = 0;
   std::vector<std::pair<std::uint64_t, std::size_t>> dirty;  // written since the last drain
-  std::uint64_t fail_at_drain = ~0ULL;  // this drain, counted from 1, fails as a device does
+  std::uint64_t fail_at_drain = ~0ULL;                       // this drain, counted from 1, fails as a device does
 
   // Power fails: of each undrained 8-byte word either the old or the new survives.
   void Crash(std::mt19937_64& random) {

@@ -1,7 +1,7 @@
 // A world of nodes with one clock and one network, in one thread and from one seed.
-// Faults it makes: delay of every frame, links that break, nodes that are cut off (their frames wait, as TCP's do) and nodes
-// that crash.  It does not lose, duplicate or reorder frames within a link: no stream does.
-// A node that waits inside a call (Commit) lets the rest of the world run.
+// Faults it makes: delay of every frame, links that break, nodes that are cut off (their frames wait, as TCP's do) and
+// nodes that crash.  It does not lose, duplicate or reorder frames within a link: no stream does. A node that waits
+// inside a call (Commit) lets the rest of the world run.
 #pragma once
 
 #include <algorithm>
@@ -103,9 +103,9 @@ class SimFabric : public Fabric {
   void Send(LinkId link, std::span<const std::byte> head, std::span<const std::byte> body) override {
     const auto it = links_.find(link);
     if (it == links_.end() || it->second.peer == nullptr) return;
-    it->second.peer->Arrive(it->second.other, {.kind = Event::kFrame,
-                                               .head = {head.begin(), head.end()},
-                                               .body = {body.begin(), body.end()}});
+    it->second.peer->Arrive(
+        it->second.other,
+        {.kind = Event::kFrame, .head = {head.begin(), head.end()}, .body = {body.begin(), body.end()}});
   }
 
   void AllowBody(LinkId, std::uint32_t) override {}

@@ -20,7 +20,8 @@ const Member kA = Node(1), kB = Node(2), kC = Node(3), kD = Node(4), kE = Node(5
 LogEnd End(std::uint64_t epoch, std::uint64_t lsn) { return {Epoch{epoch}, Lsn{lsn}}; }
 
 PeerState State(Epoch promised, LogEnd end, Members members, bool serving = false, bool lease = false) {
-  return {.serving = serving, .lease_may_run = lease, .promised = promised, .end = end, .primary = kA, .members = members};
+  return {
+      .serving = serving, .lease_may_run = lease, .promised = promised, .end = end, .primary = kA, .members = members};
 }
 PromiseAnswer Grant(Epoch epoch, LogEnd end, Members members) {
   return {.granted = true, .refusal = Refusal::kNone, .promised = epoch, .end = end, .members = std::move(members)};
@@ -175,7 +176,8 @@ TEST(Campaign, ARefusalSendsItBackToAskAndTheEpochGrows) {
   campaign.OnState(kC.id, State(Epoch{4}, End(4, 9), members));
   campaign.OnOwnPromise();
   const Epoch first = campaign.epoch();
-  campaign.OnPromise(kC.id, {.granted = false, .refusal = Refusal::kOldEpoch, .promised = Epoch{9}, .end = {}, .members = {}});
+  campaign.OnPromise(kC.id,
+                     {.granted = false, .refusal = Refusal::kOldEpoch, .promised = Epoch{9}, .end = {}, .members = {}});
   ASSERT_EQ(campaign.next(), Campaign::Next::kAsk);
   EXPECT_NE(campaign.Obstacle().find("127.0.0.1:7003 refuses"), std::string::npos);
   campaign.OnState(kC.id, State(Epoch{9}, End(4, 9), members));

@@ -35,14 +35,10 @@ TEST(Traffic, RandomFramesBothWaysArriveWholeOnceAndInOrder) {
   // Most frames are small, some are large, a few empty, some as long as a head can be.
   const auto size = [&random](std::size_t most) -> std::size_t {
     switch (random() % 8) {
-      case 0:
-        return 0;
-      case 1:
-        return random() % (most + 1);
-      case 2:
-        return random() % 50 == 0 ? most : 1;
-      default:
-        return random() % 300;
+      case 0: return 0;
+      case 1: return random() % (most + 1);
+      case 2: return random() % 50 == 0 ? most : 1;
+      default: return random() % 300;
     }
   };
   for (int i = 0; i < 4000; ++i) {

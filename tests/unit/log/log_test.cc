@@ -64,12 +64,14 @@ TEST(Log, KeepsWhatWasDrainedAcrossARestart) {
   EXPECT_EQ(opened->log->end(), (LogEnd{Epoch{1}, Lsn{1}}));
   EXPECT_THAT(Keys(*opened->log), testing::ElementsAre("a", "b"));
   const auto batch = opened->log->Find(Lsn{1});
-  const Record second = opened->log->RecordAt(batch->at + sizeof(format::BatchHeader) + format::RecordBytes(1, 1, false));
+  const Record second =
+      opened->log->RecordAt(batch->at + sizeof(format::BatchHeader) + format::RecordBytes(1, 1, false));
   EXPECT_EQ(second.value, "2");
   EXPECT_EQ(second.expire_at, 12345);
 }
 
-// At every drain of a history, with any subset of undrained words: drained is a prefix of recovered, recovered of written.
+// At every drain of a history, with any subset of undrained words: drained is a prefix of recovered, recovered of
+// written.
 TEST(Log, ACrashAtEveryDrainKeepsAPrefix) {
   for (std::uint64_t seed = 0; seed < 300; ++seed) {
     std::mt19937_64 random(seed);

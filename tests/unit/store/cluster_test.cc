@@ -107,8 +107,8 @@ class Cluster {
   }
   [[nodiscard]] bool AllInSync(const SimNode& primary) const {
     return primary.Serving() && std::all_of(all.begin(), all.end(), [&](const auto& node) {
-      return node.get() == &primary || node->FollowsInSync(primary);
-    });
+             return node.get() == &primary || node->FollowsInSync(primary);
+           });
   }
   SimNode& operator[](int i) { return *all[i]; }
   SimNode* Primary() {
@@ -336,9 +336,8 @@ TEST(Node, NothingAcknowledgedIsLostUnderFaults) {
     }
     const auto info = cluster.Primary()->store->Info();
     ASSERT_TRUE(cluster.world.RunUntil([&] {
-      return std::all_of(cluster.all.begin(), cluster.all.end(), [&](const auto& node) {
-        return node->store->Info().applied >= info.last;
-      });
+      return std::all_of(cluster.all.begin(), cluster.all.end(),
+                         [&](const auto& node) { return node->store->Info().applied >= info.last; });
     }));
     for (int i = 1; i < 3; ++i) EXPECT_EQ(cluster[i].store->Info().keys, cluster[0].store->Info().keys);
   }
