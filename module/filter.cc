@@ -5,10 +5,11 @@
 #include <cctype>
 #include <string>
 #include <unordered_map>
-#include <unordered_set>
 
 #include "module/commands.h"
 #include "module/commit.h"
+#include "module/state.h"
+#include "module/watch.h"
 
 namespace faha::module {
 namespace {
@@ -18,6 +19,7 @@ enum class Action : std::uint8_t { kPass, kServe, kRefuse, kScript, kExec, kYiel
 struct Rule {
   Action action = Action::kPass;
   RedisModuleString* replacement = nullptr;  // kServe: "faha.<name>", for the life of the server
+  int arity = 0;                             // kServe
   const char* family = "";                   // kRefuse
 };
 
@@ -136,7 +138,7 @@ void AddRules(RedisModuleCtx* ctx) {
     // A container's own entry is judged by its subcommands.
     bool container = false;
     command.ForEachSubcommand([&](const Described& sub) {
-      if (!sub.TouchesKeys()) return;
+      if (!sub.TouchesKeys() || sub.name().ends_with("|help")) return;
       container = true;
       rules[std::string(sub.name())] = {.action = Action::kRefuse, .family = sub.Family()};
     });
@@ -154,8 +156,19 @@ void ServeOurs() {
     if (command.access == Access::kAdmin) continue;
     const std::string ours = "faha." + std::string(command.name);
     TheFilter().rules[std::string(command.name)] = {
-        .action = Action::kServe, .replacement = RedisModule_CreateString(nullptr, ours.data(), ours.size())};
+        .action = Action::kServe,
+        .replacement = RedisModule_CreateString(nullptr, ours.data(), ours.size()),
+        .arity = command.arity};
   }
+}
+
+// With a wrong number of arguments the built-in command stays: Redis refuses it in its own words and aborts a
+// transaction with it, and it never runs.
+void Serve(RedisModuleCommandFilterCtx* filter, const Rule& rule) {
+  const int argc = RedisModule_CommandFilterArgsCount(filter);
+  if (rule.arity >= 0 ? argc != rule.arity : argc < -rule.arity) return;
+  RedisModule_RetainString(nullptr, rule.replacement);
+  RedisModule_CommandFilterArgReplace(filter, 0, rule.replacement);
 }
 
 // The refused command and its arguments stay behind the new name: its answer names it.
@@ -169,11 +182,9 @@ void PrecommitOrRefuse(RedisModuleCommandFilterCtx* filter) {
   if (!Precommit().ok()) Refuse(filter);
 }
 
-void RememberWatched(RedisModuleCommandFilterCtx* filter) {
+void RememberAll(RedisModuleCommandFilterCtx* filter) {
   const int count = RedisModule_CommandFilterArgsCount(filter);
-  for (int i = 1; i < count; ++i) {
-    TheState().watched.emplace(View(RedisModule_CommandFilterArgGet(filter, i)));
-  }
+  for (int i = 1; i < count; ++i) RememberWatched(View(RedisModule_CommandFilterArgGet(filter, i)));
 }
 
 // The rule of a container's subcommand, or of DEBUG's, which has none in COMMAND.
@@ -192,12 +203,9 @@ void OnCommand(RedisModuleCommandFilterCtx* filter) {
   if (found == TheFilter().rules.end()) return;
   const Rule& rule = found->second;
   switch (rule.action) {
-    case Action::kServe:
-      RedisModule_RetainString(nullptr, rule.replacement);
-      RedisModule_CommandFilterArgReplace(filter, 0, rule.replacement);
-      break;
+    case Action::kServe: Serve(filter, rule); break;
     case Action::kRefuse: Refuse(filter); break;
-    case Action::kWatch: RememberWatched(filter); break;
+    case Action::kWatch: RememberAll(filter); break;
     case Action::kExec:
       EndUnit();
       if (TheState().scripts_seen && !Precommit().ok()) Refuse(filter);

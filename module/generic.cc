@@ -2,12 +2,12 @@
 #include <limits>
 
 #include "module/commands.h"
+#include "module/watch.h"
 
 namespace faha::module::generic {
 namespace {
 
 constexpr int kGeneric = REDISMODULE_NOTIFY_GENERIC;
-constexpr DbId kMaxDatabase = 1023;  // more than anybody configures; empty ones cost one look-up
 
 struct ExpireFlags {
   bool nx = false, xx = false, gt = false, lt = false;
@@ -69,26 +69,9 @@ Reply TimeToLive(Call& call, bool milliseconds) {
   return Reply::Integer(milliseconds ? left : (left + 500) / 1000);
 }
 
-// Redis knows which clients watch a key, but not that the key exists: each watched one that a flush removes is
-// signalled.
-void SignalWatched(Call& call, std::optional<DbId> db) {
-  const int selected = RedisModule_GetSelectedDb(call.ctx());
-  for (DbId each = db.value_or(0); each <= db.value_or(kMaxDatabase); ++each) {
-    if (call.store().Size(each) == 0 || RedisModule_SelectDb(call.ctx(), each) != REDISMODULE_OK) continue;
-    for (const std::string& name : TheState().watched) {
-      if (!call.store().Get(each, name)) continue;
-      RedisModuleString* key = RedisModule_CreateString(call.ctx(), name.data(), name.size());
-      RedisModule_SignalModifiedKey(call.ctx(), key);
-      RedisModule_FreeString(call.ctx(), key);
-    }
-  }
-  RedisModule_SelectDb(call.ctx(), selected);
-  TheState().watched.clear();
-}
-
 Reply FlushWith(Call& call, std::optional<DbId> db) {
   if (call.size() > 2 || (call.size() == 2 && !call.Is(1, "sync") && !call.Is(1, "async"))) return Call::SyntaxError();
-  SignalWatched(call, db);
+  SignalFlush(call.ctx(), db);
   const Status status = call.store().Flush(db);
   if (!status.ok()) return Reply::Error(status);
   // Redis' own flush, of a keyspace that holds nothing, tells the client-side caches.

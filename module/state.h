@@ -2,8 +2,6 @@
 #pragma once
 
 #include <memory>
-#include <string>
-#include <unordered_set>
 
 #include "faha/store.h"
 #include "module/redis_api.h"
@@ -27,8 +25,6 @@ struct State {
   bool scripts_seen = false;
   // A commit failed inside a command: no reply of this turn may leave.
   Status turn_failed;
-  // Every key that was named in a WATCH since the last flush.
-  std::unordered_set<std::string> watched;
   // The frozen time of the current unit; 0: not taken yet.
   TimeMs unit_time = 0;
 };

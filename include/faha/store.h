@@ -101,6 +101,8 @@ class Store {
   virtual Status Delete(DbId db, std::string_view key) = 0;
   // Deletes every key of `db`, or of all databases.
   virtual Status Flush(std::optional<DbId> db) = 0;
+  // Calls visit(key) for every key in `db`, in no order.  `visit` must not change the store.  Reads every key.
+  virtual void ForEachKey(DbId db, const std::function<void(std::string_view)>& visit) const = 0;
   // Keys in `db`, the expired ones that nobody has touched since included.
   [[nodiscard]] virtual std::uint64_t Size(DbId db) const = 0;
   // The largest key plus value, in bytes.

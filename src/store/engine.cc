@@ -46,6 +46,12 @@ Status Engine::Flush(std::optional<DbId> db) {
   return Status::Ok();
 }
 
+void Engine::ForEachKey(DbId db, const std::function<void(std::string_view)>& visit) const {
+  index_.ForEach([&](LogAddress at) {
+    if (const Key key = KeyAt(at); key.db == db) visit(key.key);
+  });
+}
+
 void Engine::ApplyTo(Lsn target) {
   target = std::min(target, log_->end().lsn);
   while (applied_ < target) {

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string_view>
 #include <vector>
@@ -28,6 +29,7 @@ class Engine : private KeySource {
   Status Put(DbId db, std::string_view key, std::string_view value, TimeMs expire_at);
   Status Delete(DbId db, std::string_view key);
   Status Flush(std::optional<DbId> db);
+  void ForEachKey(DbId db, const std::function<void(std::string_view)>& visit) const;
   [[nodiscard]] std::uint64_t Size(DbId db) const { return index_.Size(db); }
   [[nodiscard]] std::uint64_t Size() const { return index_.Size(); }
 

@@ -42,6 +42,9 @@ class Node final : public Store, private FabricHandler, private BatchSink, priva
   Status Put(DbId db, std::string_view key, std::string_view value, TimeMs expire_at) override;
   Status Delete(DbId db, std::string_view key) override;
   Status Flush(std::optional<DbId> db) override;
+  void ForEachKey(DbId db, const std::function<void(std::string_view)>& visit) const override {
+    engine_->ForEachKey(db, visit);
+  }
   [[nodiscard]] std::uint64_t Size(DbId db) const override { return engine_->Size(db); }
   [[nodiscard]] std::uint64_t MaxRecordBytes() const override { return log_->MaxRecordBytes() - 64; }
   void EndUnit() override;

@@ -10,11 +10,14 @@ from cluster import Cluster, Server
 _BASE = "/dev/shm" if pathlib.Path("/dev/shm").is_dir() else None
 
 
-@pytest.fixture
-def folder():
+def _folder():
     path = pathlib.Path(tempfile.mkdtemp(prefix="faha-test-", dir=_BASE))
     yield path
     shutil.rmtree(path, ignore_errors=True)
+
+
+folder = pytest.fixture(_folder)
+module_folder = pytest.fixture(_folder, scope="module")
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -1,0 +1,445 @@
+"""Every command that FaHA serves answers as stock Redis does; every other one that has keys is refused."""
+
+import os
+import random
+import shlex
+
+import pytest
+
+from cluster import Server, wait_for
+from resp import Connection
+
+SEED = int(os.environ.get("FAHA_SEED", "1"))
+STEPS = int(os.environ.get("FAHA_STEPS", "6000"))
+FAR = 4102444800  # a date in 2100, in seconds
+BIG, SMALL = 2**63 - 1, -(2**63)
+
+
+class Twins:
+    """The same calls to stock Redis and to FaHA, whose replies must be the same."""
+
+    def __init__(self, stock, faha):
+        self.ports = stock.port, faha.port
+        self.connections = [Connection(port) for port in self.ports]
+        self("FLUSHALL")
+
+    def another(self):
+        twins = object.__new__(Twins)
+        twins.ports = self.ports
+        twins.connections = [Connection(port) for port in self.ports]
+        return twins
+
+    def __call__(self, *args):
+        """The reply, which both gave."""
+        for connection in self.connections:
+            connection.send(*args)
+        return self.read(" ".join(map(str, args)))
+
+    def read(self, what):
+        stock, faha = (connection.read() for connection in self.connections)
+        assert alike(stock, faha, what.upper().startswith(("PTTL", "EXEC", "EVAL"))), (
+            f"{what[:300]}\nstock: {str(stock)[:500]}\nFaHA:  {str(faha)[:500]}"
+        )
+        return faha
+
+
+def alike(stock, faha, times):
+    """Equal, but for the clock's going on between the two where `times` are meant."""
+    if stock == faha:
+        return True
+    if stock[0] != faha[0] or None in (stock[1], faha[1]):
+        return False
+    if stock[0] in "*>":
+        return len(stock[1]) == len(faha[1]) and all(alike(a, b, times) for a, b in zip(stock[1], faha[1]))
+    return stock[0] == ":" and min(stock[1], faha[1]) > 0 and abs(stock[1] - faha[1]) < (3000 if times else 2)
+
+
+@pytest.fixture(scope="module")
+def servers(module_folder):
+    stock = Server(module_folder / "stock", faha=False)
+    faha = Server(module_folder / "faha", args=["--faha.pool-bytes", "1gb"])
+    yield stock.start(), faha.start()
+    stock.kill()
+    faha.kill()
+
+
+@pytest.fixture
+def twins(servers):
+    twins = Twins(*servers)
+    yield twins
+    for connection in twins.connections:
+        connection.close()
+    assert_nothing_native(servers[1])
+
+
+def assert_nothing_native(faha):
+    """Whatever was asked, Redis' own keyspace holds nothing."""
+    keyspace = faha.client().info("keyspace")
+    assert not keyspace, f"served from the native keyspace: {keyspace}"
+
+
+# fmt: off
+SESSIONS = {
+    "set": ["SET k v", "GET k", "SET k w", "GET k", "SET k '' ", "GET k", "STRLEN k", "TYPE k", "TYPE none", "DBSIZE"],
+    "set nx xx get": [
+        "SET k v XX", "GET k", "SET k v NX", "SET k w NX", "SET k w XX", "GET k", "SET k x GET", "SET k y NX GET",
+        "SET none y NX GET", "SET k z XX GET", "SET absent z XX GET", "GET absent", "SET k v NX XX", "SET k v XX NX",
+        "SET k v GET GET", "SET k v NX NX", "SET k v nx get", "GET k", "SET k v nX", "SET k v BAD", "SET k v ''"],
+    "set with a deadline": [
+        "SET k v EX 1000", "TTL k", "PTTL k", "SET k w KEEPTTL", "TTL k", "SET k w", "TTL k", "SET k v PX 1000000", "TTL k",
+        f"SET k v EXAT {FAR}", f"SET k v PXAT {FAR}000", "TTL k", "SET k v EX 10 PX 10", "SET k v EX 10 EX 20", "TTL k",
+        "SET k v EX 10 KEEPTTL", "SET k v KEEPTTL EX 10", "SET k v KEEPTTL KEEPTTL", "SET k v EX", "SET k v EX 0",
+        "SET k v EX -1", "SET k v EX abc", "SET k v EX 1.5", f"SET k v EX {BIG}", f"SET k v PX {BIG}", "SET k v EX ' 1'",
+        f"SET k v EXAT {BIG}", f"SET k v PXAT {BIG}", f"SET k v EX {BIG}0", "SET k v EXAT 0", "SET k v PXAT -5", "GET k",
+        "SET k v PERSIST", "SET k v EX 100 NX", "SET k2 v EX 100 NX", "TTL k2", "SET k2 w XX EX 500 GET", "TTL k2",
+        "SET k gone EXAT 1", "GET k", "EXISTS k", "DBSIZE", "SET k2 w NX EX 0", "SET k2 w GET EX 0"],
+    "setnx setex psetex": [
+        "SETNX k v", "SETNX k w", "GET k", "SETEX k 100 v", "TTL k", "SETEX k 0 v", "SETEX k -1 v", "SETEX k abc v",
+        "PSETEX k 100000 v", "TTL k", "PSETEX k 0 v", f"PSETEX k {BIG} v", f"SETEX k {BIG} v", "SETEX k 9 v EX", "GET k"],
+    "getdel getex": [
+        "GETDEL k", "SET k v", "GETDEL k", "EXISTS k", "SET k v", "GETEX k", "GETEX k EX 100", "TTL k", "GETEX k PERSIST",
+        "TTL k", "GETEX k PX 100000", "TTL k", f"GETEX k EXAT {FAR}", f"GETEX k PXAT {FAR}000", "GETEX k EX 1 PERSIST",
+        "GETEX k PERSIST EX 1", "GETEX k PERSIST PERSIST", "GETEX k EX 10 PX 10", "GETEX k EX", "GETEX k EX 0",
+        "GETEX k EX abc", "GETEX k NX", "GETEX k KEEPTTL", "GETEX none EX 0", "GETEX none EX abc", "GETEX none",
+        "GETEX k EXAT 1", "EXISTS k", "GETEX k PERSIST"],
+    "mset mget": [
+        "MSET a 1 b 2 c 3", "MGET a b c d a", "MSET a 1 b", "MSET a", "MSET a 1 a 2", "GET a", "MSETNX d 4 a 5", "GET d",
+        "MSETNX d 4 e 5", "MSETNX f 1 f 2", "GET f", "MSETNX x", "MSETNX x 1 y", "MGET", "MGET none", "SETEX a 100 v",
+        "MSET a plain", "TTL a", "DBSIZE"],
+    "append strlen": [
+        "APPEND k abc", "APPEND k def", "GET k", "STRLEN k", "STRLEN none", "SETEX k 100 x", "APPEND k y", "TTL k",
+        "APPEND k ''", "APPEND none ''", "EXISTS none", "GET none"],
+    "incr": [
+        "INCR n", "INCR n", "DECR n", "INCRBY n 10", "DECRBY n 3", "GET n", f"SET n {BIG}", "INCR n", "GET n", "INCRBY n 1",
+        f"SET n {SMALL}", "DECR n", "DECRBY n 1", "INCRBY n -1", f"DECRBY n {SMALL}", f"INCRBY n {SMALL}", "SET n abc",
+        "INCR n", "DECRBY n 1", "SET n 1", "INCRBY n abc", "DECRBY n 1.5", "INCRBY n ''", "INCRBY n ' 1'", "INCRBY n +1",
+        "INCRBY n 01", "SET n ' 1'", "INCR n", "SET n 01", "INCR n", "SET n -0", "INCR n", "SET n ''", "INCR n",
+        "SETEX n 100 5", "INCR n", "TTL n", f"SET n {BIG}0", "INCR n", "INCRBY n 99999999999999999999"],
+    "incrbyfloat": [
+        "INCRBYFLOAT f 1.5", "INCRBYFLOAT f 1", "GET f", "INCRBYFLOAT f -2.5", "INCRBYFLOAT f 5.0e3", "INCRBYFLOAT f 0.1",
+        "INCRBYFLOAT f abc", "INCRBYFLOAT f inf", "INCRBYFLOAT f nan", "INCRBYFLOAT f ' 1'", "INCRBYFLOAT f 1e4932",
+        "INCRBYFLOAT f 1e400", "SET f abc", "INCRBYFLOAT f 1", "SET f 3.0", "INCRBYFLOAT f 1.10", "SET f ' 1'",
+        "INCRBYFLOAT f 1", "SET f ''", "INCRBYFLOAT f 1", "SETEX f 100 1", "INCRBYFLOAT f 1", "TTL f", "INCRBYFLOAT f 0x10",
+        "SET f inf", "INCRBYFLOAT f 1", "SET f 10", "INCR f", "INCRBYFLOAT f 3", "INCR f", "INCRBYFLOAT f -1e-7", "GET f",
+        "SET f 12345678901234567890", "INCRBYFLOAT f 0.1", "SET f 1e5", "INCRBYFLOAT f 0"],
+    "del exists": [
+        "MSET a 1 b 2 c 3", "EXISTS a b c d a", "DEL a a b", "DEL none", "UNLINK c c", "EXISTS a b c", "DEL", "UNLINK",
+        "EXISTS", "DBSIZE"],
+    "expire": [
+        "EXPIRE k 100", "SET k v", "EXPIRE k 100", "TTL k", "EXPIRE k 50 GT", "EXPIRE k 200 GT", "TTL k", "EXPIRE k 300 LT",
+        "EXPIRE k 150 LT", "TTL k", "EXPIRE k 100 NX", "EXPIRE k 100 XX", "PERSIST k", "PERSIST k", "EXPIRE k 100 XX",
+        "EXPIRE k 100 GT", "EXPIRE k 100 LT", "TTL k", "PERSIST k", "EXPIRE k 100 NX", "EXPIRE k 100 NX XX",
+        "EXPIRE k 100 NX GT", "EXPIRE k 100 GT LT", "EXPIRE k 100 BAD", "EXPIRE k abc",
+        "EXPIRE k abc BAD", f"EXPIRE k {BIG}", f"EXPIRE k {SMALL}", f"PEXPIRE k {BIG}", f"PEXPIREAT k {BIG}",
+        f"EXPIREAT k {BIG}", f"EXPIRE none {BIG}", "EXPIRE none abc", "EXPIRE k 1.5", "PEXPIRE k 100000", "TTL k",
+        f"EXPIREAT k {FAR}", f"PEXPIREAT k {FAR}000", "TTL k", "PTTL k", "TTL none", "PTTL none", "PERSIST none",
+        "EXPIRE k -1", "EXISTS k", "SET k v", "EXPIRE k 0", "EXISTS k", "SET k v", "PEXPIRE k -100", "EXISTS k", "SET k v",
+        "EXPIREAT k 1", "EXISTS k", "SET k v", "PEXPIREAT k 0", "GET k", "SET k v", f"PEXPIRE k {SMALL}", "EXISTS k",
+        "SETEX k 100 v", "EXPIRE k -1 GT", "EXPIRE k -1 LT", "EXISTS k"],
+    "databases": [
+        *[c for i in range(16) for c in (f"SELECT {i}", f"SET k {i}", f"SET own{i} x")], *[
+            c for i in range(16) for c in (f"SELECT {i}", "GET k", "DBSIZE", f"EXISTS own{i} own{i + 1}")],
+        "SELECT 3", "FLUSHDB", "DBSIZE", "GET k", "SELECT 4", "DBSIZE", "SELECT 16", "SELECT -1", "SELECT abc", "GET k",
+        "FLUSHALL", "DBSIZE", "SELECT 9", "DBSIZE", "GET k", "SET k again", "GET k", "SELECT 0", "GET k"],
+    "flush": [
+        "SET k v", "FLUSHDB BAD", "FLUSHDB SYNC ASYNC", "FLUSHALL BAD", "GET k", "FLUSHDB ASYNC", "GET k", "SET k v",
+        "FLUSHALL sync", "GET k", "FLUSHDB SYNC", "FLUSHALL ASYNC", "DBSIZE"],
+    "transactions": [
+        "MULTI", "SET a 1", "GET a", "INCR a", "TTL a", "EXEC", "MULTI", "SET a 5", "DISCARD", "GET a", "EXEC", "DISCARD",
+        "MULTI", "INCR a", "SET s x", "INCR s", "GET a", "EXEC", "MULTI", "GET", "SET a 9", "EXEC", "GET a", "MULTI", "NOSUCH",
+        "EXEC", "MULTI", "SELECT 2", "SET in2 x", "DBSIZE", "EXEC", "DBSIZE", "SELECT 0", "MULTI", "FLUSHALL", "DBSIZE", "SET z 1",
+        "DBSIZE", "EXEC", "MULTI", "EXEC", "MULTI", "MSET p 1 q 2", "DEL p q p", "EXISTS p", "SET k v EX 0", "EXEC", "MULTI",
+        "MULTI", "WATCH a", "EXEC", "DBSIZE"],
+    "scripts": [
+        "EVAL 'return redis.call(\"SET\", KEYS[1], ARGV[1])' 1 k v", "EVAL 'return redis.call(\"get\", KEYS[1])' 1 k",
+        "EVAL 'return redis.call(\"get\", KEYS[1])' 1 none", "EVAL 'return {redis.call(\"INCR\", \"n\"), redis.call(\"INCR\", \"n\")}' 0",
+        "EVAL 'return redis.pcall(\"INCR\", \"k\")' 0", "EVAL 'return redis.call(\"INCR\", \"k\")' 0",
+        "EVAL 'redis.call(\"SELECT\", 5) redis.call(\"SET\", \"five\", 1) return redis.call(\"DBSIZE\")' 0", "DBSIZE",
+        "EVAL 'return redis.call(\"MGET\", \"k\", \"none\", \"n\")' 0", "EVAL_RO 'return redis.call(\"GET\", \"k\")' 0",
+        "EVAL_RO 'return redis.pcall(\"SET\", \"k\", \"w\")[\"err\"]:sub(1, 40)' 0", "GET k",
+        "EVAL 'return redis.call(\"TTL\", \"k\")' 0", "EVAL 'return redis.call(\"TYPE\", \"k\")' 0",
+        "EVAL 'redis.call(\"SET\", \"a\", 1) redis.call(\"DEL\", \"a\") return redis.call(\"EXISTS\", \"a\")' 0",
+        "EVAL 'for i = 1, 100 do redis.call(\"SET\", \"loop\" .. i, i) end return redis.call(\"DBSIZE\")' 0", "DBSIZE",
+        "EVAL 'return #redis.call(\"GET\", \"loop77\")' 0", "MULTI", "SET m 1", "EVAL 'return redis.call(\"INCR\", \"m\")' 0", "GET m",
+        "EXEC", "EVAL 'redis.call(\"FLUSHALL\") return redis.call(\"DBSIZE\")' 0", "DBSIZE"],
+}
+# fmt: on
+
+
+def words(line):
+    """The arguments of a line, quotes as a shell reads them."""
+    return shlex.split(line)
+
+
+@pytest.mark.parametrize("protocol", [2, 3])
+@pytest.mark.parametrize("name", SESSIONS)
+def test_session(twins, name, protocol):
+    for connection in twins.connections:
+        connection.call("HELLO", protocol)
+    for line in SESSIONS[name]:
+        twins(*words(line))
+
+
+def served():
+    # fmt: off
+    return ["set", "get", "getdel", "getex", "setnx", "setex", "psetex", "mset", "msetnx", "mget", "append", "strlen", "incr",
+            "decr", "incrby", "decrby", "incrbyfloat", "del", "unlink", "exists", "type", "expire", "pexpire", "expireat",
+            "pexpireat", "ttl", "pttl", "persist", "dbsize", "flushdb", "flushall"]
+    # fmt: on
+
+
+@pytest.mark.parametrize("command", served())
+def test_arity(twins, command):
+    for count in range(6):
+        args = ["1"] * count
+        twins(command, *args)
+        twins("MULTI")
+        twins(command.upper(), *args)
+        twins("EXEC")
+        quoted = ",".join(['"' + command + '"', *['"1"'] * count])
+        twins("EVAL", f"return redis.pcall({quoted}) == nil", 0)
+
+
+def test_binary_keys_and_values_of_every_size(twins):
+    everything = bytes(range(256))
+    twins("SET", everything, everything * 3)
+    twins("GET", everything)
+    twins("SET", b"", b"the empty key")
+    twins("GET", b"")
+    twins("EXISTS", b"")
+    twins("SET", b"a\r\n\x00b", b"\r\n")
+    twins("GET", b"a\r\n\x00b")
+    for size in (1, 63, 64, 65, 4095, 4096, 100_000, 1_000_000):
+        twins("SET", f"size{size}", b"x" * size)
+        twins("STRLEN", f"size{size}")
+        twins("GET", f"size{size}")
+        twins("SET", b"k" * size, size)
+        twins("GET", b"k" * size)
+
+
+class Random:
+    """Random calls from a small world, so that they meet: few keys, few databases, and all that goes wrong."""
+
+    NUMBERS = ["0", "1", "-1", "7", "100", "1000", str(BIG), str(SMALL), str(BIG) + "0", "1.5", "abc", "", " 1", "01"]
+    SPANS = ["1000", "5000", "100000", "0", "-1", str(BIG), "abc"]
+    DATES = [str(FAR), str(FAR) + "000", "1", "0", str(BIG), "x"]
+
+    def __init__(self, seed):
+        self.random = random.Random(seed)
+
+    def key(self):
+        return "k" + str(self.random.randrange(8))
+
+    def value(self):
+        return self.random.choice([*self.NUMBERS, "v", "longer " * self.random.randrange(30)])
+
+    def deadline(self):
+        option = self.random.choice(["EX", "PX", "EXAT", "PXAT", "ex"])
+        values = self.DATES if "AT" in option else self.SPANS
+        # A short PX would run out between the two servers.
+        return [option, "500000" if option == "PX" else self.random.choice(values)]
+
+    def set_options(self):
+        options = []
+        for _ in range(self.random.choice([0, 0, 1, 1, 2, 3])):
+            options += self.random.choice([["NX"], ["XX"], ["GET"], ["KEEPTTL"], self.deadline(), ["PERSIST"]])
+        return options
+
+    def call(self):
+        pick = self.random
+        some = [self.key() for _ in range(pick.randrange(1, 5))]
+        return pick.choice(
+            [
+                lambda: ["SET", self.key(), self.value(), *self.set_options()],
+                lambda: ["SET", self.key(), self.value()],
+                lambda: [pick.choice(["GET", "GETDEL", "STRLEN", "TYPE", "INCR", "DECR", "TTL", "PTTL", "PERSIST"]), self.key()],
+                lambda: [pick.choice(["SETNX", "APPEND"]), self.key(), self.value()],
+                lambda: [pick.choice(["INCRBY", "DECRBY", "INCRBYFLOAT"]), self.key(), pick.choice(self.NUMBERS)],
+                lambda: [pick.choice(["SETEX", "PSETEX"]), self.key(), pick.choice(["500000", "0", "x"]), self.value()],
+                lambda: ["GETEX", self.key(), *pick.choice([[], ["PERSIST"], self.deadline(), ["EX"]])],
+                lambda: [pick.choice(["DEL", "UNLINK", "EXISTS", "MGET"]), *some],
+                lambda: [pick.choice(["MSET", "MSETNX"]), *[part for key in some for part in (key, self.value())]],
+                lambda: [
+                    pick.choice(["EXPIRE", "EXPIREAT"]), self.key(), pick.choice([*self.SPANS, str(FAR)]),
+                    *pick.choice([[], ["NX"], ["XX"], ["GT"], ["LT"], ["XX", "GT"], ["NX", "XX"], ["??"]])],  # fmt: skip
+                lambda: ["PEXPIREAT", self.key(), pick.choice(self.DATES)],
+                lambda: ["DBSIZE"],
+                lambda: ["EXISTS", *some],
+            ]
+        )()
+
+
+@pytest.mark.parametrize("seed", range(SEED, SEED + 3))
+def test_random_calls(twins, seed):
+    """Two clients, databases, transactions and watches; FAHA_SEED and FAHA_STEPS choose the run."""
+    world = Random(seed)
+    pick = world.random
+    clients = [twins, twins.another()]
+    open_transaction = {client: False for client in clients}
+    for _ in range(STEPS // 3):
+        client = pick.choice(clients)
+        chance = pick.random()
+        if chance < 0.02:
+            client("SELECT", pick.choice([0, 0, 1, 2, 15, 16]))
+        elif chance < 0.04:
+            client("MULTI")
+            open_transaction[client] = True
+        elif chance < 0.08:
+            client(pick.choice(["EXEC", "EXEC", "EXEC", "DISCARD"]))
+            open_transaction[client] = False
+        elif chance < 0.11 and not open_transaction[client]:
+            keys = [world.key(), world.key()]
+            # Redis knows that a watched key had expired before; FaHA then aborts for no reason, which is safe.
+            client("EXISTS", *keys)
+            client("WATCH", *keys)
+        elif chance < 0.115:
+            client(pick.choice(["FLUSHDB", "FLUSHALL"]))
+        elif chance < 0.15:
+            call = world.call()
+            script = "local r = redis.pcall(unpack(ARGV)) if type(r) == 'table' and r.err then return 'an error' end return r"
+            client("EVAL", script, 0, *call)
+        else:
+            client(*world.call())
+
+
+def test_watch(twins):
+    other = twins.another()
+    changes = ["SET k x", "APPEND k x", "DEL k", "EXPIRE k 100", "FLUSHDB", "FLUSHALL", "SET k v KEEPTTL", "GETDEL k", "INCR n"]
+    for change in [*changes, "GET k", "SET unrelated x", "PERSIST k", "EXPIRE none 1", "DEL none", "SET k v NX"]:
+        for prepare in ("SET k v", "DEL k"):
+            twins(*words(prepare))
+            twins("SET", "n", 1)
+            twins("WATCH", "k", "n", "never")
+            other(*words(change))
+            twins("MULTI")
+            twins("SET", "done", change)
+            twins("EXEC")
+    # In another database the same name is another key.
+    twins("SET", "k", "v")
+    twins("WATCH", "k")
+    other("SELECT", 1)
+    for change in ("SET k elsewhere", "FLUSHDB", "FLUSHALL"):
+        other(*words(change))
+        twins("MULTI")
+        twins("PING")
+        twins("EXEC")
+        twins("SET", "k", "v")
+        twins("WATCH", "k")
+
+
+def test_watch_and_flushes(twins):
+    """A flush of one database leaves the watches of another alone; a flush of all finds them, however many there are."""
+    other = twins.another()
+    for names in (0, 70_000):
+        for flush in ("FLUSHALL", "FLUSHDB"):
+            twins("SELECT", 2)
+            twins("SET", "k", "v")
+            twins("WATCH", "k", "absent")
+            for start in range(0, names, 1000):
+                twins("WATCH", *(f"name{i}" for i in range(start, start + 1000)))
+            other("SELECT", 0)
+            other("SET", "k", "v")
+            other("FLUSHDB")
+            other("SELECT", 2)
+            twins("MULTI")
+            other(flush)
+            assert twins("EXEC") == ("*", None)
+
+
+def test_keyspace_notifications(twins):
+    listener = twins.another()
+    twins("CONFIG", "SET", "notify-keyspace-events", "KEA")
+    listener("PSUBSCRIBE", "__key*__:*")
+    # fmt: off
+    lines = ["SET k v", "SET k v EX 100", "SET k v KEEPTTL", "SETNX k w", "SETNX l w", "SETEX k 100 v", "GETEX k PERSIST",
+             "GETEX k EX 100", "APPEND k x", "INCR n", "DECRBY n 5", "INCRBYFLOAT n 1.5", "MSET a 1 b 2", "MSETNX c 1 d 2",
+             "EXPIRE a 100", "PERSIST a", "PERSIST a", "EXPIRE a -1", "GETDEL b", "DEL c d none", "UNLINK l", "GET k",
+             "SET k v EXAT 1", "GET k", "SET z v", "GETEX z EXAT 1", "EXPIREAT none 1", "SELECT 1", "SET k v", "DEL k"]
+    # fmt: on
+    for line in lines:
+        twins(*words(line))
+    twins("SELECT", 0)
+    twins("SET", "the end", "x")
+    while True:
+        if listener.read("a notification")[1][-1][1] == "the end":
+            break
+    twins("CONFIG", "SET", "notify-keyspace-events", "")
+
+
+def test_client_side_tracking(twins):
+    reader = twins.another()
+    reader.connections = [Connection(port) for port in twins.ports]
+    for connection in reader.connections:
+        connection.call("HELLO", 3)
+    reader("CLIENT", "TRACKING", "ON")
+    for change in ("SET k w", "DEL k", "EXPIRE k 100", "APPEND k x", "FLUSHALL", "GETDEL k", "MSET k 1 other 2"):
+        twins("SET", "k", "v")
+        reader("GET", "k")
+        twins(*words(change))
+        assert reader.read(f"what {change} invalidates")[0] == ">"
+
+
+def test_a_key_expires(twins):
+    for line in ("SET k v PX 30", "PSETEX l 30 v", "SET m v", "PEXPIRE m 30"):
+        twins(*words(line))
+    faha = twins.connections[1]
+    wait_for(lambda: faha.call("MGET", "k", "l", "m")[1] == [("$", None)] * 3, what="three keys to expire")
+    wait_for(lambda: twins.connections[0].call("EXISTS", "k", "l", "m") == (":", 0))
+    for line in ("EXISTS k l m", "TTL k", "TYPE l", "INCR k", "TTL k", "SETNX l w", "SET m x XX", "DBSIZE"):
+        twins(*words(line))
+
+
+def test_a_unit_sees_one_time(twins):
+    """A key that expires while a script runs is there to its end, or never was."""
+    script = (
+        "redis.call('SET', 'k', 'v', 'PX', 20) local t = redis.call('TIME') local start = t[1] * 1000000 + t[2] "
+        "repeat t = redis.call('TIME') until t[1] * 1000000 + t[2] - start > 60000 or redis.call('EXISTS', 'k') == 0 "
+        "return redis.call('EXISTS', 'k')"
+    )
+    assert twins("EVAL", script, 0) == (":", 1)
+
+
+HARMLESS = {"spublish", "ssubscribe", "sunsubscribe", "wait", "watch", "eval", "evalsha", "eval_ro", "evalsha_ro", "fcall", "fcall_ro"}
+
+
+def with_keys(stock):
+    """Every command of stock Redis that names keys or looks at the keyspace, with arguments enough."""
+    for entry in Connection(stock.port).call("COMMAND")[1]:
+        subcommands = entry[1][9][1]
+        entries = [sub[1] for sub in subcommands or []] or [entry[1]]
+        for each in entries:
+            name, arity, flags, first, categories = (each[i][1] for i in (0, 1, 2, 3, 6))
+            names_keys = first != 0 or ("+", "movablekeys") in flags or ("+", "@keyspace") in categories
+            if names_keys and not name.endswith("|help") and name not in HARMLESS and name not in served():
+                yield name.split("|") + ["1"] * (abs(arity) - 1 - name.count("|"))
+
+
+def test_every_other_command_with_keys_is_refused(servers, twins):
+    stock, faha = servers
+    connection = twins.connections[1]
+    connection.call("SET", "1", "a string")
+    commands = list(with_keys(stock))
+    assert len(commands) > 130
+    for args in commands:
+        kind, text = connection.call(*args)
+        assert kind == "-" and text.startswith("UNSUPPORTED "), f"{args}: {text}"
+        assert args[0] in text and len(text) < 250, text
+        connection.call("MULTI")
+        assert connection.call(*args) == ("+", "QUEUED"), args
+        (reply,) = connection.call("EXEC")[1]
+        assert reply[0] == "-" and reply[1].startswith("UNSUPPORTED "), f"{args} in MULTI: {reply}"
+        quoted = ",".join(f'"{arg}"' for arg in args)
+        reply = connection.call("EVAL", f"return redis.pcall({quoted})", 0)
+        assert reply[0] == "-" and reply[1].startswith(("UNSUPPORTED ", "ERR This Redis command is not allowed")), (
+            f"{args} in Lua: {reply}"
+        )
+        assert_nothing_native(faha)
+    for args in (["lPuSh", "l", "1"], ["DEBUG", "OBJECT", "1"], ["DEBUG", "POPULATE", "10"], ["debug", "reload"]):
+        reply = connection.call(*args)
+        assert reply[1].startswith("UNSUPPORTED "), f"{args}: {reply}"
+    assert connection.call("GET", "1") == ("$", "a string")
+
+
+def test_commands_without_keys_work(twins):
+    for line in ("PING", "ECHO x", "PUBLISH c m", "SCRIPT EXISTS abc", "OBJECT HELP", "CLIENT GETNAME", "WAIT 0 0"):
+        twins(*words(line))
