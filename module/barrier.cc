@@ -1,6 +1,10 @@
 #include "module/barrier.h"
 
 #include <algorithm>
+#include <functional>
+#include <optional>
+#include <set>
+#include <string>
 #include <string_view>
 
 #include "module/state.h"
@@ -11,6 +15,8 @@ namespace {
 bool asked = false;       // the module has turned the barrier on once; an operator who turns it off again is obeyed
 bool complained = false;  // said that the operator's choice is slow
 bool changed = true;      // look again
+// Clients whose replies have waited since before the setting held: they have no barrier until their replies are gone.
+std::optional<std::set<std::string, std::less<>>> unordered;
 
 // AOF is on, and past the rewrite with which a running server starts it: only then does Redis set the barrier.
 bool Holds(RedisModuleCtx* ctx) {
@@ -24,6 +30,41 @@ bool Holds(RedisModuleCtx* ctx) {
   const bool starting = field("aof_rewrite_in_progress") == 1 || field("aof_rewrite_scheduled") == 1;
   RedisModule_FreeServerInfo(ctx, info);
   return on && !starting;
+}
+
+// The value of `name` in a line of CLIENT LIST.
+std::string_view Field(std::string_view line, std::string_view name) {
+  const std::size_t at = line.find(" " + std::string(name) + "=");
+  if (at == std::string_view::npos) return {};
+  const std::string_view rest = line.substr(at + name.size() + 2);
+  return rest.substr(0, rest.find(' '));
+}
+
+// The ids of the clients, replicas apart, whose replies wait for a writable socket.
+std::set<std::string, std::less<>> WaitingClients(RedisModuleCtx* ctx) {
+  std::set<std::string, std::less<>> waiting;
+  RedisModuleCallReply* reply = RedisModule_Call(ctx, "CLIENT", "c", "LIST");
+  size_t size = 0;
+  const char* text = reply == nullptr ? nullptr : RedisModule_CallReplyStringPtr(reply, &size);
+  for (std::string_view rest(text == nullptr ? "" : text, text == nullptr ? 0 : size); !rest.empty();) {
+    const std::string line = " " + std::string(rest.substr(0, rest.find('\n')));
+    rest.remove_prefix(std::min(rest.size(), line.size()));
+    const bool replica = Field(line, "flags").find('S') != std::string_view::npos;
+    if (!replica && Field(line, "events").find('w') != std::string_view::npos) waiting.emplace(Field(line, "id"));
+  }
+  if (reply != nullptr) RedisModule_FreeCallReply(reply);
+  return waiting;
+}
+
+// Redis gives a client its barrier when its replies begin to wait, so those that waited before must go first.
+bool AllOrdered(RedisModuleCtx* ctx) {
+  const auto waiting = WaitingClients(ctx);
+  if (!unordered) {
+    unordered = waiting;
+  } else {
+    std::erase_if(*unordered, [&](const std::string& id) { return !waiting.contains(id); });
+  }
+  return unordered->empty();
 }
 
 bool SettingsAreRight(RedisModuleCtx* ctx) {
@@ -42,20 +83,24 @@ void TurnOn(RedisModuleCtx* ctx) {
   }
 }
 
+void LookAgain() {
+  TheState().barrier = false;
+  changed = true;
+  unordered.reset();
+}
+
 void OnConfigChange(RedisModuleCtx*, RedisModuleEvent, uint64_t, void* data) {
   const auto* change = static_cast<RedisModuleConfigChangeV1*>(data);
   const bool ours = std::any_of(change->config_names, change->config_names + change->num_changes, [](const char* name) {
     return std::string_view(name) == "appendonly" || std::string_view(name) == "appendfsync";
   });
   if (!ours) return;
-  TheState().barrier = false;
-  changed = true;
+  LookAgain();
 }
 
 // A replica that loads its primary's data set stops its AOF and starts it again.
 void OnLoading(RedisModuleCtx*, RedisModuleEvent, uint64_t, void*) {
-  TheState().barrier = false;
-  changed = true;
+  LookAgain();
 }
 
 }  // namespace
@@ -71,7 +116,7 @@ void CheckBarrier(RedisModuleCtx* ctx) {
   if (state.barrier || !changed || state.mutant == Mutant::kNoBarrier) return;
   if ((RedisModule_GetContextFlags(ctx) & REDISMODULE_CTX_FLAGS_LOADING) != 0) return;
   if (SettingsAreRight(ctx)) {
-    state.barrier = Holds(ctx);
+    state.barrier = Holds(ctx) && AllOrdered(ctx);
     changed = !state.barrier;
     complained = false;
   } else if (!asked) {

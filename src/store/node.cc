@@ -11,6 +11,11 @@
 
 namespace faha {
 
+namespace {
+// However long the lease: peers that hear nothing for a few seconds take this node for dead.
+constexpr MonoTime kMaxHeartbeatPeriod = std::chrono::milliseconds(500);
+}  // namespace
+
 Result<std::unique_ptr<Store>> Store::Open(const Options& options, StoreObserver* observer, Env env) {
   std::unique_ptr<Media> media = std::move(env.media);
   if (!media) {
@@ -250,7 +255,7 @@ void Node::Tick() {
   if (!failure_.ok()) return;
   const MonoTime now = clock_->Now();
   if (committer_->active() && now >= next_heartbeat_) {
-    next_heartbeat_ = now + std::chrono::duration_cast<MonoTime>(options_.lease) / 5;
+    next_heartbeat_ = now + std::min<MonoTime>(options_.lease / 5, kMaxHeartbeatPeriod);
     committer_->Heartbeat(now);
   }
   receiver_->OnTick();

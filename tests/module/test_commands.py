@@ -10,7 +10,7 @@ from cluster import Server, wait_for
 from resp import Connection
 
 SEED = int(os.environ.get("FAHA_SEED", "1"))
-STEPS = int(os.environ.get("FAHA_STEPS", "6000"))
+STEPS = int(os.environ.get("FAHA_STEPS", "15000"))
 FAR = 4102444800  # a date in 2100, in seconds
 BIG, SMALL = 2**63 - 1, -(2**63)
 
