@@ -99,9 +99,7 @@ void OnConfigChange(RedisModuleCtx*, RedisModuleEvent, uint64_t, void* data) {
 }
 
 // A replica that loads its primary's data set stops its AOF and starts it again.
-void OnLoading(RedisModuleCtx*, RedisModuleEvent, uint64_t, void*) {
-  LookAgain();
-}
+void OnLoading(RedisModuleCtx*, RedisModuleEvent, uint64_t, void*) { LookAgain(); }
 
 }  // namespace
 

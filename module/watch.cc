@@ -48,7 +48,8 @@ void RememberWatched(std::string_view key) {
 void SignalFlush(RedisModuleCtx* ctx, std::optional<DbId> db) {
   const int selected = RedisModule_GetSelectedDb(ctx);
   for (DbId each = db.value_or(0); each <= db.value_or(kMaxDatabase); ++each) {
-    if (TheState().store->Size(each) == 0 || RedisModule_SelectDb(ctx, static_cast<int>(each)) != REDISMODULE_OK) continue;
+    if (TheState().store->Size(each) == 0 || RedisModule_SelectDb(ctx, static_cast<int>(each)) != REDISMODULE_OK)
+      continue;
     SignalDatabase(ctx, each);
   }
   RedisModule_SelectDb(ctx, selected);

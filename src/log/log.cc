@@ -22,6 +22,10 @@ Result<std::unique_ptr<Log>> Log::Open(Pool* pool, const LogSink& sink) {
   for (const std::uint32_t index : scan->stale) {
     if (Status status = pool->ClearEntry(index); !status.ok()) return status;
   }
+  for (const Segment& segment : log->segments_) {
+    if (std::find(scan->damaged.begin(), scan->damaged.end(), segment.index) == scan->damaged.end()) continue;
+    if (Status status = pool->WriteEntry(segment.index, segment.generation, segment.first); !status.ok()) return status;
+  }
   // What was readable may still be in a cache that a power failure empties.
   if (Status status = log->Drain(); !status.ok()) return status;
   return log;

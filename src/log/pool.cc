@@ -88,9 +88,10 @@ Result<std::unique_ptr<Pool>> Pool::Open(std::unique_ptr<Media> media, std::uint
 Status Pool::Load() {
   if (media_->bytes().size() < format::kDataOffset) {
     return {Code::kPoolSize,
-            fmt::format("the pool has {} bytes, less than its own header: restore it, or remove it if it "
-                        "was never used",
-                        media_->bytes().size())};
+            fmt::format(
+                "the pool has {} bytes, less than its own header: restore it, or, if it was never used, remove it and "
+                "raise faha.pool-bytes",
+                media_->bytes().size())};
   }
   bool found = false;
   Status foreign;
@@ -198,6 +199,12 @@ std::optional<SegmentEntry> Pool::ReadEntry(std::uint32_t index) const {
   const auto entry = LoadFrom<SegmentEntry>(*media_, EntryOffset(index));
   if (entry.generation == 0 || EntryChecksum(entry, index) != entry.checksum) return std::nullopt;
   return entry;
+}
+
+bool Pool::EntryIsDamaged(std::uint32_t index) const {
+  const auto bytes = media_->bytes().subspan(EntryOffset(index), sizeof(SegmentEntry));
+  const bool empty = std::all_of(bytes.begin(), bytes.end(), [](std::byte b) { return b == std::byte{0}; });
+  return !empty && !ReadEntry(index);
 }
 
 Status Pool::WriteEntry(std::uint32_t index, std::uint64_t generation, Lsn first_lsn) {

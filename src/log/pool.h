@@ -47,6 +47,8 @@ class Pool {
 
   // The table's entry of segment `index`, if it is whole and in use.
   [[nodiscard]] std::optional<format::SegmentEntry> ReadEntry(std::uint32_t index) const;
+  // Is it neither whole nor empty?
+  [[nodiscard]] bool EntryIsDamaged(std::uint32_t index) const;
   // Durable on return.  Errors: IoError.
   Status WriteEntry(std::uint32_t index, std::uint64_t generation, Lsn first_lsn);
   Status ClearEntry(std::uint32_t index);

@@ -14,7 +14,13 @@ class Scanner {
   Result<ScanResult> Run() {
     ListSegments();
     std::size_t next = 0;
-    while (next < listed_.size() && WalkSegment(listed_[next])) ++next;
+    for (; next < listed_.size(); ++next) {
+      const Segment& segment = listed_[next];
+      const bool damaged = pool_.EntryIsDamaged(segment.index);
+      const bool kept = WalkSegment(segment);
+      if (!kept && !damaged) break;
+      if (damaged) (kept ? result_.damaged : result_.stale).push_back(segment.index);
+    }
     const Lsn torn = result_.end.lsn.Next();
     if (Judge(false, SaysCommitted(torn)) == Verdict::kRepair) {
       return Status{
@@ -37,6 +43,18 @@ class Scanner {
       if (const auto entry = pool_.ReadEntry(i)) {
         listed_.push_back(
             {.index = i, .generation = entry->generation, .first = Lsn{entry->first_lsn}, .last = {}, .used_bytes = 0});
+      } else if (pool_.EntryIsDamaged(i)) {
+        const auto first = BatchView::Parse(pool_.SegmentBytes(i));
+        if (first)
+          listed_.push_back({.index = i,
+                             .generation = first->header().generation,
+                             .first = first->lsn(),
+                             .last = {},
+                             .used_bytes = 0});
+        if (first && sink_)
+          sink_(LogLevel::kWarning,
+                fmt::format("the table entry of segment {} is damaged: taken from its first batch", i));
+        if (!first) result_.stale.push_back(i);
       }
     }
     std::sort(listed_.begin(), listed_.end(),

@@ -7,6 +7,9 @@
 //   follows      -                                     keep
 //   does not     no                                    cut: torn, or a stale tail; it was never acknowledged
 //   does not     yes                                   repair: committed data is damaged; never truncated silently
+//
+// A table entry that is neither whole nor empty was torn as its segment was opened, or is damaged: its segment's first
+// batch then says what the entry said, and the segment counts if it goes on with the chain.
 #pragma once
 
 #include <cstdint>
@@ -29,7 +32,8 @@ struct ScanResult {
   std::vector<Segment> segments;
   ChainEnd end;
   Lsn known_committed;
-  std::vector<std::uint32_t> stale;  // segments the table names that hold nothing of the log
+  std::vector<std::uint32_t> stale;    // segments the table names that hold nothing of the log
+  std::vector<std::uint32_t> damaged;  // segments of the log whose entry must be written again
 };
 
 // Errors: Corrupt - the verdict was repair, or a record is malformed in spite of its batch's checksum.

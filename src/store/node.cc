@@ -247,7 +247,8 @@ Status Node::Fail(Status status) {
 }
 
 void Node::Remember(const Status& problem) {
-  if (problem.message() != last_problem_.message()) Note(LogLevel::kWarning, problem.ToString());
+  if (problem.message() != last_noted_) Note(LogLevel::kWarning, problem.ToString());
+  last_noted_ = problem.message();
   last_problem_ = problem;
 }
 

@@ -141,6 +141,7 @@ class Node final : public Store, private FabricHandler, private BatchSink, priva
   Member primary_;  // whom this node follows or is; its id is none if it knows nobody
   Status failure_;
   Status last_problem_;
+  std::string last_noted_;  // the last problem that the server's log was told
 
   // The primary's.
   bool unacknowledged_ = false;  // something was written since the last Commit()

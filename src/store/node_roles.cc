@@ -408,7 +408,11 @@ void Node::Lost(const Status& reason) {
   if (!primary_.id.IsNone())
     Note(LogLevel::kWarning, fmt::format("lost the primary {}: {}", primary_.Redis().ToString(), reason.ToString()));
   primary_ = {};
-  if (reason.code() != Code::kUnavailable) Remember(reason);
+  if (reason.code() == Code::kUnavailable) {
+    last_problem_ = reason;  // not worth a line at every attempt
+  } else {
+    Remember(reason);
+  }
   if (!fetching_) return;
   // The best log went away before it was read: ask again who is there.
   const MonoTime left = campaign_end_ == kForever ? kForever : campaign_end_ - clock_->Now();

@@ -168,6 +168,45 @@ TEST(Log, ATornTailIsCutThoughALaterBatchIsWhole) {
   EXPECT_THAT(Keys(*opened->log), testing::ElementsAre("1"));
 }
 
+TEST(Log, ADamagedTableEntryHidesNothing) {
+  auto disk = NewDisk();
+  std::vector<std::string> keys;
+  {
+    auto opened = Open(disk);
+    while (opened->log->segments().size() < 4) {
+      keys.push_back(std::to_string(keys.size()));
+      Put(*opened->log, keys.back(), std::string(100'000, 'v'));
+      ASSERT_TRUE(opened->log->Seal().ok());
+    }
+    ASSERT_TRUE(opened->log->Drain().ok());
+  }
+  for (std::uint64_t entry = 0; entry < 4; ++entry) {
+    disk->written[format::kTableOffset + entry * sizeof(format::SegmentEntry) + 8 * entry] ^= std::byte{1};
+    auto opened = Open(disk);
+    ASSERT_TRUE(opened.ok()) << opened.status().ToString();
+    EXPECT_EQ(Keys(*opened->log), keys);
+    EXPECT_FALSE(opened->pool->EntryIsDamaged(static_cast<std::uint32_t>(entry)));
+  }
+}
+
+TEST(Log, ATornTableEntryIsNoSegment) {
+  auto disk = NewDisk();
+  {
+    auto opened = Open(disk);
+    Put(*opened->log, "a", "1");
+    ASSERT_TRUE(opened->log->Seal().ok());
+    ASSERT_TRUE(opened->log->Drain().ok());
+  }
+  const std::uint64_t second = format::kTableOffset + sizeof(format::SegmentEntry);
+  disk->written[second] = std::byte{2};
+  for (int i = 0; i < 2; ++i) {
+    auto opened = Open(disk);
+    ASSERT_TRUE(opened.ok()) << opened.status().ToString();
+    EXPECT_THAT(Keys(*opened->log), testing::ElementsAre("a"));
+    EXPECT_EQ(disk->written[second], std::byte{0});
+  }
+}
+
 TEST(Log, TheVerdictTableIsComplete) {
   EXPECT_EQ(Judge(true, false), Verdict::kKeep);
   EXPECT_EQ(Judge(true, true), Verdict::kKeep);
