@@ -176,8 +176,11 @@ Status Node::Commit() {
   if (status.ok() && wrote) status = WaitAcknowledged();
   // Acknowledgements of this turn's batch prove as much as a lease: that no other primary was elected before.
   if (status.ok() && read && !wrote && !LeaseHeld()) status = RenewLease();
-  ++(status.ok() ? commits_ : commit_failures_);
-  if (!status.ok()) Remember(status);
+  if (status.ok() && wrote) ++commits_;
+  if (!status.ok()) {
+    ++commit_failures_;
+    Remember(status);
+  }
   return status;
 }
 

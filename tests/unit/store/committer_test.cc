@@ -1,0 +1,73 @@
+// What counts as committed.
+#include "store/committer.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/fakes/crash_media.h"
+
+namespace faha {
+namespace {
+
+constexpr std::uint64_t kSegment = 1ULL << 20;
+
+// A cluster of one, so that what is durable here is on a majority.
+class CommitterTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    auto disk = std::make_shared<CrashDisk>((2ULL << 20) + 8 * kSegment);
+    pool_ = std::move(Pool::Open(std::make_unique<CrashMedia>(disk, 64), kSegment).value());
+    log_ = std::move(Log::Open(pool_.get(), {}).value());
+    self_ = {pool_->node(), "127.0.0.1", 17001, 7001};
+    membership_.Add(Lsn{1}, {self_});
+    committer_ = std::make_unique<Committer>(log_.get(), &membership_, &options_, self_);
+  }
+  void AppendDurably(Epoch epoch) {
+    log_->SetEpoch(epoch);
+    ASSERT_TRUE(log_->Append({.kind = format::RecordKind::kPut, .key = "k", .value = "v"}).ok());
+    ASSERT_TRUE(log_->Seal().ok());
+    ASSERT_TRUE(log_->Drain().ok());
+  }
+
+  Options options_;
+  std::unique_ptr<Pool> pool_;
+  std::unique_ptr<Log> log_;
+  Member self_;
+  Membership membership_;
+  std::unique_ptr<Committer> committer_;
+};
+
+// Raft, figure 8: a batch of an earlier epoch on a majority may still be replaced by a node that was not asked.
+TEST_F(CommitterTest, ABatchOfAnEarlierEpochIsNotCommittedByCountingItsCopies) {
+  AppendDurably(Epoch{1});
+  AppendDurably(Epoch{1});
+  committer_->Begin(Epoch{3}, Lsn{3});
+  EXPECT_FALSE(committer_->Advance());
+  EXPECT_EQ(committer_->committed(), Lsn{});
+  EXPECT_FALSE(committer_->Acknowledged(Lsn{1}));
+  AppendDurably(Epoch{3});
+  EXPECT_TRUE(committer_->Advance());
+  EXPECT_EQ(committer_->committed(), Lsn{3});
+}
+
+TEST_F(CommitterTest, WhatIsNotDurableHereIsNotCommitted) {
+  committer_->Begin(Epoch{1}, Lsn{1});
+  log_->SetEpoch(Epoch{1});
+  ASSERT_TRUE(log_->Append({.kind = format::RecordKind::kPut, .key = "k", .value = "v"}).ok());
+  ASSERT_TRUE(log_->Seal().ok());
+  EXPECT_FALSE(committer_->Advance());
+  EXPECT_FALSE(committer_->Acknowledged(Lsn{1}));
+  ASSERT_TRUE(log_->Drain().ok());
+  EXPECT_TRUE(committer_->Advance());
+  EXPECT_TRUE(committer_->Acknowledged(Lsn{1}));
+}
+
+TEST_F(CommitterTest, MoreCopiesThanThereAreAreNeverReached) {
+  options_.min_acks = 2;
+  committer_->Begin(Epoch{1}, Lsn{1});
+  AppendDurably(Epoch{1});
+  EXPECT_TRUE(committer_->Advance());
+  EXPECT_FALSE(committer_->Acknowledged(Lsn{1}));
+}
+
+}  // namespace
+}  // namespace faha
