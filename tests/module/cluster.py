@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import os
 import pathlib
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,6 +17,15 @@ MODULE = os.environ.get("FAHA_MODULE", str(ROOT / "build" / "release" / "faha.so
 MUTANTS = os.environ.get("FAHA_MUTANTS", str(pathlib.Path(MODULE).with_name("faha_mutants.so")))
 PORT_OFFSET = 10000
 _ports = itertools.count(20000 + os.getpid() % 1000 * 16)
+
+
+def scratch(need_bytes):
+    """Where servers may have their files: memory if it has room, else the system's folder for temporary files (None)."""
+    memory = pathlib.Path("/dev/shm")
+    with contextlib.suppress(OSError):
+        if shutil.disk_usage(memory).free >= need_bytes and os.access(memory, os.W_OK):
+            return memory
+    return None
 
 
 def wait_for(condition, seconds=30, what="the condition"):

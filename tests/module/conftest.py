@@ -4,14 +4,11 @@ import tempfile
 
 import pytest
 
-from cluster import Cluster, Server
-
-# Memory where there is any: a run of the tests is then about FaHA, not about the machine's disk.
-_BASE = "/dev/shm" if pathlib.Path("/dev/shm").is_dir() else None
+from cluster import Cluster, Server, scratch
 
 
 def _folder():
-    path = pathlib.Path(tempfile.mkdtemp(prefix="faha-test-", dir=_BASE))
+    path = pathlib.Path(tempfile.mkdtemp(prefix="faha-test-", dir=scratch(4 << 30)))
     yield path
     shutil.rmtree(path, ignore_errors=True)
 
