@@ -22,6 +22,15 @@ const std::uint64_t* Index::FindSlot(std::uint64_t bucket, std::uint64_t hash, D
   return nullptr;
 }
 
+void Index::PrefetchEntry(DbId db, std::string_view key) const {
+  const std::uint64_t hash = hash_(db, key);
+  const std::uint64_t bucket = BucketOf(hash);
+  const std::uint64_t fingerprint = FingerprintOf(hash, DepthOf(bucket));
+  for (const std::uint64_t slot : primary_[bucket].slots) {
+    if (slot != 0 && slot >> 48 == fingerprint) keys_.Prefetch(AddressIn(slot));
+  }
+}
+
 LogAddress Index::Find(DbId db, std::string_view key) const {
   const std::uint64_t hash = hash_(db, key);
   const std::uint64_t* slot = FindSlot(BucketOf(hash), hash, db, key);

@@ -39,6 +39,8 @@ class KeySource {
   };
   // The key of the record at `at`, which the index was given.  Valid until the next call.
   [[nodiscard]] virtual Key KeyAt(LogAddress at) const = 0;
+  // KeyAt(at) may follow soon.
+  virtual void Prefetch(LogAddress) const {}
 };
 
 class Index {
@@ -61,8 +63,10 @@ class Index {
 
   // The address of `key`; none if it is absent.
   [[nodiscard]] LogAddress Find(DbId db, std::string_view key) const;
-  // Brings the bucket of `key` into the cache, for a Find() to come.
+  // For whoever knows several keys at once: first the bucket of each, some calls later its entry, and then the
+  // operation.
   void Prefetch(DbId db, std::string_view key) const { __builtin_prefetch(&primary_[BucketOf(hash_(db, key))]); }
+  void PrefetchEntry(DbId db, std::string_view key) const;
 
   // From now on `key` is at `at`.  Returns where it was; none if it was absent.
   LogAddress Upsert(DbId db, std::string_view key, LogAddress at);

@@ -80,6 +80,7 @@ class Log {
   // --- Reading.
   // The record at an address that Append returned or a batch holds; valid until the next change.
   [[nodiscard]] Record RecordAt(LogAddress at) const;
+  void Prefetch(LogAddress at) const { __builtin_prefetch(pool_->media().bytes().data() + at.value); }
   // The batch with `lsn`; nothing if the log does not hold it.  `hint`: where it starts, if the caller knows (the end
   // of the batch before), else none.
   [[nodiscard]] std::optional<LocatedBatch> Find(Lsn lsn, LogAddress hint = {}) const;

@@ -66,20 +66,29 @@ void Engine::ApplyTo(Lsn target) {
 void Engine::ApplyBatch(const LocatedBatch& batch) {
   const std::uint16_t flags = batch.view.header().flags;
   if ((flags & format::kUnitContinued) == 0) held_.clear();
-  const bool hold = (flags & format::kUnitContinues) != 0;
-  if (!hold) {
-    for (const LogAddress at : held_) ApplyRecord(log_->RecordAt(at), at);
-    held_.clear();
-  }
-  const bool well_formed = batch.view.ForEach([&](const Record& record, std::uint64_t offset) {
-    const LogAddress at = batch.at + offset;
-    if (hold) {
-      held_.push_back(at);
-    } else {
-      ApplyRecord(record, at);
-    }
-  });
+  const bool well_formed =
+      batch.view.ForEach([&](const Record&, std::uint64_t offset) { held_.push_back(batch.at + offset); });
   FAHA_CHECK(well_formed, "records are checked before a batch enters the log");
+  if ((flags & format::kUnitContinues) != 0) return;
+  ApplyRecords(held_);
+  held_.clear();
+}
+
+// Keys are spread over the index and the log, so each costs two cache misses: those of the next ones are fetched while
+// one is applied.
+void Engine::ApplyRecords(const std::vector<LogAddress>& at) {
+  constexpr std::size_t kBucketAhead = 16, kEntryAhead = 8;
+  for (std::size_t i = 0; i < at.size(); ++i) {
+    if (i + kBucketAhead < at.size()) {
+      const Record later = log_->RecordAt(at[i + kBucketAhead]);
+      index_.Prefetch(later.db, later.key);
+    }
+    if (i + kEntryAhead < at.size()) {
+      const Record soon = log_->RecordAt(at[i + kEntryAhead]);
+      index_.PrefetchEntry(soon.db, soon.key);
+    }
+    ApplyRecord(log_->RecordAt(at[i]), at[i]);
+  }
 }
 
 void Engine::ApplyRecord(const Record& record, LogAddress at) {

@@ -48,14 +48,16 @@ class Engine : private KeySource {
 
  private:
   [[nodiscard]] Key KeyAt(LogAddress at) const override;
+  void Prefetch(LogAddress at) const override { log_->Prefetch(at); }
   void ApplyBatch(const LocatedBatch& batch);
+  void ApplyRecords(const std::vector<LogAddress>& at);
   void ApplyRecord(const Record& record, LogAddress at);
 
   Log* log_;
   Index index_;
   Lsn applied_;
   LogAddress next_at_;            // behind the last applied batch, if known
-  std::vector<LogAddress> held_;  // the records of a unit that is not complete yet
+  std::vector<LogAddress> held_;  // the records whose unit is not complete yet
   bool touched_ = false;
 };
 
