@@ -43,11 +43,9 @@ bool StartCommitting(RedisModuleCtx* ctx) {
 bool BeginCommand(RedisModuleCtx* ctx) {
   const State& state = TheState();
   const int flags = RedisModule_GetContextFlags(ctx);
-  const bool transaction = (flags & REDISMODULE_CTX_FLAGS_MULTI) != 0;
-  if (!transaction && (flags & REDISMODULE_CTX_FLAGS_LUA) == 0) EndUnit();
+  if ((flags & (REDISMODULE_CTX_FLAGS_MULTI | REDISMODULE_CTX_FLAGS_LUA)) == 0) EndUnit();
   const bool barrier = state.barrier || state.mutant == Mutant::kNoBarrier;
-  const bool before_script = transaction && state.scripts_seen && state.mutant != Mutant::kNoPrecommit;
-  return state.in_window || !barrier || before_script;
+  return state.in_window || !barrier;
 }
 
 Status CommitInside() {

@@ -21,7 +21,7 @@ struct State {
   bool in_window = false;
   // Redis' own write barrier holds: a client whose reply waits for a writable socket is written after BEFORE_SLEEP.
   bool barrier = false;
-  // A script may be queued in a transaction, and scripts let replies leave while they run.
+  // A transaction may hold a script, and scripts let the replies of others leave while they run.
   bool scripts_seen = false;
   // A commit failed inside a command: no reply of this turn may leave.
   Status turn_failed;

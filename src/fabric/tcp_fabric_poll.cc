@@ -56,8 +56,6 @@ int WaitPrecisely(int epoll_fd, std::span<epoll_event> events, std::chrono::micr
 Status DescribeFault(Inbox::Next fault, const Endpoint& peer, std::uint16_t version, std::uint32_t max_body) {
   const std::string who = peer.ToString();
   switch (fault) {
-    case Inbox::Next::kFrame:
-    case Inbox::Next::kIncomplete: break;
     case Inbox::Next::kBadMagic:
       return {Code::kProtocol, fmt::format("{} does not speak FaHA's protocol: check the address", who)};
     case Inbox::Next::kBadVersion:
@@ -68,9 +66,11 @@ Status DescribeFault(Inbox::Next fault, const Endpoint& peer, std::uint16_t vers
       return {Code::kProtocol, fmt::format("{} sent a head of more than {} bytes", who, kMaxFrameHeadBytes)};
     case Inbox::Next::kBodyTooLong:
       return {Code::kProtocol, fmt::format("{} sent a body of more than the {} bytes it may", who, max_body)};
-    case Inbox::Next::kBadChecksum: return {Code::kProtocol, fmt::format("{} sent a damaged frame", who)};
+    case Inbox::Next::kBadChecksum: break;
+    case Inbox::Next::kFrame:
+    case Inbox::Next::kIncomplete: FAHA_CHECK(false, "a fault is described"); break;
   }
-  FAHA_CHECK(false, "a fault has a description");
+  return {Code::kProtocol, fmt::format("{} sent a damaged frame", who)};
 }
 
 }  // namespace

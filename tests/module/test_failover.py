@@ -185,3 +185,45 @@ def test_an_operator_sees_why_a_promotion_is_refused(make_cluster):
         cluster[1].client().execute_command("FAHA.FAILOVER")
     cluster.wait_in_sync(cluster[0])
     assert cluster[0].client().set("k", "v")
+
+
+def test_a_transaction_and_a_script_are_whole_after_a_crash(make_cluster):
+    """Larger than a batch, and killed while they are on their way: all of it, or nothing."""
+    cluster = make_cluster(args=["--faha.batch-bytes", "1024"])
+    primary = cluster[0]
+    script = "for i = 1, 200 do redis.call('SET', KEYS[1] .. i, ARGV[1]) end return redis.call('SET', KEYS[1], ARGV[1])"
+    for turn in range(max(ROUNDS // 4, 1)):
+        stop = threading.Event()
+
+        def write(kind, node=primary, turn=turn, stop=stop):
+            with contextlib.closing(node.client(retry_on_error=[])) as client, contextlib.suppress(redis.exceptions.RedisError):
+                client.eval("return 1", 0)
+                for version in range(1_000_000):
+                    if stop.is_set():
+                        return
+                    value = f"{turn}.{version}" + "x" * 100
+                    if kind == "script":
+                        client.eval(script, 1, "script", value)
+                    else:
+                        pipeline = client.pipeline(transaction=True)
+                        for i in range(1, 201):
+                            pipeline.set(f"multi{i}", value)
+                        pipeline.set("multi", value).execute()
+
+        writers = [threading.Thread(target=write, args=(kind,)) for kind in ("script", "multi")]
+        for writer in writers:
+            writer.start()
+        for kind in ("script", "multi"):
+            wait_for(lambda: (primary.client().get(kind) or "").startswith(f"{turn}."), what="a first unit of each kind")
+        primary.kill()
+        stop.set()
+        for writer in writers:
+            writer.join()
+        heir = cluster[1 + turn % 2] if primary is cluster[0] else cluster[0]
+        cluster.promote(heir)
+        for kind in ("script", "multi"):
+            values = heir.client().mget([kind, *(f"{kind}{i}" for i in range(1, 201))])
+            assert len(set(values)) == 1, f"{kind} is there in part: {set(values)}"
+        primary.start()
+        cluster.wait_in_sync(heir)
+        primary = heir
