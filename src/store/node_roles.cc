@@ -60,6 +60,7 @@ void Node::AppendMembers(const Members& members) {
   if (status.ok()) status = log_->Seal();
   if (status.ok()) {
     membership_.Add(log_->end().lsn, members);
+    next_heartbeat_ = MonoTime{0};  // the lease needs to hear from the new majority
     engine_->Appended();
     committer_->Pump(voter_->promised());
     status = log_->Drain();
