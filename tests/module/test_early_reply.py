@@ -10,6 +10,7 @@ import contextlib
 import mmap
 import select
 import signal
+import time
 
 import pytest
 
@@ -184,13 +185,19 @@ def test_replies_that_waited_before_the_barrier(stage):
 
 
 def fill(client, admin):
-    """Sends GETs and reads nothing, until replies wait in the server: few enough to leave in one write."""
+    """Sends GETs and reads nothing, until replies stay in the server: few enough to leave in one write."""
     identity = str(client.call("CLIENT", "ID")[1])
 
     def waiting():
         return int(admin.client_list(client_id=[identity])[0]["omem"])
 
-    while waiting() == 0:
+    def stays():  # the kernel takes more as its buffers grow, until the reader's window is closed
+        deadline = time.monotonic() + 0.5
+        while (stayed := waiting() > 0) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return stayed
+
+    while not stays():
         client.send("GET", "filler")
         wait_for(lambda: waiting() < 60_000, what="the kernel to take its share")
 
