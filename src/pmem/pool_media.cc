@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 #include <libpmem.h>
 #include <linux/magic.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <unistd.h>
@@ -57,6 +59,20 @@ std::uint32_t GranuleOf(PersistenceDomain domain) {
 bool OnMemoryFileSystem(int fd) {
   struct statfs info {};
   return fstatfs(fd, &info) == 0 && (info.f_type == TMPFS_MAGIC || info.f_type == RAMFS_MAGIC);
+}
+
+// A device DAX is mapped in huge pages or not at all, and a process that has forbidden itself transparent huge pages,
+// as redis-server does, dies of SIGBUS at its first touch (Linux 6.1).  So every page is mapped here, with the ban
+// lifted.
+Status MapHugePages(void* base, std::size_t size, const std::string& path) {
+  const int banned = prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0);
+  if (banned == 1) (void)prctl(PR_SET_THP_DISABLE, 0, 0, 0, 0);
+  const int error = madvise(base, size, MADV_POPULATE_WRITE) == 0 ? 0 : errno;
+  if (banned == 1) (void)prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
+  if (error == 0) return Status::Ok();
+  return {Code::kIoError, fmt::format("cannot map all of the device {}: {}: check it with ndctl, and use Linux 5.14 or "
+                                      "later",
+                                      path, ErrnoText(error))};
 }
 
 class PoolMedia : public Media {
@@ -200,6 +216,7 @@ Result<std::unique_ptr<Media>> OpenMedia(const MediaOptions& options) {
   Status status =
       fd < 0 ? Status{CodeOf(errno), fmt::format("cannot open the pool {}: {}", options.path, ErrnoText(errno))}
              : Lock(fd, options.path);
+  if (status.ok() && S_ISCHR(info.st_mode)) status = MapHugePages(base, mapped, options.path);
   if (!status.ok()) {
     pmem_unmap(base, mapped);
     if (fd >= 0) close(fd);

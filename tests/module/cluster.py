@@ -20,7 +20,9 @@ _ports = itertools.count(20000 + os.getpid() % 1000 * 16)
 
 
 def scratch(need_bytes):
-    """Where servers may have their files: memory if it has room, else the system's folder for temporary files (None)."""
+    """Where servers may have their files: $FAHA_SCRATCH, or memory if it has room, or the system's folder (None)."""
+    if "FAHA_SCRATCH" in os.environ:
+        return os.environ["FAHA_SCRATCH"]
     memory = pathlib.Path("/dev/shm")
     with contextlib.suppress(OSError):
         if shutil.disk_usage(memory).free >= need_bytes and os.access(memory, os.W_OK):
