@@ -33,6 +33,7 @@ struct Number {
 
  private:
   static long long Plain(std::chrono::milliseconds value) { return value.count(); }
+  static long long Plain(std::chrono::microseconds value) { return value.count(); }
   template <typename T>
   static long long Plain(T value) {
     return static_cast<long long>(value);
@@ -72,6 +73,19 @@ bool AddText(RedisModuleCtx* ctx, const char* name) {
                                           nullptr, nullptr) == REDISMODULE_OK;
 }
 
+constexpr const char* kFabrics[] = {"auto", "tcp", "rdma"};
+
+int GetFabric(const char*, void*) {
+  for (int i = 0; i < static_cast<int>(std::size(kFabrics)); ++i) {
+    if (Configured().fabric == kFabrics[i]) return i;
+  }
+  return 0;
+}
+int SetFabric(const char*, int value, void*, RedisModuleString**) {
+  Configure<&Options::fabric>(std::string(kFabrics[value]));
+  return REDISMODULE_OK;
+}
+
 constexpr const char* kDomains[] = {"auto", "volatile", "page", "cacheline", "cpu_cache"};
 
 int GetDomain(const char*, void*) {
@@ -109,6 +123,10 @@ bool Register(RedisModuleCtx* ctx) {
          RedisModule_RegisterEnumConfig(ctx, "persistence-domain", 0, kFixed, const_cast<const char**>(kDomains),
                                         domain_values, std::size(kDomains), GetDomain, SetDomain, nullptr,
                                         nullptr) == REDISMODULE_OK &&
+         RedisModule_RegisterEnumConfig(ctx, "fabric", 0, kFixed, const_cast<const char**>(kFabrics), domain_values,
+                                        std::size(kFabrics), GetFabric, SetFabric, nullptr,
+                                        nullptr) == REDISMODULE_OK &&
+         AddNumber<&Options::rdma_spin>(ctx, "rdma-spin", REDISMODULE_CONFIG_DEFAULT, 0, 10'000) &&
          AddNumber<&Options::batch_bytes>(ctx, "batch-bytes", REDISMODULE_CONFIG_MEMORY, 64, 1 << 30) &&
          AddNumber<&Options::min_acks>(ctx, "min-acks", REDISMODULE_CONFIG_DEFAULT, 0, 64) &&
          AddNumber<&Options::persist_timeout>(ctx, "persist-timeout", REDISMODULE_CONFIG_DEFAULT, 1, 3600'000) &&

@@ -31,7 +31,8 @@ void Visit(const StoreInfo& info, const Fields& fields) {
                                                   [](const PeerInfo& peer) { return peer.in_sync; })));
   fields.text("node", info.node.ToString());
   fields.text("cluster", info.cluster.ToString());
-  fields.text("fabric", "tcp");
+  fields.text("fabric", std::string(TransportName(info.source_transport.value_or(info.transport))));
+  fields.text("fabric-remark", info.transport_remark);
   fields.text("domain", std::string(DomainName(info.domain)));
   fields.text("pool", info.pool_path);
   fields.number("pool-bytes", info.pool_bytes);
@@ -69,7 +70,7 @@ void Text(RedisModuleCtx* ctx, const std::string& text) {
 }
 
 void ReplyPeer(RedisModuleCtx* ctx, const PeerInfo& peer) {
-  RedisModule_ReplyWithArray(ctx, 10);
+  RedisModule_ReplyWithArray(ctx, 12);
   Text(ctx, "redis");
   Text(ctx, peer.member.Redis().ToString());
   Text(ctx, "voting");
@@ -78,6 +79,8 @@ void ReplyPeer(RedisModuleCtx* ctx, const PeerInfo& peer) {
   Text(ctx, peer.in_sync ? "yes" : "no");
   Text(ctx, "domain");
   Text(ctx, std::string(DomainName(peer.domain)));
+  Text(ctx, "fabric");
+  Text(ctx, std::string(TransportName(peer.transport)));
   Text(ctx, "durable-lsn");
   RedisModule_ReplyWithLongLong(ctx, static_cast<long long>(peer.durable.value));
 }

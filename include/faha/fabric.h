@@ -1,7 +1,8 @@
 // The seam to the network.  Thread: main loop only.
 // A link is an ordered, connection-oriented stream of frames between two nodes.  A frame is a short
 // head (a message of the replication protocol) and a body (the bytes of a batch, often empty).
-// Invariants: (1) frames of one link arrive in order, whole and once, or the link closes.
+// Links have lanes: control is always TCP; data is batches and their acknowledgements, over RDMA where the fabric has
+// it. Invariants: (1) frames of one link arrive in order, whole and once, or the link closes.
 //             (2) after Close() returns, nothing the peer sent on that link is delivered.
 #pragma once
 
@@ -9,6 +10,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
+#include <string_view>
 
 #include "faha/status.h"
 #include "faha/types.h"
@@ -16,6 +19,9 @@
 namespace faha {
 
 enum class LinkId : std::uint64_t { kNone = 0 };
+enum class Lane : std::uint8_t { kControl, kData };
+enum class Transport : std::uint8_t { kTcp = 0, kRdma = 1 };
+constexpr std::string_view TransportName(Transport transport) { return transport == Transport::kRdma ? "rdma" : "tcp"; }
 
 // Called from Fabric::Poll only.  A handler may call any Fabric method but Poll.
 class FabricHandler {
@@ -39,13 +45,20 @@ class Fabric {
   // Starts accepting links.  Errors: Unavailable - the address cannot be bound.
   virtual Status Listen(const Endpoint& at) = 0;
 
-  // Starts a link to `peer`; OnConnect or OnClose tells how it went.
-  virtual LinkId Dial(const Endpoint& peer) = 0;
+  // Starts a link to `peer`; OnConnect or OnClose tells how it went.  Who dials a data link is the one that receives
+  // the batches.
+  virtual LinkId Dial(const Endpoint& peer, Lane lane) = 0;
+  LinkId Dial(const Endpoint& peer) { return Dial(peer, Lane::kControl); }
 
   // Sends a frame; `head` and `body` are copied or sent before the call returns.  A link that is gone
   // swallows frames: OnClose tells.
-  virtual void Send(LinkId link, std::span<const std::byte> head, std::span<const std::byte> body) = 0;
-  void Send(LinkId link, std::span<const std::byte> head) { Send(link, head, {}); }
+  // `place`: where in its shared memory the peer wants the body; a fabric that can puts it there and nowhere else.
+  static constexpr std::uint64_t kNoPlace = UINT64_MAX;
+  virtual void Send(LinkId link, std::span<const std::byte> head, std::span<const std::byte> body,
+                    std::uint64_t place) = 0;
+  void Send(LinkId link, std::span<const std::byte> head, std::span<const std::byte> body = {}) {
+    Send(link, head, body, kNoPlace);
+  }
 
   // The largest body (bytes) a peer may send on this link; 0, the start, allows heads only.
   virtual void AllowBody(LinkId link, std::uint32_t max_bytes) = 0;
@@ -55,6 +68,20 @@ class Fabric {
 
   // Waits up to `timeout` for something to happen (0: looks only) and delivers it to `handler`.
   virtual void Poll(std::chrono::microseconds timeout, FabricHandler& handler) = 0;
+
+  // Memory whose bytes may be sent without a copy and in which the peers of data links that are dialled from now on may
+  // place bodies themselves.  It must outlive the fabric's links.
+  // Errors: Unavailable - the fabric cannot, and sends and receives by copies; nothing else changes.
+  virtual Status ShareMemory(std::span<std::byte> memory) = 0;
+
+  // What carries the data lane where both ends have it.
+  [[nodiscard]] virtual Transport DataTransport() const { return Transport::kTcp; }
+  // Why that is TCP although RDMA was wanted, and what to do; empty if there is nothing to say.
+  [[nodiscard]] virtual std::string Remark() const { return {}; }
+  // How long a Poll that waits looks before it sleeps; 0 sleeps at once.
+  virtual void SetSpin(std::chrono::microseconds) {}
+  // What carries `link`.
+  [[nodiscard]] virtual Transport TransportOf(LinkId) const { return Transport::kTcp; }
 
   // A descriptor that is readable when Poll has something to deliver; -1 if there is none.
   [[nodiscard]] virtual int descriptor() const = 0;

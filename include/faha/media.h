@@ -34,6 +34,12 @@ class Media {
   // Errors: NoSpace, IoError - how much was copied is unknown.
   virtual Status Write(std::uint64_t offset, std::span<const std::byte> data) = 0;
 
+  // Where a peer's device may store bytes by itself; empty where that is no way to write to this medium.
+  [[nodiscard]] virtual std::span<std::byte> shared() { return {}; }
+
+  // A peer's device has stored `size` bytes at `offset` of shared(): as if Write had copied them there.
+  virtual void Landed(std::uint64_t offset, std::size_t size) = 0;
+
   // Makes every earlier Write durable.
   // Errors: IoError - what is durable is unknown; the caller must fence itself.
   virtual Status Drain() = 0;

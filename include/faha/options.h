@@ -27,6 +27,11 @@ struct Options {
   std::chrono::milliseconds persist_timeout{1000};
   std::chrono::milliseconds lease{1000};
 
+  // What carries the batches: tcp, rdma, or auto: RDMA where both ends have it.  Control is always TCP.
+  std::string fabric = "auto";
+  // How long a commit, or a backup between two batches, looks at the RDMA device before it sleeps.
+  std::chrono::microseconds rdma_spin{50};
+
   // The network.  `bind` is a loopback address: the port is not authenticated yet.
   std::string bind = "127.0.0.1";
   std::string announce_host = "127.0.0.1";

@@ -37,6 +37,7 @@ struct PeerInfo {
   bool voting = false;   // a member, not still joining
   bool in_sync = false;  // every commit waits for it
   PersistenceDomain domain = PersistenceDomain::kVolatile;
+  Transport transport = Transport::kTcp;  // of the batches
   Lsn durable;
 };
 
@@ -53,6 +54,9 @@ struct StoreInfo {
   std::vector<PeerInfo> peers;
   Lsn last, durable, committed, applied;
   PersistenceDomain domain = PersistenceDomain::kVolatile;
+  Transport transport = Transport::kTcp;      // what this node can ship and receive over
+  std::string transport_remark;               // why that is not RDMA although it was wanted; empty if it is, or was not
+  std::optional<Transport> source_transport;  // what this backup receives over
   std::string pool_path;
   std::uint64_t pool_bytes = 0, pool_used_bytes = 0, segment_bytes = 0;
   std::uint32_t granule = 0;

@@ -1,4 +1,4 @@
-// A frame on a TCP stream: a fixed header, the head, the body.  Thread: main loop only.
+// A frame on a link: a fixed header, the head, the body.  Thread: main loop only.
 // Invariants: (1) the layout of the header never changes, whatever the wire version: a node can always tell that a peer
 //                 speaks another one.
 //             (2) the header and the head are covered by the header's checksum; the body carries its own.
@@ -12,6 +12,8 @@
 
 #include "base/checksum.h"
 #include "base/limits.h"
+#include "faha/status.h"
+#include "faha/types.h"
 
 namespace faha {
 
@@ -46,5 +48,23 @@ inline FrameHeader MakeFrameHeader(std::span<const std::byte> head, std::uint32_
   header.checksum = FrameChecksum(header, head);
   return header;
 }
+
+// What the bytes of a peer turn out to be.
+enum class FrameState {
+  kFrame,        // whole and right
+  kIncomplete,   // more bytes are needed
+  kBadMagic,     // the peer speaks something else
+  kBadVersion,   // the peer speaks another version; the connection cannot be used
+  kHeadTooLong,  // over kMaxFrameHeadBytes
+  kBodyTooLong,  // over what is allowed
+  kBadChecksum,  // the bytes were damaged, or the peer counts differently
+};
+
+// Reads and checks the header and the head that `from` starts with; the body is the caller's.
+// kIncomplete: the header is set if it is there.  Never kBodyTooLong.
+FrameState ParseFrameHead(std::span<const std::byte> from, FrameHeader& header, std::span<const std::byte>& head);
+
+// The error that a faulty frame of `peer` is.
+Status DescribeFault(FrameState fault, const Endpoint& peer, std::uint16_t version, std::uint32_t max_body);
 
 }  // namespace faha

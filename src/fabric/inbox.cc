@@ -29,30 +29,28 @@ std::span<std::byte> Inbox::Space() {
   return {buffer_.get() + end_, std::min(capacity_ - end_, kMaxReadBytes)};
 }
 
-Inbox::Next Inbox::Take(std::uint32_t max_body, Frame& frame) {
-  if (pending() < sizeof(FrameHeader)) return Next::kIncomplete;
-  const std::byte* at = buffer_.get() + begin_;
+FrameState Inbox::Take(std::uint32_t max_body, Frame& frame) {
+  const std::span<const std::byte> received(buffer_.get() + begin_, pending());
+  if (received.size() < sizeof(FrameHeader)) return FrameState::kIncomplete;
   FrameHeader header;
-  std::memcpy(&header, at, sizeof header);
+  std::memcpy(&header, received.data(), sizeof header);
   version_ = header.version;
-  if (header.magic != kFrameMagic) return Next::kBadMagic;
-  if (header.version != kWireVersion) return Next::kBadVersion;
-  if (header.head_bytes > kMaxFrameHeadBytes) return Next::kHeadTooLong;
-  const std::span<const std::byte> head(at + sizeof header, header.head_bytes);
+  const std::size_t ahead = sizeof header + header.head_bytes;
   if (!head_checked_) {
-    need_ = sizeof header + head.size();
-    if (pending() < need_) return Next::kIncomplete;
-    if (FrameChecksum(header, head) != header.checksum) return Next::kBadChecksum;
+    std::span<const std::byte> head;
+    const FrameState state = ParseFrameHead(received, header, head);
+    if (state == FrameState::kIncomplete) need_ = ahead;
+    if (state != FrameState::kFrame) return state;
     head_checked_ = true;
   }
-  if (header.body_bytes > max_body) return Next::kBodyTooLong;
-  need_ = sizeof header + head.size() + header.body_bytes;
-  if (pending() < need_) return Next::kIncomplete;
-  frame = {head, {head.data() + head.size(), header.body_bytes}};
+  if (header.body_bytes > max_body) return FrameState::kBodyTooLong;
+  need_ = ahead + header.body_bytes;
+  if (received.size() < need_) return FrameState::kIncomplete;
+  frame = {received.subspan(sizeof header, header.head_bytes), received.subspan(ahead, header.body_bytes)};
   begin_ += need_;
   need_ = sizeof(FrameHeader);
   head_checked_ = false;
-  return Next::kFrame;
+  return FrameState::kFrame;
 }
 
 void Inbox::Trim() {

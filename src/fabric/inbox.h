@@ -23,15 +23,6 @@ class Inbox {
   struct Frame {
     std::span<const std::byte> head, body;  // valid until the next Space()
   };
-  enum class Next {
-    kFrame,        // `frame` is set
-    kIncomplete,   // more bytes are needed
-    kBadMagic,     // the peer speaks something else
-    kBadVersion,   // the peer speaks version(); the connection cannot be used
-    kHeadTooLong,  // over kMaxFrameHeadBytes
-    kBodyTooLong,  // over what is allowed
-    kBadChecksum,  // the bytes were damaged, or the peer counts differently
-  };
 
   // Where to receive to: from 1 to kMaxReadBytes bytes.  Moves what is buffered.
   std::span<std::byte> Space();
@@ -39,7 +30,7 @@ class Inbox {
   void Filled(std::size_t bytes) { end_ += bytes; }
 
   // Takes the next frame, whose body may have up to `max_body` bytes.  After a fault the stream cannot be read on.
-  Next Take(std::uint32_t max_body, Frame& frame);
+  FrameState Take(std::uint32_t max_body, Frame& frame);
 
   // The version in the header that Take() looked at last.
   [[nodiscard]] std::uint16_t version() const { return version_; }

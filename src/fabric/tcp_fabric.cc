@@ -98,7 +98,7 @@ void TcpFabric::CloseListener() {
 
 std::uint16_t TcpFabric::port() const { return listen_fd_ < 0 ? std::uint16_t{0} : LocalPort(listen_fd_); }
 
-LinkId TcpFabric::Dial(const Endpoint& peer) {
+LinkId TcpFabric::Dial(const Endpoint& peer, Lane) {
   auto fd = epoll_fd_ >= 0 ? OpenConnection(peer) : Result<int>(Unusable());
   Link& link = AddLink(fd.ok() ? *fd : -1, peer);
   link.connecting = true;
@@ -136,7 +136,11 @@ void TcpFabric::Watch(Link& link, std::uint32_t events) {
   link.watched = events;
 }
 
-void TcpFabric::Send(LinkId id, std::span<const std::byte> head, std::span<const std::byte> body) {
+Status TcpFabric::ShareMemory(std::span<std::byte>) {
+  return {Code::kUnavailable, "TCP carries every byte through the kernel"};
+}
+
+void TcpFabric::Send(LinkId id, std::span<const std::byte> head, std::span<const std::byte> body, std::uint64_t) {
   FAHA_CHECK(head.size() <= kMaxFrameHeadBytes && body.size() <= UINT32_MAX, "a frame fits its header");
   Link* link = Find(id);
   if (link == nullptr || link->failure || link->fd < 0) return;

@@ -43,11 +43,14 @@ class TcpFabric final : public Fabric, private ForkGuard {
   // Errors: Unavailable - the address is not numeric or cannot be bound.
   Status Listen(const Endpoint& at) override;
   // Numeric addresses and "localhost" only.  Waits as long as the kernel does for an answer: minutes.
-  LinkId Dial(const Endpoint& peer) override;
+  using Fabric::Dial;
+  LinkId Dial(const Endpoint& peer, Lane lane) override;
   using Fabric::Send;
   // At most kMaxFrameHeadBytes of head and 4 GiB - 1 of body.  Frames sent before OnConnect follow it.
   // When more than `queued_bytes` wait already, the link closes: Unavailable.
-  void Send(LinkId link, std::span<const std::byte> head, std::span<const std::byte> body) override;
+  void Send(LinkId link, std::span<const std::byte> head, std::span<const std::byte> body,
+            std::uint64_t place) override;
+  Status ShareMemory(std::span<std::byte>) override;
   void AllowBody(LinkId link, std::uint32_t max_bytes) override;
   void Close(LinkId link) override;
   // Returns early on a signal.

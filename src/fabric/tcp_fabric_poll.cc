@@ -3,18 +3,17 @@
 //             (2) after a callback nothing is assumed of any link but what Link::alive and Find() say.
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <ctime>
 #include <utility>
 
 #include "base/check.h"
 #include "fabric/frame.h"
+#include "fabric/precise_wait.h"
 #include "fabric/socket.h"
 #include "fabric/tcp_fabric.h"
 #include "fabric/tcp_fabric_keys.h"
@@ -25,53 +24,6 @@ namespace {
 constexpr std::size_t kMaxEvents = 128;
 constexpr int kMaxAcceptsPerPoll = 16;
 constexpr int kMaxLastReads = 8;  // of a link that failed
-
-timespec ToTimespec(std::chrono::microseconds time) {
-  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(time);
-  const std::chrono::nanoseconds rest = time - seconds;
-  return {static_cast<time_t>(seconds.count()), static_cast<long>(rest.count())};
-}
-
-// epoll_wait counts in milliseconds; a lease or a persist must not be late by one.
-int WaitPrecisely(int epoll_fd, std::span<epoll_event> events, std::chrono::microseconds timeout) {
-  const int size = static_cast<int>(events.size());
-  if (timeout.count() <= 0) return ::epoll_wait(epoll_fd, events.data(), size, 0);
-  const timespec time = ToTimespec(timeout);
-#if defined(__GLIBC_PREREQ)
-#if __GLIBC_PREREQ(2, 35)
-  static bool has_pwait2 = true;
-  if (has_pwait2) {
-    const int count = ::epoll_pwait2(epoll_fd, events.data(), size, &time, nullptr);
-    // EPERM is what some containers answer to calls they do not know.
-    if (count >= 0 || (errno != ENOSYS && errno != EPERM)) return count;
-    has_pwait2 = false;
-  }
-#endif
-#endif
-  pollfd set{epoll_fd, POLLIN, 0};
-  if (::ppoll(&set, 1, &time, nullptr) <= 0) return 0;
-  return ::epoll_wait(epoll_fd, events.data(), size, 0);
-}
-
-Status DescribeFault(Inbox::Next fault, const Endpoint& peer, std::uint16_t version, std::uint32_t max_body) {
-  const std::string who = peer.ToString();
-  switch (fault) {
-    case Inbox::Next::kBadMagic:
-      return {Code::kProtocol, fmt::format("{} does not speak FaHA's protocol: check the address", who)};
-    case Inbox::Next::kBadVersion:
-      return {Code::kPeerVersion,
-              fmt::format("peer {} speaks FaHA wire version {}, this node speaks {}: run the same release on both", who,
-                          version, kWireVersion)};
-    case Inbox::Next::kHeadTooLong:
-      return {Code::kProtocol, fmt::format("{} sent a head of more than {} bytes", who, kMaxFrameHeadBytes)};
-    case Inbox::Next::kBodyTooLong:
-      return {Code::kProtocol, fmt::format("{} sent a body of more than the {} bytes it may", who, max_body)};
-    case Inbox::Next::kBadChecksum: break;
-    case Inbox::Next::kFrame:
-    case Inbox::Next::kIncomplete: FAHA_CHECK(false, "a fault is described"); break;
-  }
-  return {Code::kProtocol, fmt::format("{} sent a damaged frame", who)};
-}
 
 }  // namespace
 
@@ -187,9 +139,9 @@ bool TcpFabric::Receive(Link& link) {
 void TcpFabric::Deliver(Link& link) {
   Inbox::Frame frame;
   while (link.alive) {
-    const Inbox::Next next = link.inbox.Take(link.max_body, frame);
-    if (next == Inbox::Next::kIncomplete) return;
-    if (next != Inbox::Next::kFrame) {
+    const FrameState next = link.inbox.Take(link.max_body, frame);
+    if (next == FrameState::kIncomplete) return;
+    if (next != FrameState::kFrame) {
       return Drop(link, DescribeFault(next, link.peer, link.inbox.version(), link.max_body));
     }
     delivered_ = true;

@@ -119,6 +119,10 @@ Status Log::WriteBatch(LogAddress at, std::span<const std::byte> bytes, const Ba
   segments_.back().used_bytes += bytes.size();
   end_ = {Epoch{header.epoch}, Lsn{header.lsn}, header.checksum};
   known_committed_ = std::max(known_committed_, Lsn{header.committed});
+  if (bytes.data() == pool_->media().bytes().data() + at.value) {
+    pool_->media().Landed(at.value, bytes.size());
+    return Status::Ok();
+  }
   return pool_->media().Write(at.value, bytes);
 }
 
@@ -133,6 +137,9 @@ Status Log::Drain() {
 Status Log::Land(LogAddress at, std::span<const std::byte> bytes) {
   const Geometry geometry = pool_->geometry();
   const auto bad = [](std::string_view what) { return Status{Code::kProtocol, fmt::format("a batch {}", what)}; };
+  const auto medium = pool_->media().bytes();
+  const bool landed = bytes.data() >= medium.data() && bytes.data() < medium.data() + medium.size();
+  if (landed && bytes.data() != medium.data() + at.value) return bad("was put where it does not belong");
   const auto view = BatchView::Parse(bytes);
   if (!view) return bad("fails its checksum");
   const BatchHeader& header = view->header();

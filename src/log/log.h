@@ -69,7 +69,7 @@ class Log {
   Status Drain();
 
   // --- Landing (backup).
-  // Copies a primary's sealed batch to `at`.
+  // Copies a primary's sealed batch to `at`, unless that is where the bytes are: its device may have put them there.
   // Errors: Protocol - it is damaged, does not follow the last one or does not belong there; IoError - fence.
   Status Land(LogAddress at, std::span<const std::byte> bytes);
   // Forgets every batch after `keep` and the open one.  Errors: IoError - fence.

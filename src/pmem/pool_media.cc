@@ -104,6 +104,18 @@ class PoolMedia : public Media {
     return Status::Ok();
   }
 
+  // Device DAX only: the pages of a file system may move.
+  [[nodiscard]] std::span<std::byte> shared() override {
+    struct stat info {};
+    const bool device = fstat(fd_, &info) == 0 && S_ISCHR(info.st_mode);
+    return device ? std::span(base_, size_) : std::span<std::byte>();
+  }
+
+  // Incoming DMA ends in the processor's cache (DDIO), which is not durable unless the domain says so.
+  void Landed(std::uint64_t offset, std::size_t size) override {
+    if (domain_ == PersistenceDomain::kCacheLine) pmem_flush(base_ + offset, size);
+  }
+
   Status Drain() override {
     switch (domain_) {
       case PersistenceDomain::kVolatile: return Status::Ok();

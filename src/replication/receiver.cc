@@ -83,8 +83,27 @@ void Receiver::OnReply(const wire::FollowReply& reply) {
   epoch_ = reply.epoch;
   token_ = reply.token;
   acked_ = reply.common;
+  const bool both =
+      fabric_->DataTransport() == Transport::kRdma && reply.transport == static_cast<std::uint8_t>(Transport::kRdma);
+  if (need_rdma_ && !both) {
+    return Drop({Code::kUnavailable, fmt::format("{} does not ship over RDMA: set faha.fabric rdma there, or auto here",
+                                                 source_.ToString())});
+  }
+  OpenData(both ? Lane::kData : Lane::kControl);
+}
+
+void Receiver::OpenData(Lane lane) {
   state_ = State::kOpening;
-  data_ = fabric_->Dial(source_);
+  opened_at_ = clock_->Now();
+  data_lane_ = lane;
+  data_ = fabric_->Dial(source_, lane);
+}
+
+bool Receiver::FallBack(const Status& reason) {
+  if (state_ != State::kOpening || data_lane_ != Lane::kData || need_rdma_) return false;
+  sink_->FellBack(reason);
+  OpenData(Lane::kControl);
+  return true;
 }
 
 void Receiver::OnBatch(const wire::Batch& batch, std::span<const std::byte> bytes) {
@@ -113,7 +132,10 @@ void Receiver::OnPollEnd() {
 
 void Receiver::OnClose(LinkId link, const Status& reason) {
   if (link == control_) control_ = LinkId::kNone;
-  if (link == data_) data_ = LinkId::kNone;
+  if (link == data_) {
+    data_ = LinkId::kNone;
+    if (FallBack(reason)) return;
+  }
   Drop(reason);
 }
 
@@ -122,6 +144,11 @@ void Receiver::OnTick() {
   const MonoTime now = clock_->Now();
   if (state_ == State::kIdle) {
     if (now >= next_dial_) Dial();
+  } else if (state_ == State::kOpening && data_lane_ == Lane::kData && now - opened_at_ > kRdmaPatience) {
+    const Status reason{Code::kUnavailable, fmt::format("{} does not answer over RDMA", source_.ToString())};
+    fabric_->Close(data_);
+    data_ = LinkId::kNone;
+    if (!FallBack(reason)) Drop(reason);
   } else if (now - last_heard_ > kPatience) {
     Drop({Code::kUnavailable, fmt::format("{} has been silent for too long", source_.ToString())});
   }

@@ -38,12 +38,15 @@ class BatchSink {
   virtual void HandOverOffered(Epoch epoch) = 0;
   // The link is down; the receiver dials again by itself.
   virtual void Lost(const Status& reason) = 0;
+  // The batches come over TCP although both ends have RDMA.
+  virtual void FellBack(const Status& reason) = 0;
 };
 
 class Receiver {
  public:
-  Receiver(Fabric* fabric, const Clock* clock, BatchSink* sink, std::uint32_t max_batch_bytes)
-      : fabric_(fabric), clock_(clock), sink_(sink), max_batch_bytes_(max_batch_bytes) {}
+  // `need_rdma`: no batch is taken over TCP.
+  Receiver(Fabric* fabric, const Clock* clock, BatchSink* sink, std::uint32_t max_batch_bytes, bool need_rdma)
+      : fabric_(fabric), clock_(clock), sink_(sink), max_batch_bytes_(max_batch_bytes), need_rdma_(need_rdma) {}
 
   // Seeks a source, one after the other, until one accepts.
   void Start();
@@ -54,6 +57,7 @@ class Receiver {
   [[nodiscard]] bool active() const { return active_; }
   // Accepted by a source, and its data link is open.
   [[nodiscard]] bool streaming() const { return state_ == State::kStreaming; }
+  [[nodiscard]] LinkId data() const { return data_; }
   [[nodiscard]] bool Owns(LinkId link) const { return link != LinkId::kNone && (link == control_ || link == data_); }
 
   void OnConnect(LinkId link);
@@ -68,8 +72,13 @@ class Receiver {
   // A source that says nothing for this long is given up; it sends heartbeats several times as often.
   static constexpr MonoTime kPatience{3'000'000};
   static constexpr MonoTime kRetryDelay{50'000};
+  // A data link over RDMA that does not stand by then is opened over TCP.
+  static constexpr MonoTime kRdmaPatience{1'500'000};
 
   void Dial();
+  void OpenData(Lane lane);
+  // The data link did not come to stand: true if it is tried over TCP instead.
+  bool FallBack(const Status& reason);
   void Drop(const Status& reason);
   void OnReply(const wire::FollowReply& reply);
   void OnBatch(const wire::Batch& batch, std::span<const std::byte> bytes);
@@ -79,11 +88,14 @@ class Receiver {
   const Clock* clock_;
   BatchSink* sink_;
   std::uint32_t max_batch_bytes_;
+  bool need_rdma_;
   bool active_ = false;
   State state_ = State::kIdle;
   Endpoint source_;
   LinkId control_ = LinkId::kNone;
   LinkId data_ = LinkId::kNone;
+  Lane data_lane_ = Lane::kControl;
+  MonoTime opened_at_{0};
   std::uint64_t token_ = 0;
   Epoch epoch_;
   bool landed_ = false;

@@ -10,7 +10,7 @@ void Shipper::Pump(Epoch epoch, Lsn committed) {
     const Lsn lsn = posted_.Next();
     const auto batch = source_->BatchToShip(lsn, next_at_);
     if (!batch) return;
-    fabric_->Send(data_, wire::Encode(wire::Batch{epoch, batch->at, committed}), batch->bytes);
+    fabric_->Send(data_, wire::Encode(wire::Batch{epoch, batch->at, committed}), batch->bytes, batch->place);
     posted_ = lsn;
     next_at_ = batch->at + batch->bytes.size();
     posted_bytes_ += batch->bytes.size();

@@ -120,9 +120,10 @@ struct FollowReply {
   Epoch epoch;
   Lsn common;  // the last batch both logs hold
   std::uint64_t token = 0;
+  std::uint8_t transport = 0;  // a Transport: what the source can ship over
   template <typename Io>
   void Fields(Io& io) {
-    io(code, text, primary, cluster, segment_bytes, segment_count, granule, epoch, common, token);
+    io(code, text, primary, cluster, segment_bytes, segment_count, granule, epoch, common, token, transport);
   }
 };
 

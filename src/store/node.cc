@@ -6,7 +6,7 @@
 
 #include "base/check.h"
 #include "base/system_clock.h"
-#include "fabric/tcp_fabric.h"
+#include "fabric/make_fabric.h"
 #include "pmem/pool_media.h"
 
 namespace faha {
@@ -34,10 +34,28 @@ Node::Node(const Options& options, StoreObserver* observer, Env env)
     own_clock_ = std::make_unique<SystemClock>();
     clock_ = own_clock_.get();
   }
+}
+
+// The fabric, and what it says about RDMA.  Errors: BadConfig; Unavailable - RDMA is required and not there.
+Status Node::OpenFabric() {
   if (fabric_ == nullptr) {
-    own_fabric_ = std::make_unique<TcpFabric>();
+    auto made = MakeFabric(options_.fabric, remark_);
+    if (!made.ok()) return made.status();
+    own_fabric_ = std::move(made.value());
     fabric_ = own_fabric_.get();
   }
+  fabric_->SetSpin(options_.rdma_spin);
+  if (options_.port == 0) return Status::Ok();
+  if (Status status = fabric_->Listen({options_.bind, options_.port}); !status.ok()) return status;
+  if (remark_.empty()) remark_ = fabric_->Remark();
+  if (!remark_.empty()) Note(LogLevel::kNotice, fmt::format("batches go over TCP: {}", remark_));
+  if (fabric_->DataTransport() != Transport::kRdma) return Status::Ok();
+  const auto shared = pool_->media().shared();
+  const Status direct = shared.empty() ? Status{Code::kUnavailable, "the pool is not on a device DAX"}
+                                       : fabric_->ShareMemory(shared.subspan(format::kDataOffset));
+  Note(LogLevel::kNotice, direct.ok() ? "batches go over RDMA and land in the pool directly"
+                                      : fmt::format("batches go over RDMA and land in a ring: {}", direct.message()));
+  return Status::Ok();
 }
 
 Node::~Node() {
@@ -62,12 +80,10 @@ Status Node::Start(std::unique_ptr<Media> media) {
   ReadMembership();
   const bool alone = membership_.members().size() <= 1;
   voter_.emplace(pool_->promised(), pool_->voted_for(), options_.lease, clock_->Now(), alone);
+  if (Status status = OpenFabric(); !status.ok()) return status;
   committer_.emplace(log_.get(), &membership_, &options_, self_);
   receiver_.emplace(fabric_, clock_, static_cast<BatchSink*>(this),
-                    static_cast<std::uint32_t>(pool_->geometry().segment_bytes));
-  if (options_.port != 0) {
-    if (Status status = fabric_->Listen({options_.bind, options_.port}); !status.ok()) return status;
-  }
+                    static_cast<std::uint32_t>(pool_->geometry().segment_bytes), options_.fabric == "rdma");
   engine_->ApplyTo(alone ? log_->end().lsn : log_->known_committed());
   Note(LogLevel::kNotice, fmt::format("recovered {} keys up to LSN {} of epoch {} from {}", engine_->Size(),
                                       log_->end().lsn.value, log_->end().epoch.value, options_.pool_path));
@@ -262,6 +278,7 @@ void Node::Tick() {
     next_heartbeat_ = now + std::min<MonoTime>(options_.lease / 5, kMaxHeartbeatPeriod);
     committer_->Heartbeat(now);
   }
+  fabric_->SetSpin(options_.rdma_spin);
   receiver_->OnTick();
   StepCampaign();
   Progress();

@@ -35,6 +35,7 @@ class Node final : public Store, private FabricHandler, private BatchSink, priva
   ~Node() override;
   // Second half of Store::Open.
   Status Start(std::unique_ptr<Media> media);
+  Status OpenFabric();
 
   Status CheckRead() override;
   Status CheckWrite(std::uint64_t bytes, std::uint64_t records) override;
@@ -101,6 +102,7 @@ class Node final : public Store, private FabricHandler, private BatchSink, priva
   bool Heard(Epoch epoch, Lsn committed) override;
   void HandOverOffered(Epoch epoch) override;
   void Lost(const Status& reason) override;
+  void FellBack(const Status& reason) override;
 
   // --- node_links.cc
   void OnAccept(LinkId link, const Endpoint& peer) override;
@@ -141,6 +143,7 @@ class Node final : public Store, private FabricHandler, private BatchSink, priva
   Member primary_;  // whom this node follows or is; its id is none if it knows nobody
   Status failure_;
   Status last_problem_;
+  std::string remark_;      // why batches do not go over RDMA, if they were to
   std::string last_noted_;  // the last problem that the server's log was told
 
   // The primary's.

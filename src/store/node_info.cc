@@ -40,6 +40,7 @@ StoreInfo Node::Info() const {
                           .voting = membership_.Find(receiver.id) != nullptr,
                           .in_sync = shipper->in_sync,
                           .domain = shipper->domain(),
+                          .transport = fabric_->TransportOf(shipper->data()),
                           .durable = shipper->acked()});
   }
   info.last = log_->end().lsn;
@@ -47,6 +48,9 @@ StoreInfo Node::Info() const {
   info.committed = role_ == Role::kPrimary ? committer_->committed() : std::min(heard_committed_, log_->end().lsn);
   info.applied = role_ == Role::kPrimary ? log_->end().lsn : engine_->applied();
   info.domain = pool_->media().domain();
+  info.transport = fabric_->DataTransport();
+  info.transport_remark = remark_;
+  if (receiver_->streaming()) info.source_transport = fabric_->TransportOf(receiver_->data());
   info.pool_path = options_.pool_path;
   info.pool_bytes = pool_->media().bytes().size();
   info.pool_used_bytes = log_->UsedBytes();

@@ -84,7 +84,7 @@ void Node::DropSilentGuests() {
 std::optional<BatchSource::Shippable> Node::BatchToShip(Lsn lsn, LogAddress hint) const {
   const auto batch = log_->Find(lsn, hint);
   if (!batch) return std::nullopt;
-  return Shippable{batch->at, batch->bytes};
+  return Shippable{batch->at, batch->bytes, batch->at.value - format::kDataOffset};
 }
 
 // --- From a backup or a fetching candidate.
@@ -211,6 +211,7 @@ void Node::AnswerFollow(LinkId link, const wire::FollowRequest& request) {
   reply.granule = geometry.granule;
   reply.epoch = voter_->promised();
   reply.common = common.value();
+  reply.transport = static_cast<std::uint8_t>(fabric_->DataTransport());
   guests_.erase(link);
   const auto domain = static_cast<PersistenceDomain>(std::min<std::uint8_t>(request.domain, 3));
   committer_->Admit(std::make_unique<Shipper>(fabric_, static_cast<BatchSource*>(this), request.self, domain,

@@ -405,6 +405,11 @@ bool Node::Heard(Epoch epoch, Lsn committed) {
   return true;
 }
 
+void Node::FellBack(const Status& reason) {
+  remark_ = reason.message();
+  Note(LogLevel::kWarning, fmt::format("the batches come over TCP, not RDMA: {}", reason.message()));
+}
+
 void Node::Lost(const Status& reason) {
   if (!primary_.id.IsNone())
     Note(LogLevel::kWarning, fmt::format("lost the primary {}: {}", primary_.Redis().ToString(), reason.ToString()));

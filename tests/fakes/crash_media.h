@@ -48,6 +48,9 @@ class CrashMedia : public Media {
     disk_->dirty.emplace_back(offset, data.size());
     return Status::Ok();
   }
+  // A simulated device may store anywhere.
+  [[nodiscard]] std::span<std::byte> shared() override { return disk_->written; }
+  void Landed(std::uint64_t offset, std::size_t size) override { disk_->dirty.emplace_back(offset, size); }
   Status Drain() override {
     if (++disk_->drains == disk_->fail_at_drain) return {Code::kIoError, "the simulated device failed"};
     disk_->DrainAll();

@@ -58,6 +58,7 @@ class SimWorld : public Clock {
   MonoTime Delay() { return MonoTime{static_cast<MonoTime::rep>(20 + random_() % 300)}; }
   std::map<std::uint16_t, SimFabric*> listeners;
   std::uint64_t next_link = 1;
+  bool rdma = false;  // the data lane is RDMA, and every body is placed
 
  private:
   MonoTime now_{1'000'000};
@@ -82,7 +83,7 @@ class SimFabric : public Fabric {
     return Status::Ok();
   }
 
-  LinkId Dial(const Endpoint& to) override {
+  LinkId Dial(const Endpoint& to, Lane) override {
     const LinkId mine = NewLink();
     const auto listener = world_->listeners.find(to.port);
     if (listener == world_->listeners.end() || !world_->Reachable(node_, listener->second->node_)) {
@@ -100,15 +101,25 @@ class SimFabric : public Fabric {
     return mine;
   }
 
-  void Send(LinkId link, std::span<const std::byte> head, std::span<const std::byte> body) override {
+  void Send(LinkId link, std::span<const std::byte> head, std::span<const std::byte> body,
+            std::uint64_t place) override {
     const auto it = links_.find(link);
     if (it == links_.end() || it->second.peer == nullptr) return;
-    it->second.peer->Arrive(
-        it->second.other,
-        {.kind = Event::kFrame, .head = {head.begin(), head.end()}, .body = {body.begin(), body.end()}});
+    it->second.peer->Arrive(it->second.other, {.kind = Event::kFrame,
+                                               .head = {head.begin(), head.end()},
+                                               .body = {body.begin(), body.end()},
+                                               .place = place});
   }
 
   void AllowBody(LinkId, std::uint32_t) override {}
+  // With RDMA a body lands at its place when it arrives, before the node knows of it.
+  [[nodiscard]] Transport DataTransport() const override {
+    return world_->rdma ? Transport::kRdma : Transport::kTcp;
+  }
+  Status ShareMemory(std::span<std::byte> memory) override {
+    shared_ = memory;
+    return Status::Ok();
+  }
 
   void Close(LinkId link) override {
     const auto it = links_.find(link);
@@ -144,6 +155,7 @@ class SimFabric : public Fabric {
     enum Kind { kAccepted, kConnected, kFrame, kClosed } kind = kFrame;
     MonoTime at{0};
     std::vector<std::byte> head = {}, body = {};
+    std::uint64_t place = kNoPlace;
   };
   struct Link {
     SimFabric* peer = nullptr;
@@ -172,7 +184,15 @@ class SimFabric : public Fabric {
     switch (event.kind) {
       case Event::kAccepted: handler.OnAccept(id, {"sim", 0}); break;
       case Event::kConnected: handler.OnConnect(id); break;
-      case Event::kFrame: handler.OnFrame(id, event.head, event.body); break;
+      case Event::kFrame: {
+        std::span<const std::byte> body = event.body;
+        if (!body.empty() && event.place < shared_.size() && body.size() <= shared_.size() - event.place) {
+          std::copy(body.begin(), body.end(), shared_.begin() + static_cast<std::ptrdiff_t>(event.place));
+          body = shared_.subspan(event.place, body.size());
+        }
+        handler.OnFrame(id, event.head, body);
+        break;
+      }
       case Event::kClosed:
         links_.erase(id);
         handler.OnClose(id, {Code::kUnavailable, "the link broke"});
@@ -183,6 +203,7 @@ class SimFabric : public Fabric {
   SimWorld* world_;
   int node_;
   std::map<LinkId, Link> links_;
+  std::span<std::byte> shared_;
 };
 
 }  // namespace faha

@@ -1,4 +1,4 @@
-// A node of the fabric tests: a TcpFabric and a record of what it was told.  Thread: the test's.
+// Nodes of the fabric tests: a fabric and a record of what it told.  Thread: the test's.
 // No test sleeps: it polls until what it waits for is there, or a generous deadline has passed.
 #pragma once
 
@@ -32,19 +32,20 @@ inline std::string RandomText(std::mt19937_64& random, std::size_t size) {
   return text;
 }
 
-struct Peer final : FabricHandler {
-  explicit Peer(const TcpFabricLimits& limits = {}) : fabric(limits) {}
+struct Recorder : FabricHandler {
+  explicit Recorder(Fabric* recorded) : seam(recorded) {}
+  virtual std::uint16_t port() const = 0;
 
   void OnAccept(LinkId link, const Endpoint&) override {
     InPoll();
     accepted.push_back(link);
-    fabric.AllowBody(link, max_body);
+    seam->AllowBody(link, max_body);
     if (on_accept) on_accept(link);
   }
   void OnConnect(LinkId link) override {
     InPoll();
     connected.push_back(link);
-    fabric.AllowBody(link, max_body);
+    seam->AllowBody(link, max_body);
     if (on_connect) on_connect(link);
   }
   void OnFrame(LinkId link, std::span<const std::byte> head, std::span<const std::byte> body) override {
@@ -73,15 +74,16 @@ struct Peer final : FabricHandler {
 
   void Poll(std::chrono::microseconds timeout) {
     polling = true;
-    fabric.Poll(timeout, *this);
+    seam->Poll(timeout, *this);
     polling = false;
     EXPECT_FALSE(told) << "OnPollEnd is missing";
   }
 
-  void Listen() { ASSERT_TRUE(fabric.Listen({"127.0.0.1", 0}).ok()); }
-  [[nodiscard]] Endpoint at() const { return {"127.0.0.1", fabric.port()}; }
+  void Listen() { ASSERT_TRUE(seam->Listen({host, 0}).ok()); }
+  [[nodiscard]] Endpoint at() const { return {host, port()}; }
 
-  TcpFabric fabric;
+  Fabric* seam;
+  std::string host = "127.0.0.1";
   std::uint32_t max_body = 0;
   std::vector<LinkId> accepted, connected;
   std::map<LinkId, Status> closed;
@@ -93,13 +95,20 @@ struct Peer final : FabricHandler {
   std::function<void()> on_poll_end;
 };
 
+struct Peer final : Recorder {
+  explicit Peer(const TcpFabricLimits& limits = {}) : Recorder(&fabric), fabric(limits) {}
+  [[nodiscard]] std::uint16_t port() const override { return fabric.port(); }
+
+  TcpFabric fabric;
+};
+
 // Polls every peer in turn until `done`.
 template <typename Done>
-bool PollUntil(std::initializer_list<Peer*> peers, Done done) {
+bool PollUntil(std::initializer_list<Recorder*> peers, Done done) {
   const auto deadline = std::chrono::steady_clock::now() + 30s;
   while (!done()) {
     if (std::chrono::steady_clock::now() > deadline) return false;
-    for (Peer* peer : peers) peer->Poll(peers.size() == 1 ? 10ms : 100us);
+    for (Recorder* peer : peers) peer->Poll(peers.size() == 1 ? 10ms : 100us);
   }
   return true;
 }
@@ -108,9 +117,9 @@ bool PollUntil(std::initializer_list<Peer*> peers, Done done) {
 struct LinkPair {
   LinkId from = LinkId::kNone, to = LinkId::kNone;
 };
-inline LinkPair Connect(Peer& from, Peer& to) {
+inline LinkPair Connect(Recorder& from, Recorder& to, Lane lane = Lane::kControl) {
   const std::size_t accepted = to.accepted.size(), connected = from.connected.size();
-  const LinkId link = from.fabric.Dial(to.at());
+  const LinkId link = from.seam->Dial(to.at(), lane);
   EXPECT_TRUE(
       PollUntil({&from, &to}, [&] { return to.accepted.size() > accepted && from.connected.size() > connected; }));
   if (to.accepted.size() <= accepted) return {};

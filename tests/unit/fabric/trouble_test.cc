@@ -121,7 +121,7 @@ TEST(BadBytes, EveryFlippedBitOfHeaderAndHeadIsSeen) {
     inbox.Filled(bad.size());
     Inbox::Frame frame;
     const auto next = inbox.Take(UINT32_MAX, frame);
-    EXPECT_TRUE(next != Inbox::Next::kFrame && next != Inbox::Next::kIncomplete) << bit;
+    EXPECT_TRUE(next != FrameState::kFrame && next != FrameState::kIncomplete) << bit;
   }
 }
 
@@ -144,7 +144,7 @@ TEST(BadBytes, FramesComeOutOfAnyDivisionOfTheStream) {
       inbox.Filled(size);
       at += size;
       Inbox::Frame frame;
-      while (inbox.Take(1 << 20, frame) == Inbox::Next::kFrame) got.emplace_back(Text(frame.head), Text(frame.body));
+      while (inbox.Take(1 << 20, frame) == FrameState::kFrame) got.emplace_back(Text(frame.head), Text(frame.body));
     }
     EXPECT_TRUE(got == sent) << most;
     EXPECT_EQ(inbox.pending(), 0U);

@@ -98,6 +98,7 @@ class SimNode : public StoreObserver {
 class Cluster {
  public:
   explicit Cluster(int nodes, std::uint64_t seed = 1) : world(seed) {
+    world.rdma = seed % 2 == 0;
     for (int i = 1; i <= nodes; ++i) {
       all.push_back(std::make_unique<SimNode>(&world, i));
       EXPECT_TRUE(all.back()->Start().ok());

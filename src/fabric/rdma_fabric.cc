@@ -1,0 +1,543 @@
+// Connections, devices, memory and waiting.  Thread: main loop only.
+#include "fabric/rdma_fabric.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "base/check.h"
+#include "fabric/precise_wait.h"
+#include "fabric/socket.h"
+
+namespace faha {
+
+namespace {
+
+// Ids of this fabric's own links; TcpFabric counts from 1.
+constexpr std::uint64_t kFirstId = 1ULL << 62;
+constexpr int kResolveMilliseconds = 500;
+// 4.096 us << 14 = 67 ms for each of 6 tries: a dead peer is noticed within half a second.  7 would mean: never.
+constexpr std::uint8_t kAckTimeout = 14;
+constexpr std::uint8_t kRetries = 6;
+constexpr std::uint64_t kControlKey = 1, kWakeKey = 2, kTcpKey = 3, kChannelKey = 4;
+// How long one Poll may go on while batches keep coming, so that clients have their turn.
+constexpr std::chrono::microseconds kMaxLinger{1000};
+
+using SteadyClock = std::chrono::steady_clock;
+
+bool AddToSet(int epoll_fd, int fd, std::uint64_t key) {
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.u64 = key;
+  return ::epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
+bool SetNonBlocking(int fd) { return ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK) == 0; }
+
+std::optional<RingOffer> ReadOffer(std::span<const std::byte> bytes) {
+  RingOffer offer;
+  if (bytes.size() < sizeof offer) return std::nullopt;
+  std::memcpy(&offer, bytes.data(), sizeof offer);
+  return offer;
+}
+
+bool IsLoopback(const std::string& host) { return host.starts_with("127.") || host == "::1" || host == "localhost"; }
+
+Endpoint PeerOf(rdma_cm_id* id) {
+  SocketAddress address;
+  const sockaddr* peer = rdma_get_peer_addr(id);
+  address.size = peer->sa_family == AF_INET6 ? sizeof(sockaddr_in6) : sizeof(sockaddr_in);
+  std::memcpy(&address.storage, peer, address.size);
+  return address.ToEndpoint();
+}
+
+}  // namespace
+
+// What is copied out of an event, so that it can be acknowledged before anything happens to its connection.
+struct RdmaFabric::Event {
+  rdma_cm_event_type type;
+  rdma_cm_id* id = nullptr;
+  int status = 0;
+  std::array<std::byte, 256> bytes{};
+  std::size_t size = 0;
+  [[nodiscard]] std::span<const std::byte> data() const { return std::span(bytes).first(size); }
+};
+
+RdmaFabric::Device::~Device() {
+  shared = {};
+  if (channel != nullptr) ibv_destroy_comp_channel(channel);
+  if (pd != nullptr) ibv_dealloc_pd(pd);
+}
+
+Result<std::unique_ptr<RdmaFabric>> RdmaFabric::Create(bool required, const RdmaLimits& limits) {
+  // Before any other verb: Redis forks, and what the device writes to must stay the parent's.
+  if (const int error = ibv_fork_init(); error != 0) {
+    return Status{Code::kUnavailable, fmt::format("the RDMA library cannot bear a fork: {}", ErrnoText(error))};
+  }
+  int count = 0;
+  ibv_device** found = ibv_get_device_list(&count);
+  if (found != nullptr) ibv_free_device_list(found);
+  if (count == 0) {
+    return Status{Code::kUnavailable, "this machine has no RDMA device: see ibv_devices, or set faha.fabric tcp"};
+  }
+  std::unique_ptr<RdmaFabric> fabric(new RdmaFabric(required, limits));
+  fabric->last_id_ = kFirstId;
+  fabric->epoll_fd_ = ::epoll_create1(EPOLL_CLOEXEC);
+  fabric->wake_fd_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  fabric->control_ = rdma_create_event_channel();
+  if (fabric->epoll_fd_ < 0 || fabric->wake_fd_ < 0 || fabric->control_ == nullptr ||
+      !SetNonBlocking(fabric->control_->fd) || !AddToSet(fabric->epoll_fd_, fabric->control_->fd, kControlKey) ||
+      !AddToSet(fabric->epoll_fd_, fabric->wake_fd_, kWakeKey) ||
+      !AddToSet(fabric->epoll_fd_, fabric->tcp_.descriptor(), kTcpKey)) {
+    return Status{Code::kUnavailable,
+                  fmt::format("the RDMA connection manager cannot be used: {}: load rdma_ucm", ErrnoText(errno))};
+  }
+  return fabric;
+}
+
+RdmaFabric::~RdmaFabric() {
+  FAHA_CHECK(handler_ == nullptr, "a fabric is not destroyed by its own handler");
+  while (!links_.empty()) Detach(*links_.begin()->second);
+  graveyard_.clear();
+  if (listener_ != nullptr) rdma_destroy_id(listener_);
+  devices_.clear();
+  if (control_ != nullptr) rdma_destroy_event_channel(control_);
+  for (const int fd : {epoll_fd_, wake_fd_}) {
+    if (fd >= 0) ::close(fd);
+  }
+}
+
+// Closing is all: everything else would be done to the parent's connections.
+void RdmaFabric::OnForkedChild() noexcept {
+  for (const auto& device : devices_) {
+    ::close(device->channel->fd);
+    ::close(device->context->cmd_fd);
+    ::close(device->context->async_fd);
+  }
+  for (const int fd : {control_ == nullptr ? -1 : control_->fd, epoll_fd_, wake_fd_}) {
+    if (fd >= 0) ::close(fd);
+  }
+}
+
+// --- Control.
+
+Status RdmaFabric::Listen(const Endpoint& at) {
+  if (Status status = tcp_.Listen(at); !status.ok()) return status;
+  Status status = ListenRdma({at.host, at.port == 0 ? tcp_.port() : at.port});
+  if (status.ok()) return status;
+  if (required_) return status;
+  remark_ = status.message();
+  return Status::Ok();
+}
+
+Status RdmaFabric::ListenRdma(const Endpoint& at) {
+  if (IsLoopback(at.host)) {
+    return {Code::kUnavailable, fmt::format("{} is an address of no RDMA device: set faha.bind to one (rdma link, ip "
+                                            "address)",
+                                            at.host)};
+  }
+  auto address = ResolveNumeric(at);
+  if (!address.ok()) return address.status();
+  if (listener_ != nullptr) rdma_destroy_id(listener_);
+  listener_ = nullptr;
+  if (rdma_create_id(control_, &listener_, nullptr, RDMA_PS_TCP) != 0) {
+    return {Code::kUnavailable, fmt::format("no RDMA connection can be made: {}", ErrnoText(errno))};
+  }
+  if (rdma_bind_addr(listener_, address->get()) != 0 || rdma_listen(listener_, 16) != 0) {
+    const int error = errno;
+    rdma_destroy_id(listener_);
+    listener_ = nullptr;
+    const bool foreign = error == ENODEV || error == EADDRNOTAVAIL;
+    return {
+        Code::kUnavailable,
+        fmt::format("cannot listen for RDMA at {}: {}", at.ToString(),
+                    foreign ? "no RDMA device has this address: set faha.bind to one that has (rdma link, ip address)"
+                            : ErrnoText(error))};
+  }
+  return Status::Ok();
+}
+
+Result<RdmaFabric::Device*> RdmaFabric::DeviceOf(ibv_context* context) {
+  for (const auto& device : devices_) {
+    if (device->context == context) return device.get();
+  }
+  auto device = std::make_unique<Device>();
+  device->context = context;
+  device->pd = ibv_alloc_pd(context);
+  device->channel = device->pd == nullptr ? nullptr : ibv_create_comp_channel(context);
+  if (device->channel == nullptr || !SetNonBlocking(device->channel->fd) ||
+      !AddToSet(epoll_fd_, device->channel->fd, kChannelKey)) {
+    return Status{Code::kUnavailable, fmt::format("the RDMA device {} cannot be used: {}",
+                                                  ibv_get_device_name(context->device), ErrnoText(errno))};
+  }
+  if (!shared_.empty()) {
+    auto region = MemoryRegion::Register(device->pd, shared_, IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE);
+    // Without it every body takes the way through a ring: said by ShareMemory.
+    if (region.ok()) device->shared = std::move(region.value());
+  }
+  devices_.push_back(std::move(device));
+  return devices_.back().get();
+}
+
+Status RdmaFabric::ShareMemory(std::span<std::byte> memory) {
+  shared_ = memory;
+  int count = 0;
+  ibv_context** contexts = rdma_get_devices(&count);
+  Status status{Code::kUnavailable, "no RDMA device is ready"};
+  for (int i = 0; contexts != nullptr && i < count; ++i) {
+    auto device = DeviceOf(contexts[i]);
+    if (!device.ok()) {
+      status = device.status();
+      continue;
+    }
+    auto region = MemoryRegion::Register((*device)->pd, memory, IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE);
+    status = region.status();
+    if (region.ok()) (*device)->shared = std::move(region.value());
+  }
+  if (contexts != nullptr) rdma_free_devices(contexts);
+  if (!status.ok()) shared_ = {};
+  return status;
+}
+
+Status RdmaFabric::OpenRing(Link& link) {
+  auto device = DeviceOf(link.cm->verbs);
+  if (!device.ok()) return device.status();
+  std::uint8_t timeout = kAckTimeout;
+  (void)rdma_set_option(link.cm, RDMA_OPTION_ID, RDMA_OPTION_ID_ACK_TIMEOUT, &timeout, sizeof timeout);
+  auto ring = RingLink::Create(link.cm, (*device)->pd, (*device)->channel,
+                               link.dialed ? limits_.dialed_ring_bytes : limits_.accepted_ring_bytes,
+                               &(*device)->shared, link.dialed, limits_.queued_bytes);
+  if (!ring.ok()) return ring.status();
+  link.ring = std::move(ring.value());
+  return Status::Ok();
+}
+
+LinkId RdmaFabric::Dial(const Endpoint& peer, Lane lane) {
+  if (lane == Lane::kControl) return tcp_.Dial(peer, lane);
+  auto owned = std::make_unique<Link>();
+  Link& link = *owned;
+  link.id = LinkId{++last_id_};
+  link.peer = peer;
+  link.dialed = true;
+  links_[link.id] = std::move(owned);
+  auto address = ResolveNumeric(peer);
+  if (!address.ok()) {
+    Fail(link, address.status());
+  } else if (rdma_create_id(control_, &link.cm, &link, RDMA_PS_TCP) != 0 ||
+             rdma_resolve_addr(link.cm, nullptr, address->get(), kResolveMilliseconds) != 0) {
+    Fail(link, {Code::kUnavailable, fmt::format("no RDMA device reaches {}: {}", peer.ToString(), ErrnoText(errno))});
+  }
+  return link.id;
+}
+
+RdmaFabric::Link* RdmaFabric::Find(LinkId id) {
+  const auto found = links_.find(id);
+  return found == links_.end() ? nullptr : found->second.get();
+}
+
+void RdmaFabric::Send(LinkId id, std::span<const std::byte> head, std::span<const std::byte> body,
+                      std::uint64_t place) {
+  if (static_cast<std::uint64_t>(id) < kFirstId) return tcp_.Send(id, head, body, place);
+  Link* link = Find(id);
+  if (link == nullptr || link->failure || link->ring == nullptr || !link->ring->attached()) return;
+  if (Status status = link->ring->Send(head, body, place); !status.ok()) Fail(*link, std::move(status));
+}
+
+void RdmaFabric::AllowBody(LinkId id, std::uint32_t max_bytes) {
+  if (static_cast<std::uint64_t>(id) < kFirstId) return tcp_.AllowBody(id, max_bytes);
+  if (Link* link = Find(id); link != nullptr) link->max_body = max_bytes;
+}
+
+void RdmaFabric::Close(LinkId id) {
+  if (static_cast<std::uint64_t>(id) < kFirstId) return tcp_.Close(id);
+  if (Link* link = Find(id); link != nullptr) Detach(*link);
+}
+
+Transport RdmaFabric::TransportOf(LinkId link) const {
+  return static_cast<std::uint64_t>(link) < kFirstId ? Transport::kTcp : Transport::kRdma;
+}
+
+// Told by the next Poll.
+void RdmaFabric::Fail(Link& link, Status reason) {
+  if (link.failure) return;
+  link.failure = std::move(reason);
+  failed_.push_back(link.id);
+  const std::uint64_t one = 1;
+  FAHA_CHECK(::write(wake_fd_, &one, sizeof one) == sizeof one, "an event can be counted");
+}
+
+// By value: the reason must outlive the link.
+void RdmaFabric::Drop(Link& link, Status reason) {
+  const LinkId id = link.id;
+  const bool known = link.dialed || link.established;
+  Detach(link);
+  if (!known) return;
+  delivered_ = true;
+  handler_->OnClose(id, reason);
+}
+
+void RdmaFabric::Detach(Link& link) {
+  if (link.cm != nullptr) {
+    if (link.ring != nullptr) {
+      (void)rdma_disconnect(link.cm);  // tells the peer, and does not wait for it
+      link.ring->Shut();
+    }
+    rdma_destroy_id(link.cm);
+    link.cm = nullptr;
+  }
+  if (!link.dialed) --accepted_;
+  auto node = links_.extract(link.id);
+  if (handler_ != nullptr) graveyard_.push_back(std::move(node.mapped()));
+}
+
+bool RdmaFabric::HandleControlEvent() {
+  rdma_cm_event* got = nullptr;
+  if (rdma_get_cm_event(control_, &got) != 0) return false;
+  Event event{.type = got->event, .id = got->id, .status = got->status};
+  event.size = std::min<std::size_t>(got->param.conn.private_data_len, event.bytes.size());
+  const bool has_data = got->event == RDMA_CM_EVENT_CONNECT_REQUEST || got->event == RDMA_CM_EVENT_ESTABLISHED ||
+                        got->event == RDMA_CM_EVENT_REJECTED;
+  if (!has_data || got->param.conn.private_data == nullptr) event.size = 0;
+  if (event.size != 0) std::memcpy(event.bytes.data(), got->param.conn.private_data, event.size);
+  // Before it is handled: an id cannot be destroyed while one of its events is held.
+  rdma_ack_cm_event(got);
+  Handle(event);
+  return true;
+}
+
+void RdmaFabric::Handle(const Event& event) {
+  if (event.type == RDMA_CM_EVENT_CONNECT_REQUEST) return Accept(event);
+  auto* link = static_cast<Link*>(event.id->context);
+  if (link == nullptr) return;  // the listener's
+  const auto unreachable = [&](std::string_view why) {
+    Drop(*link, {Code::kUnavailable, fmt::format("cannot connect to {} over RDMA: {}", link->peer.ToString(), why)});
+  };
+  switch (event.type) {
+    case RDMA_CM_EVENT_ADDR_RESOLVED:
+      if (rdma_resolve_route(link->cm, kResolveMilliseconds) != 0) unreachable(ErrnoText(errno));
+      return;
+    case RDMA_CM_EVENT_ROUTE_RESOLVED: {
+      if (Status status = OpenRing(*link); !status.ok()) return Drop(*link, std::move(status));
+      const RingOffer offer = link->ring->Offer();
+      rdma_conn_param parameters{};
+      parameters.private_data = &offer;
+      parameters.private_data_len = sizeof offer;
+      parameters.retry_count = kRetries;
+      parameters.rnr_retry_count = kRetries;
+      if (rdma_connect(link->cm, &parameters) != 0) unreachable(ErrnoText(errno));
+      return;
+    }
+    case RDMA_CM_EVENT_ESTABLISHED:
+      if (link->dialed) {
+        const auto offer = ReadOffer(event.data());
+        if (!offer)
+          return Drop(*link, {Code::kProtocol, fmt::format("{} does not speak FaHA's protocol: check the "
+                                                           "address",
+                                                           link->peer.ToString())});
+        auto device = DeviceOf(link->cm->verbs);
+        Status status = device.ok() ? link->ring->Attach(*offer, (*device)->pd) : device.status();
+        if (!status.ok()) return Drop(*link, std::move(status));
+      }
+      return Establish(*link);
+    case RDMA_CM_EVENT_ADDR_ERROR: return unreachable("no RDMA device has a route to it");
+    case RDMA_CM_EVENT_ROUTE_ERROR: return unreachable("its route or GID cannot be resolved");
+    case RDMA_CM_EVENT_UNREACHABLE:
+    case RDMA_CM_EVENT_CONNECT_ERROR: return unreachable("it does not answer");
+    case RDMA_CM_EVENT_REJECTED: {
+      const auto offer = ReadOffer(event.data());
+      if (offer && offer->magic == kOfferMagic && offer->version != kRingVersion) {
+        return Drop(*link, {Code::kPeerVersion,
+                            fmt::format("{} speaks version {} of the RDMA protocol, this node {}: run the same release "
+                                        "on both",
+                                        link->peer.ToString(), offer->version, kRingVersion)});
+      }
+      return unreachable("it refused: nobody listens for RDMA there");
+    }
+    case RDMA_CM_EVENT_DISCONNECTED: {
+      // What came before the end is delivered first.
+      const LinkId id = link->id;
+      (void)LookAtRings();
+      if (Link* left = Find(id); left != nullptr) {
+        Drop(*left, {Code::kUnavailable,
+                     fmt::format("the RDMA connection to {} was closed by the peer", left->peer.ToString())});
+      }
+      return;
+    }
+    case RDMA_CM_EVENT_DEVICE_REMOVAL: return Drop(*link, {Code::kUnavailable, "the RDMA device was removed"});
+    default: return;
+  }
+}
+
+void RdmaFabric::Accept(const Event& event) {
+  auto owned = std::make_unique<Link>();
+  Link& link = *owned;
+  link.id = LinkId{++last_id_};
+  link.cm = event.id;
+  link.peer = PeerOf(event.id);
+  event.id->context = &link;
+  links_[link.id] = std::move(owned);
+  ++accepted_;
+  // Tells a dialler of another version which one this is.
+  const RingOffer refusal;
+  const auto offer = ReadOffer(event.data());
+  Status status = offer && accepted_ <= limits_.accepted_links ? OpenRing(link)
+                                                               : Status{Code::kProtocol, "no offer, or too many links"};
+  if (status.ok()) {
+    auto device = DeviceOf(link.cm->verbs);
+    status = link.ring->Attach(*offer, (*device)->pd);
+  }
+  rdma_conn_param parameters{};
+  const RingOffer own = status.ok() ? link.ring->Offer() : refusal;
+  parameters.private_data = &own;
+  parameters.private_data_len = sizeof own;
+  parameters.rnr_retry_count = kRetries;
+  if (status.ok() && rdma_accept(link.cm, &parameters) == 0) return;
+  (void)rdma_reject(link.cm, &refusal, sizeof refusal);
+  if (link.ring != nullptr) link.ring->Shut();
+  link.ring.reset();
+  Detach(link);
+}
+
+void RdmaFabric::Establish(Link& link) {
+  if (link.established) return;
+  link.established = true;
+  delivered_ = true;
+  if (link.dialed) {
+    handler_->OnConnect(link.id);
+  } else {
+    handler_->OnAccept(link.id, link.peer);
+  }
+}
+
+// --- The control lane's events.
+
+void RdmaFabric::OnAccept(LinkId link, const Endpoint& peer) {
+  delivered_ = true;
+  handler_->OnAccept(link, peer);
+}
+void RdmaFabric::OnConnect(LinkId link) {
+  delivered_ = true;
+  handler_->OnConnect(link);
+}
+void RdmaFabric::OnFrame(LinkId link, std::span<const std::byte> head, std::span<const std::byte> body) {
+  delivered_ = true;
+  handler_->OnFrame(link, head, body);
+}
+void RdmaFabric::OnClose(LinkId link, const Status& reason) {
+  delivered_ = true;
+  handler_->OnClose(link, reason);
+}
+
+// --- Waiting.
+
+// True if anything was delivered.
+bool RdmaFabric::LookAtRings() {
+  bool any = false;
+  std::vector<LinkId> ids;
+  ids.reserve(links_.size());
+  for (const auto& [id, link] : links_) ids.push_back(id);
+  for (const LinkId id : ids) {
+    Link* link = Find(id);
+    if (link == nullptr || link->ring == nullptr || link->failure) continue;
+    RingLink* ring = link->ring.get();
+    const auto on_frame = [&](std::span<const std::byte> head, std::span<const std::byte> body) {
+      Link* receiver = Find(id);
+      if (receiver == nullptr) return;
+      // The first message can overtake the event that the connection stands.
+      if (!receiver->established) Establish(*receiver);
+      if (Find(id) == nullptr) return;
+      delivered_ = any = true;
+      got_bodies_ = got_bodies_ || !body.empty();
+      handler_->OnFrame(id, head, body);
+    };
+    auto more = ring->Receive(link->max_body, on_frame, link->peer);
+    link = Find(id);
+    if (!more.ok() && link != nullptr && (link->established || link->dialed)) {
+      any = true;
+      Drop(*link, more.status());
+    }
+  }
+  return any;
+}
+
+void RdmaFabric::ArmRings() {
+  for (const auto& [id, link] : links_) {
+    if (link->ring != nullptr) link->ring->Arm();
+  }
+}
+
+// Waits for the set of descriptors and handles what is ready; true if anything was delivered.
+bool RdmaFabric::Look(std::chrono::microseconds timeout) {
+  const bool before = std::exchange(delivered_, false);
+  std::array<epoll_event, 8> events;
+  const int count = WaitPrecisely(epoll_fd_, events, timeout);
+  for (int i = 0; i < count; ++i) {
+    switch (events[static_cast<std::size_t>(i)].data.u64) {
+      case kControlKey:
+        while (HandleControlEvent()) {
+        }
+        break;
+      case kTcpKey: tcp_.Poll(std::chrono::microseconds{0}, *this); break;
+      case kChannelKey:
+        for (const auto& device : devices_) QueuePair::DrainChannel(device->channel);
+        break;
+      case kWakeKey: {
+        std::uint64_t number = 0;
+        (void)!::read(wake_fd_, &number, sizeof number);
+        for (const LinkId id : std::exchange(failed_, {})) {
+          if (Link* link = Find(id); link != nullptr) Drop(*link, *link->failure);
+        }
+        break;
+      }
+    }
+  }
+  (void)LookAtRings();
+  const bool any = delivered_;
+  delivered_ = any || before;
+  return any;
+}
+
+void RdmaFabric::Poll(std::chrono::microseconds timeout, FabricHandler& handler) {
+  FAHA_CHECK(handler_ == nullptr, "Poll is not called from its own callbacks");
+  handler_ = &handler;
+  delivered_ = got_bodies_ = false;
+  const auto start = SteadyClock::now();
+  (void)LookAtRings();
+  if (timeout.count() > 0) {
+    const auto spin_end = start + std::min(limits_.spin, timeout);
+    while (!delivered_ && SteadyClock::now() < spin_end) (void)LookAtRings();
+  }
+  if (!delivered_) {
+    ArmRings();
+    // What came before the rings were armed wakes nobody.
+    const auto left = timeout - std::chrono::duration_cast<std::chrono::microseconds>(SteadyClock::now() - start);
+    const bool sleep = !LookAtRings() && timeout.count() > 0 && left.count() > 0;
+    (void)Look(sleep ? left : std::chrono::microseconds{0});
+  }
+  if (timeout.count() == 0 && got_bodies_) Linger(start);
+  do {
+    if (std::exchange(delivered_, false)) handler.OnPollEnd();
+    ArmRings();
+  } while (LookAtRings());
+  handler_ = nullptr;
+  graveyard_.clear();
+}
+
+// While batches come, the next one is waited for a little: waking up costs more than looking.
+void RdmaFabric::Linger(SteadyClock::time_point start) {
+  auto end = SteadyClock::now() + limits_.spin;
+  while (SteadyClock::now() < end) {
+    if (std::exchange(delivered_, false)) handler_->OnPollEnd();
+    if (LookAtRings()) end = std::min(SteadyClock::now() + limits_.spin, start + kMaxLinger);
+  }
+}
+
+}  // namespace faha

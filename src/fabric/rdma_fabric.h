@@ -1,0 +1,133 @@
+// Fabric over RDMA: the data lane on reliable connections, the control lane on TCP; one descriptor for both, no
+// threads. Thread: main loop only.
+//   rdma_fabric.cc       control: connections, devices, memory, waiting
+//   ring_link.{h,cc}     data: frames over rings
+//   queue_pair.{h,cc}    verbs
+// Invariants: (1) as TcpFabric's.
+//             (2) Close() has revoked the peer's access when it returns: what a stale peer still writes changes
+//             nothing. (3) a forked child holds none of the device's descriptors: they would keep the connections
+//             alive.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "fabric/fork_guard.h"
+#include "fabric/queue_pair.h"
+#include "fabric/ring_link.h"
+#include "fabric/tcp_fabric.h"
+#include "faha/fabric.h"
+
+namespace faha {
+
+struct RdmaLimits {
+  std::size_t accepted_links = 32;                   // at a time
+  std::uint32_t dialed_ring_bytes = 2U << 20;        // for batches: who dials receives them
+  std::uint32_t accepted_ring_bytes = 64U << 10;     // for acknowledgements
+  std::size_t queued_bytes = std::size_t{64} << 20;  // waiting for a slow peer; over it the link closes
+  std::chrono::microseconds spin{50};                // how long a Poll that waits looks before it sleeps
+};
+
+class RdmaFabric final : public Fabric, private FabricHandler, private ForkGuard {
+ public:
+  // `required`: Listen fails where the data lane cannot be RDMA.
+  // Errors: Unavailable - no device has an active port.
+  static Result<std::unique_ptr<RdmaFabric>> Create(bool required, const RdmaLimits& limits = {});
+  ~RdmaFabric() override;
+
+  Status Listen(const Endpoint& at) override;
+  using Fabric::Dial;
+  LinkId Dial(const Endpoint& peer, Lane lane) override;
+  using Fabric::Send;
+  // On the data lane a frame sent before OnConnect is lost.  A placed body must not change while the link lives.
+  void Send(LinkId link, std::span<const std::byte> head, std::span<const std::byte> body,
+            std::uint64_t place) override;
+  void AllowBody(LinkId link, std::uint32_t max_bytes) override;
+  void Close(LinkId link) override;
+  void Poll(std::chrono::microseconds timeout, FabricHandler& handler) override;
+  Status ShareMemory(std::span<std::byte> memory) override;
+  [[nodiscard]] Transport DataTransport() const override {
+    return remark_.empty() ? Transport::kRdma : Transport::kTcp;
+  }
+  [[nodiscard]] Transport TransportOf(LinkId link) const override;
+  [[nodiscard]] std::string Remark() const override { return remark_; }
+  void SetSpin(std::chrono::microseconds spin) override { limits_.spin = spin; }
+  [[nodiscard]] int descriptor() const override { return epoll_fd_; }
+  // Where Listen() bound; 0 when it did not.
+  [[nodiscard]] std::uint16_t port() const { return tcp_.port(); }
+
+ private:
+  // What belongs to one device.
+  struct Device {
+    ibv_context* context = nullptr;
+    ibv_pd* pd = nullptr;
+    ibv_comp_channel* channel = nullptr;
+    MemoryRegion shared;
+    ~Device();
+  };
+  struct Link {
+    LinkId id = LinkId::kNone;
+    rdma_cm_id* cm = nullptr;
+    Endpoint peer;
+    bool dialed = false;
+    bool established = false;  // the handler knows it
+    std::uint32_t max_body = 0;
+    std::optional<Status> failure;
+    std::unique_ptr<RingLink> ring;
+  };
+  // The start of a connection request's or its answer's private data.
+  struct Event;
+
+  RdmaFabric(bool required, const RdmaLimits& limits) : required_(required), limits_(limits) {}
+
+  // The control lane's events pass through.
+  void OnAccept(LinkId link, const Endpoint& peer) override;
+  void OnConnect(LinkId link) override;
+  void OnFrame(LinkId link, std::span<const std::byte> head, std::span<const std::byte> body) override;
+  void OnClose(LinkId link, const Status& reason) override;
+  void OnPollEnd() override {}
+
+  void OnForkedChild() noexcept override;
+
+  Status ListenRdma(const Endpoint& at);
+  Result<Device*> DeviceOf(ibv_context* context);
+  Status OpenRing(Link& link);
+  bool Look(std::chrono::microseconds timeout);
+  bool LookAtRings();
+  void Linger(std::chrono::steady_clock::time_point start);
+  void ArmRings();
+  bool HandleControlEvent();
+  void Handle(const Event& event);
+  void Accept(const Event& event);
+  void Establish(Link& link);
+  void Fail(Link& link, Status reason);
+  void Drop(Link& link, Status reason);
+  void Detach(Link& link);
+  [[nodiscard]] Link* Find(LinkId id);
+
+  const bool required_;
+  RdmaLimits limits_;
+  TcpFabric tcp_;
+  std::string remark_;
+  int epoll_fd_ = -1;
+  int wake_fd_ = -1;  // readable while failed_ is not empty
+  rdma_event_channel* control_ = nullptr;
+  rdma_cm_id* listener_ = nullptr;
+  std::vector<std::unique_ptr<Device>> devices_;
+  std::span<std::byte> shared_;
+  std::map<LinkId, std::unique_ptr<Link>> links_;
+  std::vector<std::unique_ptr<Link>> graveyard_;  // closed within this Poll: a frame may still be looked at
+  std::vector<LinkId> failed_;                    // to be told of by the next Poll
+  std::uint64_t last_id_;
+  std::size_t accepted_ = 0;
+  FabricHandler* handler_ = nullptr;  // of the Poll under way
+  bool delivered_ = false;            // since the last OnPollEnd
+  bool got_bodies_ = false;           // by the Poll under way
+};
+
+}  // namespace faha

@@ -1,0 +1,139 @@
+// The data path of one RDMA link: frames in, frames out, over rings that the peer writes into.  Thread: main loop only.
+// Every message is one WRITE_WITH_IMM.  Its immediate says what it is:
+//   a chunk     the frame, or a part of one that is too large, at the next free place of the receiver's ring
+//   a placed    the frame's header and head in the ring; its body went ahead, to its place in the shared memory
+//   credit      nothing but the counters below
+// The sender keeps a mirror of the ring: a chunk is put together where it will lie, and stays until it is credited.
+// Credit is cumulative: the bytes and the receives that the receiver has given back, written into the sender's slot.
+// Invariants: (1) both ends count the ring by the same rule, so that no position ever crosses the wire.
+//             (2) a chunk is posted only if the receiver has a receive and ring space for it: never a retry for that.
+//             (3) after Shut() returns the peer changes no byte here.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "fabric/queue_pair.h"
+#include "faha/status.h"
+#include "faha/types.h"
+
+namespace faha {
+
+inline constexpr std::uint32_t kOfferMagic = 0x52486146;  // "FaHR"
+inline constexpr std::uint16_t kRingVersion = 1;
+
+// What each side tells the other while they connect.  The start of the layout never changes, whatever the version.
+struct RingOffer {
+  std::uint32_t magic = kOfferMagic;
+  std::uint16_t version = kRingVersion;
+  std::uint16_t features = 0;
+  std::uint64_t ring = 0;  // where the slot and, behind it, the ring lie
+  std::uint32_t ring_rkey = 0;
+  std::uint32_t ring_bytes = 0;
+  std::uint64_t shared = 0;  // memory in which bodies may be placed
+  std::uint64_t shared_bytes = 0;
+  std::uint32_t shared_rkey = 0;
+  std::uint32_t receives = 0;
+};
+static_assert(sizeof(RingOffer) == 48, "a connection request carries no more than 56 bytes");
+
+// Anonymous pages of their own, so that registering them concerns nobody else.
+class Pages {
+ public:
+  Pages() = default;
+  explicit Pages(std::size_t bytes);
+  ~Pages();
+  Pages(Pages&& other) noexcept { *this = std::move(other); }
+  Pages& operator=(Pages&& other) noexcept;
+  [[nodiscard]] std::span<std::byte> bytes() const { return bytes_; }
+
+ private:
+  std::span<std::byte> bytes_;
+};
+
+class RingLink {
+ public:
+  static constexpr std::uint32_t kSlotBytes = 64;
+  static constexpr std::uint32_t kMinRingBytes = 64U << 10;
+  static constexpr std::uint32_t kMaxRingBytes = 64U << 20;
+
+  using OnFrame = std::function<void(std::span<const std::byte> head, std::span<const std::byte> body)>;
+
+  // `ring_bytes`: for what the peer sends.  `shared`: registered memory, or none; it is offered only if `offer_shared`.
+  // Errors: Unavailable.
+  static Result<std::unique_ptr<RingLink>> Create(rdma_cm_id* id, ibv_pd* pd, ibv_comp_channel* channel,
+                                                  std::uint32_t ring_bytes, const MemoryRegion* shared,
+                                                  bool offer_shared, std::size_t queued_limit);
+
+  [[nodiscard]] RingOffer Offer() const;
+  // What the peer offered.  Errors: Protocol, PeerVersion, Unavailable.
+  Status Attach(const RingOffer& peer, ibv_pd* pd);
+  [[nodiscard]] bool attached() const { return peer_.has_value(); }
+
+  // A body that can be placed must not change before the link is shut; any other is copied.
+  // Errors: Unavailable - the connection is broken, or more than the limit waits for the peer.
+  Status Send(std::span<const std::byte> head, std::span<const std::byte> body, std::uint64_t place);
+  // Delivers what has arrived, up to some bound; true if there may be more.  `on_frame` may call Shut().
+  // Errors: Unavailable, Protocol, PeerVersion: nothing more will come.
+  Result<bool> Receive(std::uint32_t max_body, const OnFrame& on_frame, const Endpoint& peer);
+  void Arm() { queues_->Arm(); }
+  void Shut() { queues_->Shut(); }
+  [[nodiscard]] std::size_t queued_bytes() const { return queued_bytes_; }
+
+ private:
+  enum class Kind : std::uint32_t { kCredit = 0, kChunk = 1, kPlaced = 2 };
+  // What the receiver has given back since the start.  Written by the peer's device.
+  struct Slot {
+    std::uint64_t ring_bytes, receives;
+  };
+  // A position in a ring by the rule of invariant (1).
+  struct Cursor {
+    std::uint64_t count = 0;  // bytes since the start, skipped ones included
+    // Where a chunk of `bytes` lies, and the count behind it.
+    std::uint64_t Take(std::uint32_t bytes, std::uint32_t ring_bytes);
+  };
+  struct Queued {
+    std::vector<std::byte> bytes;
+    std::span<const std::byte> body;  // of a placed one: in the shared memory, where it stays
+    std::uint64_t place = 0;
+    Kind kind = Kind::kChunk;
+  };
+
+  RingLink() = default;
+  [[nodiscard]] bool Fits(std::uint32_t bytes, std::size_t works) const;
+  bool PostChunk(Kind kind, std::span<const std::span<const std::byte>> parts, std::span<const std::byte> body,
+                 std::uint64_t place);
+  Status SendQueued();
+  bool ReturnCredit();
+  Status Take(std::uint32_t imm, std::uint32_t max_body, const OnFrame& on_frame, const Endpoint& peer);
+  [[nodiscard]] std::byte* InboundRing() const { return inbound_.bytes().data() + kSlotBytes; }
+
+  std::unique_ptr<QueuePair> queues_;
+  Pages inbound_, outbound_;
+  MemoryRegion inbound_region_, outbound_region_;
+  const MemoryRegion* shared_ = nullptr;
+  bool offer_shared_ = false;
+  std::uint32_t ring_bytes_ = 0;
+  std::size_t queued_limit_ = 0;
+  std::optional<RingOffer> peer_;
+
+  // What this side sends.
+  Cursor write_;
+  std::uint64_t sent_chunks_ = 0;
+  std::deque<Queued> queue_;
+  std::size_t queued_bytes_ = 0;
+  // What this side receives.
+  Cursor read_;
+  std::uint64_t taken_chunks_ = 0, unposted_receives_ = 0;
+  Slot returned_{0, 0};
+  std::vector<std::byte> assembly_;
+  std::size_t assembly_need_ = 0;
+};
+
+}  // namespace faha
