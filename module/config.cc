@@ -50,7 +50,7 @@ struct Text {
     return shown;
   }
   static int Set(const char*, RedisModuleString* value, void*, RedisModuleString** error) {
-    if (View(value).empty() || View(value).size() > 200) {
+    if (View(value).size() > 200 || (View(value).empty() && !(Options{}.*kField).empty())) {
       *error = RedisModule_CreateString(nullptr, "it must have 1 to 200 characters", 32);
       return REDISMODULE_ERR;
     }
@@ -67,9 +67,9 @@ bool AddNumber(RedisModuleCtx* ctx, const char* name, unsigned flags, long long 
 }
 
 template <auto kField>
-bool AddText(RedisModuleCtx* ctx, const char* name) {
+bool AddText(RedisModuleCtx* ctx, const char* name, unsigned flags = kFixed) {
   const std::string standard = Options{}.*kField;
-  return RedisModule_RegisterStringConfig(ctx, name, standard.c_str(), kFixed, Text<kField>::Get, Text<kField>::Set,
+  return RedisModule_RegisterStringConfig(ctx, name, standard.c_str(), flags, Text<kField>::Get, Text<kField>::Set,
                                           nullptr, nullptr) == REDISMODULE_OK;
 }
 
@@ -132,6 +132,7 @@ bool Register(RedisModuleCtx* ctx) {
          AddNumber<&Options::persist_timeout>(ctx, "persist-timeout", REDISMODULE_CONFIG_DEFAULT, 1, 3600'000) &&
          AddNumber<&Options::lease>(ctx, "lease", kFixed, 50, 3600'000) && AddText<&Options::bind>(ctx, "bind") &&
          AddText<&Options::announce_host>(ctx, "announce-host") &&
+         AddText<&Options::secret>(ctx, "secret", kFixed | REDISMODULE_CONFIG_SENSITIVE) &&
          AddNumber<&Options::port>(ctx, "port", kFixed, 0, 65535) &&
          AddNumber<&Options::port_offset>(ctx, "port-offset", kFixed, 1, 65535) && AddMutants(ctx);
 }
@@ -169,9 +170,9 @@ bool LoadConfigs(RedisModuleCtx* ctx, Options& effective) {
         "cluster-enabled yes does not work with FaHA: slots are moved by commands that see Redis' own keyspace; "
         "set it to no");
   }
-  if (!IsLoopback(options.bind)) {
+  if (!IsLoopback(options.bind) && options.secret.empty()) {
     return Refuse("faha.bind " + options.bind +
-                  " is not a loopback address: the replication port is not authenticated yet");
+                  " is not a loopback address, and there is no faha.secret: set the same one on all nodes");
   }
   effective = options;
   return DerivePorts(ctx, effective);

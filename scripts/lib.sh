@@ -5,7 +5,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 redis_headers="$root/build/redis"
 
 run_packages=(redis-server redis-tools)
-build_packages=(cmake ninja-build g++ pkg-config dpkg-dev libpmem-dev libxxhash-dev libfmt-dev libibverbs-dev librdmacm-dev
+build_packages=(cmake ninja-build g++ pkg-config dpkg-dev libpmem-dev libxxhash-dev libfmt-dev libssl-dev libibverbs-dev librdmacm-dev
                 libgtest-dev libgmock-dev)
 test_packages=(python3 python3-redis python3-pytest clang-format)
 

@@ -32,7 +32,8 @@ class FabricHandler {
   // `head` and `body` are valid during the call only.
   virtual void OnFrame(LinkId link, std::span<const std::byte> head, std::span<const std::byte> body) = 0;
   // The link is gone.  Not called for a link this side closed.
-  // Reasons: Unavailable - refused, reset or closed by the peer; Protocol, PeerVersion - bad bytes.
+  // Reasons: Unavailable - refused, reset or closed by the peer; Protocol, PeerVersion - bad bytes; Denied - the secret,
+  // and then the link may be one that was never told of: it was refused before it was accepted.
   virtual void OnClose(LinkId link, const Status& reason) = 0;
   // Every frame that had arrived has been delivered: the time to drain and acknowledge once.
   virtual void OnPollEnd() = 0;

@@ -32,7 +32,8 @@ struct Options {
   // How long a commit, or a backup between two batches, looks at the RDMA device before it sleeps.
   std::chrono::microseconds rdma_spin{50};
 
-  // The network.  `bind` is a loopback address: the port is not authenticated yet.
+  // The network.  `bind` is a loopback address unless there is a secret, which peers then must prove to know.
+  std::string secret;
   std::string bind = "127.0.0.1";
   std::string announce_host = "127.0.0.1";
   std::uint16_t port = 0;             // 0: no replication

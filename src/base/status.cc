@@ -12,6 +12,7 @@ std::string_view CodeName(Code code) {
     case Code::kBadPool: return "BADPOOL";
     case Code::kClusterId: return "CLUSTERID";
     case Code::kCorrupt: return "CORRUPT";
+    case Code::kDenied: return "DENIED";
     case Code::kFenced: return "FENCED";
     case Code::kIoError: return "IOERROR";
     case Code::kNoPromise: return "NOPROMISE";

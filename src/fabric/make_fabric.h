@@ -11,6 +11,7 @@ namespace faha {
 
 // `name`: tcp; rdma - nothing else will do; auto - RDMA if the machine has a device, else TCP, and `remark` says why.
 // Errors: BadConfig - another name; Unavailable - rdma, and no device.
-Result<std::unique_ptr<Fabric>> MakeFabric(const std::string& name, std::string& remark);
+// `secret`: what every peer must know; empty: nothing.
+Result<std::unique_ptr<Fabric>> MakeFabric(const std::string& name, const std::string& secret, std::string& remark);
 
 }  // namespace faha

@@ -77,7 +77,8 @@ RdmaFabric::Device::~Device() {
   if (pd != nullptr) ibv_dealloc_pd(pd);
 }
 
-Result<std::unique_ptr<RdmaFabric>> RdmaFabric::Create(bool required, const RdmaLimits& limits) {
+Result<std::unique_ptr<RdmaFabric>> RdmaFabric::Create(bool required, const RdmaLimits& limits,
+                                                       const TcpFabricLimits& control) {
   // Before any other verb: Redis forks, and what the device writes to must stay the parent's.
   if (const int error = ibv_fork_init(); error != 0) {
     return Status{Code::kUnavailable, fmt::format("the RDMA library cannot bear a fork: {}", ErrnoText(error))};
@@ -88,7 +89,7 @@ Result<std::unique_ptr<RdmaFabric>> RdmaFabric::Create(bool required, const Rdma
   if (count == 0) {
     return Status{Code::kUnavailable, "this machine has no RDMA device: see ibv_devices, or set faha.fabric tcp"};
   }
-  std::unique_ptr<RdmaFabric> fabric(new RdmaFabric(required, limits));
+  std::unique_ptr<RdmaFabric> fabric(new RdmaFabric(required, limits, control));
   fabric->last_id_ = kFirstId;
   fabric->epoll_fd_ = ::epoll_create1(EPOLL_CLOEXEC);
   fabric->wake_fd_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

@@ -37,7 +37,8 @@ class RdmaFabric final : public Fabric, private FabricHandler, private ForkGuard
  public:
   // `required`: Listen fails where the data lane cannot be RDMA.
   // Errors: Unavailable - no device has an active port.
-  static Result<std::unique_ptr<RdmaFabric>> Create(bool required, const RdmaLimits& limits = {});
+  static Result<std::unique_ptr<RdmaFabric>> Create(bool required, const RdmaLimits& limits = {},
+                                                    const TcpFabricLimits& control = {});
   ~RdmaFabric() override;
 
   Status Listen(const Endpoint& at) override;
@@ -83,7 +84,8 @@ class RdmaFabric final : public Fabric, private FabricHandler, private ForkGuard
   // The start of a connection request's or its answer's private data.
   struct Event;
 
-  RdmaFabric(bool required, const RdmaLimits& limits) : required_(required), limits_(limits) {}
+  RdmaFabric(bool required, const RdmaLimits& limits, const TcpFabricLimits& control)
+      : required_(required), limits_(limits), tcp_(control) {}
 
   // The control lane's events pass through.
   void OnAccept(LinkId link, const Endpoint& peer) override;

@@ -102,6 +102,7 @@ LinkId TcpFabric::Dial(const Endpoint& peer, Lane) {
   auto fd = epoll_fd_ >= 0 ? OpenConnection(peer) : Result<int>(Unusable());
   Link& link = AddLink(fd.ok() ? *fd : -1, peer);
   link.connecting = true;
+  if (!limits_.secret.empty()) link.handshake.emplace(limits_.secret, false);
   if (fd.ok()) {
     Watch(link, EPOLLOUT);
   } else {
@@ -120,6 +121,7 @@ TcpFabric::Link& TcpFabric::AddLink(int fd, const Endpoint& peer) {
   link->id = LinkId{++last_id_};
   link->fd = fd;
   link->peer = peer;
+  link->opened = std::chrono::steady_clock::now();
   return *(links_[last_id_] = std::move(link));
 }
 
@@ -152,7 +154,8 @@ void TcpFabric::Send(LinkId id, std::span<const std::byte> head, std::span<const
                                                         link->peer.ToString(), link->outbox.bytes())});
   }
   // At once, if nothing is in front of it: a turn of the event loop later would be a round trip later.
-  if (!link->connecting && link->outbox.bytes() == 0) {
+  const bool waits = link->connecting || link->handshake;
+  if (!waits && link->outbox.bytes() == 0) {
     std::array<iovec, 3> pieces{Piece(fields), Piece(head), Piece(body)};
     const ssize_t taken = TrySend(link->fd, pieces);
     if (taken < 0) {
@@ -167,7 +170,18 @@ void TcpFabric::Send(LinkId id, std::span<const std::byte> head, std::span<const
     link->outbox.Append(piece.subspan(skipped));
     sent -= skipped;
   }
-  if (!link->connecting) Watch(*link, EPOLLIN | EPOLLOUT);
+  if (!waits) Watch(*link, EPOLLIN | EPOLLOUT);
+}
+
+// A message of the handshake, ahead of all that waits.
+void TcpFabric::SendNow(Link& link, std::span<const std::byte> head) {
+  const FrameHeader header = MakeFrameHeader(head, 0);
+  std::array<iovec, 2> pieces{Piece(std::as_bytes(std::span(&header, 1))), Piece(head)};
+  const ssize_t taken = TrySend(link.fd, pieces);
+  // The first few bytes of a connection always fit.
+  if (taken != static_cast<ssize_t>(sizeof header + head.size())) {
+    Fail(link, {Code::kUnavailable, fmt::format("cannot send to {}: {}", link.peer.ToString(), ErrnoText(errno))});
+  }
 }
 
 void TcpFabric::Flush(Link& link) {

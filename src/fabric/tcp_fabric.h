@@ -14,11 +14,13 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <unordered_map>
 #include <vector>
 
 #include "fabric/fork_guard.h"
+#include "fabric/handshake.h"
 #include "fabric/inbox.h"
 #include "fabric/outbox.h"
 #include "faha/fabric.h"
@@ -31,6 +33,8 @@ struct TcpFabricLimits {
   std::size_t accepted_links = 64;                   // at a time; a further peer is hung up on
   std::size_t queued_bytes = std::size_t{64} << 20;  // waiting for a slow peer; over it the link closes
   std::chrono::milliseconds trim_period{1000};       // how long an idle link may keep a large buffer
+  std::chrono::milliseconds handshake{3000};         // how long a peer may take to prove that it knows the secret
+  std::string secret = {};                           // empty: nobody has to
 };
 
 class TcpFabric final : public Fabric, private ForkGuard {
@@ -77,6 +81,8 @@ class TcpFabric final : public Fabric, private ForkGuard {
   void Connected(Link& link);
   bool Receive(Link& link);
   void Deliver(Link& link);
+  void Shake(Link& link, std::span<const std::byte> head);
+  void SendNow(Link& link, std::span<const std::byte> head);
   void Drop(Link& link, Status reason);
   void TrimSometimes();
 
@@ -113,6 +119,8 @@ struct TcpFabric::Link {
   bool alive = true;
   bool connecting = false;
   bool accepted = false;
+  std::optional<Handshake> handshake;  // while it goes on: nothing else is delivered, and what is sent waits
+  std::chrono::steady_clock::time_point opened{};
   std::uint32_t watched = 0;  // the events in the epoll set
   std::uint32_t max_body = 0;
   std::optional<Status> failure;  // set: nothing is sent any more, and the next Poll tells

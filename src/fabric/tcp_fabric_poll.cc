@@ -106,13 +106,37 @@ void TcpFabric::AcceptedOne(int fd, const Endpoint& peer) {
   link.accepted = true;
   ++accepted_;
   Watch(link, EPOLLIN);
+  if (!limits_.secret.empty()) {
+    link.handshake.emplace(limits_.secret, true);
+    return SendNow(link, link.handshake->Challenge());
+  }
   delivered_ = true;
   handler_->OnAccept(link.id, peer);
+}
+
+// Until both have shown that they know the secret, neither learns anything of the other.
+void TcpFabric::Shake(Link& link, std::span<const std::byte> head) {
+  const auto answer = link.handshake->Answer(head);
+  if (link.handshake->state() == Handshake::State::kRefused) {
+    return Drop(link,
+                {Code::kDenied, fmt::format("{} does not know this node's secret: set the same faha.secret on all "
+                                            "nodes",
+                                            link.peer.ToString())});
+  }
+  if (!answer.empty()) SendNow(link, answer);
+  if (link.handshake->state() != Handshake::State::kDone) return;
+  link.handshake.reset();
+  delivered_ = true;
+  if (link.accepted) return handler_->OnAccept(link.id, link.peer);
+  // What was sent early goes first.
+  Flush(link);
+  handler_->OnConnect(link.id);
 }
 
 void TcpFabric::Connected(Link& link) {
   if (Status status = FinishConnection(link.fd, link.peer); !status.ok()) return Drop(link, std::move(status));
   link.connecting = false;
+  if (link.handshake) return Watch(link, EPOLLIN);
   // What was sent early goes first.
   Flush(link);
   delivered_ = true;
@@ -132,6 +156,12 @@ bool TcpFabric::Receive(Link& link) {
   const std::string what = got < 0                     ? fmt::format(" is lost: {}", ErrnoText(errno))
                            : link.inbox.pending() != 0 ? " was closed by the peer within a frame"
                                                        : " was closed by the peer";
+  if (link.handshake && !link.connecting && got == 0) {
+    Drop(link,
+         {Code::kDenied, fmt::format("{} does not accept this node's secret: set the same faha.secret on all nodes",
+                                     link.peer.ToString())});
+    return false;
+  }
   Drop(link, {Code::kUnavailable, "the connection to " + link.peer.ToString() + what});
   return false;
 }
@@ -143,6 +173,14 @@ void TcpFabric::Deliver(Link& link) {
     if (next == FrameState::kIncomplete) return;
     if (next != FrameState::kFrame) {
       return Drop(link, DescribeFault(next, link.peer, link.inbox.version(), link.max_body));
+    }
+    if (link.handshake) {
+      Shake(link, frame.head);
+      continue;
+    }
+    if (!link.accepted && Handshake::IsChallenge(frame.head)) {
+      return Drop(link, {Code::kDenied, fmt::format("{} asks for a secret: set the same faha.secret on all nodes",
+                                                    link.peer.ToString())});
     }
     delivered_ = true;
     handler_->OnFrame(link.id, frame.head, frame.body);
@@ -161,7 +199,14 @@ void TcpFabric::TrimSometimes() {
   const auto now = std::chrono::steady_clock::now();
   if (now - last_trim_ < limits_.trim_period) return;
   last_trim_ = now;
-  for (auto& [id, link] : links_) link->inbox.Trim();
+  for (auto& [id, link] : links_) {
+    link->inbox.Trim();
+    if (link->handshake && !link->connecting && now - link->opened > limits_.handshake) {
+      Fail(*link, {Code::kDenied, fmt::format("{} does not prove that it knows the secret: set the same faha.secret on "
+                                              "all nodes",
+                                              link->peer.ToString())});
+    }
+  }
 }
 
 }  // namespace faha

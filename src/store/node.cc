@@ -39,7 +39,7 @@ Node::Node(const Options& options, StoreObserver* observer, Env env)
 // The fabric, and what it says about RDMA.  Errors: BadConfig; Unavailable - RDMA is required and not there.
 Status Node::OpenFabric() {
   if (fabric_ == nullptr) {
-    auto made = MakeFabric(options_.fabric, remark_);
+    auto made = MakeFabric(options_.fabric, options_.secret, remark_);
     if (!made.ok()) return made.status();
     own_fabric_ = std::move(made.value());
     fabric_ = own_fabric_.get();

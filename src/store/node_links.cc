@@ -48,7 +48,8 @@ void Node::OnFrame(LinkId link, std::span<const std::byte> head, std::span<const
 }
 
 void Node::OnClose(LinkId link, const Status& reason) {
-  if (reason.code() == Code::kProtocol || reason.code() == Code::kPeerVersion) Remember(reason);
+  if (reason.code() == Code::kProtocol || reason.code() == Code::kPeerVersion || reason.code() == Code::kDenied)
+    Remember(reason);
   if (guests_.erase(link) > 0) return;
   if (receiver_->Owns(link)) return receiver_->OnClose(link, reason);
   if (Shipper* shipper = committer_->Find(link)) {

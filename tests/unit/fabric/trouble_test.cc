@@ -395,5 +395,86 @@ TEST(Forking, LeavesTheParentsLinksAsTheyWere) {
   Connect(a, b);
 }
 
+// --- The secret.
+
+TcpFabricLimits With(const std::string& secret) {
+  TcpFabricLimits limits;
+  limits.secret = secret;
+  limits.handshake = limits.trim_period = 50ms;
+  return limits;
+}
+
+TEST(Secret, ThoseWhoShareItTalk) {
+  Peer a(With("of the house")), b(With("of the house"));
+  b.Listen();
+  const LinkId link = a.fabric.Dial(b.at());
+  a.fabric.Send(link, Bytes("early"));
+  ASSERT_TRUE(PollUntil({&a, &b}, [&] { return b.frames == 1 && a.connected.size() == 1; }));
+  EXPECT_EQ(b.got[b.accepted[0]][0].first, "early");
+  b.fabric.Send(b.accepted[0], Bytes("answer"));
+  ASSERT_TRUE(PollUntil({&a, &b}, [&] { return a.frames == 1; }));
+}
+
+// Neither is told of the link, and both learn why.
+TEST(Secret, AnotherOneIsDenied) {
+  Peer a(With("mine")), b(With("yours"));
+  b.Listen();
+  const LinkId link = a.fabric.Dial(b.at());
+  a.fabric.Send(link, Bytes("early"));
+  ASSERT_TRUE(PollUntil({&a, &b}, [&] { return a.closed.size() == 1 && b.closed.size() == 1; }));
+  EXPECT_EQ(a.closed[link].code(), Code::kDenied);
+  EXPECT_EQ(b.closed.begin()->second.code(), Code::kDenied);
+  EXPECT_NE(a.closed[link].message().find("faha.secret"), std::string::npos);
+  EXPECT_TRUE(a.connected.empty() && b.accepted.empty() && b.frames == 0);
+}
+
+TEST(Secret, NoneIsDenied) {
+  Peer a, b(With("yours"));
+  b.Listen();
+  const LinkId link = a.fabric.Dial(b.at());
+  a.fabric.Send(link, Bytes("let me in"));
+  ASSERT_TRUE(PollUntil({&a, &b}, [&] { return a.closed.size() == 1; }));
+  EXPECT_TRUE(b.accepted.empty() && b.frames == 0);
+  EXPECT_EQ(a.closed[link].code(), Code::kDenied);
+}
+
+// Who accepts without a secret is no better than who dials without one.
+TEST(Secret, AnAccepterThatProvesNothingIsDenied) {
+  Peer a(With("mine")), b;
+  b.Listen();
+  const LinkId link = a.fabric.Dial(b.at());
+  ASSERT_TRUE(PollUntil({&a, &b}, [&] { return a.closed.size() == 1; }));
+  EXPECT_EQ(a.closed[link].code(), Code::kDenied);
+  EXPECT_TRUE(a.connected.empty());
+}
+
+TEST(Secret, ARecordedResponseIsOfNoUse) {
+  Handshake accepting("s", true), dialling("s", false);
+  const auto response = dialling.Answer(accepting.Challenge());
+  const auto proof = accepting.Answer(response);
+  EXPECT_EQ(accepting.state(), Handshake::State::kDone);
+  (void)dialling.Answer(proof);
+  EXPECT_EQ(dialling.state(), Handshake::State::kDone);
+  Handshake later("s", true);
+  (void)later.Challenge();
+  EXPECT_TRUE(later.Answer(response).empty());
+  EXPECT_EQ(later.state(), Handshake::State::kRefused);
+  // Nor can a proof be had by sending a challenge back.
+  Handshake victim("s", false);
+  (void)victim.Answer(accepting.Challenge());
+  (void)victim.Answer(proof);
+  EXPECT_EQ(victim.state(), Handshake::State::kRefused);
+}
+
+TEST(Secret, EveryChangedBitIsRefused) {
+  for (std::size_t bit = 0; bit < 65 * 8; ++bit) {
+    Handshake accepting("s", true), dialling("s", false);
+    auto response = dialling.Answer(accepting.Challenge());
+    response[bit / 8] ^= std::byte{1} << (bit % 8);
+    EXPECT_TRUE(accepting.Answer(response).empty());
+    EXPECT_EQ(accepting.state(), Handshake::State::kRefused) << bit;
+  }
+}
+
 }  // namespace
 }  // namespace faha::fabric_test

@@ -1,0 +1,43 @@
+// Who dials and who accepts prove to each other that they know the secret, by HMAC-SHA256 over fresh numbers of both.
+// Thread: main loop only.
+//   accepting: challenge(A) ->           dialling: -> response(D, HMAC(secret, "dial", A, D))
+//   accepting: proof(HMAC(secret, "accept", A, D)) ->
+// Nothing but these three is read or sent before both are convinced; a recording of them is of no use.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace faha {
+
+class Handshake {
+ public:
+  static constexpr std::size_t kNumberBytes = 32;
+  enum class State { kGoing, kDone, kRefused };
+
+  Handshake(std::string secret, bool accepting) : secret_(std::move(secret)), accepting_(accepting) {}
+  // What the accepting side sends first.
+  std::vector<std::byte> Challenge();
+  // What to send in answer to `head`, if anything; then state() tells how it stands.
+  std::vector<std::byte> Answer(std::span<const std::byte> head);
+  [[nodiscard]] State state() const { return state_; }
+
+  // Is `head` a challenge?  To a node without a secret it says what is missing.
+  static bool IsChallenge(std::span<const std::byte> head);
+
+ private:
+  using Number = std::array<std::byte, kNumberBytes>;
+  [[nodiscard]] std::optional<Number> Prove(std::string_view side) const;
+
+  std::string secret_;
+  bool accepting_;
+  State state_ = State::kGoing;
+  Number accepting_number_{}, dialling_number_{};
+};
+
+}  // namespace faha
