@@ -8,6 +8,8 @@ run_packages=(redis-server redis-tools)
 build_packages=(cmake ninja-build g++ pkg-config dpkg-dev libpmem-dev libxxhash-dev libfmt-dev libssl-dev libibverbs-dev librdmacm-dev
                 libgtest-dev libgmock-dev)
 test_packages=(python3 python3-redis python3-pytest clang-format)
+vm_packages=(qemu-system-x86 linux-image-amd64 busybox-static cpio kmod xz-utils python3 ndctl e2fsprogs iproute2
+             rdma-core ibverbs-providers)
 
 say() { printf '%s\n' "$*"; }
 die() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; exit 1; }
@@ -52,6 +54,14 @@ install_packages() {
   say "installing ${missing[*]}"
   quietly apt-get update || die "apt-get update failed: check the machine's apt sources"
   install_without_services "${missing[@]}" || die "apt-get install failed: see the lines above"
+}
+
+# False, with a line that says so, where the guest's packages cannot be had: that is no failure of ours.
+install_vm_packages() {
+  local output
+  output=$(install_packages "${vm_packages[@]}" 2>&1) && return 0
+  say "vm: skipped: the packages of the guest cannot be installed: ${output##*$'\n'}"
+  return 1
 }
 
 # The machine's own apt sources with deb-src for deb, into the folder $1.

@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import mmap
 import os
 import pathlib
 import shutil
@@ -16,6 +17,10 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 MODULE = os.environ.get("FAHA_MODULE", str(ROOT / "build" / "release" / "faha.so"))
 MUTANTS = os.environ.get("FAHA_MUTANTS", str(pathlib.Path(MODULE).with_name("faha_mutants.so")))
 PORT_OFFSET = 10000
+# Where the nodes live, what their batches go over, and their pools if those are no files: set in a guest.
+HOST = os.environ.get("FAHA_HOST", "127.0.0.1")
+FABRIC = os.environ.get("FAHA_FABRIC", "auto")
+POOLS = [path for path in os.environ.get("FAHA_POOLS", "").split(",") if path]
 _ports = itertools.count(20000 + os.getpid() % 1000 * 16)
 
 
@@ -45,7 +50,7 @@ def _bindable(port):
     with contextlib.closing(socket.socket()) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", port))
+            probe.bind((HOST, port))
         except OSError:
             return False
     return True
@@ -60,10 +65,18 @@ def free_port():
             return port
 
 
+def wipe(device):
+    """Makes a pool on a device DAX one that was never used."""
+    size = int(pathlib.Path("/sys/bus/dax/devices", pathlib.Path(device).name, "size").read_text())
+    with open(device, "r+b") as file, mmap.mmap(file.fileno(), size) as pool:
+        for _ in range(size >> 21):
+            pool.write(bytes(2 << 20))
+
+
 class Server:
     """One redis-server process and its folder; `faha` False: a stock one, to compare with."""
 
-    def __init__(self, folder, faha=True, module=None, args=()):
+    def __init__(self, folder, faha=True, module=None, args=(), pool=None):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
@@ -71,25 +84,26 @@ class Server:
         self.module = module or MODULE
         self.args = list(args)
         self.process = None
+        self.pool_path = pathlib.Path(pool) if pool else self.folder / "faha.pool"
+        if pool:
+            wipe(pool)
 
     @property
     def log_path(self):
         return self.folder / "redis.log"
-
-    @property
-    def pool_path(self):
-        return self.folder / "faha.pool"
 
     def log(self):
         return self.log_path.read_text() if self.log_path.exists() else ""
 
     def command(self):
         # fmt: off
-        command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder),
+        command = ["redis-server", "--port", str(self.port), "--bind", HOST, "--dir", str(self.folder),
                    "--save", "", "--logfile", str(self.log_path), "--appendonly", "yes", "--appendfsync", "always"]
         # fmt: on
         if self.faha:
-            command += ["--loadmodule", self.module]
+            command += ["--loadmodule", self.module, "--faha.fabric", FABRIC, "--faha.pool-path", str(self.pool_path)]
+            if HOST != "127.0.0.1":
+                command += ["--protected-mode", "no", "--faha.bind", HOST, "--faha.announce-host", HOST, "--faha.secret", "of the tests"]
             if "--faha.pool-bytes" not in self.args:
                 command += ["--faha.pool-bytes", "64mb"]
             if "--faha.segment-bytes" not in self.args:
@@ -113,7 +127,7 @@ class Server:
 
     def client(self, **options):
         options.setdefault("socket_timeout", 30)
-        return redis.Redis("127.0.0.1", self.port, decode_responses=options.pop("decode_responses", True), **options)
+        return redis.Redis(HOST, self.port, decode_responses=options.pop("decode_responses", True), **options)
 
     def signal(self, number):
         self.process.send_signal(number)
@@ -141,12 +155,15 @@ class Cluster:
     """`size` servers, the first one primary, the others its backups in sync."""
 
     def __init__(self, folder, size=3, module=None, args=()):
-        self.nodes = [Server(pathlib.Path(folder) / f"n{i}", module=module, args=args) for i in range(size)]
+        pools = POOLS[:size] + [None] * (size - len(POOLS))
+        self.nodes = [
+            Server(pathlib.Path(folder) / f"n{i}", module=module, args=args, pool=pool) for i, pool in enumerate(pools)
+        ]
         try:
             for node in self.nodes:
                 node.start()
             for node in self.nodes[1:]:
-                node.client().execute_command("REPLICAOF", "127.0.0.1", self.nodes[0].port)
+                node.client().execute_command("REPLICAOF", HOST, self.nodes[0].port)
             self.wait_in_sync(self.nodes[0])
         except BaseException:
             self.close()

@@ -8,7 +8,7 @@ import threading
 import pytest
 import redis
 
-from cluster import wait_for
+from cluster import HOST, wait_for
 
 ROUNDS = int(os.environ.get("FAHA_ROUNDS", "20"))
 CLIENTS = 4
@@ -122,7 +122,7 @@ def test_a_deposed_primary_refuses_and_returns_as_a_backup(make_cluster):
     assert heir.client().get("k") == "new"
     with pytest.raises(redis.exceptions.RedisError, match="READONLY|read only"):
         old.client().set("k", "stale")
-    with pytest.raises(redis.exceptions.ResponseError, match=f"NOTPRIMARY .*127.0.0.1:{heir.port}"):
+    with pytest.raises(redis.exceptions.ResponseError, match=f"NOTPRIMARY .*{HOST}:{heir.port}"):
         old.client().get("k")
 
 
@@ -132,7 +132,7 @@ def test_a_planned_failover_loses_nothing(make_cluster):
     for target in (cluster[2], cluster[1], cluster[0]):
         writers = Writers(primary, str(target.port))
         writers.wait_written(200)
-        reply = primary.client().execute_command("FAHA.FAILOVER", "TO", "127.0.0.1", target.port)
+        reply = primary.client().execute_command("FAHA.FAILOVER", "TO", HOST, target.port)
         assert reply == "OK"
         writers.join()
         cluster.wait_in_sync(target)
@@ -146,8 +146,9 @@ def test_an_empty_node_joins_and_one_that_was_away_catches_up(make_cluster, make
     for i in range(2000):
         client.set(f"k{i}", "x" * 500)
     cluster[1].kill()
-    late = make_server().start()
-    late.client().execute_command("REPLICAOF", "127.0.0.1", cluster[0].port)
+    # A pool of the same size: on a device DAX the device decides.
+    late = make_server(args=["--faha.pool-bytes", str(cluster[0].info()["pool_bytes"])]).start()
+    late.client().execute_command("REPLICAOF", HOST, cluster[0].port)
     # Two members, one of them dead: the newcomer is the majority's only hope, but it must be let in by the two.
     assert cluster[0].info()["members"] == 2
     cluster[1].start()
@@ -179,8 +180,8 @@ def test_an_operator_sees_why_a_promotion_is_refused(make_cluster):
     cluster = make_cluster()
     with pytest.raises(redis.exceptions.ResponseError, match="NOPROMISE .*FAHA.FAILOVER"):
         cluster[1].client().execute_command("FAHA.PROMOTE", 2000)
-    with pytest.raises(redis.exceptions.ResponseError, match="UNAVAILABLE 127.0.0.1:1 is not a backup"):
-        cluster[0].client().execute_command("FAHA.FAILOVER", "TO", "127.0.0.1", 1)
+    with pytest.raises(redis.exceptions.ResponseError, match=f"UNAVAILABLE {HOST}:1 is not a backup"):
+        cluster[0].client().execute_command("FAHA.FAILOVER", "TO", HOST, 1)
     with pytest.raises(redis.exceptions.ResponseError, match="NOTPRIMARY"):
         cluster[1].client().execute_command("FAHA.FAILOVER")
     cluster.wait_in_sync(cluster[0])
