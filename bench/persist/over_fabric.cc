@@ -1,0 +1,152 @@
+// The Persist RPC as the product runs it: its fabric, its messages, its log.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <functional>
+#include <map>
+
+#include "bench/persist/rig.h"
+#include "bench/persist/shipping.h"
+#include "fabric/rdma_fabric.h"
+#include "fabric/tcp_fabric.h"
+#include "replication/wire.h"
+
+namespace faha::bench {
+
+namespace {
+
+constexpr std::chrono::microseconds kPatience{10'000'000};
+constexpr Epoch kEpoch{1};
+
+// A fabric as the protocol wants it.
+struct Wire {
+  explicit Wire(const Peer& peer) : lane(peer.protocol == Protocol::kTcp ? Lane::kControl : Lane::kData) {
+    if (lane == Lane::kControl) {
+      auto made = std::make_unique<TcpFabric>();
+      port = [tcp = made.get()] { return tcp->port(); };
+      fabric = std::move(made);
+    } else {
+      auto made = Require(RdmaFabric::Create(true));
+      port = [rdma = made.get()] { return rdma->port(); };
+      fabric = std::move(made);
+    }
+    fabric->SetSpin(peer.spin);
+  }
+  void Share(const Peer& peer, Log* log) const {
+    if (peer.protocol != Protocol::kPersist && peer.protocol != Protocol::kUnbatched) return;
+    const auto memory = log->pool().media().shared();
+    if (memory.empty()) Die({Code::kUnavailable, "persist needs pools on device DAX; persist-ring does not"});
+    Require(fabric->ShareMemory(memory.subspan(format::kDataOffset)));
+  }
+  Lane lane;
+  std::unique_ptr<Fabric> fabric;
+  std::function<std::uint16_t()> port;
+};
+
+class FabricShipping final : public Shipping, private FabricHandler {
+ public:
+  FabricShipping(const Peer& self, Log* log) : wire_(self), log_(log) {
+    Require(wire_.fabric->Listen({self.host, 0}));
+    wire_.Share(self, log);
+  }
+
+  [[nodiscard]] std::uint16_t port() const override { return wire_.port(); }
+
+  void AwaitBackups(std::size_t count) override {
+    while (durable_.size() < count) PollOrDie();
+  }
+
+  void Post(const LocatedBatch& batch) override {
+    const auto head = wire::Encode(wire::Batch{kEpoch, batch.at, Lsn{}});
+    for (const auto& [link, durable] : durable_) {
+      wire_.fabric->Send(link, head, batch.bytes, batch.at.value - format::kDataOffset);
+    }
+    posted_ = batch.view.lsn();
+  }
+
+  Lsn Durable() override {
+    if (Lowest() < posted_) PollOrDie();
+    return Lowest();
+  }
+
+ private:
+  [[nodiscard]] Lsn Lowest() const {
+    Lsn lowest = posted_;
+    for (const auto& [link, durable] : durable_) lowest = std::min(lowest, durable);
+    return lowest;
+  }
+
+  void PollOrDie() {
+    heard_ = false;
+    const auto start = std::chrono::steady_clock::now();
+    while (!heard_) {
+      wire_.fabric->Poll(kPatience, *this);
+      if (std::chrono::steady_clock::now() - start > kPatience) Die({Code::kUnavailable, "a backup does not answer"});
+    }
+  }
+
+  void OnAccept(LinkId link, const Endpoint&) override {
+    heard_ = true;
+    durable_[link] = Lsn{};
+  }
+  void OnConnect(LinkId) override {}
+  void OnFrame(LinkId link, std::span<const std::byte> head, std::span<const std::byte>) override {
+    const auto ack = wire::Decode<wire::Ack>(head);
+    if (!ack) Die({Code::kProtocol, "a backup sent something that is no acknowledgement"});
+    heard_ = true;
+    durable_[link] = ack->durable;
+  }
+  void OnClose(LinkId, const Status& reason) override { Die(reason); }
+  void OnPollEnd() override {}
+
+  Wire wire_;
+  Log* log_;
+  std::map<LinkId, Lsn> durable_;
+  Lsn posted_;
+  bool heard_ = false;
+};
+
+class FabricBackup final : private FabricHandler {
+ public:
+  FabricBackup(const Peer& primary, Log* log) : wire_(primary), log_(log) {
+    wire_.Share(primary, log);
+    link_ = wire_.fabric->Dial({primary.host, primary.port}, wire_.lane);
+  }
+  void Serve() {
+    while (!closed_ && !AskedToEnd()) wire_.fabric->Poll(std::chrono::milliseconds{100}, *this);
+  }
+
+ private:
+  void OnAccept(LinkId, const Endpoint&) override {}
+  void OnConnect(LinkId link) override {
+    wire_.fabric->AllowBody(link, static_cast<std::uint32_t>(log_->pool().geometry().segment_bytes));
+  }
+  void OnFrame(LinkId, std::span<const std::byte> head, std::span<const std::byte> body) override {
+    const auto batch = wire::Decode<wire::Batch>(head);
+    if (!batch || batch->epoch != kEpoch) Die({Code::kProtocol, "the primary sent something that is no batch"});
+    Require(log_->Land(batch->at, body));
+    landed_ = true;
+  }
+  void OnClose(LinkId, const Status&) override { closed_ = true; }
+  void OnPollEnd() override {
+    if (!landed_) return;
+    landed_ = false;
+    Require(log_->Drain());
+    wire_.fabric->Send(link_, wire::Encode(wire::Ack{kEpoch, log_->durable()}));
+  }
+
+  Wire wire_;
+  Log* log_;
+  LinkId link_ = LinkId::kNone;
+  bool landed_ = false, closed_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<Shipping> ShipOverFabric(const Peer& self, Log* log) {
+  return std::make_unique<FabricShipping>(self, log);
+}
+
+void ServeOverFabric(const Peer& primary, Log* log) { FabricBackup(primary, log).Serve(); }
+
+}  // namespace faha::bench
