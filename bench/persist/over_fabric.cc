@@ -36,7 +36,7 @@ struct Wire {
     if (peer.protocol != Protocol::kPersist && peer.protocol != Protocol::kUnbatched) return;
     const auto memory = log->pool().media().shared();
     if (memory.empty()) Die({Code::kUnavailable, "persist needs pools on device DAX; persist-ring does not"});
-    Require(fabric->ShareMemory(memory.subspan(format::kDataOffset)));
+    Require(fabric->ShareMemory(memory.subspan(format::kDataOffset), format::kDataOffset));
   }
   Lane lane;
   std::unique_ptr<Fabric> fabric;
@@ -59,7 +59,7 @@ class FabricShipping final : public Shipping, private FabricHandler {
   void Post(const LocatedBatch& batch) override {
     const auto head = wire::Encode(wire::Batch{kEpoch, batch.at, Lsn{}});
     for (const auto& [link, durable] : durable_) {
-      wire_.fabric->Send(link, head, batch.bytes, batch.at.value - format::kDataOffset);
+      if (!wire_.fabric->Place(link, batch.bytes, batch.at.value)) wire_.fabric->Send(link, head, batch.bytes);
     }
     posted_ = batch.view.lsn();
   }
@@ -96,6 +96,9 @@ class FabricShipping final : public Shipping, private FabricHandler {
     heard_ = true;
     durable_[link] = ack->durable;
   }
+  void OnPlaced(LinkId, std::uint64_t, std::span<const std::byte>) override {
+    Die({Code::kProtocol, "a backup placed something"});
+  }
   void OnClose(LinkId, const Status& reason) override { Die(reason); }
   void OnPollEnd() override {}
 
@@ -124,8 +127,10 @@ class FabricBackup final : private FabricHandler {
   void OnFrame(LinkId, std::span<const std::byte> head, std::span<const std::byte> body) override {
     const auto batch = wire::Decode<wire::Batch>(head);
     if (!batch || batch->epoch != kEpoch) Die({Code::kProtocol, "the primary sent something that is no batch"});
-    Require(log_->Land(batch->at, body));
-    landed_ = true;
+    Land(batch->at, body);
+  }
+  void OnPlaced(LinkId, std::uint64_t place, std::span<const std::byte> body) override {
+    Land(LogAddress{place}, body);
   }
   void OnClose(LinkId, const Status&) override { closed_ = true; }
   void OnPollEnd() override {
@@ -133,6 +138,11 @@ class FabricBackup final : private FabricHandler {
     landed_ = false;
     Require(log_->Drain());
     wire_.fabric->Send(link_, wire::Encode(wire::Ack{kEpoch, log_->durable()}));
+  }
+
+  void Land(LogAddress at, std::span<const std::byte> bytes) {
+    Require(log_->Land(at, bytes));
+    landed_ = true;
   }
 
   Wire wire_;

@@ -31,9 +31,11 @@ class FabricHandler {
   virtual void OnConnect(LinkId link) = 0;
   // `head` and `body` are valid during the call only.
   virtual void OnFrame(LinkId link, std::span<const std::byte> head, std::span<const std::byte> body) = 0;
+  // The peer has put `body` to `place` of this node's shared memory; in order with the link's frames.
+  virtual void OnPlaced(LinkId link, std::uint64_t place, std::span<const std::byte> body) = 0;
   // The link is gone.  Not called for a link this side closed.
-  // Reasons: Unavailable - refused, reset or closed by the peer; Protocol, PeerVersion - bad bytes; Denied - the secret,
-  // and then the link may be one that was never told of: it was refused before it was accepted.
+  // Reasons: Unavailable - refused, reset or closed by the peer; Protocol, PeerVersion - bad bytes; Denied - the
+  // secret, and then the link may be one that was never told of: it was refused before it was accepted.
   virtual void OnClose(LinkId link, const Status& reason) = 0;
   // Every frame that had arrived has been delivered: the time to drain and acknowledge once.
   virtual void OnPollEnd() = 0;
@@ -53,15 +55,14 @@ class Fabric {
 
   // Sends a frame; `head` and `body` are copied or sent before the call returns.  A link that is gone
   // swallows frames: OnClose tells.
-  // `place`: where in its shared memory the peer wants the body; a fabric that can puts it there and nowhere else.
-  static constexpr std::uint64_t kNoPlace = UINT64_MAX;
-  virtual void Send(LinkId link, std::span<const std::byte> head, std::span<const std::byte> body,
-                    std::uint64_t place) = 0;
-  void Send(LinkId link, std::span<const std::byte> head, std::span<const std::byte> body = {}) {
-    Send(link, head, body, kNoPlace);
-  }
+  virtual void Send(LinkId link, std::span<const std::byte> head, std::span<const std::byte> body) = 0;
+  void Send(LinkId link, std::span<const std::byte> head) { Send(link, head, {}); }
 
-  // The largest body (bytes) a peer may send on this link; 0, the start, allows heads only.
+  // Puts `body`, a part of this node's shared memory, to `place` of the peer's, and says so there.  It must not change
+  // while the link lives.  False: this link cannot, and nothing was sent.
+  virtual bool Place(LinkId, std::span<const std::byte>, std::uint64_t) { return false; }
+
+  // The largest body (bytes) a peer may send or place on this link; 0, the start, allows heads only.
   virtual void AllowBody(LinkId link, std::uint32_t max_bytes) = 0;
 
   // Closes the link at once: what was queued is dropped, and the peer's way in is revoked.
@@ -70,10 +71,10 @@ class Fabric {
   // Waits up to `timeout` for something to happen (0: looks only) and delivers it to `handler`.
   virtual void Poll(std::chrono::microseconds timeout, FabricHandler& handler) = 0;
 
-  // Memory whose bytes may be sent without a copy and in which the peers of data links that are dialled from now on may
-  // place bodies themselves.  It must outlive the fabric's links.
-  // Errors: Unavailable - the fabric cannot, and sends and receives by copies; nothing else changes.
-  virtual Status ShareMemory(std::span<std::byte> memory) = 0;
+  // Memory of which this node places parts at its peers, and in which the peers of data links that are dialled from now
+  // on may place theirs.  Places are counted from `origin`, that of its first byte.  It must outlive the fabric's
+  // links. Errors: Unavailable - nothing can be placed; all goes by frames.
+  virtual Status ShareMemory(std::span<std::byte> memory, std::uint64_t origin) = 0;
 
   // What carries the data lane where both ends have it.
   [[nodiscard]] virtual Transport DataTransport() const { return Transport::kTcp; }

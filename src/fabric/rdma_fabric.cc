@@ -182,14 +182,15 @@ Result<RdmaFabric::Device*> RdmaFabric::DeviceOf(ibv_context* context) {
   if (!shared_.empty()) {
     auto region = MemoryRegion::Register(device->pd, shared_, IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE);
     // Without it every body takes the way through a ring: said by ShareMemory.
-    if (region.ok()) device->shared = std::move(region.value());
+    if (region.ok()) device->shared = {std::move(region.value()), shared_origin_};
   }
   devices_.push_back(std::move(device));
   return devices_.back().get();
 }
 
-Status RdmaFabric::ShareMemory(std::span<std::byte> memory) {
+Status RdmaFabric::ShareMemory(std::span<std::byte> memory, std::uint64_t origin) {
   shared_ = memory;
+  shared_origin_ = origin;
   int count = 0;
   ibv_context** contexts = rdma_get_devices(&count);
   Status status{Code::kUnavailable, "no RDMA device is ready"};
@@ -201,7 +202,7 @@ Status RdmaFabric::ShareMemory(std::span<std::byte> memory) {
     }
     auto region = MemoryRegion::Register((*device)->pd, memory, IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE);
     status = region.status();
-    if (region.ok()) (*device)->shared = std::move(region.value());
+    if (region.ok()) (*device)->shared = {std::move(region.value()), origin};
   }
   if (contexts != nullptr) rdma_free_devices(contexts);
   if (!status.ok()) shared_ = {};
@@ -244,12 +245,27 @@ RdmaFabric::Link* RdmaFabric::Find(LinkId id) {
   return found == links_.end() ? nullptr : found->second.get();
 }
 
-void RdmaFabric::Send(LinkId id, std::span<const std::byte> head, std::span<const std::byte> body,
-                      std::uint64_t place) {
-  if (static_cast<std::uint64_t>(id) < kFirstId) return tcp_.Send(id, head, body, place);
+// The link's ring if it can carry something.
+RingLink* RdmaFabric::RingOf(Link* link) {
+  const bool open = link != nullptr && !link->failure && link->ring != nullptr && link->ring->attached();
+  return open ? link->ring.get() : nullptr;
+}
+
+void RdmaFabric::Send(LinkId id, std::span<const std::byte> head, std::span<const std::byte> body) {
+  if (static_cast<std::uint64_t>(id) < kFirstId) return tcp_.Send(id, head, body);
   Link* link = Find(id);
-  if (link == nullptr || link->failure || link->ring == nullptr || !link->ring->attached()) return;
-  if (Status status = link->ring->Send(head, body, place); !status.ok()) Fail(*link, std::move(status));
+  RingLink* ring = RingOf(link);
+  if (ring == nullptr) return;
+  if (Status status = ring->Send(head, body); !status.ok()) Fail(*link, std::move(status));
+}
+
+bool RdmaFabric::Place(LinkId id, std::span<const std::byte> body, std::uint64_t place) {
+  Link* link = Find(id);
+  RingLink* ring = RingOf(link);
+  if (ring == nullptr) return false;
+  const auto placed = ring->Place(body, place);
+  if (!placed.ok()) Fail(*link, placed.status());
+  return !placed.ok() || *placed;
 }
 
 void RdmaFabric::AllowBody(LinkId id, std::uint32_t max_bytes) {
@@ -271,6 +287,11 @@ void RdmaFabric::Fail(Link& link, Status reason) {
   if (link.failure) return;
   link.failure = std::move(reason);
   failed_.push_back(link.id);
+  Wake();
+}
+
+// The next Poll has something to do: the descriptor says so.
+void RdmaFabric::Wake() const {
   const std::uint64_t one = 1;
   FAHA_CHECK(::write(wake_fd_, &one, sizeof one) == sizeof one, "an event can be counted");
 }
@@ -439,6 +460,32 @@ void RdmaFabric::OnClose(LinkId link, const Status& reason) {
 
 // --- Waiting.
 
+// Tells the handler what one ring delivers.
+struct RdmaFabric::RingSink final : RingLink::Sink {
+  RingSink(RdmaFabric* owner, LinkId owned) : fabric(owner), id(owned) {}
+
+  void OnFrame(std::span<const std::byte> head, std::span<const std::byte> body) override {
+    if (Ready(!body.empty())) fabric->handler_->OnFrame(id, head, body);
+  }
+  void OnPlaced(std::uint64_t place, std::span<const std::byte> body) override {
+    if (Ready(true)) fabric->handler_->OnPlaced(id, place, body);
+  }
+  bool Ready(bool has_body) {
+    Link* link = fabric->Find(id);
+    if (link == nullptr) return false;
+    // The first message can overtake the event that the connection stands.
+    if (!link->established) fabric->Establish(*link);
+    if (fabric->Find(id) == nullptr) return false;
+    fabric->delivered_ = any = true;
+    fabric->got_bodies_ = fabric->got_bodies_ || has_body;
+    return true;
+  }
+
+  RdmaFabric* fabric;
+  LinkId id;
+  bool any = false;
+};
+
 // True if anything was delivered.
 bool RdmaFabric::LookAtRings() {
   bool any = false;
@@ -449,17 +496,9 @@ bool RdmaFabric::LookAtRings() {
     Link* link = Find(id);
     if (link == nullptr || link->ring == nullptr || link->failure) continue;
     RingLink* ring = link->ring.get();
-    const auto on_frame = [&](std::span<const std::byte> head, std::span<const std::byte> body) {
-      Link* receiver = Find(id);
-      if (receiver == nullptr) return;
-      // The first message can overtake the event that the connection stands.
-      if (!receiver->established) Establish(*receiver);
-      if (Find(id) == nullptr) return;
-      delivered_ = any = true;
-      got_bodies_ = got_bodies_ || !body.empty();
-      handler_->OnFrame(id, head, body);
-    };
-    auto more = ring->Receive(link->max_body, on_frame, link->peer);
+    RingSink sink(this, id);
+    auto more = ring->Receive(link->max_body, sink, link->peer);
+    any = any || sink.any;
     link = Find(id);
     if (!more.ok() && link != nullptr && (link->established || link->dialed)) {
       any = true;
@@ -477,6 +516,7 @@ void RdmaFabric::ArmRings() {
 
 // Waits for the set of descriptors and handles what is ready; true if anything was delivered.
 bool RdmaFabric::Look(std::chrono::microseconds timeout) {
+  looked_ = SteadyClock::now();
   const bool before = std::exchange(delivered_, false);
   std::array<epoll_event, 8> events;
   const int count = WaitPrecisely(epoll_fd_, events, timeout);
@@ -522,11 +562,19 @@ void RdmaFabric::Poll(std::chrono::microseconds timeout, FabricHandler& handler)
     const auto left = timeout - std::chrono::duration_cast<std::chrono::microseconds>(SteadyClock::now() - start);
     const bool sleep = !LookAtRings() && timeout.count() > 0 && left.count() > 0;
     (void)Look(sleep ? left : std::chrono::microseconds{0});
+  } else if (start - looked_ > kMaxLinger) {
+    // However many batches come, the control lane has its turn.
+    (void)Look(std::chrono::microseconds{0});
   }
   if (timeout.count() == 0 && got_bodies_) Linger(start);
+  const auto end = SteadyClock::now() + kMaxLinger;
   do {
     if (std::exchange(delivered_, false)) handler.OnPollEnd();
     ArmRings();
+    if (SteadyClock::now() > end) {
+      Wake();  // what has come since wakes nobody
+      break;
+    }
   } while (LookAtRings());
   handler_ = nullptr;
   graveyard_.clear();

@@ -45,13 +45,13 @@ class RdmaFabric final : public Fabric, private FabricHandler, private ForkGuard
   using Fabric::Dial;
   LinkId Dial(const Endpoint& peer, Lane lane) override;
   using Fabric::Send;
-  // On the data lane a frame sent before OnConnect is lost.  A placed body must not change while the link lives.
-  void Send(LinkId link, std::span<const std::byte> head, std::span<const std::byte> body,
-            std::uint64_t place) override;
+  // On the data lane a frame sent before OnConnect is lost.
+  void Send(LinkId link, std::span<const std::byte> head, std::span<const std::byte> body) override;
+  bool Place(LinkId link, std::span<const std::byte> body, std::uint64_t place) override;
   void AllowBody(LinkId link, std::uint32_t max_bytes) override;
   void Close(LinkId link) override;
   void Poll(std::chrono::microseconds timeout, FabricHandler& handler) override;
-  Status ShareMemory(std::span<std::byte> memory) override;
+  Status ShareMemory(std::span<std::byte> memory, std::uint64_t origin) override;
   [[nodiscard]] Transport DataTransport() const override {
     return remark_.empty() ? Transport::kRdma : Transport::kTcp;
   }
@@ -68,7 +68,7 @@ class RdmaFabric final : public Fabric, private FabricHandler, private ForkGuard
     ibv_context* context = nullptr;
     ibv_pd* pd = nullptr;
     ibv_comp_channel* channel = nullptr;
-    MemoryRegion shared;
+    SharedMemory shared;
     ~Device();
   };
   struct Link {
@@ -83,6 +83,7 @@ class RdmaFabric final : public Fabric, private FabricHandler, private ForkGuard
   };
   // The start of a connection request's or its answer's private data.
   struct Event;
+  struct RingSink;
 
   RdmaFabric(bool required, const RdmaLimits& limits, const TcpFabricLimits& control)
       : required_(required), limits_(limits), tcp_(control) {}
@@ -91,6 +92,7 @@ class RdmaFabric final : public Fabric, private FabricHandler, private ForkGuard
   void OnAccept(LinkId link, const Endpoint& peer) override;
   void OnConnect(LinkId link) override;
   void OnFrame(LinkId link, std::span<const std::byte> head, std::span<const std::byte> body) override;
+  void OnPlaced(LinkId, std::uint64_t, std::span<const std::byte>) override {}
   void OnClose(LinkId link, const Status& reason) override;
   void OnPollEnd() override {}
 
@@ -108,28 +110,32 @@ class RdmaFabric final : public Fabric, private FabricHandler, private ForkGuard
   void Accept(const Event& event);
   void Establish(Link& link);
   void Fail(Link& link, Status reason);
+  void Wake() const;
   void Drop(Link& link, Status reason);
   void Detach(Link& link);
   [[nodiscard]] Link* Find(LinkId id);
+  [[nodiscard]] static RingLink* RingOf(Link* link);
 
   const bool required_;
   RdmaLimits limits_;
   TcpFabric tcp_;
   std::string remark_;
   int epoll_fd_ = -1;
-  int wake_fd_ = -1;  // readable while failed_ is not empty
+  int wake_fd_ = -1;  // readable while failed_ is not empty or a ring may be
   rdma_event_channel* control_ = nullptr;
   rdma_cm_id* listener_ = nullptr;
   std::vector<std::unique_ptr<Device>> devices_;
   std::span<std::byte> shared_;
+  std::uint64_t shared_origin_ = 0;
   std::map<LinkId, std::unique_ptr<Link>> links_;
   std::vector<std::unique_ptr<Link>> graveyard_;  // closed within this Poll: a frame may still be looked at
   std::vector<LinkId> failed_;                    // to be told of by the next Poll
   std::uint64_t last_id_;
   std::size_t accepted_ = 0;
-  FabricHandler* handler_ = nullptr;  // of the Poll under way
-  bool delivered_ = false;            // since the last OnPollEnd
-  bool got_bodies_ = false;           // by the Poll under way
+  FabricHandler* handler_ = nullptr;              // of the Poll under way
+  std::chrono::steady_clock::time_point looked_;  // when the descriptors were last looked at
+  bool delivered_ = false;                        // since the last OnPollEnd
+  bool got_bodies_ = false;                       // by the Poll under way
 };
 
 }  // namespace faha

@@ -17,12 +17,19 @@ namespace faha {
 namespace {
 
 constexpr std::uint32_t kKindShift = 30;
-constexpr std::uint32_t kBytesMask = (1U << kKindShift) - 1;
+constexpr std::uint32_t kValueMask = (1U << kKindShift) - 1;
 constexpr std::uint32_t kChunkAlign = 64;
 // Receives that are never given to chunks: credit needs one too, and at most a few of those are under way.
 constexpr std::uint32_t kCreditReceives = 32;
 // A placed body is one write; devices bound its size, SoftRoCE to 8 MiB.
 constexpr std::size_t kMaxPlacedBytes = std::size_t{4} << 20;
+
+// What the immediate counts a place in: as fine as its 30 bits allow.
+std::uint64_t PlaceUnit(std::uint64_t shared_bytes) {
+  std::uint64_t unit = 64;
+  while (shared_bytes / unit > kValueMask) unit *= 2;
+  return unit;
+}
 
 std::uint32_t AlignChunk(std::uint32_t bytes) { return (bytes + kChunkAlign - 1) / kChunkAlign * kChunkAlign; }
 
@@ -36,6 +43,10 @@ void CopyOut(std::span<const std::span<const std::byte>> parts, std::size_t offs
     offset -= skipped;
   }
   FAHA_CHECK(to.empty(), "the parts hold what is to be copied");
+}
+
+Status Bad(std::string_view what, const Endpoint& peer) {
+  return {Code::kProtocol, fmt::format("{} sent {}: run the same release on both", peer.ToString(), what)};
 }
 
 Status Broken(ibv_wc_status status, const Endpoint& peer) {
@@ -77,7 +88,7 @@ std::uint64_t RingLink::Cursor::Take(std::uint32_t bytes, std::uint32_t ring_byt
 }
 
 Result<std::unique_ptr<RingLink>> RingLink::Create(rdma_cm_id* id, ibv_pd* pd, ibv_comp_channel* channel,
-                                                   std::uint32_t ring_bytes, const MemoryRegion* shared,
+                                                   std::uint32_t ring_bytes, const SharedMemory* shared,
                                                    bool offer_shared, std::size_t queued_limit) {
   FAHA_CHECK(ring_bytes >= kMinRingBytes && ring_bytes <= kMaxRingBytes && ring_bytes % kChunkAlign == 0,
              "a ring has a legal size");
@@ -88,7 +99,7 @@ Result<std::unique_ptr<RingLink>> RingLink::Create(rdma_cm_id* id, ibv_pd* pd, i
   if (!region.ok()) return region.status();
   link->inbound_region_ = std::move(region.value());
   link->ring_bytes_ = ring_bytes;
-  link->shared_ = shared != nullptr && *shared ? shared : nullptr;
+  link->shared_ = shared->region ? shared : nullptr;
   link->offer_shared_ = offer_shared && link->shared_ != nullptr;
   link->queued_limit_ = queued_limit;
   auto queues = QueuePair::Create(id, pd, channel);
@@ -108,9 +119,11 @@ RingOffer RingLink::Offer() const {
   offer.ring_bytes = ring_bytes_;
   offer.receives = QueuePair::kReceiveDepth - kCreditReceives;
   if (offer_shared_) {
-    offer.shared = reinterpret_cast<std::uint64_t>(shared_->memory().data());
-    offer.shared_bytes = shared_->memory().size();
-    offer.shared_rkey = shared_->rkey();
+    const auto memory = shared_->region.memory();
+    offer.shared = reinterpret_cast<std::uint64_t>(memory.data());
+    offer.shared_bytes = memory.size();
+    offer.shared_origin = shared_->origin;
+    offer.shared_rkey = shared_->region.rkey();
   }
   return offer;
 }
@@ -137,78 +150,86 @@ Status RingLink::Attach(const RingOffer& peer, ibv_pd* pd) {
 
 // --- Sending.
 
-// A position, a receive and the queue's slots are all there, and one more slot for credit.
-bool RingLink::Fits(std::uint32_t bytes, std::size_t works) const {
-  const auto* slot = reinterpret_cast<const volatile Slot*>(inbound_.bytes().data());
-  Cursor next = write_;
-  (void)next.Take(bytes, peer_->ring_bytes);
-  return next.count - slot->ring_bytes <= peer_->ring_bytes && sent_chunks_ - slot->receives < peer_->receives &&
-         queues_->room() > works;
+std::uint32_t RingLink::Immediate(Kind kind, std::uint32_t value) {
+  return static_cast<std::uint32_t>(kind) << kKindShift | value;
 }
 
-bool RingLink::PostChunk(Kind kind, std::span<const std::span<const std::byte>> parts, std::span<const std::byte> body,
-                         std::uint64_t place) {
+// A position, a receive and the queue's slot are all there, and one more slot for credit.
+bool RingLink::Fits(std::uint32_t ring_bytes) const {
+  const auto* slot = reinterpret_cast<const volatile Slot*>(inbound_.bytes().data());
+  Cursor next = write_;
+  if (ring_bytes != 0) (void)next.Take(ring_bytes, peer_->ring_bytes);
+  return next.count - slot->ring_bytes <= peer_->ring_bytes && sent_ - slot->receives < peer_->receives &&
+         queues_->room() > 1;
+}
+
+Status RingLink::Post(const QueuePair::Work& work) {
+  if (queues_->Post(std::span(&work, 1))) return Status::Ok();
+  return {Code::kUnavailable, "the RDMA connection is broken"};
+}
+
+Status RingLink::PostChunk(std::span<const std::span<const std::byte>> parts) {
   std::uint32_t bytes = 0;
   for (const auto& part : parts) bytes += static_cast<std::uint32_t>(part.size());
   const std::uint64_t at = write_.Take(bytes, peer_->ring_bytes);
   const auto mirror = outbound_.bytes().subspan(at, bytes);
   CopyOut(parts, 0, mirror);
-  ++sent_chunks_;
-  std::array<QueuePair::Work, 2> works;
-  std::size_t count = 0;
-  if (kind == Kind::kPlaced) {
-    works[count++] = {.opcode = IBV_WR_RDMA_WRITE,
-                      .pieces = {{{body.data(), static_cast<std::uint32_t>(body.size()), shared_->lkey()}}},
-                      .remote = peer_->shared + place,
-                      .rkey = peer_->shared_rkey};
-  }
-  works[count++] = {.opcode = IBV_WR_RDMA_WRITE_WITH_IMM,
-                    .pieces = {{{mirror.data(), bytes, outbound_region_.lkey()}}},
-                    .remote = peer_->ring + kSlotBytes + at,
-                    .rkey = peer_->ring_rkey,
-                    .imm = static_cast<std::uint32_t>(kind) << kKindShift | bytes};
-  return queues_->Post(std::span(works).first(count));
+  ++sent_;
+  return Post({.opcode = IBV_WR_RDMA_WRITE_WITH_IMM,
+               .pieces = {{{mirror.data(), bytes, outbound_region_.lkey()}}},
+               .remote = peer_->ring + kSlotBytes + at,
+               .rkey = peer_->ring_rkey,
+               .imm = Immediate(Kind::kChunk, bytes)});
 }
 
-Status RingLink::Send(std::span<const std::byte> head, std::span<const std::byte> body, std::uint64_t place) {
-  const Status broken{Code::kUnavailable, "the RDMA connection is broken"};
+Status RingLink::PostBody(std::span<const std::byte> body, std::uint64_t place) {
+  const std::uint64_t offset = place - peer_->shared_origin;
+  ++sent_;
+  return Post({.opcode = IBV_WR_RDMA_WRITE_WITH_IMM,
+               .pieces = {{{body.data(), static_cast<std::uint32_t>(body.size()), shared_->region.lkey()}}},
+               .remote = peer_->shared + offset,
+               .rkey = peer_->shared_rkey,
+               .imm = Immediate(Kind::kBody, static_cast<std::uint32_t>(offset / PlaceUnit(peer_->shared_bytes)))});
+}
+
+Status RingLink::Send(std::span<const std::byte> head, std::span<const std::byte> body) {
   const FrameHeader header = MakeFrameHeader(head, static_cast<std::uint32_t>(body.size()));
   const std::uint32_t largest = peer_->ring_bytes / 4;
-  const bool placed = shared_ != nullptr && !body.empty() && body.size() <= kMaxPlacedBytes && shared_->Holds(body) &&
-                      place <= peer_->shared_bytes && body.size() <= peer_->shared_bytes - place &&
-                      sizeof header + head.size() + sizeof place <= largest;
-  const std::array<std::span<const std::byte>, 3> parts{std::as_bytes(std::span(&header, 1)), head,
-                                                        placed ? std::as_bytes(std::span(&place, 1)) : body};
+  const std::array<std::span<const std::byte>, 3> parts{std::as_bytes(std::span(&header, 1)), head, body};
   const std::size_t total = parts[0].size() + parts[1].size() + parts[2].size();
-  const Kind kind = placed ? Kind::kPlaced : Kind::kChunk;
-  if (queue_.empty() && total <= largest && Fits(static_cast<std::uint32_t>(total), placed ? 2 : 1)) {
-    return PostChunk(kind, parts, body, place) ? Status::Ok() : broken;
-  }
+  if (queue_.empty() && total <= largest && Fits(static_cast<std::uint32_t>(total))) return PostChunk(parts);
   if (queued_bytes_ > queued_limit_) {
     return {Code::kUnavailable, fmt::format("the peer does not keep up: {} bytes wait for it", queued_bytes_)};
   }
   for (std::size_t offset = 0; offset < total; offset += largest) {
-    Queued& chunk = queue_.emplace_back();
-    chunk.kind = kind;
-    chunk.place = place;
-    chunk.bytes.resize(std::min<std::size_t>(largest, total - offset));
-    CopyOut(parts, offset, chunk.bytes);
-    if (placed) chunk.body = body;
-    queued_bytes_ += chunk.bytes.size();
+    std::vector<std::byte>& chunk = queue_.emplace_back().chunk;
+    chunk.resize(std::min<std::size_t>(largest, total - offset));
+    CopyOut(parts, offset, chunk);
+    queued_bytes_ += chunk.size();
   }
   return SendQueued();
 }
 
+Result<bool> RingLink::Place(std::span<const std::byte> body, std::uint64_t place) {
+  const std::uint64_t offset = place - peer_->shared_origin;
+  const bool can = shared_ != nullptr && !body.empty() && body.size() <= kMaxPlacedBytes &&
+                   shared_->region.Holds(body) && place >= peer_->shared_origin && offset <= peer_->shared_bytes &&
+                   body.size() <= peer_->shared_bytes - offset && offset % PlaceUnit(peer_->shared_bytes) == 0;
+  if (!can) return false;
+  queue_.push_back({.chunk = {}, .body = body, .place = place});
+  Status status = SendQueued();
+  if (!status.ok()) return status;
+  return true;
+}
+
 Status RingLink::SendQueued() {
   while (!queue_.empty()) {
-    const Queued& chunk = queue_.front();
-    const auto bytes = static_cast<std::uint32_t>(chunk.bytes.size());
-    if (!Fits(bytes, chunk.kind == Kind::kPlaced ? 2 : 1)) break;
-    const std::array<std::span<const std::byte>, 1> parts{std::span<const std::byte>(chunk.bytes)};
-    if (!PostChunk(chunk.kind, parts, chunk.body, chunk.place)) {
-      return {Code::kUnavailable, "the RDMA connection is broken"};
-    }
-    queued_bytes_ -= chunk.bytes.size();
+    const Queued& next = queue_.front();
+    if (!Fits(static_cast<std::uint32_t>(next.chunk.size()))) break;
+    const std::array<std::span<const std::byte>, 1> parts{std::span<const std::byte>(next.chunk)};
+    Status status = next.chunk.empty() ? PostBody(next.body, next.place) : PostChunk(parts);
+    if (!status.ok()) return status;
+    queued_bytes_ -= next.chunk.size();
     queue_.pop_front();
   }
   return Status::Ok();
@@ -217,75 +238,79 @@ Status RingLink::SendQueued() {
 // --- Receiving.
 
 // A quarter of the ring or of the receives at a time: credit is one message for many, and the sender never runs dry.
-bool RingLink::ReturnCredit() {
+Status RingLink::ReturnCredit() {
   const bool due = read_.count - returned_.ring_bytes >= ring_bytes_ / 4 ||
-                   taken_chunks_ - returned_.receives >= (QueuePair::kReceiveDepth - kCreditReceives) / 4;
-  if (!due || queues_->room() == 0) return true;
-  returned_ = {read_.count, taken_chunks_};
+                   taken_ - returned_.receives >= (QueuePair::kReceiveDepth - kCreditReceives) / 4;
+  if (!due || queues_->room() == 0) return Status::Ok();
+  returned_ = {read_.count, taken_};
   static_assert(sizeof(Slot) <= QueuePair::kInlineBytes);
-  const QueuePair::Work credit{.opcode = IBV_WR_RDMA_WRITE_WITH_IMM,
-                               .pieces = {{{&returned_, sizeof returned_, inbound_region_.lkey()}}},
-                               .remote = peer_->ring,
-                               .rkey = peer_->ring_rkey,
-                               .imm = static_cast<std::uint32_t>(Kind::kCredit) << kKindShift};
-  return queues_->Post(std::span(&credit, 1));
+  return Post({.opcode = IBV_WR_RDMA_WRITE_WITH_IMM,
+               .pieces = {{{&returned_, sizeof returned_, inbound_region_.lkey()}}},
+               .remote = peer_->ring,
+               .rkey = peer_->ring_rkey,
+               .imm = Immediate(Kind::kCredit, 0)});
 }
 
-Result<bool> RingLink::Receive(std::uint32_t max_body, const OnFrame& on_frame, const Endpoint& peer) {
+Result<bool> RingLink::Receive(std::uint32_t max_body, Sink& sink, const Endpoint& peer) {
   const auto events = queues_->Poll();
   for (const QueuePair::Event& event : events) {
     if (event.kind == QueuePair::Event::Kind::kFailed) return Broken(event.status, peer);
     if (event.kind != QueuePair::Event::Kind::kReceived) continue;
     ++unposted_receives_;
-    if (Status status = Take(event.imm, max_body, on_frame, peer); !status.ok()) return status;
+    if (Status status = Take(event, max_body, sink, peer); !status.ok()) return status;
     if (!queues_->open()) return false;
   }
   const auto reposted = static_cast<std::uint32_t>(std::exchange(unposted_receives_, 0));
   if (reposted != 0 && !queues_->PostReceives(reposted)) return Broken(IBV_WC_WR_FLUSH_ERR, peer);
   if (!attached()) return !events.empty();
-  if (!ReturnCredit()) return Broken(IBV_WC_WR_FLUSH_ERR, peer);
+  if (Status status = ReturnCredit(); !status.ok()) return status;
   if (Status status = SendQueued(); !status.ok()) return status;
   return !events.empty();
 }
 
-Status RingLink::Take(std::uint32_t imm, std::uint32_t max_body, const OnFrame& on_frame, const Endpoint& peer) {
-  const auto kind = static_cast<Kind>(imm >> kKindShift);
-  const std::uint32_t bytes = imm & kBytesMask;
-  if (kind == Kind::kCredit) return Status::Ok();  // the slot tells
-  const auto bad = [&](std::string_view what) {
-    return Status{Code::kProtocol, fmt::format("{} sent {}: run the same release on both", peer.ToString(), what)};
-  };
-  if (bytes == 0 || bytes > ring_bytes_ / 4 || (kind != Kind::kChunk && kind != Kind::kPlaced)) {
-    return bad("a message that is none");
+Status RingLink::Take(const QueuePair::Event& event, std::uint32_t max_body, Sink& sink, const Endpoint& peer) {
+  const std::uint32_t value = event.imm & kValueMask;
+  switch (static_cast<Kind>(event.imm >> kKindShift)) {
+    case Kind::kCredit: return Status::Ok();  // the slot tells
+    case Kind::kChunk: return TakeChunk(value, max_body, sink, peer);
+    case Kind::kBody: return TakeBody(value, event.bytes, max_body, sink, peer);
   }
+  return Bad("a message that is none", peer);
+}
+
+Status RingLink::TakeBody(std::uint64_t unit, std::uint32_t bytes, std::uint32_t max_body, Sink& sink,
+                          const Endpoint& peer) {
+  if (!offer_shared_ || assembly_need_ != 0) return Bad("a body to no place", peer);
+  const auto memory = shared_->region.memory();
+  const std::uint64_t offset = unit * PlaceUnit(memory.size());
+  if (bytes > max_body) return DescribeFault(FrameState::kBodyTooLong, peer, 0, max_body);
+  if (offset > memory.size() || bytes > memory.size() - offset) return Bad("a body to no place", peer);
+  ++taken_;
+  sink.OnPlaced(shared_->origin + offset, memory.subspan(offset, bytes));
+  return Status::Ok();
+}
+
+Status RingLink::TakeChunk(std::uint32_t bytes, std::uint32_t max_body, Sink& sink, const Endpoint& peer) {
+  if (bytes == 0 || bytes > ring_bytes_ / 4) return Bad("a message that is none", peer);
   const std::span<const std::byte> chunk(InboundRing() + read_.Take(bytes, ring_bytes_), bytes);
-  ++taken_chunks_;
+  ++taken_;
   if (assembly_need_ == 0) {
     std::span<const std::byte> head;
     FrameHeader header;
     const FrameState fault = ParseFrameHead(chunk, header, head);
-    if (fault == FrameState::kIncomplete) return bad("a frame that is too short");
+    if (fault == FrameState::kIncomplete) return Bad("a frame that is too short", peer);
     if (fault != FrameState::kFrame) return DescribeFault(fault, peer, header.version, max_body);
     if (header.body_bytes > max_body) return DescribeFault(FrameState::kBodyTooLong, peer, header.version, max_body);
     const auto rest = chunk.subspan(sizeof header + head.size());
-    if (kind == Kind::kPlaced) {
-      std::uint64_t place = 0;
-      if (rest.size() != sizeof place || !offer_shared_) return bad("a body to no place");
-      std::memcpy(&place, rest.data(), sizeof place);
-      const auto memory = shared_->memory();
-      if (place > memory.size() || header.body_bytes > memory.size() - place) return bad("a body to no place");
-      on_frame(head, memory.subspan(place, header.body_bytes));
-      return Status::Ok();
-    }
-    if (rest.size() > header.body_bytes) return bad("a frame that is too long");
+    if (rest.size() > header.body_bytes) return Bad("a frame that is too long", peer);
     if (rest.size() == header.body_bytes) {
-      on_frame(head, rest);
+      sink.OnFrame(head, rest);
       return Status::Ok();
     }
     assembly_need_ = sizeof header + head.size() + header.body_bytes;
     assembly_.reserve(assembly_need_);
-  } else if (kind != Kind::kChunk || bytes > assembly_need_ - assembly_.size()) {
-    return bad("a part of a frame that does not belong to it");
+  } else if (bytes > assembly_need_ - assembly_.size()) {
+    return Bad("a part of a frame that does not belong to it", peer);
   }
   assembly_.insert(assembly_.end(), chunk.begin(), chunk.end());
   if (assembly_.size() < assembly_need_) return Status::Ok();
@@ -295,7 +320,7 @@ Status RingLink::Take(std::uint32_t imm, std::uint32_t max_body, const OnFrame& 
   std::span<const std::byte> head;
   FrameHeader header;
   (void)ParseFrameHead(whole, header, head);
-  on_frame(head, std::span(whole).subspan(sizeof header + head.size()));
+  sink.OnFrame(head, std::span(whole).subspan(sizeof header + head.size()));
   return Status::Ok();
 }
 

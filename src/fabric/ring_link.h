@@ -1,8 +1,8 @@
 // The data path of one RDMA link: frames in, frames out, over rings that the peer writes into.  Thread: main loop only.
-// Every message is one WRITE_WITH_IMM.  Its immediate says what it is:
-//   a chunk     the frame, or a part of one that is too large, at the next free place of the receiver's ring
-//   a placed    the frame's header and head in the ring; its body went ahead, to its place in the shared memory
-//   credit      nothing but the counters below
+// Every message is one WRITE_WITH_IMM.  Its immediate says what it is, in the upper two bits, and what they need:
+//   a chunk     the frame, or a part of one that is too large, at the next free place of the receiver's ring: its bytes
+//   a body      at its place in the shared memory: that place, in units
+//   credit      the counters below, into the sender's slot
 // The sender keeps a mirror of the ring: a chunk is put together where it will lie, and stays until it is credited.
 // Credit is cumulative: the bytes and the receives that the receiver has given back, written into the sender's slot.
 // Invariants: (1) both ends count the ring by the same rule, so that no position ever crosses the wire.
@@ -13,7 +13,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -38,10 +37,11 @@ struct RingOffer {
   std::uint32_t ring_bytes = 0;
   std::uint64_t shared = 0;  // memory in which bodies may be placed
   std::uint64_t shared_bytes = 0;
+  std::uint64_t shared_origin = 0;  // the place of its first byte
   std::uint32_t shared_rkey = 0;
   std::uint32_t receives = 0;
 };
-static_assert(sizeof(RingOffer) == 48, "a connection request carries no more than 56 bytes");
+static_assert(sizeof(RingOffer) == 56, "a connection request carries no more than 56 bytes");
 
 // Anonymous pages of their own, so that registering them concerns nobody else.
 class Pages {
@@ -57,18 +57,29 @@ class Pages {
   std::span<std::byte> bytes_;
 };
 
+// Memory whose parts are placed, as one device knows it.
+struct SharedMemory {
+  MemoryRegion region;
+  std::uint64_t origin = 0;
+};
+
 class RingLink {
  public:
   static constexpr std::uint32_t kSlotBytes = 64;
   static constexpr std::uint32_t kMinRingBytes = 64U << 10;
   static constexpr std::uint32_t kMaxRingBytes = 64U << 20;
 
-  using OnFrame = std::function<void(std::span<const std::byte> head, std::span<const std::byte> body)>;
+  // Who is told what has arrived; may call Shut().
+  struct Sink {
+    virtual ~Sink() = default;
+    virtual void OnFrame(std::span<const std::byte> head, std::span<const std::byte> body) = 0;
+    virtual void OnPlaced(std::uint64_t place, std::span<const std::byte> body) = 0;
+  };
 
-  // `ring_bytes`: for what the peer sends.  `shared`: registered memory, or none; it is offered only if `offer_shared`.
+  // `ring_bytes`: for what the peer sends.  `shared` may be empty; it is offered only if `offer_shared`.
   // Errors: Unavailable.
   static Result<std::unique_ptr<RingLink>> Create(rdma_cm_id* id, ibv_pd* pd, ibv_comp_channel* channel,
-                                                  std::uint32_t ring_bytes, const MemoryRegion* shared,
+                                                  std::uint32_t ring_bytes, const SharedMemory* shared,
                                                   bool offer_shared, std::size_t queued_limit);
 
   [[nodiscard]] RingOffer Offer() const;
@@ -76,18 +87,20 @@ class RingLink {
   Status Attach(const RingOffer& peer, ibv_pd* pd);
   [[nodiscard]] bool attached() const { return peer_.has_value(); }
 
-  // A body that can be placed must not change before the link is shut; any other is copied.
   // Errors: Unavailable - the connection is broken, or more than the limit waits for the peer.
-  Status Send(std::span<const std::byte> head, std::span<const std::byte> body, std::uint64_t place);
-  // Delivers what has arrived, up to some bound; true if there may be more.  `on_frame` may call Shut().
+  Status Send(std::span<const std::byte> head, std::span<const std::byte> body);
+  // `body` must not change before the link is shut.  False: it cannot be placed there.
+  // Errors: Unavailable - the connection is broken.
+  Result<bool> Place(std::span<const std::byte> body, std::uint64_t place);
+  // Delivers what has arrived, up to some bound; true if there may be more.
   // Errors: Unavailable, Protocol, PeerVersion: nothing more will come.
-  Result<bool> Receive(std::uint32_t max_body, const OnFrame& on_frame, const Endpoint& peer);
+  Result<bool> Receive(std::uint32_t max_body, Sink& sink, const Endpoint& peer);
   void Arm() { queues_->Arm(); }
   void Shut() { queues_->Shut(); }
   [[nodiscard]] std::size_t queued_bytes() const { return queued_bytes_; }
 
  private:
-  enum class Kind : std::uint32_t { kCredit = 0, kChunk = 1, kPlaced = 2 };
+  enum class Kind : std::uint32_t { kCredit = 0, kChunk = 1, kBody = 2 };
   // What the receiver has given back since the start.  Written by the peer's device.
   struct Slot {
     std::uint64_t ring_bytes, receives;
@@ -99,25 +112,28 @@ class RingLink {
     std::uint64_t Take(std::uint32_t bytes, std::uint32_t ring_bytes);
   };
   struct Queued {
-    std::vector<std::byte> bytes;
-    std::span<const std::byte> body;  // of a placed one: in the shared memory, where it stays
+    std::vector<std::byte> chunk;     // or, if that is empty,
+    std::span<const std::byte> body;  // in the shared memory, where it stays
     std::uint64_t place = 0;
-    Kind kind = Kind::kChunk;
   };
 
   RingLink() = default;
-  [[nodiscard]] bool Fits(std::uint32_t bytes, std::size_t works) const;
-  bool PostChunk(Kind kind, std::span<const std::span<const std::byte>> parts, std::span<const std::byte> body,
-                 std::uint64_t place);
+  static std::uint32_t Immediate(Kind kind, std::uint32_t value);
+  Status Post(const QueuePair::Work& work);
+  [[nodiscard]] bool Fits(std::uint32_t ring_bytes) const;
+  Status PostChunk(std::span<const std::span<const std::byte>> parts);
+  Status PostBody(std::span<const std::byte> body, std::uint64_t place);
   Status SendQueued();
-  bool ReturnCredit();
-  Status Take(std::uint32_t imm, std::uint32_t max_body, const OnFrame& on_frame, const Endpoint& peer);
+  Status ReturnCredit();
+  Status TakeChunk(std::uint32_t bytes, std::uint32_t max_body, Sink& sink, const Endpoint& peer);
+  Status TakeBody(std::uint64_t unit, std::uint32_t bytes, std::uint32_t max_body, Sink& sink, const Endpoint& peer);
+  Status Take(const QueuePair::Event& event, std::uint32_t max_body, Sink& sink, const Endpoint& peer);
   [[nodiscard]] std::byte* InboundRing() const { return inbound_.bytes().data() + kSlotBytes; }
 
   std::unique_ptr<QueuePair> queues_;
   Pages inbound_, outbound_;
   MemoryRegion inbound_region_, outbound_region_;
-  const MemoryRegion* shared_ = nullptr;
+  const SharedMemory* shared_ = nullptr;
   bool offer_shared_ = false;
   std::uint32_t ring_bytes_ = 0;
   std::size_t queued_limit_ = 0;
@@ -125,12 +141,12 @@ class RingLink {
 
   // What this side sends.
   Cursor write_;
-  std::uint64_t sent_chunks_ = 0;
+  std::uint64_t sent_ = 0;  // chunks and bodies: each takes a receive
   std::deque<Queued> queue_;
   std::size_t queued_bytes_ = 0;
   // What this side receives.
   Cursor read_;
-  std::uint64_t taken_chunks_ = 0, unposted_receives_ = 0;
+  std::uint64_t taken_ = 0, unposted_receives_ = 0;
   Slot returned_{0, 0};
   std::vector<std::byte> assembly_;
   std::size_t assembly_need_ = 0;

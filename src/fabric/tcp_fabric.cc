@@ -138,11 +138,11 @@ void TcpFabric::Watch(Link& link, std::uint32_t events) {
   link.watched = events;
 }
 
-Status TcpFabric::ShareMemory(std::span<std::byte>) {
+Status TcpFabric::ShareMemory(std::span<std::byte>, std::uint64_t) {
   return {Code::kUnavailable, "TCP carries every byte through the kernel"};
 }
 
-void TcpFabric::Send(LinkId id, std::span<const std::byte> head, std::span<const std::byte> body, std::uint64_t) {
+void TcpFabric::Send(LinkId id, std::span<const std::byte> head, std::span<const std::byte> body) {
   FAHA_CHECK(head.size() <= kMaxFrameHeadBytes && body.size() <= UINT32_MAX, "a frame fits its header");
   Link* link = Find(id);
   if (link == nullptr || link->failure || link->fd < 0) return;

@@ -65,6 +65,12 @@ void Receiver::OnFrame(LinkId link, std::span<const std::byte> head, std::span<c
         fmt::format("{} sent a message that does not belong here: run the same release on both", source_.ToString())});
 }
 
+void Receiver::OnPlaced(LinkId link, std::uint64_t place, std::span<const std::byte> body) {
+  last_heard_ = clock_->Now();
+  if (link == data_ && state_ == State::kStreaming) return OnBatch({epoch_, LogAddress{place}, Lsn{}}, body);
+  Drop({Code::kProtocol, fmt::format("{} placed a batch where none belongs", source_.ToString())});
+}
+
 void Receiver::OnReply(const wire::FollowReply& reply) {
   if (reply.code != 0) {
     sink_->Refused(reply);

@@ -62,6 +62,7 @@ class Receiver {
 
   void OnConnect(LinkId link);
   void OnFrame(LinkId link, std::span<const std::byte> head, std::span<const std::byte> body);
+  void OnPlaced(LinkId link, std::uint64_t place, std::span<const std::byte> body);
   void OnClose(LinkId link, const Status& reason);
   // Persists and acknowledges what has landed.
   void OnPollEnd();

@@ -10,7 +10,11 @@ void Shipper::Pump(Epoch epoch, Lsn committed) {
     const Lsn lsn = posted_.Next();
     const auto batch = source_->BatchToShip(lsn, next_at_);
     if (!batch) return;
-    fabric_->Send(data_, wire::Encode(wire::Batch{epoch, batch->at, committed}), batch->bytes, batch->place);
+    // A batch that is placed needs no message: its link stands for the epoch, its place is its address, and its header
+    // names what was committed when it was sealed.
+    if (!fabric_->Place(data_, batch->bytes, batch->at.value)) {
+      fabric_->Send(data_, wire::Encode(wire::Batch{epoch, batch->at, committed}), batch->bytes);
+    }
     posted_ = lsn;
     next_at_ = batch->at + batch->bytes.size();
     posted_bytes_ += batch->bytes.size();

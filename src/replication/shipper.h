@@ -20,7 +20,6 @@ class BatchSource {
   struct Shippable {
     LogAddress at;
     std::span<const std::byte> bytes;
-    std::uint64_t place = Fabric::kNoPlace;  // the same address, as the receiver's shared memory counts
   };
   virtual ~BatchSource() = default;
   // The batch `lsn`; nothing if it has not been sealed.  `hint`: the end of the batch before, or none.

@@ -52,7 +52,7 @@ Status Node::OpenFabric() {
   if (fabric_->DataTransport() != Transport::kRdma) return Status::Ok();
   const auto shared = pool_->media().shared();
   const Status direct = shared.empty() ? Status{Code::kUnavailable, "the pool is not on a device DAX"}
-                                       : fabric_->ShareMemory(shared.subspan(format::kDataOffset));
+                                       : fabric_->ShareMemory(shared.subspan(format::kDataOffset), format::kDataOffset);
   Note(LogLevel::kNotice, direct.ok() ? "batches go over RDMA and land in the pool directly"
                                       : fmt::format("batches go over RDMA and land in a ring: {}", direct.message()));
   return Status::Ok();

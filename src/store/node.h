@@ -108,6 +108,7 @@ class Node final : public Store, private FabricHandler, private BatchSink, priva
   void OnAccept(LinkId link, const Endpoint& peer) override;
   void OnConnect(LinkId link) override;
   void OnFrame(LinkId link, std::span<const std::byte> head, std::span<const std::byte> body) override;
+  void OnPlaced(LinkId link, std::uint64_t place, std::span<const std::byte> body) override;
   void OnClose(LinkId link, const Status& reason) override;
   void OnPollEnd() override;
   bool OnShipperFrame(Shipper* shipper, LinkId link, std::span<const std::byte> head);

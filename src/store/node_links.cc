@@ -47,6 +47,11 @@ void Node::OnFrame(LinkId link, std::span<const std::byte> head, std::span<const
   fabric_->Close(link);
 }
 
+void Node::OnPlaced(LinkId link, std::uint64_t place, std::span<const std::byte> body) {
+  if (failure_.ok() && receiver_->Owns(link)) return receiver_->OnPlaced(link, place, body);
+  fabric_->Close(link);
+}
+
 void Node::OnClose(LinkId link, const Status& reason) {
   if (reason.code() == Code::kProtocol || reason.code() == Code::kPeerVersion || reason.code() == Code::kDenied)
     Remember(reason);
@@ -85,7 +90,7 @@ void Node::DropSilentGuests() {
 std::optional<BatchSource::Shippable> Node::BatchToShip(Lsn lsn, LogAddress hint) const {
   const auto batch = log_->Find(lsn, hint);
   if (!batch) return std::nullopt;
-  return Shippable{batch->at, batch->bytes, batch->at.value - format::kDataOffset};
+  return Shippable{batch->at, batch->bytes};
 }
 
 // --- From a backup or a fetching candidate.

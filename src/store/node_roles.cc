@@ -379,7 +379,7 @@ Status Node::Land(const wire::Batch& batch, std::span<const std::byte> bytes) {
   if (Status status = log_->Land(batch.at, bytes); !status.ok()) {
     return status.code() == Code::kProtocol ? status : Fail(status);
   }
-  heard_committed_ = std::max(heard_committed_, batch.committed);
+  heard_committed_ = std::max({heard_committed_, batch.committed, log_->known_committed()});
   const auto view = BatchView::Trusted(bytes.data());
   if ((view.header().flags & format::kHasConfig) != 0) {
     FAHA_CHECK(view.ForEach([&](const Record& record, std::uint64_t) {

@@ -101,23 +101,28 @@ class SimFabric : public Fabric {
     return mine;
   }
 
-  void Send(LinkId link, std::span<const std::byte> head, std::span<const std::byte> body,
-            std::uint64_t place) override {
+  using Fabric::Send;
+  void Send(LinkId link, std::span<const std::byte> head, std::span<const std::byte> body) override {
     const auto it = links_.find(link);
     if (it == links_.end() || it->second.peer == nullptr) return;
-    it->second.peer->Arrive(it->second.other, {.kind = Event::kFrame,
-                                               .head = {head.begin(), head.end()},
-                                               .body = {body.begin(), body.end()},
-                                               .place = place});
+    it->second.peer->Arrive(
+        it->second.other,
+        {.kind = Event::kFrame, .head = {head.begin(), head.end()}, .body = {body.begin(), body.end()}});
+  }
+  // With RDMA a body lands at its place when it arrives, before the node knows of it.
+  bool Place(LinkId link, std::span<const std::byte> body, std::uint64_t place) override {
+    const auto it = links_.find(link);
+    if (!world_->rdma || it == links_.end() || it->second.peer == nullptr) return false;
+    it->second.peer->Arrive(it->second.other,
+                            {.kind = Event::kPlaced, .body = {body.begin(), body.end()}, .place = place});
+    return true;
   }
 
   void AllowBody(LinkId, std::uint32_t) override {}
-  // With RDMA a body lands at its place when it arrives, before the node knows of it.
-  [[nodiscard]] Transport DataTransport() const override {
-    return world_->rdma ? Transport::kRdma : Transport::kTcp;
-  }
-  Status ShareMemory(std::span<std::byte> memory) override {
+  [[nodiscard]] Transport DataTransport() const override { return world_->rdma ? Transport::kRdma : Transport::kTcp; }
+  Status ShareMemory(std::span<std::byte> memory, std::uint64_t origin) override {
     shared_ = memory;
+    origin_ = origin;
     return Status::Ok();
   }
 
@@ -152,10 +157,10 @@ class SimFabric : public Fabric {
 
  private:
   struct Event {
-    enum Kind { kAccepted, kConnected, kFrame, kClosed } kind = kFrame;
+    enum Kind { kAccepted, kConnected, kFrame, kPlaced, kClosed } kind = kFrame;
     MonoTime at{0};
     std::vector<std::byte> head = {}, body = {};
-    std::uint64_t place = kNoPlace;
+    std::uint64_t place = 0;
   };
   struct Link {
     SimFabric* peer = nullptr;
@@ -184,13 +189,11 @@ class SimFabric : public Fabric {
     switch (event.kind) {
       case Event::kAccepted: handler.OnAccept(id, {"sim", 0}); break;
       case Event::kConnected: handler.OnConnect(id); break;
-      case Event::kFrame: {
-        std::span<const std::byte> body = event.body;
-        if (!body.empty() && event.place < shared_.size() && body.size() <= shared_.size() - event.place) {
-          std::copy(body.begin(), body.end(), shared_.begin() + static_cast<std::ptrdiff_t>(event.place));
-          body = shared_.subspan(event.place, body.size());
-        }
-        handler.OnFrame(id, event.head, body);
+      case Event::kFrame: handler.OnFrame(id, event.head, event.body); break;
+      case Event::kPlaced: {
+        const auto at = shared_.subspan(event.place - origin_, event.body.size());
+        std::copy(event.body.begin(), event.body.end(), at.begin());
+        handler.OnPlaced(id, event.place, at);
         break;
       }
       case Event::kClosed:
@@ -204,6 +207,7 @@ class SimFabric : public Fabric {
   int node_;
   std::map<LinkId, Link> links_;
   std::span<std::byte> shared_;
+  std::uint64_t origin_ = 0;
 };
 
 }  // namespace faha

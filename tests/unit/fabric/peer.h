@@ -55,6 +55,12 @@ struct Recorder : FabricHandler {
     if (on_frame) return on_frame(link, head, body);
     got[link].emplace_back(Text(head), Text(body));
   }
+  void OnPlaced(LinkId link, std::uint64_t place, std::span<const std::byte> body) override {
+    InPoll();
+    EXPECT_FALSE(closed.contains(link)) << "a body of a link that is gone";
+    ++frames;
+    if (on_placed) on_placed(link, place, body);
+  }
   void OnClose(LinkId link, const Status& reason) override {
     InPoll();
     EXPECT_TRUE(closed.emplace(link, reason).second) << "told twice";
@@ -92,6 +98,7 @@ struct Recorder : FabricHandler {
   bool told = false, polling = false;
   std::function<void(LinkId)> on_accept, on_connect, on_close;
   std::function<void(LinkId, std::span<const std::byte>, std::span<const std::byte>)> on_frame;
+  std::function<void(LinkId, std::uint64_t, std::span<const std::byte>)> on_placed;
   std::function<void()> on_poll_end;
 };
 
