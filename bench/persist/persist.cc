@@ -1,13 +1,9 @@
 // How a batch becomes persistent on the backups: FaHA's Persist RPC beside the two-phase protocols, in one run.
 // This process is the primary; each backup is a process of its own.  Every measurement starts with empty logs and fresh
 // connections; those that are compared follow each other in every round, and the medians are printed.
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <spawn.h>
 #include <sys/utsname.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -20,11 +16,10 @@
 #include <thread>
 #include <vector>
 
+#include "bench/persist/agents.h"
 #include "bench/persist/rig.h"
 #include "bench/persist/shipping.h"
 #include "store/engine.h"
-
-extern char** environ;
 
 namespace faha::bench {
 namespace {
@@ -55,6 +50,8 @@ struct Settings {
   std::uint32_t spin = 1000;
   std::uint32_t value_bytes = 64;
   std::uint32_t keys = 10'000;
+  std::uint16_t control_port = 0;
+  std::uint16_t agent = 0;
   std::uint16_t backup_of = 0;
 };
 
@@ -83,50 +80,6 @@ bool OverFabric(Protocol protocol) {
   return protocol == Protocol::kPersist || protocol == Protocol::kPersistRing || protocol == Protocol::kUnbatched ||
          protocol == Protocol::kTcp;
 }
-
-// A backup's process; it ends when its standard input does.
-class BackupProcess {
- public:
-  BackupProcess(const Settings& settings, const std::string& protocol, const std::string& pool, std::uint16_t port) {
-    int ends[2];
-    if (::pipe2(ends, O_CLOEXEC) != 0) Die({Code::kIoError, "no pipe for a backup"});
-    std::vector<std::string> words{"persist",
-                                   "--host",
-                                   settings.host,
-                                   "--pools",
-                                   pool,
-                                   "--domain",
-                                   settings.domain,
-                                   "--protocol",
-                                   protocol,
-                                   "--spin",
-                                   std::to_string(settings.spin),
-                                   "--backup-of",
-                                   std::to_string(port)};
-    std::vector<char*> arguments;
-    for (std::string& word : words) arguments.push_back(word.data());
-    arguments.push_back(nullptr);
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, ends[0], 0);
-    const int error = posix_spawn(&pid_, "/proc/self/exe", &actions, nullptr, arguments.data(), environ);
-    posix_spawn_file_actions_destroy(&actions);
-    ::close(ends[0]);
-    input_ = ends[1];
-    if (error != 0) Die({Code::kIoError, "a backup cannot be started"});
-  }
-  ~BackupProcess() {
-    ::close(input_);
-    int status = 0;
-    if (::waitpid(pid_, &status, 0) == pid_ && status != 0) Die({Code::kUnavailable, "a backup failed: see above"});
-  }
-  BackupProcess(const BackupProcess&) = delete;
-  BackupProcess& operator=(const BackupProcess&) = delete;
-
- private:
-  pid_t pid_ = 0;
-  int input_ = -1;
-};
 
 // The primary of one measurement: operations into batches, batches to the backups.
 class Primary {
@@ -212,15 +165,13 @@ class Primary {
   std::uint64_t found_ = 0;
 };
 
-Sample Run(const Settings& settings, const std::string& name, const Case& what) {
+Sample Run(const Settings& settings, Agents& agents, const std::string& name, const Case& what) {
   const Protocol protocol = kProtocols.at(name);
   Rig rig(settings.pools.front(), settings.domain);
   const Peer self{protocol, settings.host, 0, std::chrono::microseconds(settings.spin)};
   const auto shipping = OverFabric(protocol) ? ShipOverFabric(self, rig.log.get()) : ShipOverVerbs(self, rig.log.get());
-  std::deque<BackupProcess> processes;
-  for (std::uint32_t i = 1; i <= what.backups; ++i) {
-    processes.emplace_back(settings, name, settings.pools[i], shipping->port());
-  }
+  const auto running = agents.Start(what.backups, fmt::format("--host {} --protocol {} --spin {} --backup-of {}",
+                                                              settings.host, name, settings.spin, shipping->port()));
   shipping->AwaitBackups(what.backups);
   return Primary(settings, what, protocol != Protocol::kUnbatched, rig, *shipping).Run();
 }
@@ -259,8 +210,8 @@ void PrintSetUp(const Settings& settings) {
   utsname system{};
   (void)uname(&system);
   const Rig rig(settings.pools.front(), settings.domain);
-  fmt::print("# {} {}, {} processors; primary and backups share them\n", system.sysname, system.release,
-             std::thread::hardware_concurrency());
+  fmt::print("# {} {}, {} processors; {}\n", system.sysname, system.release, std::thread::hardware_concurrency(),
+             settings.control_port == 0 ? "primary and backups share them" : "the backups are elsewhere");
   fmt::print("# pools {}: {}, granule {} bytes\n", fmt::join(settings.pools, " "),
              DomainName(rig.pool->media().domain()), rig.pool->geometry().granule);
   fmt::print(
@@ -324,6 +275,12 @@ void PrintFigures(const Settings& settings, const Results& results) {
 
 void RunAll(const Settings& settings) {
   PrintSetUp(settings);
+  Agents agents(settings.host, settings.control_port);
+  // Those of a control port that was given come by themselves.
+  for (std::size_t i = 1; settings.control_port == 0 && i < settings.pools.size(); ++i) {
+    agents.Spawn({"--host", settings.host, "--agent", std::to_string(agents.port()), "--pools", settings.pools[i],
+                  "--domain", settings.domain});
+  }
   Results results;
   for (std::uint32_t round = 0; round < settings.rounds; ++round) {
     for (const std::uint32_t put : settings.put_percents) {
@@ -332,7 +289,7 @@ void RunAll(const Settings& settings) {
           for (const std::uint32_t in_flight : settings.in_flight) {
             for (const std::string& name : settings.protocols) {
               const Case what{put, bytes, in_flight, backups};
-              results[{what, name}].push_back(Run(settings, name, what));
+              results[{what, name}].push_back(Run(settings, agents, name, what));
             }
           }
         }
@@ -368,9 +325,16 @@ int Main(int argc, char** argv) {
   app.add_option("--spin", settings.spin, "microseconds that the fabric looks before it sleeps");
   app.add_option("--value-bytes", settings.value_bytes)->check(CLI::Range(1, 65536));
   app.add_option("--keys", settings.keys)->check(CLI::Range(1, 10'000'000));
+  app.add_option("--control-port", settings.control_port,
+                 "backups are run by agents, on other machines, that ask here");
+  app.add_option("--agent", settings.agent, "be such an agent, with one pool, of the primary at this port of --host");
   app.add_option("--backup-of", settings.backup_of)->group("");
   CLI11_PARSE(app, argc, argv);
 
+  if (settings.agent != 0) {
+    ServeAsAgent(settings.host, settings.agent, {"--pools", settings.pools.front(), "--domain", settings.domain});
+    return 0;
+  }
   if (settings.backup_of != 0) {
     Rig rig(settings.pools.front(), settings.domain);
     const Protocol protocol = kProtocols.at(settings.protocols.front());
@@ -379,7 +343,7 @@ int Main(int argc, char** argv) {
     return 0;
   }
   const std::uint32_t most = *std::max_element(settings.backups.begin(), settings.backups.end());
-  if (settings.pools.size() <= most) {
+  if (settings.control_port == 0 && settings.pools.size() <= most) {
     Die({Code::kBadConfig,
          fmt::format("{} backups need {} pools: --pools has {}", most, most + 1, settings.pools.size())});
   }
