@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <functional>
 #include <map>
+#include <utility>
 
 #include "bench/persist/rig.h"
 #include "bench/persist/shipping.h"
@@ -116,7 +117,10 @@ class FabricBackup final : private FabricHandler {
     link_ = wire_.fabric->Dial({primary.host, primary.port}, wire_.lane);
   }
   void Serve() {
-    while (!closed_ && !AskedToEnd()) wire_.fabric->Poll(std::chrono::milliseconds{100}, *this);
+    // A primary that has connected ends by closing the link; asking after each batch would cost a system call.
+    while (!closed_ && (std::exchange(heard_, false) || !AskedToEnd())) {
+      wire_.fabric->Poll(std::chrono::milliseconds{100}, *this);
+    }
   }
 
  private:
@@ -136,6 +140,7 @@ class FabricBackup final : private FabricHandler {
   void OnPollEnd() override {
     if (!landed_) return;
     landed_ = false;
+    heard_ = true;
     Require(log_->Drain());
     wire_.fabric->Send(link_, wire::Encode(wire::Ack{kEpoch, log_->durable()}));
   }
@@ -148,7 +153,7 @@ class FabricBackup final : private FabricHandler {
   Wire wire_;
   Log* log_;
   LinkId link_ = LinkId::kNone;
-  bool landed_ = false, closed_ = false;
+  bool landed_ = false, heard_ = false, closed_ = false;
 };
 
 }  // namespace

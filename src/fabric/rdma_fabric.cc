@@ -489,20 +489,19 @@ struct RdmaFabric::RingSink final : RingLink::Sink {
 // True if anything was delivered.
 bool RdmaFabric::LookAtRings() {
   bool any = false;
-  std::vector<LinkId> ids;
-  ids.reserve(links_.size());
-  for (const auto& [id, link] : links_) ids.push_back(id);
-  for (const LinkId id : ids) {
-    Link* link = Find(id);
-    if (link == nullptr || link->ring == nullptr || link->failure) continue;
-    RingLink* ring = link->ring.get();
+  // By id: what is delivered may close any of them.
+  LinkId id = LinkId::kNone;
+  for (auto at = links_.begin(); at != links_.end(); at = links_.upper_bound(id)) {
+    id = at->first;
+    const Link& link = *at->second;
+    if (link.ring == nullptr || link.failure) continue;
     RingSink sink(this, id);
-    auto more = ring->Receive(link->max_body, sink, link->peer);
+    auto more = link.ring->Receive(link.max_body, sink, link.peer);
     any = any || sink.any;
-    link = Find(id);
-    if (!more.ok() && link != nullptr && (link->established || link->dialed)) {
+    if (more.ok()) continue;
+    if (Link* left = Find(id); left != nullptr && (left->established || left->dialed)) {
       any = true;
-      Drop(*link, more.status());
+      Drop(*left, more.status());
     }
   }
   return any;
