@@ -21,6 +21,8 @@ constexpr std::uint32_t kValueMask = (1U << kKindShift) - 1;
 constexpr std::uint32_t kChunkAlign = 64;
 // Receives that are never given to chunks: credit needs one too, and at most a few of those are under way.
 constexpr std::uint32_t kCreditReceives = 32;
+// Receives that may be taken and not yet posted again; those of the credit stand in for them.
+constexpr std::uint32_t kMaxUnposted = kCreditReceives / 2;
 // A placed body is one write; devices bound its size, SoftRoCE to 8 MiB.
 constexpr std::size_t kMaxPlacedBytes = std::size_t{4} << 20;
 
@@ -238,10 +240,13 @@ Status RingLink::SendQueued() {
 // --- Receiving.
 
 // A quarter of the ring or of the receives at a time: credit is one message for many, and the sender never runs dry.
+bool RingLink::OwesCredit() const {
+  return read_.count - returned_.ring_bytes >= ring_bytes_ / 4 ||
+         taken_ - returned_.receives >= (QueuePair::kReceiveDepth - kCreditReceives) / 4;
+}
+
 Status RingLink::ReturnCredit() {
-  const bool due = read_.count - returned_.ring_bytes >= ring_bytes_ / 4 ||
-                   taken_ - returned_.receives >= (QueuePair::kReceiveDepth - kCreditReceives) / 4;
-  if (!due || queues_->room() == 0) return Status::Ok();
+  if (!OwesCredit() || queues_->room() == 0) return Status::Ok();
   returned_ = {read_.count, taken_};
   static_assert(sizeof(Slot) <= QueuePair::kInlineBytes);
   return Post({.opcode = IBV_WR_RDMA_WRITE_WITH_IMM,
@@ -260,8 +265,11 @@ Result<bool> RingLink::Receive(std::uint32_t max_body, Sink& sink, const Endpoin
     if (Status status = Take(event, max_body, sink, peer); !status.ok()) return status;
     if (!queues_->open()) return false;
   }
-  const auto reposted = static_cast<std::uint32_t>(std::exchange(unposted_receives_, 0));
-  if (reposted != 0 && !queues_->PostReceives(reposted)) return Broken(IBV_WC_WR_FLUSH_ERR, peer);
+  // Receives are given back when nothing else is to do, or before the credit that promises them: an answer goes first.
+  if (events.empty() || OwesCredit() || unposted_receives_ >= kMaxUnposted) {
+    const auto reposted = static_cast<std::uint32_t>(std::exchange(unposted_receives_, 0));
+    if (reposted != 0 && !queues_->PostReceives(reposted)) return Broken(IBV_WC_WR_FLUSH_ERR, peer);
+  }
   if (!attached()) return !events.empty();
   if (Status status = ReturnCredit(); !status.ok()) return status;
   if (Status status = SendQueued(); !status.ok()) return status;

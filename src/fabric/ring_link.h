@@ -124,6 +124,7 @@ class RingLink {
   Status PostChunk(std::span<const std::span<const std::byte>> parts);
   Status PostBody(std::span<const std::byte> body, std::uint64_t place);
   Status SendQueued();
+  [[nodiscard]] bool OwesCredit() const;
   Status ReturnCredit();
   Status TakeChunk(std::uint32_t bytes, std::uint32_t max_body, Sink& sink, const Endpoint& peer);
   Status TakeBody(std::uint64_t unit, std::uint32_t bytes, std::uint32_t max_body, Sink& sink, const Endpoint& peer);
