@@ -64,6 +64,9 @@ install_vm_packages() {
   return 1
 }
 
+# The netdev of the guest $1 on a network, kept in the folder $3, that it shares with the guest $2 alone.
+guest_network() { echo "dgram,local.type=unix,local.path=$3/$1.sock,remote.type=unix,remote.path=$3/$2.sock"; }
+
 # The machine's own apt sources with deb-src for deb, into the folder $1.
 write_source_lists() {
   local file

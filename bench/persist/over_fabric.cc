@@ -46,7 +46,7 @@ struct Wire {
 
 class FabricShipping final : public Shipping, private FabricHandler {
  public:
-  FabricShipping(const Peer& self, Log* log) : wire_(self), log_(log) {
+  FabricShipping(const Peer& self, Log* log) : wire_(self) {
     Require(wire_.fabric->Listen({self.host, 0}));
     wire_.Share(self, log);
   }
@@ -58,9 +58,9 @@ class FabricShipping final : public Shipping, private FabricHandler {
   }
 
   void Post(const LocatedBatch& batch) override {
-    const auto head = wire::Encode(wire::Batch{kEpoch, batch.at, Lsn{}});
     for (const auto& [link, durable] : durable_) {
-      if (!wire_.fabric->Place(link, batch.bytes, batch.at.value)) wire_.fabric->Send(link, head, batch.bytes);
+      if (wire_.fabric->Place(link, batch.bytes, batch.at.value)) continue;
+      wire_.fabric->Send(link, wire::Encode(wire::Batch{kEpoch, batch.at, Lsn{}}), batch.bytes);
     }
     posted_ = batch.view.lsn();
   }
@@ -104,7 +104,6 @@ class FabricShipping final : public Shipping, private FabricHandler {
   void OnPollEnd() override {}
 
   Wire wire_;
-  Log* log_;
   std::map<LinkId, Lsn> durable_;
   Lsn posted_;
   bool heard_ = false;

@@ -1,13 +1,10 @@
 // The two-phase baselines, and a bare two-way send, on the verbs that the product's fabric is made of.
 // Both ends look and never sleep; what a protocol leaves to the devices costs its backup's processor nothing at all.
-#include <arpa/inet.h>
 #include <fmt/format.h>
-#include <netinet/in.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <cstring>
 #include <deque>
 
@@ -15,12 +12,12 @@
 #include "bench/persist/shipping.h"
 #include "fabric/queue_pair.h"
 #include "fabric/ring_link.h"
+#include "fabric/socket.h"
 
 namespace faha::bench {
 
 namespace {
 
-constexpr std::chrono::seconds kPatience{10};
 constexpr int kResolveMilliseconds = 2000;
 constexpr std::uint8_t kReads = 16;  // that a link carries at a time
 constexpr std::uint32_t kSlotBytes = 16U << 10;
@@ -39,17 +36,7 @@ struct Request {
 };
 
 [[noreturn]] void DieOf(std::string_view what) {
-  Die({Code::kUnavailable, fmt::format("{}: {}", what, std::strerror(errno))});
-}
-
-sockaddr_in AddressOf(const Peer& peer) {
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(peer.port);
-  if (inet_pton(AF_INET, peer.host.c_str(), &address.sin_addr) != 1) {
-    Die({Code::kBadConfig, fmt::format("{} is no IPv4 address", peer.host)});
-  }
-  return address;
+  Die({Code::kUnavailable, fmt::format("{}: {}", what, ErrnoText(errno))});
 }
 
 std::span<std::byte> SharedOf(Log* log) {
@@ -89,11 +76,16 @@ struct Line {
   void Post(std::span<const QueuePair::Work> works) const {
     if (!queues->Post(works)) DieOf("the RDMA device takes no request");
   }
+  [[nodiscard]] std::byte* Outgoing() const { return slots.bytes().data() + slots.bytes().size() / 2; }
+  // A batch where the log has it.
+  [[nodiscard]] QueuePair::Piece PieceOf(std::span<const std::byte> batch) const {
+    return {batch.data(), static_cast<std::uint32_t>(batch.size()), memory.lkey()};
+  }
   // A message of at most the inline size.
   template <typename Message>
   void Tell(const Message& message) const {
     static_assert(sizeof message <= QueuePair::kInlineBytes);
-    std::byte* slot = slots.bytes().data() + std::size_t{kSlotBytes} * kSlots / 2;
+    std::byte* slot = Outgoing();
     std::memcpy(slot, &message, sizeof message);
     const QueuePair::Work work{.opcode = IBV_WR_SEND, .pieces = {{{slot, sizeof message, messages.lkey()}}}};
     Post(std::span(&work, 1));
@@ -112,9 +104,9 @@ class VerbsShipping final : public Shipping {
   VerbsShipping(const Peer& self, Log* log) : protocol_(self.protocol), log_(log) {
     // As the fabric does, and before any other verb of this process.
     if (ibv_fork_init() != 0) DieOf("the RDMA library cannot bear a fork");
-    sockaddr_in address = AddressOf({self.protocol, self.host, 0, {}});
+    SocketAddress address = Require(ResolveNumeric({self.host, 0}));
     if (rdma_create_id(nullptr, &listener_, nullptr, RDMA_PS_TCP) != 0 ||
-        rdma_bind_addr(listener_, reinterpret_cast<sockaddr*>(&address)) != 0 || rdma_listen(listener_, 8) != 0) {
+        rdma_bind_addr(listener_, address.get()) != 0 || rdma_listen(listener_, 8) != 0) {
       DieOf(fmt::format("cannot listen for RDMA at {}", self.host));
     }
   }
@@ -176,7 +168,7 @@ class VerbsShipping final : public Shipping {
   // The batch's bytes to their place.
   static QueuePair::Work Write(const Line& line, const Shipped& batch, bool signal) {
     return {.opcode = IBV_WR_RDMA_WRITE,
-            .pieces = {{{batch.bytes.data(), static_cast<std::uint32_t>(batch.bytes.size()), line.memory.lkey()}}},
+            .pieces = {line.PieceOf(batch.bytes)},
             .remote = line.peer.memory + batch.at.value,
             .rkey = line.peer.rkey,
             .signal = signal};
@@ -184,7 +176,7 @@ class VerbsShipping final : public Shipping {
   // The batch's last bytes: what was written before them has left the devices.
   static QueuePair::Work Read(const Line& line, const Shipped& batch) {
     return {.opcode = IBV_WR_RDMA_READ,
-            .pieces = {{{line.Slot(0) + std::size_t{kSlotBytes} * kSlots / 2, 8, line.messages.lkey()}}},
+            .pieces = {{{line.Outgoing(), 8, line.messages.lkey()}}},
             .remote = line.peer.memory + batch.at.value + batch.bytes.size() - 8,
             .rkey = line.peer.rkey,
             .signal = true};
@@ -196,9 +188,7 @@ class VerbsShipping final : public Shipping {
       backup.line.Post(works);
       backup.posted.emplace_back(IBV_WR_RDMA_READ, batch);
     } else if (protocol_ == Protocol::kBareSend) {
-      const QueuePair::Work work{.opcode = IBV_WR_SEND,
-                                 .pieces = {{{batch.bytes.data(), static_cast<std::uint32_t>(batch.bytes.size()),
-                                              backup.line.memory.lkey()}}}};
+      const QueuePair::Work work{.opcode = IBV_WR_SEND, .pieces = {backup.line.PieceOf(batch.bytes)}};
       backup.line.Post(std::span(&work, 1));
       backup.asked.push_back(batch);
     } else {
@@ -254,10 +244,10 @@ std::unique_ptr<Shipping> ShipOverVerbs(const Peer& self, Log* log) {
 }
 
 void ServeOverVerbs(const Peer& primary, Log* log) {
-  sockaddr_in address = AddressOf(primary);
+  SocketAddress address = Require(ResolveNumeric({primary.host, primary.port}));
   rdma_cm_id* id = nullptr;
   if (rdma_create_id(nullptr, &id, nullptr, RDMA_PS_TCP) != 0 ||
-      rdma_resolve_addr(id, nullptr, reinterpret_cast<sockaddr*>(&address), kResolveMilliseconds) != 0 ||
+      rdma_resolve_addr(id, nullptr, address.get(), kResolveMilliseconds) != 0 ||
       rdma_resolve_route(id, kResolveMilliseconds) != 0) {
     DieOf("no RDMA device reaches the primary");
   }

@@ -72,8 +72,8 @@ class Fabric {
   virtual void Poll(std::chrono::microseconds timeout, FabricHandler& handler) = 0;
 
   // Memory of which this node places parts at its peers, and in which the peers of data links that are dialled from now
-  // on may place theirs.  Places are counted from `origin`, that of its first byte.  It must outlive the fabric's
-  // links. Errors: Unavailable - nothing can be placed; all goes by frames.
+  // on may place theirs.  Places are counted from `origin`, that of its first byte.  It must outlive all links.
+  // Errors: Unavailable - nothing can be placed; all goes by frames.
   virtual Status ShareMemory(std::span<std::byte> memory, std::uint64_t origin) = 0;
 
   // What carries the data lane where both ends have it.

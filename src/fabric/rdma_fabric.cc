@@ -71,6 +71,12 @@ struct RdmaFabric::Event {
   [[nodiscard]] std::span<const std::byte> data() const { return std::span(bytes).first(size); }
 };
 
+Status RdmaFabric::Device::Share(std::span<std::byte> memory, std::uint64_t origin) {
+  auto region = MemoryRegion::Register(pd, memory, IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE);
+  if (region.ok()) shared = {std::move(region.value()), origin};
+  return region.status();
+}
+
 RdmaFabric::Device::~Device() {
   shared = {};
   if (channel != nullptr) ibv_destroy_comp_channel(channel);
@@ -179,18 +185,14 @@ Result<RdmaFabric::Device*> RdmaFabric::DeviceOf(ibv_context* context) {
     return Status{Code::kUnavailable, fmt::format("the RDMA device {} cannot be used: {}",
                                                   ibv_get_device_name(context->device), ErrnoText(errno))};
   }
-  if (!shared_.empty()) {
-    auto region = MemoryRegion::Register(device->pd, shared_, IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE);
-    // Without it every body takes the way through a ring: said by ShareMemory.
-    if (region.ok()) device->shared = {std::move(region.value()), shared_origin_};
-  }
+  // Without it every body takes the way through a ring.
+  if (!shared_.empty()) (void)device->Share(shared_, shared_origin_);
   devices_.push_back(std::move(device));
   return devices_.back().get();
 }
 
 Status RdmaFabric::ShareMemory(std::span<std::byte> memory, std::uint64_t origin) {
-  shared_ = memory;
-  shared_origin_ = origin;
+  shared_ = {};  // a device that is opened below must not register it a first time
   int count = 0;
   ibv_context** contexts = rdma_get_devices(&count);
   Status status{Code::kUnavailable, "no RDMA device is ready"};
@@ -200,12 +202,13 @@ Status RdmaFabric::ShareMemory(std::span<std::byte> memory, std::uint64_t origin
       status = device.status();
       continue;
     }
-    auto region = MemoryRegion::Register((*device)->pd, memory, IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE);
-    status = region.status();
-    if (region.ok()) (*device)->shared = {std::move(region.value()), origin};
+    status = (*device)->Share(memory, origin);
   }
   if (contexts != nullptr) rdma_free_devices(contexts);
-  if (!status.ok()) shared_ = {};
+  if (status.ok()) {
+    shared_ = memory;
+    shared_origin_ = origin;
+  }
   return status;
 }
 
@@ -476,19 +479,18 @@ struct RdmaFabric::RingSink final : RingLink::Sink {
     // The first message can overtake the event that the connection stands.
     if (!link->established) fabric->Establish(*link);
     if (fabric->Find(id) == nullptr) return false;
-    fabric->delivered_ = any = true;
+    fabric->delivered_ = true;
     fabric->got_bodies_ = fabric->got_bodies_ || has_body;
     return true;
   }
 
   RdmaFabric* fabric;
   LinkId id;
-  bool any = false;
 };
 
 // True if anything was delivered.
 bool RdmaFabric::LookAtRings() {
-  bool any = false;
+  const bool before = std::exchange(delivered_, false);
   // By id: what is delivered may close any of them.
   LinkId id = LinkId::kNone;
   for (auto at = links_.begin(); at != links_.end(); at = links_.upper_bound(id)) {
@@ -497,13 +499,11 @@ bool RdmaFabric::LookAtRings() {
     if (link.ring == nullptr || link.failure) continue;
     RingSink sink(this, id);
     auto more = link.ring->Receive(link.max_body, sink, link.peer);
-    any = any || sink.any;
     if (more.ok()) continue;
-    if (Link* left = Find(id); left != nullptr && (left->established || left->dialed)) {
-      any = true;
-      Drop(*left, more.status());
-    }
+    if (Link* left = Find(id); left != nullptr && (left->established || left->dialed)) Drop(*left, more.status());
   }
+  const bool any = delivered_;
+  delivered_ = any || before;
   return any;
 }
 

@@ -69,6 +69,7 @@ class RdmaFabric final : public Fabric, private FabricHandler, private ForkGuard
     ibv_pd* pd = nullptr;
     ibv_comp_channel* channel = nullptr;
     SharedMemory shared;
+    Status Share(std::span<std::byte> memory, std::uint64_t origin);
     ~Device();
   };
   struct Link {

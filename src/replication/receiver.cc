@@ -65,6 +65,7 @@ void Receiver::OnFrame(LinkId link, std::span<const std::byte> head, std::span<c
         fmt::format("{} sent a message that does not belong here: run the same release on both", source_.ToString())});
 }
 
+// As if its message had come: what that would say is in the link, the place and the batch.  See Shipper::Pump.
 void Receiver::OnPlaced(LinkId link, std::uint64_t place, std::span<const std::byte> body) {
   last_heard_ = clock_->Now();
   if (link == data_ && state_ == State::kStreaming) return OnBatch({epoch_, LogAddress{place}, Lsn{}}, body);
