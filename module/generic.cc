@@ -82,6 +82,11 @@ Reply FlushWith(Call& call, std::optional<DbId> db) {
 }  // namespace
 
 Reply Del(Call& call) {
+  std::uint64_t key_bytes = 0;
+  for (int i = 1; i < call.size(); ++i) key_bytes += call.arg(i).size();
+  // All of them or none, also in a full pool.
+  const auto keys = static_cast<std::uint64_t>(call.size() - 1);
+  if (Status status = call.store().CheckErase(key_bytes, keys); !status.ok()) return Reply::Error(status);
   std::int64_t deleted = 0;
   for (int i = 1; i < call.size(); ++i) {
     if (!call.Find(i)) continue;

@@ -133,8 +133,7 @@ class Primary {
 
   void Ship() {
     Require(log_.Seal());
-    const auto batch = log_.Find(log_.end().lsn, next_at_);
-    next_at_ = batch->at + batch->bytes.size();
+    const auto batch = log_.Next(cursor_);
     in_flight_.push_back({batch->view.lsn(), Clock::now()});
     shipping_.Post(*batch);
     Require(log_.Drain());
@@ -158,7 +157,7 @@ class Primary {
   Engine engine_;
   const std::string value_;
   std::mt19937_64 random_{1};
-  LogAddress next_at_;
+  LogCursor cursor_;
   std::deque<InFlight> in_flight_;
   std::vector<double> latencies_;
   std::uint64_t found_ = 0;

@@ -25,6 +25,13 @@ void Membership::CutAfter(Lsn keep) {
   while (!history_.empty() && history_.back().first > keep) history_.pop_back();
 }
 
+void Membership::Rebase() {
+  if (history_.empty()) return;
+  Members last = std::move(history_.back().second);
+  history_.clear();
+  history_.emplace_back(Lsn{}, std::move(last));
+}
+
 void Membership::Committed(Lsn lsn) {
   const auto later =
       std::find_if(history_.begin(), history_.end(), [&](const auto& entry) { return entry.first > lsn; });

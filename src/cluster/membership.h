@@ -23,10 +23,14 @@ class Membership {
   // The log was cut after `keep`.
   void CutAfter(Lsn keep);
   void Reset() { history_.clear(); }
+  // The log is gone and comes again: the members are known from before it.
+  void Rebase();
   // Earlier configurations will not be needed again.
   void Committed(Lsn lsn);
 
   [[nodiscard]] const Members& members() const;
+  // The batch of the newest configuration; 0 if none is in the log.
+  [[nodiscard]] Lsn newest() const { return history_.empty() ? Lsn{} : history_.back().first; }
   // Is a change still uncommitted?  Then no other may start.
   [[nodiscard]] bool ChangePending(Lsn committed) const {
     return !history_.empty() && history_.back().first > committed;

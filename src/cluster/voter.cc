@@ -10,6 +10,7 @@ std::string_view RefusalText(Refusal refusal) {
     case Refusal::kOldEpoch: return "it promised a later epoch";
     case Refusal::kAlreadyPromised: return "it promised this epoch to another node";
     case Refusal::kPrimaryAlive: return "the primary may still be alive";
+    case Refusal::kNotWhole: return "its log is not whole yet";
   }
   return "unknown";
 }

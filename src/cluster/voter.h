@@ -11,7 +11,8 @@
 
 namespace faha {
 
-enum class Refusal : std::uint8_t { kNone, kOldEpoch, kAlreadyPromised, kPrimaryAlive };
+enum class Refusal : std::uint8_t { kNone, kOldEpoch, kAlreadyPromised, kPrimaryAlive, kNotWhole };
+inline constexpr Refusal kLastRefusal = Refusal::kNotWhole;
 std::string_view RefusalText(Refusal refusal);
 
 enum class EpochOrder { kLower, kEqual, kHigher };

@@ -71,28 +71,22 @@ void Index::Clear() {
   sizes_.clear();
 }
 
-std::uint64_t Index::EraseDb(DbId db) {
-  const std::uint64_t count = Size(db);
-  if (count == 0) return 0;
-  if (count == size_) {
-    Clear();
-    return count;
-  }
-  for (std::uint64_t bucket = 0; bucket < primary_.size(); ++bucket) {
-    const int depth = DepthOf(bucket);
-    scratch_.clear();
-    TakeChain(bucket, scratch_);
-    for (const Known& entry : scratch_) {
-      if (keys_.KeyAt(entry.at).db == db) {
-        CountDown(db);
-      } else {
-        Append(bucket, MakeSlot(entry.hash, depth, entry.at));
-      }
+const std::uint64_t* Index::FindAddress(std::uint64_t hash, LogAddress at) const {
+  const std::uint64_t bucket = BucketOf(hash);
+  for (const Bucket* link = &primary_[bucket]; link != nullptr; link = Next(*link)) {
+    for (const std::uint64_t& slot : link->slots) {
+      if (slot == 0) return nullptr;
+      if (AddressIn(slot) == at) return &slot;
     }
   }
-  FAHA_CHECK(Size(db) == 0, "the keys of a database are counted");
-  while (size_ < kMinLoad * primary_.size() && primary_.size() > kMinBuckets) ShrinkByOne();
-  return count;
+  return nullptr;
+}
+
+void Index::Move(std::uint64_t hash, LogAddress from, LogAddress to) {
+  FAHA_CHECK(!to.IsNone() && (to.value & ~kAddressMask) == 0, "an address fits a slot");
+  auto* slot = const_cast<std::uint64_t*>(FindAddress(hash, from));
+  FAHA_CHECK(slot != nullptr, "what is moved is held");
+  *slot = MakeSlot(hash, DepthOf(BucketOf(hash)), to);
 }
 
 void Index::CountUp(DbId db) {

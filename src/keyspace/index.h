@@ -23,6 +23,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/check.h"
 #include "base/checksum.h"
 #include "faha/types.h"
 #include "keyspace/bucket_array.h"
@@ -73,8 +74,18 @@ class Index {
   // Returns where `key` was; none if it was absent.
   LogAddress Erase(DbId db, std::string_view key);
   void Clear();
-  // Erases all keys of `db`; returns how many.  Reads every key unless `db` is the only one in use.
-  std::uint64_t EraseDb(DbId db);
+  // Erases all keys of `db`, calling erased(LogAddress) for each; returns how many.  Reads every key, also those of
+  // other databases.
+  template <typename Function>
+  std::uint64_t EraseDb(DbId db, Function erased);
+
+  // --- For who moves records, which takes no look at a key.
+  [[nodiscard]] std::uint64_t Hash(DbId db, std::string_view key) const { return hash_(db, key); }
+  void Prefetch(std::uint64_t hash) const { __builtin_prefetch(&primary_[BucketOf(hash)]); }
+  // Is the key with that hash at `at`?
+  [[nodiscard]] bool Holds(std::uint64_t hash, LogAddress at) const { return FindAddress(hash, at) != nullptr; }
+  // The key with that hash, which is at `from`, is at `to` from now on.
+  void Move(std::uint64_t hash, LogAddress from, LogAddress to);
 
   [[nodiscard]] std::uint64_t Size(DbId db) const { return db < sizes_.size() ? sizes_[db] : 0; }
   [[nodiscard]] std::uint64_t Size() const { return size_; }
@@ -144,6 +155,7 @@ class Index {
   // The slot of a key in the chain of `bucket`; null if it is absent.
   [[nodiscard]] const std::uint64_t* FindSlot(std::uint64_t bucket, std::uint64_t hash, DbId db,
                                               std::string_view key) const;
+  [[nodiscard]] const std::uint64_t* FindAddress(std::uint64_t hash, LogAddress at) const;
   [[nodiscard]] std::uint64_t HashAt(LogAddress at) const;
 
   void Append(std::uint64_t bucket, std::uint64_t slot);
@@ -168,5 +180,27 @@ class Index {
   std::vector<std::uint64_t> sizes_;  // by DbId, up to the largest seen
   std::vector<Known> scratch_;        // of the split or merge under way
 };
+
+template <typename Function>
+std::uint64_t Index::EraseDb(DbId db, Function erased) {
+  const std::uint64_t count = Size(db);
+  if (count == 0) return 0;
+  for (std::uint64_t bucket = 0; bucket < primary_.size(); ++bucket) {
+    const int depth = DepthOf(bucket);
+    scratch_.clear();
+    TakeChain(bucket, scratch_);
+    for (const Known& entry : scratch_) {
+      if (keys_.KeyAt(entry.at).db == db) {
+        erased(entry.at);
+        CountDown(db);
+      } else {
+        Append(bucket, MakeSlot(entry.hash, depth, entry.at));
+      }
+    }
+  }
+  FAHA_CHECK(Size(db) == 0, "the keys of a database are counted");
+  while (size_ < kMinLoad * primary_.size() && primary_.size() > kMinBuckets) ShrinkByOne();
+  return count;
+}
 
 }  // namespace faha

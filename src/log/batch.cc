@@ -14,8 +14,7 @@ using format::RecordKind;
 std::string_view Text(const std::byte* at, std::size_t size) { return {reinterpret_cast<const char*>(at), size}; }
 
 bool KnownKind(std::uint8_t kind) {
-  return kind >= static_cast<std::uint8_t>(RecordKind::kPut) &&
-         kind <= static_cast<std::uint8_t>(RecordKind::kEpochStart);
+  return kind >= static_cast<std::uint8_t>(RecordKind::kPut) && kind <= static_cast<std::uint8_t>(RecordKind::kFree);
 }
 
 template <typename T>
@@ -53,10 +52,15 @@ std::optional<Record> ParseRecord(std::span<const std::byte> from) {
   return TrustedRecord(from.data());
 }
 
+std::optional<format::FreeNote> ReadFreeNote(const Record& record) {
+  if (record.kind != RecordKind::kFree || record.value.size() != sizeof(format::FreeNote)) return std::nullopt;
+  return Load<format::FreeNote>(reinterpret_cast<const std::byte*>(record.value.data()));
+}
+
 void BatchBuilder::Reset() {
   bytes_.assign(sizeof(format::BatchHeader), std::byte{0});
   records_ = 0;
-  has_config_ = false;
+  flags_ = 0;
 }
 
 std::uint64_t BatchBuilder::Add(const Record& record) {
@@ -78,7 +82,8 @@ std::uint64_t BatchBuilder::Add(const Record& record) {
   put(record.key.data(), record.key.size());
   put(record.value.data(), record.value.size());
   ++records_;
-  has_config_ = has_config_ || record.kind == RecordKind::kConfig;
+  if (record.kind == RecordKind::kConfig) flags_ |= format::kHasConfig;
+  if (record.kind == RecordKind::kFree) flags_ |= format::kHasFree;
   return offset;
 }
 
@@ -91,7 +96,7 @@ std::span<const std::byte> BatchBuilder::Seal(format::BatchHeader header, std::u
   const std::uint64_t payload_bytes = bytes_.size() - sizeof header;
   header.payload_bytes = static_cast<std::uint32_t>(payload_bytes);
   header.record_count = records_;
-  if (has_config_) header.flags |= format::kHasConfig;
+  header.flags |= flags_;
   header.checksum = BatchChecksum(header, std::span(bytes_).subspan(sizeof header));
   std::memcpy(bytes_.data(), &header, sizeof header);
   bytes_.resize(format::AlignUp(bytes_.size(), granule));

@@ -28,6 +28,8 @@ struct Record {
 
 // The record that starts `from`, or nothing if it does not fit or is of a form this version does not know.
 std::optional<Record> ParseRecord(std::span<const std::byte> from);
+// What a kFree record says; nothing for another kind or a malformed one.
+std::optional<format::FreeNote> ReadFreeNote(const Record& record);
 // The record at the start of bytes that a checksum has already vouched for.
 Record TrustedRecord(const std::byte* at);
 
@@ -39,8 +41,8 @@ class BatchBuilder {
   void Reset();
   // Adds `record`; returns its offset in the batch.
   std::uint64_t Add(const Record& record);
-  // Fills the header (payload_bytes, record_count, kHasConfig and checksum are the builder's) and pads with zeros to
-  // `granule`. Returns the bytes to write; valid until the next change.
+  // Fills the header (payload_bytes, record_count, checksum and the flags kHas... are the builder's) and pads with
+  // zeros to `granule`. Returns the bytes to write; valid until the next change.
   std::span<const std::byte> Seal(format::BatchHeader header, std::uint32_t granule);
 
   [[nodiscard]] bool empty() const { return records_ == 0; }
@@ -51,7 +53,7 @@ class BatchBuilder {
  private:
   std::vector<std::byte> bytes_;
   std::uint32_t records_ = 0;
-  bool has_config_ = false;
+  std::uint16_t flags_ = 0;
 };
 
 std::uint64_t BatchChecksum(const format::BatchHeader& header, std::span<const std::byte> payload);

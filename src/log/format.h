@@ -6,7 +6,8 @@
 //   8 KiB        segment table         one entry for every segment in use
 //   2 MiB        segment 0, 1, 2, ...  each a run of batches, each batch a header and its records
 //
-// There is no commit pointer: a batch exists when its checksum holds and it names its predecessor's.
+// There is no commit pointer: a batch exists when its checksum holds and its digest names all that the log held before
+// it.
 #pragma once
 
 #include <cstddef>
@@ -16,7 +17,7 @@
 namespace faha::format {
 
 inline constexpr std::uint64_t kPoolMagic = 0x4c4f4f5041484146;  // "FAHAPOOL"
-inline constexpr std::uint32_t kPoolVersion = 1;
+inline constexpr std::uint32_t kPoolVersion = 2;
 inline constexpr std::uint64_t kSuperblockStride = 4096;
 inline constexpr std::uint64_t kTableOffset = 2 * kSuperblockStride;
 inline constexpr std::uint64_t kDataOffset = 2ULL << 20;
@@ -35,30 +36,39 @@ struct Superblock {
   std::uint32_t granule;
   std::uint64_t promised_epoch;
   std::uint8_t voted_for[16];
-  std::uint8_t reserved[152];
+  std::uint32_t state;  // kInstalling or 0
+  std::uint8_t reserved[148];
   std::uint64_t checksum;  // of all that stands before it
 };
 static_assert(sizeof(Superblock) == 256 && offsetof(Superblock, promised_epoch) == 72 &&
               offsetof(Superblock, checksum) == 248 && std::is_trivially_copyable_v<Superblock>);
 
+// The log is being transferred from a primary and has gaps that nothing vouches for: it is not one to recover from.
+inline constexpr std::uint32_t kInstalling = 1;
+
 struct SegmentEntry {
   std::uint64_t generation;  // grows with every segment that is opened; 0: not in use
   std::uint64_t first_lsn;   // of the segment's first batch
-  std::uint64_t reserved;
+  std::uint32_t head;        // which of the log's heads filled it: kHot or kCold
+  std::uint32_t reserved;
   std::uint64_t checksum;  // of all that stands before it and of the entry's index
 };
 static_assert(sizeof(SegmentEntry) == 32 && std::is_trivially_copyable_v<SegmentEntry>);
 inline constexpr std::uint64_t kMaxSegments = (kDataOffset - kTableOffset) / sizeof(SegmentEntry);
 
 inline constexpr std::uint32_t kBatchMagic = 0x48435442;  // "BTCH"
-inline constexpr std::uint16_t kBatchVersion = 1;
+inline constexpr std::uint16_t kBatchVersion = 2;
 // The batch's last unit goes on in the next batch; replay holds it back until its end.
 inline constexpr std::uint16_t kUnitContinues = 1;
 // The batch's first records belong to the unit that the batch before left open.
 inline constexpr std::uint16_t kUnitContinued = 2;
 // The batch holds a configuration record.
 inline constexpr std::uint16_t kHasConfig = 4;
-inline constexpr std::uint16_t kBatchFlags = kUnitContinues | kUnitContinued | kHasConfig;
+// The batch holds a record that frees a segment.
+inline constexpr std::uint16_t kHasFree = 8;
+// The cleaner's: records that were live in a segment that it frees.
+inline constexpr std::uint16_t kColdHead = 16;
+inline constexpr std::uint16_t kBatchFlags = kUnitContinues | kUnitContinued | kHasConfig | kHasFree | kColdHead;
 
 struct BatchHeader {
   std::uint32_t magic;
@@ -70,7 +80,7 @@ struct BatchHeader {
   std::uint64_t generation;  // of the segment
   std::uint32_t payload_bytes;
   std::uint32_t record_count;
-  std::uint64_t previous;  // the checksum of the batch lsn - 1; 0 for the first
+  std::uint64_t digest;    // the sum of the checksums of all batches that the log held before this one
   std::uint64_t checksum;  // of header (without this field) and payload
 };
 static_assert(sizeof(BatchHeader) == 64 && offsetof(BatchHeader, checksum) == 56 &&
@@ -83,10 +93,23 @@ enum class RecordKind : std::uint8_t {
   kFlush = 3,       // db, or all of them: kAllDatabases
   kConfig = 4,      // value: the members
   kEpochStart = 5,  // a primary's first record
+  kFree = 6,        // value: a FreeNote; when this is committed the segment is no longer part of the log
 };
 inline constexpr std::uint16_t kAllDatabases = 0xffff;
 inline constexpr std::uint8_t kHasExpiry = 1;
 
+// What a kFree record says.  From the next batch on the digest is without the freed segment's batches.
+struct FreeNote {
+  std::uint64_t generation;
+  std::uint64_t digest;   // the sum of the checksums of its batches
+  std::uint64_t through;  // the last batch of all segments that were ever freed, this one included
+  std::uint32_t index;
+  std::uint32_t reserved;
+};
+static_assert(sizeof(FreeNote) == 32 && std::is_trivially_copyable_v<FreeNote>);
+
+// A kDelete that the cleaner moved has the LSN of the original as its value, 8 bytes; an original has no value.
+//
 // Followed by 8 bytes of expiry (if kHasExpiry), the key, the value, and zeros up to a multiple of 8.
 struct RecordHeader {
   std::uint8_t kind;

@@ -1,3 +1,4 @@
+// Appending, landing and cutting.  Reading and space are in log_read.cc.  See log.h.
 #include "log/log.h"
 
 #include <fmt/format.h>
@@ -15,29 +16,41 @@ Result<std::unique_ptr<Log>> Log::Open(Pool* pool, const LogSink& sink) {
   auto scan = ScanPool(*pool, sink);
   if (!scan.ok()) return scan.status();
   std::unique_ptr<Log> log(new Log(pool));
-  log->segments_ = std::move(scan->segments);
-  log->end_ = scan->end;
-  log->known_committed_ = scan->known_committed;
-  // A segment that holds no batch of the chain must not be taken for part of it by a later scan.
+  // What lies behind the end must not be taken for part of the log by a later scan.
+  static constexpr std::array<std::byte, sizeof(BatchHeader)> kNoHeader{};
+  for (const LogAddress at : scan->behind_end) {
+    if (Status status = pool->media().Write(at.value, kNoHeader); !status.ok()) return status;
+  }
+  // What was readable may still be in a cache that a power failure empties.
+  if (Status status = pool->media().Drain(); !status.ok()) return status;
   for (const std::uint32_t index : scan->stale) {
     if (Status status = pool->ClearEntry(index); !status.ok()) return status;
   }
-  for (const Segment& segment : log->segments_) {
-    if (std::find(scan->damaged.begin(), scan->damaged.end(), segment.index) == scan->damaged.end()) continue;
-    if (Status status = pool->WriteEntry(segment.index, segment.generation, segment.first); !status.ok()) return status;
+  for (const Segment& found : scan->segments) {
+    log->segments_.Open(found.index, found.head, found.generation, found.first) = found;
+    if (found.freed_by.value != 0) log->freed_.push_back(found.index);
+    if (std::find(scan->damaged.begin(), scan->damaged.end(), found.index) == scan->damaged.end()) continue;
+    if (Status status = pool->WriteEntry(found.index, found.generation, found.first, found.head); !status.ok())
+      return status;
   }
-  // What was readable may still be in a cache that a power failure empties.
-  if (Status status = log->Drain(); !status.ok()) return status;
+  std::sort(log->freed_.begin(), log->freed_.end(), [&](std::uint32_t a, std::uint32_t b) {
+    return log->segments_.at(a).freed_by < log->segments_.at(b).freed_by;
+  });
+  log->end_ = scan->end;
+  log->known_committed_ = scan->known_committed;
+  log->freed_through_ = scan->freed_through;
+  log->durable_ = log->end_.lsn;
   return log;
 }
 
 // --- Appending.
 
-std::uint64_t Log::TailRoom() const {
-  return segments_.empty() ? 0 : pool_->geometry().segment_bytes - segments_.back().used_bytes;
+std::uint64_t Log::TailRoom(Head head) const {
+  const Segment* tail = segments_.Tail(head);
+  return tail == nullptr ? 0 : pool_->geometry().segment_bytes - tail->used_bytes;
 }
 
-Result<LogAddress> Log::Append(const Record& record) {
+Result<LogAddress> Log::Append(const Record& record, Head head) {
   const std::uint64_t bytes = record.Size();
   if (bytes > MaxRecordBytes()) {
     return Status{Code::kTooLarge,
@@ -45,36 +58,52 @@ Result<LogAddress> Log::Append(const Record& record) {
                               MaxRecordBytes())};
   }
   if (!open_.empty()) {
-    const std::uint64_t room = open_segment_ ? pool_->geometry().segment_bytes : TailRoom();
+    FAHA_CHECK(head == open_head_, "a batch belongs to one head");
+    const std::uint64_t room = open_segment_ ? pool_->geometry().segment_bytes : TailRoom(head);
     if (open_.size() + bytes > room) {
       // Whether the record has a place is settled before the unit is cut in two: a unit must not stay half.
-      if (FreeSegments() < (open_segment_ ? 2U : 1U)) return Full();
+      const std::uint32_t needed = (open_segment_ ? 2U : 1U) + (head == Head::kHot ? kCleanerSegments : 0);
+      if (segments_.free() < needed) return Full();
       if (Status status = SealAs(unit_records_ > 0); !status.ok()) return status;
     }
   }
   if (open_.empty()) {
-    if (Status status = PlaceOpenBatch(bytes); !status.ok()) return status;
+    if (Status status = PlaceOpenBatch(head, bytes); !status.ok()) return status;
   }
   ++unit_records_;
   return open_at_ + open_.Add(record);
 }
 
-// Decides where the open batch, whose first record has `record_bytes`, will stand.
-Status Log::PlaceOpenBatch(std::uint64_t record_bytes) {
-  open_segment_.reset();
-  if (sizeof(BatchHeader) + record_bytes <= TailRoom()) {
-    open_at_ = pool_->SegmentStart(segments_.back().index) + segments_.back().used_bytes;
-    return Status::Ok();
-  }
-  open_segment_ = FreeSegment();
-  if (!open_segment_) return Full();
-  open_at_ = pool_->SegmentStart(*open_segment_);
-  return Status::Ok();
+Status Log::AppendFree(std::uint32_t index) {
+  const Segment& segment = segments_.at(index);
+  FAHA_CHECK(segments_.InUse(index) && segment.freed_by == Lsn{} && &segment != segments_.Tail(segment.head),
+             "a segment that no head fills is freed once");
+  Lsn through = std::max(freed_through_, segment.last);
+  for (const std::uint32_t pending : freed_) through = std::max(through, segments_.at(pending).last);
+  const format::FreeNote note{.generation = segment.generation,
+                              .digest = segment.digest,
+                              .through = through.value,
+                              .index = index,
+                              .reserved = 0};
+  const std::string_view value(reinterpret_cast<const char*>(&note), sizeof note);
+  auto at = Append({.kind = format::RecordKind::kFree, .key = {}, .value = value}, Head::kCold);
+  EndUnit();
+  return at.status();
 }
 
-Status Log::Full() const {
-  return {Code::kNoSpace, fmt::format("the pool is full ({} segments of {} bytes): move to nodes with larger pools",
-                                      pool_->geometry().segment_count, pool_->geometry().segment_bytes)};
+// Decides where the open batch, whose first record has `record_bytes`, will stand.
+Status Log::PlaceOpenBatch(Head head, std::uint64_t record_bytes) {
+  open_segment_.reset();
+  open_head_ = head;
+  if (sizeof(BatchHeader) + record_bytes <= TailRoom(head)) {
+    const Segment* tail = segments_.Tail(head);
+    open_at_ = pool_->SegmentStart(tail->index) + tail->used_bytes;
+    return Status::Ok();
+  }
+  if (segments_.free() <= (head == Head::kHot ? kCleanerSegments : 0)) return Full();
+  open_segment_ = segments_.NextFree();
+  open_at_ = pool_->SegmentStart(*open_segment_);
+  return Status::Ok();
 }
 
 Status Log::Seal() {
@@ -85,45 +114,64 @@ Status Log::Seal() {
 Status Log::SealAs(bool continues) {
   const Lsn lsn = end_.lsn.Next();
   if (open_segment_) {
-    const std::uint64_t generation = segments_.empty() ? 1 : segments_.back().generation + 1;
-    if (Status status = OpenSegment(*open_segment_, generation, lsn); !status.ok()) return status;
+    if (Status status = OpenSegment(*open_segment_, open_head_, segments_.last_generation() + 1, lsn); !status.ok())
+      return status;
   }
+  Segment& segment = *segments_.Tail(open_head_);
   BatchHeader header{};
   header.magic = format::kBatchMagic;
   header.version = format::kBatchVersion;
   header.flags =
-      static_cast<std::uint16_t>((continues ? format::kUnitContinues : 0) | (continued_ ? format::kUnitContinued : 0));
+      static_cast<std::uint16_t>((continues ? format::kUnitContinues : 0) | (continued_ ? format::kUnitContinued : 0) |
+                                 (open_head_ == Head::kCold ? format::kColdHead : 0));
   header.lsn = lsn.value;
   header.epoch = epoch_.value;
   header.committed = committed_.value;
-  header.generation = segments_.back().generation;
-  header.previous = end_.checksum;
+  header.generation = segment.generation;
+  header.digest = end_.digest;
   const auto bytes = open_.Seal(header, pool_->geometry().granule);
   ++sealed_batches_;
   sealed_bytes_ += bytes.size();
-  Status status = WriteBatch(open_at_, bytes, BatchView::Trusted(bytes.data()).header());
+  Status status = WriteBatch(open_at_, bytes, BatchView::Trusted(bytes.data()), segment);
   open_.Reset();
   open_segment_.reset();
   continued_ = continues;
   return status;
 }
 
-Status Log::OpenSegment(std::uint32_t index, std::uint64_t generation, Lsn first) {
-  segments_.push_back({.index = index, .generation = generation, .first = first, .last = end_.lsn, .used_bytes = 0});
-  return pool_->WriteEntry(index, generation, first);
+Status Log::OpenSegment(std::uint32_t index, Head head, std::uint64_t generation, Lsn first) {
+  segments_.Open(index, head, generation, first);
+  return pool_->WriteEntry(index, generation, first, head);
 }
 
-Status Log::WriteBatch(LogAddress at, std::span<const std::byte> bytes, const BatchHeader& header) {
-  FAHA_CHECK(header.lsn == end_.lsn.value + 1 && header.epoch >= end_.epoch.value, "a batch out of order");
-  segments_.back().last = Lsn{header.lsn};
-  segments_.back().used_bytes += bytes.size();
-  end_ = {Epoch{header.epoch}, Lsn{header.lsn}, header.checksum};
+Status Log::WriteBatch(LogAddress at, std::span<const std::byte> bytes, const BatchView& view, Segment& segment) {
+  const BatchHeader& header = view.header();
+  FAHA_CHECK(view.lsn() > end_.lsn && view.epoch() >= end_.epoch, "a batch out of order");
+  segment.last = view.lsn();
+  segment.used_bytes += bytes.size();
+  segment.digest += header.checksum;
+  if (view.lsn() > end_.lsn.Next()) freed_through_ = Lsn{header.lsn - 1};
+  end_ = {view.epoch(), view.lsn(), header.digest + header.checksum};
   known_committed_ = std::max(known_committed_, Lsn{header.committed});
+  if ((header.flags & format::kHasFree) != 0) TakeFrees(view);
   if (bytes.data() == pool_->media().bytes().data() + at.value) {
     pool_->media().Landed(at.value, bytes.size());
     return Status::Ok();
   }
   return pool_->media().Write(at.value, bytes);
+}
+
+void Log::TakeFrees(const BatchView& view) {
+  FAHA_CHECK(view.ForEach([&](const Record& record, std::uint64_t) {
+    const auto note = ReadFreeNote(record);
+    if (!note) return;
+    end_.digest -= note->digest;
+    Segment* segment = segments_.WithGeneration(note->generation);
+    if (segment == nullptr) return;  // freed before this node was given the log
+    segment->freed_by = view.lsn();
+    freed_.push_back(segment->index);
+  }),
+             "records are checked before a batch enters the log");
 }
 
 Status Log::Drain() {
@@ -134,41 +182,103 @@ Status Log::Drain() {
 
 // --- Landing.
 
+namespace {
+Status Bad(std::string_view what) { return {Code::kProtocol, fmt::format("a batch {}", what)}; }
+}  // namespace
+
 Status Log::Land(LogAddress at, std::span<const std::byte> bytes) {
   const Geometry geometry = pool_->geometry();
-  const auto bad = [](std::string_view what) { return Status{Code::kProtocol, fmt::format("a batch {}", what)}; };
   const auto medium = pool_->media().bytes();
   const bool landed = bytes.data() >= medium.data() && bytes.data() < medium.data() + medium.size();
-  if (landed && bytes.data() != medium.data() + at.value) return bad("was put where it does not belong");
+  if (landed && bytes.data() != medium.data() + at.value) return Bad("was put where it does not belong");
   const auto view = BatchView::Parse(bytes);
-  if (!view) return bad("fails its checksum");
+  if (!view) return Bad("fails its checksum");
   const BatchHeader& header = view->header();
-  if (header.lsn != end_.lsn.value + 1 || header.previous != end_.checksum || header.epoch < end_.epoch.value) {
-    return bad(fmt::format("with LSN {} does not follow LSN {}", header.lsn, end_.lsn.value));
+  const bool follows = view->lsn() == end_.lsn.Next() && header.digest == end_.digest;
+  const bool gap = gap_allowed_ && pool_->installing() && view->lsn() > end_.lsn;
+  if ((!follows && !gap) || view->epoch() < end_.epoch) {
+    return Bad(fmt::format("with LSN {} does not follow LSN {}", header.lsn, end_.lsn.value));
   }
   const auto padding = bytes.subspan(sizeof header + header.payload_bytes);
   if (bytes.size() != view->PaddedBytes(geometry.granule) ||
       std::any_of(padding.begin(), padding.end(), [](std::byte b) { return b != std::byte{0}; })) {
-    return bad("has the wrong padding");
+    return Bad("has the wrong padding");
   }
-  if (!view->ForEach([](const Record&, std::uint64_t) {})) return bad("holds records this release does not know");
-  const std::uint64_t end = format::kDataOffset + geometry.segment_count * geometry.segment_bytes;
-  if (at.value < format::kDataOffset || at.value >= end) return bad("lies outside the pool");
+  if (!view->ForEach([](const Record&, std::uint64_t) {})) return Bad("holds records this release does not know");
+  if (Status status = CheckFrees(*view); !status.ok()) return status;
+  const auto head = PlaceOf(*view, at, bytes.size());
+  if (!head.ok()) return head.status();
   const std::uint32_t index = pool_->SegmentOf(at);
-  if (at.value + bytes.size() > pool_->SegmentStart(index).value + geometry.segment_bytes) {
-    return bad("crosses a segment's end");
+  if (!segments_.InUse(index)) {
+    if (Status status = OpenSegment(index, *head, header.generation, view->lsn()); !status.ok()) return status;
   }
-  if (at == pool_->SegmentStart(index)) {
-    const std::uint64_t generation = segments_.empty() ? 1 : segments_.back().generation + 1;
-    const bool in_use =
-        std::any_of(segments_.begin(), segments_.end(), [&](const Segment& s) { return s.index == index; });
-    if (in_use || header.generation != generation) return bad("opens a segment that is in use");
-    if (Status status = OpenSegment(index, generation, view->lsn()); !status.ok()) return status;
-  } else if (segments_.empty() || segments_.back().index != index || header.generation != segments_.back().generation ||
-             at != pool_->SegmentStart(index) + segments_.back().used_bytes) {
-    return bad("does not start where the last one ended");
+  gap_allowed_ = false;
+  return WriteBatch(at, bytes, *view, segments_.at(index));
+}
+
+// The head whose tail the batch extends or whose next segment it opens.  Errors: Protocol - `at` is no such place.
+Result<Head> Log::PlaceOf(const BatchView& view, LogAddress at, std::uint64_t bytes) const {
+  const Geometry geometry = pool_->geometry();
+  const BatchHeader& header = view.header();
+  const Head head = (header.flags & format::kColdHead) != 0 ? Head::kCold : Head::kHot;
+  const std::uint64_t end = format::kDataOffset + geometry.segment_count * geometry.segment_bytes;
+  if (at.value < format::kDataOffset || at.value >= end) return Bad("lies outside the pool");
+  const std::uint32_t index = pool_->SegmentOf(at);
+  const LogAddress start = pool_->SegmentStart(index);
+  if (at.value + bytes > start.value + geometry.segment_bytes) return Bad("crosses a segment's end");
+  if (at == start) {
+    const std::uint64_t last = segments_.last_generation();
+    const bool newest = pool_->installing() ? header.generation > last : header.generation == last + 1;
+    if (segments_.InUse(index) || !newest) return Bad("opens a segment that is in use");
+    return head;
   }
-  return WriteBatch(at, bytes, header);
+  const Segment* tail = segments_.Tail(head);
+  if (tail == nullptr || tail->index != index || header.generation != tail->generation ||
+      at != start + tail->used_bytes) {
+    return Bad("does not start where the last one ended");
+  }
+  return head;
+}
+
+// What it frees is in use, is freed once and is filled by no head.
+Status Log::CheckFrees(const BatchView& view) const {
+  if ((view.header().flags & format::kHasFree) == 0) return Status::Ok();
+  bool good = true;
+  std::vector<std::uint64_t> seen;
+  (void)view.ForEach([&](const Record& record, std::uint64_t) {
+    if (record.kind != format::RecordKind::kFree) return;
+    const auto note = ReadFreeNote(record);
+    good = good && note && std::find(seen.begin(), seen.end(), note->generation) == seen.end();
+    if (!good) return;
+    seen.push_back(note->generation);
+    const auto& in_order = segments_.in_order();
+    const auto found = in_order.find(note->generation);
+    if (found == in_order.end()) {
+      good = pool_->installing();
+      return;
+    }
+    const Segment& segment = segments_.at(found->second);
+    good = segment.index == note->index && segment.freed_by == Lsn{} && segment.digest == note->digest &&
+           &segment != segments_.Tail(segment.head);
+  });
+  return good ? Status::Ok() : Bad("frees a segment that cannot be freed");
+}
+
+// From the back, so that what is left in between is always a log that ends earlier.
+Status Log::EraseBehind(Lsn keep) {
+  static constexpr std::array<std::byte, sizeof(BatchHeader)> kNoHeader{};
+  std::vector<LocatedBatch> batches;
+  LogCursor cursor{.next = keep.Next()};
+  while (auto batch = Next(cursor)) batches.push_back(*batch);
+  if (batches.empty()) return Status::Ok();
+  end_.digest = batches.front().view.header().digest;
+  for (auto batch = batches.rbegin(); batch != batches.rend(); ++batch) {
+    Segment& segment = segments_.at(pool_->SegmentOf(batch->at));
+    segment.used_bytes -= batch->bytes.size();
+    segment.digest -= batch->view.header().checksum;
+    if (Status status = pool_->media().Write(batch->at.value, kNoHeader); !status.ok()) return status;
+  }
+  return pool_->media().Drain();
 }
 
 Status Log::CutAfter(Lsn keep) {
@@ -176,94 +286,43 @@ Status Log::CutAfter(Lsn keep) {
   open_segment_.reset();
   EndUnit();
   if (keep >= end_.lsn) return Status::Ok();
-  FAHA_CHECK(keep >= known_committed_, "a committed batch must not be cut");
-  while (!segments_.empty() && segments_.back().first > keep) {
-    if (Status status = pool_->ClearEntry(segments_.back().index); !status.ok()) return status;
-    segments_.pop_back();
+  FAHA_CHECK(keep >= known_committed_ && keep >= freed_through_, "a committed batch must not be cut");
+  if (Status status = EraseBehind(keep); !status.ok()) return status;
+  for (const Head head : kHeads) {
+    for (Segment* tail = segments_.Tail(head); tail != nullptr && tail->first > keep; tail = segments_.Tail(head)) {
+      if (Status status = pool_->ClearEntry(tail->index); !status.ok()) return status;
+      segments_.Release(tail->index, Lsn{});
+    }
+    if (Segment* tail = segments_.Tail(head); tail != nullptr) tail->last = std::min(tail->last, keep);
   }
+  std::erase_if(freed_, [&](std::uint32_t index) {
+    Segment& segment = segments_.at(index);
+    if (segment.freed_by <= keep) return false;
+    segment.freed_by = Lsn{};
+    return true;
+  });
   continued_ = false;
-  if (segments_.empty()) {
-    end_ = {};
-  } else {
+  end_.lsn = keep;
+  end_.epoch = Epoch{};
+  if (keep.value > 0) {
     const auto last = Find(keep);
     FAHA_CHECK(last.has_value(), "the batch to keep is in the log");
-    Segment& tail = segments_.back();
-    tail.last = keep;
-    tail.used_bytes = last->at.value + last->bytes.size() - pool_->SegmentStart(tail.index).value;
-    end_ = {last->view.epoch(), keep, last->view.header().checksum};
+    end_.epoch = last->view.epoch();
   }
   durable_ = std::min(durable_, keep);
   return Status::Ok();
 }
 
 void Log::Reset() {
-  segments_.clear();
+  segments_ = SegmentMap(pool_->geometry().segment_count);
+  freed_.clear();
   end_ = {};
-  durable_ = known_committed_ = committed_ = Lsn{};
+  durable_ = known_committed_ = committed_ = freed_through_ = Lsn{};
+  gap_allowed_ = false;
   open_.Reset();
   open_segment_.reset();
   continued_ = false;
   EndUnit();
-}
-
-// --- Reading.
-
-Record Log::RecordAt(LogAddress at) const {
-  if (!open_.empty() && at >= open_at_ && at.value < open_at_.value + open_.size()) {
-    return TrustedRecord(open_.data() + (at.value - open_at_.value));
-  }
-  return TrustedRecord(pool_->media().bytes().data() + at.value);
-}
-
-std::optional<LocatedBatch> Log::Find(Lsn lsn, LogAddress hint) const {
-  if (lsn > end_.lsn || segments_.empty() || lsn < segments_.front().first) return std::nullopt;
-  auto segment = std::upper_bound(segments_.begin(), segments_.end(), lsn,
-                                  [](Lsn wanted, const Segment& s) { return wanted < s.first; });
-  --segment;
-  const LogAddress start = pool_->SegmentStart(segment->index);
-  const bool hinted = hint > start && hint.value < start.value + segment->used_bytes;
-  const std::byte* base = pool_->media().bytes().data();
-  for (LogAddress at = hinted ? hint : start;;) {
-    const auto view = BatchView::Trusted(base + at.value);
-    const std::uint64_t bytes = view.PaddedBytes(pool_->geometry().granule);
-    if (view.lsn() == lsn) return LocatedBatch{view, at, {base + at.value, bytes}};
-    FAHA_CHECK(view.lsn() < lsn, "the hint lies before the batch");
-    at = at + bytes;
-  }
-}
-
-// --- Space.
-
-std::uint32_t Log::FreeSegments() const {
-  return pool_->geometry().segment_count - static_cast<std::uint32_t>(segments_.size());
-}
-
-std::optional<std::uint32_t> Log::FreeSegment() const {
-  for (std::uint32_t i = 0; i < pool_->geometry().segment_count; ++i) {
-    if (std::none_of(segments_.begin(), segments_.end(), [i](const Segment& s) { return s.index == i; })) return i;
-  }
-  return std::nullopt;
-}
-
-bool Log::HasRoom(std::uint64_t bytes) const {
-  const std::uint64_t segment_bytes = pool_->geometry().segment_bytes;
-  const std::uint64_t granule = pool_->geometry().granule;
-  const std::uint32_t reserved = open_segment_ ? 2 : 1;  // the open batch's own segment is not free any more
-  const std::uint64_t open_room = (open_segment_ ? segment_bytes : TailRoom());
-  const std::uint64_t used = open_.empty() ? sizeof(BatchHeader) : open_.size();
-  const std::uint32_t free = FreeSegments();
-  if (free >= reserved && used + bytes + granule <= open_room) return true;
-  // A record that does not fit into the rest of a segment wastes it: at worst half of every segment.
-  const std::uint64_t segments = 1 + 2 * bytes / segment_bytes;
-  return free >= reserved + segments;
-}
-
-std::uint64_t Log::MaxRecordBytes() const { return pool_->geometry().segment_bytes - sizeof(BatchHeader); }
-
-std::uint64_t Log::UsedBytes() const {
-  std::uint64_t used = 0;
-  for (const Segment& segment : segments_) used += segment.used_bytes;
-  return used;
 }
 
 }  // namespace faha

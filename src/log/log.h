@@ -1,43 +1,53 @@
-// The append-only log: batches in segments, each naming its predecessor's checksum.  Thread: main loop only.
+// The append-only log: batches in segments.  Thread: main loop only.
 // A primary appends and seals; a backup lands what a primary sealed, byte for byte at the same addresses.
-// Invariants: (1) batches are contiguous: LSN n + 1 follows n, and its epoch is not lower.
+// A batch's digest is the sum of the checksums of all that the log held before it: two logs that agree on a batch agree
+// on everything before it, and a log is whole if what it holds adds up to what its last batch says.
+// Cleaning leaves gaps in the LSNs: a segment is freed by a record, and is gone once that record is committed.
+// Invariants: (1) but for such gaps LSN n + 1 follows n, and its epoch is not lower.
 //             (2) Seal() and Land() copy; only what stood before a successful Drain() counts as durable.
 //             (3) after an error from Write or Drain nothing about the medium is known: the owner fences itself.
+//             (4) behind end() no segment in use holds a whole batch of its generation.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
-#include <vector>
 
 #include "faha/options.h"
 #include "faha/status.h"
 #include "faha/types.h"
 #include "log/batch.h"
 #include "log/pool.h"
+#include "log/segments.h"
 
 namespace faha {
 
-// The segments that hold the log, oldest first.
-struct Segment {
-  std::uint32_t index = 0;
-  std::uint64_t generation = 0;
-  Lsn first, last;
-  std::uint64_t used_bytes = 0;
-};
-
-// What a chain of batches must match to go on: the state behind its last batch.
+// Where the log stands behind its last batch.
 struct ChainEnd {
   Epoch epoch;
   Lsn lsn;
-  std::uint64_t checksum = 0;
+  std::uint64_t digest = 0;  // the next batch's
 };
 
 struct LocatedBatch {
   BatchView view;
   LogAddress at;
   std::span<const std::byte> bytes;  // with padding, as on the medium
+  Lsn reused_after;                  // see Segment
+  bool opens_segment = false;
+};
+
+// A place from which batches are read in order.  It bears whatever happens to the log but CutAfter() and Reset().
+struct LogCursor {
+  Lsn next{1};
+  struct Place {
+    std::uint64_t generation = 0;
+    LogAddress at;
+  };
+  std::array<Place, kHeads.size()> places{};  // where each head goes on, if known
 };
 
 class Log {
@@ -45,20 +55,30 @@ class Log {
   // Scans the pool; see scan.h for the rules.
   // Errors: Corrupt - a committed batch is damaged; IoError.
   static Result<std::unique_ptr<Log>> Open(Pool* pool, const LogSink& sink);
+  // A log without a batch, whatever the pool holds; it is not for appending.
+  static std::unique_ptr<Log> Empty(Pool* pool) { return std::unique_ptr<Log>(new Log(pool)); }
 
   // --- Where the log stands.
   [[nodiscard]] LogEnd end() const { return {end_.epoch, end_.lsn}; }
   [[nodiscard]] Lsn durable() const { return durable_; }
   // The highest commit LSN that any batch here names; nothing up to it is ever cut.
   [[nodiscard]] Lsn known_committed() const { return known_committed_; }
+  // Behind this batch there is no gap.
+  [[nodiscard]] Lsn freed_through() const { return freed_through_; }
 
   // --- Appending (primary).
   // The epoch and commit LSN that the next sealed batches carry.
   void SetEpoch(Epoch epoch) { epoch_ = epoch; }
   void SetCommitted(Lsn lsn) { committed_ = lsn; }
-  // Adds `record` to the open batch; its address is final.  Seals by itself where the segment ends, marking the unit as
-  // continued.  Errors: NoSpace, TooLarge - nothing has changed; IoError - fence.
-  Result<LogAddress> Append(const Record& record);
+  // Adds `record` to the open batch, which must be of `head` if there is one; its address is final.  Seals by itself
+  // where the segment ends, marking the unit as continued.
+  // Errors: NoSpace, TooLarge - nothing has changed; IoError - fence.
+  Result<LogAddress> Append(const Record& record, Head head = Head::kHot);
+  // Adds the record that frees a segment no head fills and whose batches are all committed, to the cold head.
+  // Errors: as Append.
+  Status AppendFree(std::uint32_t index);
+  // Has the current unit records, in the open batch or in sealed ones?
+  [[nodiscard]] bool InUnit() const { return unit_records_ > 0; }
   // The next record starts a new unit.
   void EndUnit() { unit_records_ = 0; }
   // Copies the open batch to the medium as the next LSN; an empty one is no batch.  Errors: IoError - fence.
@@ -72,51 +92,68 @@ class Log {
   // Copies a primary's sealed batch to `at`, unless that is where the bytes are: its device may have put them there.
   // Errors: Protocol - it is damaged, does not follow the last one or does not belong there; IoError - fence.
   Status Land(LogAddress at, std::span<const std::byte> bytes);
+  // The pool is installing: the next batch that lands need not follow the last one.
+  void AllowGap() { gap_allowed_ = true; }
   // Forgets every batch after `keep` and the open one.  Errors: IoError - fence.
   Status CutAfter(Lsn keep);
-  // Forgets everything: the pool has been adopted by a cluster.
+  // Forgets everything: the pool's segment table is empty.
   void Reset();
 
   // --- Reading.
   // The record at an address that Append returned or a batch holds; valid until the next change.
   [[nodiscard]] Record RecordAt(LogAddress at) const;
   void Prefetch(LogAddress at) const { __builtin_prefetch(pool_->media().bytes().data() + at.value); }
-  // The batch with `lsn`; nothing if the log does not hold it.  `hint`: where it starts, if the caller knows (the end
-  // of the batch before), else none.
-  [[nodiscard]] std::optional<LocatedBatch> Find(Lsn lsn, LogAddress hint = {}) const;
+  // The first batch at or behind cursor.next, which is moved behind it; nothing at the log's end.
+  [[nodiscard]] std::optional<LocatedBatch> Next(LogCursor& cursor) const;
+  // The batch with `lsn`; nothing if the log does not hold it.
+  [[nodiscard]] std::optional<LocatedBatch> Find(Lsn lsn) const;
 
   // --- Space.
-  // Can records of `bytes` (as RecordBytes counts them) be appended and a segment still be kept in reserve?  The
-  // reserve is for deletes, epochs and membership: a full pool can still elect a primary.
-  [[nodiscard]] bool HasRoom(std::uint64_t bytes) const;
+  // Segments that only deletes, epochs and membership may open, and of those the last that only the cleaner may: a full
+  // pool can still elect a primary and make room.
+  static constexpr std::uint32_t kReservedSegments = 3;
+  static constexpr std::uint32_t kCleanerSegments = 1;
+  // Can records of `bytes` (as RecordBytes counts them) be appended to the hot head and `reserve` segments stay free?
+  [[nodiscard]] bool HasRoom(std::uint64_t bytes, std::uint32_t reserve = kReservedSegments) const;
   // Errors: NoSpace, always: what to tell when there is no room.
   [[nodiscard]] Status Full() const;
   [[nodiscard]] std::uint64_t MaxRecordBytes() const;
   [[nodiscard]] std::uint64_t UsedBytes() const;
-  [[nodiscard]] const std::vector<Segment>& segments() const { return segments_; }
+  [[nodiscard]] const SegmentMap& segments() const { return segments_; }
+  // Gives back every segment whose free is at or before `committed`, oldest free first, as long as `may` says so.
+  // Nothing may refer to its records any more.  Errors: IoError - fence.
+  Status Release(Lsn committed, const std::function<bool(const Segment&)>& may);
+  // Freed, and not given back yet.
+  [[nodiscard]] std::size_t pending_frees() const { return freed_.size(); }
   // Since the pool was opened: batches sealed here, and their bytes with padding.
   [[nodiscard]] std::uint64_t sealed_batches() const { return sealed_batches_; }
   [[nodiscard]] std::uint64_t sealed_bytes() const { return sealed_bytes_; }
   [[nodiscard]] Pool& pool() const { return *pool_; }
 
  private:
-  explicit Log(Pool* pool) : pool_(pool) {}
-  Status OpenSegment(std::uint32_t index, std::uint64_t generation, Lsn first);
-  Status WriteBatch(LogAddress at, std::span<const std::byte> bytes, const format::BatchHeader& header);
-  [[nodiscard]] std::optional<std::uint32_t> FreeSegment() const;
-  [[nodiscard]] std::uint32_t FreeSegments() const;
-  [[nodiscard]] std::uint64_t TailRoom() const;
-  Status PlaceOpenBatch(std::uint64_t record_bytes);
+  explicit Log(Pool* pool) : pool_(pool), segments_(pool->geometry().segment_count) {}
+  Status OpenSegment(std::uint32_t index, Head head, std::uint64_t generation, Lsn first);
+  Status WriteBatch(LogAddress at, std::span<const std::byte> bytes, const BatchView& view, Segment& segment);
+  void TakeFrees(const BatchView& view);
+  [[nodiscard]] Status CheckFrees(const BatchView& view) const;
+  [[nodiscard]] Result<Head> PlaceOf(const BatchView& view, LogAddress at, std::uint64_t bytes) const;
+  [[nodiscard]] std::uint64_t TailRoom(Head head) const;
+  Status PlaceOpenBatch(Head head, std::uint64_t record_bytes);
   Status SealAs(bool continues);
+  bool Settle(Head head, LogCursor& cursor) const;
+  Status EraseBehind(Lsn keep);
 
   Pool* pool_;
-  std::vector<Segment> segments_;
+  SegmentMap segments_;
+  std::vector<std::uint32_t> freed_;  // in use, but freed by a record: oldest free first
   ChainEnd end_;
-  Lsn durable_, known_committed_;
+  Lsn durable_, known_committed_, freed_through_;
+  bool gap_allowed_ = false;
 
   Epoch epoch_;
   Lsn committed_;
   BatchBuilder open_;
+  Head open_head_ = Head::kHot;
   LogAddress open_at_;
   std::optional<std::uint32_t> open_segment_;  // the segment the open batch will start, if it starts one
   std::uint64_t unit_records_ = 0;             // of the current unit, in any batch

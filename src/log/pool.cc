@@ -53,13 +53,13 @@ Status CheckSegmentBytes(std::uint64_t segment_bytes) {
   return Status::Ok();
 }
 
-// Segments that fit; the log needs two to be able to write at all.
+// Segments that fit.
 std::uint32_t SegmentsThatFit(const Media& media, std::uint64_t segment_bytes) {
   const std::uint64_t size = media.bytes().size();
   if (size < format::kDataOffset) return 0;
   return static_cast<std::uint32_t>(std::min((size - format::kDataOffset) / segment_bytes, format::kMaxSegments));
 }
-constexpr std::uint32_t kMinSegments = 3;
+constexpr std::uint32_t kMinSegments = 5;  // two heads, and Log's reserve
 constexpr std::uint32_t kMinGranule = 64;
 constexpr std::uint32_t kMaxGranule = 64U << 10;
 
@@ -168,6 +168,25 @@ Status Pool::SetPromise(Epoch epoch, NodeId voted_for) {
   return WriteSuperblock();
 }
 
+Status Pool::BeginInstall() {
+  super_.state |= format::kInstalling;
+  if (Status status = WriteSuperblock(); !status.ok()) return status;
+  return ForgetSegments();
+}
+
+Status Pool::EndInstall() {
+  super_.state &= ~format::kInstalling;
+  return WriteSuperblock();
+}
+
+Status Pool::ForgetSegments() {
+  for (std::uint32_t i = 0; i < super_.segment_count; ++i) {
+    if (!ReadEntry(i) && !EntryIsDamaged(i)) continue;
+    if (Status status = ClearEntry(i); !status.ok()) return status;
+  }
+  return Status::Ok();
+}
+
 Status Pool::Adopt(ClusterId cluster, const Geometry& geometry) {
   if (Status status = CheckSegmentBytes(geometry.segment_bytes); !status.ok()) return status;
   if (!std::has_single_bit(geometry.granule) || geometry.granule < kMinGranule || geometry.granule > kMaxGranule ||
@@ -184,10 +203,7 @@ Status Pool::Adopt(ClusterId cluster, const Geometry& geometry) {
                     geometry.segment_count, geometry.segment_bytes, SegmentsThatFit(*media_, geometry.segment_bytes))};
   }
   // Entries first: a crash in between leaves an empty pool of the old cluster, not a foreign log in the new one.
-  for (std::uint32_t i = 0; i < super_.segment_count; ++i) {
-    if (!ReadEntry(i)) continue;
-    if (Status status = ClearEntry(i); !status.ok()) return status;
-  }
+  if (Status status = ForgetSegments(); !status.ok()) return status;
   FromUuid(cluster, super_.cluster);
   super_.segment_bytes = geometry.segment_bytes;
   super_.segment_count = geometry.segment_count;
@@ -207,8 +223,12 @@ bool Pool::EntryIsDamaged(std::uint32_t index) const {
   return !empty && !ReadEntry(index);
 }
 
-Status Pool::WriteEntry(std::uint32_t index, std::uint64_t generation, Lsn first_lsn) {
-  SegmentEntry entry{.generation = generation, .first_lsn = first_lsn.value, .reserved = 0, .checksum = 0};
+Status Pool::WriteEntry(std::uint32_t index, std::uint64_t generation, Lsn first_lsn, Head head) {
+  SegmentEntry entry{.generation = generation,
+                     .first_lsn = first_lsn.value,
+                     .head = static_cast<std::uint32_t>(head),
+                     .reserved = 0,
+                     .checksum = 0};
   entry.checksum = EntryChecksum(entry, index);
   if (Status status = media_->Write(EntryOffset(index), std::as_bytes(std::span(&entry, 1))); !status.ok())
     return status;

@@ -12,6 +12,7 @@
 #include "faha/status.h"
 #include "faha/types.h"
 #include "log/format.h"
+#include "log/segments.h"
 
 namespace faha {
 
@@ -41,6 +42,12 @@ class Pool {
   // Errors: IoError - whether the promise survives is unknown; the node must fence itself.
   Status SetPromise(Epoch epoch, NodeId voted_for);
 
+  // The log is being given to this node by a primary and counts for nothing until it is whole.
+  [[nodiscard]] bool installing() const { return (super_.state & format::kInstalling) != 0; }
+  // Starting it forgets every segment first or, after a crash, at the next start.  Errors: IoError.
+  Status BeginInstall();
+  Status EndInstall();
+
   // Becomes an empty node of `cluster`: forgets every segment and promise.  The node keeps its id.
   // Errors: PoolSize - the medium cannot hold the geometry; IoError.
   Status Adopt(ClusterId cluster, const Geometry& geometry);
@@ -50,7 +57,7 @@ class Pool {
   // Is it neither whole nor empty?
   [[nodiscard]] bool EntryIsDamaged(std::uint32_t index) const;
   // Durable on return.  Errors: IoError.
-  Status WriteEntry(std::uint32_t index, std::uint64_t generation, Lsn first_lsn);
+  Status WriteEntry(std::uint32_t index, std::uint64_t generation, Lsn first_lsn, Head head);
   Status ClearEntry(std::uint32_t index);
 
   [[nodiscard]] LogAddress SegmentStart(std::uint32_t index) const {
@@ -67,6 +74,7 @@ class Pool {
   explicit Pool(std::unique_ptr<Media> media) : media_(std::move(media)) {}
   Status Load();
   Status Format(std::uint64_t segment_bytes);
+  Status ForgetSegments();
   Status WriteSuperblock();
   [[nodiscard]] bool NeverUsed(std::uint64_t segment_bytes) const;
 

@@ -3,9 +3,24 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <thread>
+
+#include "log/scan_segment.h"
 
 namespace faha {
 namespace {
+
+constexpr unsigned kMaxThreads = 8;
+constexpr std::chrono::seconds kProgressPeriod{1};
+
+Segment FromTable(std::uint32_t index, const format::SegmentEntry& entry) {
+  return {.index = index,
+          .head = entry.head == 0 ? Head::kHot : Head::kCold,
+          .generation = entry.generation,
+          .first = Lsn{entry.first_lsn}};
+}
 
 class Scanner {
  public:
@@ -13,27 +28,17 @@ class Scanner {
 
   Result<ScanResult> Run() {
     ListSegments();
-    std::size_t next = 0;
-    for (; next < listed_.size(); ++next) {
-      const Segment& segment = listed_[next];
-      const bool damaged = pool_.EntryIsDamaged(segment.index);
-      const bool kept = WalkSegment(segment);
-      if (!kept && !damaged) break;
-      if (damaged) (kept ? result_.damaged : result_.stale).push_back(segment.index);
+    ScanAll();
+    for (const ScannedSegment& found : found_) {
+      if (!found.malformed) continue;
+      return Status{Code::kCorrupt, fmt::format("batch {} is whole but holds a record this release does not know: run "
+                                                "the release that wrote it",
+                                                found.malformed->value)};
     }
-    const Lsn torn = result_.end.lsn.Next();
-    if (Judge(false, SaysCommitted(torn)) == Verdict::kRepair) {
-      return Status{
-          Code::kCorrupt,
-          fmt::format("batch {} of the pool is damaged, though a later batch says it was committed: restore this "
-                      "node from its peers (move the pool away and join it again); nothing was changed",
-                      torn.value)};
-    }
-    if (malformed_)
-      return Status{Code::kCorrupt, fmt::format("batch {} is whole but holds a record this release does not "
-                                                "know: run the release that wrote it",
-                                                torn.value)};
-    for (; next < listed_.size(); ++next) result_.stale.push_back(listed_[next].index);
+    NoteCommitted();
+    if (Status status = FindEnd(); !status.ok()) return status;
+    KeepUpToEnd();
+    NoteFrees();
     return std::move(result_);
   }
 
@@ -41,81 +46,193 @@ class Scanner {
   void ListSegments() {
     for (std::uint32_t i = 0; i < pool_.geometry().segment_count; ++i) {
       if (const auto entry = pool_.ReadEntry(i)) {
-        listed_.push_back(
-            {.index = i, .generation = entry->generation, .first = Lsn{entry->first_lsn}, .last = {}, .used_bytes = 0});
+        listed_.push_back(FromTable(i, *entry));
       } else if (pool_.EntryIsDamaged(i)) {
-        const auto first = BatchView::Parse(pool_.SegmentBytes(i));
-        if (first)
-          listed_.push_back({.index = i,
-                             .generation = first->header().generation,
-                             .first = first->lsn(),
-                             .last = {},
-                             .used_bytes = 0});
-        if (first && sink_)
-          sink_(LogLevel::kWarning,
-                fmt::format("the table entry of segment {} is damaged: taken from its first batch", i));
-        if (!first) result_.stale.push_back(i);
+        TakeFromFirstBatch(i);
       }
     }
     std::sort(listed_.begin(), listed_.end(),
               [](const Segment& a, const Segment& b) { return a.generation < b.generation; });
   }
 
-  // Keeps the batches of `segment` that follow the chain; false if there is none.
-  bool WalkSegment(Segment segment) {
-    const auto bytes = pool_.SegmentBytes(segment.index);
-    while (segment.used_bytes < bytes.size()) {
-      const auto view = BatchView::Parse(bytes.subspan(segment.used_bytes));
-      if (!view || Judge(Follows(*view, segment), false) != Verdict::kKeep) break;
-      if (!view->ForEach([](const Record&, std::uint64_t) {})) {
-        malformed_ = true;
-        break;
-      }
-      result_.end = {view->epoch(), view->lsn(), view->header().checksum};
-      result_.known_committed = std::max(result_.known_committed, Lsn{view->header().committed});
-      segment.last = view->lsn();
-      segment.used_bytes += view->PaddedBytes(pool_.geometry().granule);
+  void TakeFromFirstBatch(std::uint32_t index) {
+    const auto first = BatchView::Parse(pool_.SegmentBytes(index));
+    if (!first) {
+      result_.stale.push_back(index);
+      return;
     }
-    if (segment.used_bytes == 0) return false;
-    result_.segments.push_back(segment);
-    if (sink_ && result_.segments.size() % 64 == 0) {
-      sink_(LogLevel::kNotice, fmt::format("scanned {} of {} segments", result_.segments.size(), listed_.size()));
-    }
-    return true;
+    const bool cold = (first->header().flags & format::kColdHead) != 0;
+    listed_.push_back({.index = index,
+                       .head = cold ? Head::kCold : Head::kHot,
+                       .generation = first->header().generation,
+                       .first = first->lsn()});
+    result_.damaged.push_back(index);
+    Say(LogLevel::kWarning, fmt::format("the table entry of segment {} is damaged: taken from its first batch", index));
   }
 
-  [[nodiscard]] bool Follows(const BatchView& view, const Segment& segment) const {
-    const auto& header = view.header();
-    return header.lsn == result_.end.lsn.value + 1 && header.previous == result_.end.checksum &&
-           header.epoch >= result_.end.epoch.value && header.generation == segment.generation;
+  void ScanAll() {
+    found_.resize(listed_.size());
+    std::atomic<std::size_t> next{0}, done{0};
+    const auto work = [&](bool tells) {
+      auto told = std::chrono::steady_clock::now();
+      for (std::size_t i = next++; i < listed_.size(); i = next++) {
+        found_[i] = ScanSegment(pool_, listed_[i]);
+        ++done;
+        const auto now = std::chrono::steady_clock::now();
+        if (!tells || now - told < kProgressPeriod) continue;
+        told = now;
+        Say(LogLevel::kNotice, fmt::format("scanned {} of {} segments", done.load(), listed_.size()));
+      }
+    };
+    const auto wanted = std::min<std::size_t>(std::max(1U, std::thread::hardware_concurrency()), kMaxThreads);
+    std::vector<std::thread> helpers;
+    for (std::size_t i = 1; i < std::min(wanted, listed_.size()); ++i) helpers.emplace_back(work, false);
+    work(true);
+    for (std::thread& helper : helpers) helper.join();
   }
 
-  // Does any whole batch behind the chain's end say that `lsn` was committed?  Batches of a tail that a newer epoch
-  // replaced cannot: they were sealed when nothing beyond the fork was committed.
-  [[nodiscard]] bool SaysCommitted(Lsn lsn) const {
-    for (const Segment& segment : listed_) {
-      const auto bytes = pool_.SegmentBytes(segment.index);
-      const auto kept = std::find_if(result_.segments.begin(), result_.segments.end(),
-                                     [&](const Segment& s) { return s.index == segment.index; });
-      if (kept != result_.segments.end() && kept->index != result_.segments.back().index) continue;
-      std::uint64_t offset = kept == result_.segments.end() ? 0 : kept->used_bytes;
-      for (; offset + sizeof(format::BatchHeader) <= bytes.size(); offset += pool_.geometry().granule) {
-        const auto view = BatchView::Parse(bytes.subspan(offset));
-        if (view && view->header().generation == segment.generation && Lsn{view->header().committed} >= lsn)
-          return true;
+  // A free whose segment is gone was committed: nothing goes before that.
+  void NoteCommitted() {
+    for (const ScannedSegment& found : found_) {
+      result_.known_committed = std::max(result_.known_committed, found.committed);
+      for (const ScannedFree& free : found.frees) {
+        if (Generation(free.note.generation) == nullptr)
+          result_.known_committed = std::max(result_.known_committed, free.lsn);
       }
     }
-    return false;
+  }
+
+  [[nodiscard]] const ScannedSegment* Generation(std::uint64_t generation) const {
+    const auto at = std::lower_bound(
+        found_.begin(), found_.end(), generation,
+        [](const ScannedSegment& found, std::uint64_t wanted) { return found.segment.generation < wanted; });
+    const bool hit = at != found_.end() && at->segment.generation == generation && at->batches > 0;
+    return hit ? &*at : nullptr;
+  }
+
+  // What the digest of a batch `lsn` must be: all that was found before it, less what was freed before it.
+  [[nodiscard]] std::uint64_t FreedBefore(Lsn lsn) const {
+    std::uint64_t sum = 0;
+    for (const ScannedSegment& found : found_) {
+      for (const ScannedFree& free : found.frees) {
+        if (free.lsn < lsn && Generation(free.note.generation) != nullptr)
+          sum += Generation(free.note.generation)->segment.digest;
+      }
+    }
+    return sum;
+  }
+
+  Status FindEnd() {
+    std::vector<ScannedBatch> tail;
+    std::uint64_t sum = 0;
+    for (const ScannedSegment& found : found_) {
+      sum += found.segment.digest;
+      const auto batches = BatchesFrom(pool_, found.segment, result_.known_committed);
+      tail.insert(tail.end(), batches.begin(), batches.end());
+    }
+    std::sort(tail.begin(), tail.end(), [](const auto& a, const auto& b) { return a.lsn < b.lsn; });
+    for (; !tail.empty(); tail.pop_back()) {
+      const ScannedBatch& last = tail.back();
+      sum -= last.checksum;
+      if (Judge(last.digest == sum - FreedBefore(last.lsn), last.lsn < result_.known_committed) != Verdict::kKeep)
+        continue;
+      const std::uint64_t taken = FreedIn(last.lsn);
+      result_.end = {last.epoch, last.lsn, last.digest + last.checksum - taken};
+      return Status::Ok();
+    }
+    if (Judge(false, Lsn{} < result_.known_committed) != Verdict::kRepair) return Status::Ok();
+    return {Code::kCorrupt, Diagnosis()};
+  }
+
+  [[nodiscard]] std::uint64_t FreedIn(Lsn lsn) const {
+    std::uint64_t sum = 0;
+    for (const ScannedSegment& found : found_) {
+      for (const ScannedFree& free : found.frees) {
+        if (free.lsn == lsn) sum += free.note.digest;
+      }
+    }
+    return sum;
+  }
+
+  [[nodiscard]] std::string Diagnosis() const {
+    std::string where;
+    for (const ScannedSegment& found : found_) {
+      if (found.stray.empty()) continue;
+      where = fmt::format(" (segment {}: damaged at byte {})", found.segment.index, found.segment.used_bytes);
+      break;
+    }
+    return fmt::format(
+        "the pool does not add up to batch {}, which was committed: data before it are damaged{}; "
+        "restore this node from its peers (move the pool away and join it again), or save what is "
+        "readable with faha-check --extract; nothing was changed",
+        result_.known_committed.value, where);
+  }
+
+  void KeepUpToEnd() {
+    for (const ScannedSegment& found : found_) {
+      Segment run = found.segment;
+      for (const ScannedBatch& batch : BatchesFrom(pool_, run, result_.end.lsn.Next())) {
+        result_.behind_end.push_back(batch.at);
+        run.used_bytes -= batch.bytes;
+        run.digest -= batch.checksum;
+      }
+      result_.behind_end.insert(result_.behind_end.end(), found.stray.begin(), found.stray.end());
+      if (found.batches == 0 || run.used_bytes == 0) {
+        result_.stale.push_back(run.index);
+        continue;
+      }
+      run.last = std::min(run.last, result_.end.lsn);
+      result_.segments.push_back(run);
+    }
+    // One that was taken from its first batch and then cut is cleared, not written again.
+    std::erase_if(result_.damaged, [&](std::uint32_t index) {
+      return std::find(result_.stale.begin(), result_.stale.end(), index) != result_.stale.end();
+    });
+  }
+
+  void NoteFrees() {
+    for (const ScannedSegment& found : found_) {
+      for (const ScannedFree& free : found.frees) {
+        if (free.lsn > result_.end.lsn) continue;
+        result_.freed_through = std::max(result_.freed_through, Lsn{free.note.through});
+        for (Segment& segment : result_.segments) {
+          if (segment.generation == free.note.generation) segment.freed_by = free.lsn;
+        }
+      }
+    }
+  }
+
+  void Say(LogLevel level, const std::string& line) const {
+    if (sink_) sink_(level, line);
   }
 
   const Pool& pool_;
   const LogSink& sink_;
   std::vector<Segment> listed_;
+  std::vector<ScannedSegment> found_;
   ScanResult result_;
-  bool malformed_ = false;
 };
 
 }  // namespace
+
+std::string NewestConfig(const Pool& pool) {
+  std::string newest;
+  Lsn at;
+  for (std::uint32_t i = 0; i < pool.geometry().segment_count; ++i) {
+    const auto entry = pool.ReadEntry(i);
+    if (!entry) continue;
+    const ScannedSegment found = ScanSegment(pool, FromTable(i, *entry));
+    for (const ScannedBatch& batch : BatchesFrom(pool, found.segment, at.Next())) {
+      const auto view = BatchView::Trusted(pool.media().bytes().data() + batch.at.value);
+      if ((view.header().flags & format::kHasConfig) == 0) continue;
+      (void)view.ForEach([&](const Record& record, std::uint64_t) {
+        if (record.kind == format::RecordKind::kConfig) newest = record.value;
+      });
+      at = batch.lsn;
+    }
+  }
+  return newest;
+}
 
 Result<ScanResult> ScanPool(const Pool& pool, const LogSink& sink) { return Scanner(pool, sink).Run(); }
 

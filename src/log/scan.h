@@ -1,18 +1,21 @@
-// Recovery's first half: which batches of a pool are the log.  Thread: main loop only, before the log exists.
+// Recovery's first half: which batches of a pool are the log.  Threads: reads on several of its own; main otherwise.
 //
-// The chain starts at the oldest segment and goes on while each batch is whole and names its predecessor.  Where it
-// ends, one table decides (our design; the commit LSN in every header is what makes the question answerable):
+// Each segment that the table names is a run of whole batches of its generation.  The log ends at the newest batch
+// whose digest is what all batches before it add up to (less what their free records take away): so nothing is missing
+// that was not freed.  Two facts decide about each candidate for the end, newest first (our design; the commit LSN in
+// every header is what makes the second one answerable):
 //
-//   next batch   a later batch says it was committed   verdict
-//   follows      -                                     keep
-//   does not     no                                    cut: torn, or a stale tail; it was never acknowledged
-//   does not     yes                                   repair: committed data is damaged; never truncated silently
+//   adds up   before what is known as committed   verdict
+//   yes       -                                   keep: the log ends here
+//   no        no                                  cut: it, or something before it, was torn, and never acknowledged
+//   -         yes                                 repair: committed data is damaged; never truncated silently
 //
 // A table entry that is neither whole nor empty was torn as its segment was opened, or is damaged: its segment's first
-// batch then says what the entry said, and the segment counts if it goes on with the chain.
+// batch then says what the entry said, and the segment counts if the log adds up with it.
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "faha/options.h"
@@ -23,20 +26,25 @@
 namespace faha {
 
 enum class Verdict { kKeep, kCut, kRepair };
-constexpr Verdict Judge(bool follows, bool later_batch_says_committed) {
-  if (follows) return Verdict::kKeep;
-  return later_batch_says_committed ? Verdict::kRepair : Verdict::kCut;
+constexpr Verdict Judge(bool adds_up, bool before_committed) {
+  if (before_committed) return Verdict::kRepair;
+  return adds_up ? Verdict::kKeep : Verdict::kCut;
 }
 
 struct ScanResult {
-  std::vector<Segment> segments;
+  std::vector<Segment> segments;  // oldest first
   ChainEnd end;
   Lsn known_committed;
+  Lsn freed_through;                   // behind this batch there is no gap
+  std::vector<LogAddress> behind_end;  // whole batches that are not part of the log
   std::vector<std::uint32_t> stale;    // segments the table names that hold nothing of the log
   std::vector<std::uint32_t> damaged;  // segments of the log whose entry must be written again
 };
 
 // Errors: Corrupt - the verdict was repair, or a record is malformed in spite of its batch's checksum.
 Result<ScanResult> ScanPool(const Pool& pool, const LogSink& sink);
+
+// The newest configuration in any whole batch, although the pool does not add up; empty if there is none.
+std::string NewestConfig(const Pool& pool);
 
 }  // namespace faha

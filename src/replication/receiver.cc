@@ -58,6 +58,12 @@ void Receiver::OnFrame(LinkId link, std::span<const std::byte> head, std::span<c
     if (const auto heartbeat = wire::Decode<wire::Heartbeat>(head)) return OnHeartbeat(*heartbeat);
   } else if (link == control_ && type == wire::Type::kHandOver && state_ == State::kStreaming) {
     if (const auto offer = wire::Decode<wire::HandOver>(head)) return sink_->HandOverOffered(offer->epoch);
+  } else if (link == data_ && type == wire::Type::kGap && state_ == State::kStreaming) {
+    const auto gap = wire::Decode<wire::Gap>(head);
+    if (gap && gap->epoch == epoch_) {
+      if (Status status = sink_->Gap(gap->whole_at); !status.ok()) Drop(status);
+      return;
+    }
   } else if (link == data_ && type == wire::Type::kBatch && state_ == State::kStreaming) {
     if (const auto batch = wire::Decode<wire::Batch>(head)) return OnBatch(*batch, body);
   }
@@ -89,7 +95,6 @@ void Receiver::OnReply(const wire::FollowReply& reply) {
   }
   epoch_ = reply.epoch;
   token_ = reply.token;
-  acked_ = reply.common;
   const bool both =
       fabric_->DataTransport() == Transport::kRdma && reply.transport == static_cast<std::uint8_t>(Transport::kRdma);
   if (need_rdma_ && !both) {
@@ -125,16 +130,16 @@ void Receiver::OnBatch(const wire::Batch& batch, std::span<const std::byte> byte
 
 void Receiver::OnHeartbeat(const wire::Heartbeat& heartbeat) {
   if (!sink_->Heard(heartbeat.epoch, heartbeat.committed)) return;
-  fabric_->Send(control_, wire::Encode(wire::HeartbeatAck{heartbeat.epoch, heartbeat.sent_at, acked_}));
+  fabric_->Send(control_, wire::Encode(wire::HeartbeatAck{heartbeat.epoch, heartbeat.sent_at, sink_->Applied()}));
 }
 
 void Receiver::OnPollEnd() {
   if (!landed_) return;
   landed_ = false;
-  const auto durable = sink_->Persist();
-  if (!durable.ok() || data_ == LinkId::kNone) return;
-  acked_ = durable.value();
-  fabric_->Send(data_, wire::Encode(wire::Ack{epoch_, acked_}));
+  auto ack = sink_->Persist();
+  if (!ack.ok() || data_ == LinkId::kNone) return;
+  ack->epoch = epoch_;
+  fabric_->Send(data_, wire::Encode(*ack));
 }
 
 void Receiver::OnClose(LinkId link, const Status& reason) {

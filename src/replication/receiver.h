@@ -31,8 +31,14 @@ class BatchSink {
   virtual void Refused(const wire::FollowReply& reply) = 0;
   // Errors: Protocol - the batch is not the next one; others - this node has failed and Stop() has been called.
   virtual Status Land(const wire::Batch& batch, std::span<const std::byte> bytes) = 0;
-  // Makes what was landed durable; returns how far.  Errors: as Land's last.
-  virtual Result<Lsn> Persist() = 0;
+  // The next batch need not follow the last; what ends at or behind `whole_at` lacks nothing.
+  // Errors: Protocol - this node is not one that is given everything.
+  virtual Status Gap(Lsn whole_at) = 0;
+  // Makes what was landed durable; returns what to acknowledge (its epoch is the receiver's to fill in).  Errors: as
+  // Land's last.
+  virtual Result<wire::Ack> Persist() = 0;
+  // As in an Ack.
+  [[nodiscard]] virtual Lsn Applied() const = 0;
   // The source says that all up to `committed` is on a majority; false if it is of another epoch.
   virtual bool Heard(Epoch epoch, Lsn committed) = 0;
   virtual void HandOverOffered(Epoch epoch) = 0;
@@ -100,7 +106,6 @@ class Receiver {
   std::uint64_t token_ = 0;
   Epoch epoch_;
   bool landed_ = false;
-  Lsn acked_;
   MonoTime next_dial_{0};
   MonoTime last_heard_{0};
 };

@@ -1,29 +1,44 @@
 #include "replication/shipper.h"
 
+#include <algorithm>
+
 #include "replication/wire.h"
 
 namespace faha {
 
-void Shipper::Pump(Epoch epoch, Lsn committed) {
-  if (data_ == LinkId::kNone) return;
+bool Shipper::Pump(Epoch epoch, Lsn committed) {
+  if (data_ == LinkId::kNone) return true;
   while (posted_bytes_ - acked_bytes_ < kWindowBytes) {
-    const Lsn lsn = posted_.Next();
-    const auto batch = source_->BatchToShip(lsn, next_at_);
-    if (!batch) return;
+    const auto batch = reader_->Peek();
+    if (!batch) return true;
+    // The bytes may be placed by the device before the receiver's processor knows of them.
+    if (batch->reused_after > applied_) {
+      if (waiting_ == Waiting::kNo) waiting_ = Waiting::kNew;
+      return true;
+    }
+    waiting_ = Waiting::kNo;
+    if (batch->lsn != posted_.Next() || (terms_.install && !gap_announced_)) {
+      if (!terms_.install) return false;
+      gap_announced_ = true;
+      fabric_->Send(data_, wire::Encode(wire::Gap{epoch, reader_->WholeAt()}));
+    }
     // A batch that is placed needs no message: its link stands for the epoch, its place is its address, and its header
     // names what was committed when it was sealed.
     if (!fabric_->Place(data_, batch->bytes, batch->at.value)) {
       fabric_->Send(data_, wire::Encode(wire::Batch{epoch, batch->at, committed}), batch->bytes);
     }
-    posted_ = lsn;
-    next_at_ = batch->at + batch->bytes.size();
+    reader_->Take();
+    posted_ = batch->lsn;
     posted_bytes_ += batch->bytes.size();
-    in_flight_.emplace_back(lsn, posted_bytes_);
+    in_flight_.emplace_back(posted_, posted_bytes_);
   }
+  return true;
 }
 
-bool Shipper::OnAck(Lsn durable) {
+bool Shipper::OnAck(Lsn durable, Lsn applied, bool whole) {
   if (durable > posted_) return false;
+  applied_ = std::max(applied_, applied);
+  whole_ = whole_ || whole;
   if (durable <= acked_) return true;
   acked_ = durable;
   std::size_t done = 0;

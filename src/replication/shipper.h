@@ -4,8 +4,11 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
+#include <utility>
+#include <vector>
 
 #include "faha/clock.h"
 #include "faha/fabric.h"
@@ -15,15 +18,24 @@
 namespace faha {
 
 // What can be shipped: sealed batches as opaque bytes.
-class BatchSource {
+struct Shippable {
+  Lsn lsn;
+  LogAddress at;
+  std::span<const std::byte> bytes;
+  // What stood at that place before was freed by this batch: a receiver that has not applied it still reads there.
+  Lsn reused_after;
+};
+
+// The source's log, read in order for one receiver.
+class BatchReader {
  public:
-  struct Shippable {
-    LogAddress at;
-    std::span<const std::byte> bytes;
-  };
-  virtual ~BatchSource() = default;
-  // The batch `lsn`; nothing if it has not been sealed.  `hint`: the end of the batch before, or none.
-  [[nodiscard]] virtual std::optional<Shippable> BatchToShip(Lsn lsn, LogAddress hint) const = 0;
+  virtual ~BatchReader() = default;
+  // The next batch that the log holds; nothing if it has not been sealed.
+  [[nodiscard]] virtual std::optional<Shippable> Peek() = 0;
+  // It was shipped.
+  virtual void Take() = 0;
+  // A log that holds all that comes until here lacks nothing.
+  [[nodiscard]] virtual Lsn WholeAt() const = 0;
 };
 
 class Shipper {
@@ -31,38 +43,57 @@ class Shipper {
   // Unacknowledged bytes in flight: the credit that bounds the receiver's buffers and our queue.
   static constexpr std::uint64_t kWindowBytes = 8ULL << 20;
 
-  Shipper(Fabric* fabric, const BatchSource* source, Member receiver, PersistenceDomain domain, bool fetch, Lsn common,
-          LinkId control, std::uint64_t token)
+  // What the two have agreed on.
+  struct Terms {
+    Member receiver;
+    PersistenceDomain domain = PersistenceDomain::kVolatile;
+    bool fetch = false;    // a candidate takes over what is there and leaves
+    bool install = false;  // it holds nothing, and there are gaps
+    Lsn common;            // what both hold
+    LinkId control = LinkId::kNone;
+    std::uint64_t token = 0;
+  };
+  Shipper(Fabric* fabric, std::unique_ptr<BatchReader> reader, Terms terms)
       : fabric_(fabric),
-        source_(source),
-        receiver_(std::move(receiver)),
-        domain_(domain),
-        fetch_(fetch),
-        posted_(common),
-        acked_(common),
-        control_(control),
-        token_(token) {}
+        reader_(std::move(reader)),
+        terms_(std::move(terms)),
+        whole_(!terms_.install),
+        posted_(terms_.common),
+        acked_(terms_.common),
+        control_(terms_.control) {}
 
   void OpenData(LinkId data) { data_ = data; }
-  // Posts what the window allows.  Never waits.
-  void Pump(Epoch epoch, Lsn committed);
+  // Posts what the window allows.  Never waits.  False: what comes next was cleaned away before it was shipped; the
+  // receiver must ask anew.
+  [[nodiscard]] bool Pump(Epoch epoch, Lsn committed);
   // False if the receiver claims what was never sent.
-  [[nodiscard]] bool OnAck(Lsn durable);
+  [[nodiscard]] bool OnAck(Lsn durable, Lsn applied, bool whole);
   void SendHeartbeat(Epoch epoch, Lsn committed, MonoTime now);
-  void OnHeartbeatAck(MonoTime sent_at) { echoed_ = std::max(echoed_, sent_at); }
+  void OnHeartbeatAck(MonoTime sent_at, Lsn applied) {
+    echoed_ = std::max(echoed_, sent_at);
+    applied_ = std::max(applied_, applied);
+  }
+  // True once for each batch that waits until the receiver has heard what is committed, and applied it.
+  [[nodiscard]] bool TakeWaiting() {
+    if (waiting_ != Waiting::kNew) return false;
+    waiting_ = Waiting::kTold;
+    return true;
+  }
   void SendHandOver(Epoch epoch);
   void Close();
 
-  [[nodiscard]] const Member& receiver() const { return receiver_; }
-  [[nodiscard]] PersistenceDomain domain() const { return domain_; }
-  [[nodiscard]] bool fetch() const { return fetch_; }
+  [[nodiscard]] const Member& receiver() const { return terms_.receiver; }
+  [[nodiscard]] PersistenceDomain domain() const { return terms_.domain; }
+  [[nodiscard]] bool fetch() const { return terms_.fetch; }
+  // It holds all that the log held when it began to receive: until then it is no copy.
+  [[nodiscard]] bool whole() const { return whole_; }
   [[nodiscard]] Lsn acked() const { return acked_; }
   [[nodiscard]] Lsn posted() const { return posted_; }
   // When the newest heartbeat that the receiver has answered was sent; 0 if none.
   [[nodiscard]] MonoTime echoed() const { return echoed_; }
   [[nodiscard]] LinkId control() const { return control_; }
   [[nodiscard]] LinkId data() const { return data_; }
-  [[nodiscard]] std::uint64_t token() const { return token_; }
+  [[nodiscard]] std::uint64_t token() const { return terms_.token; }
 
   // Does every commit wait for it?  Set by the committer: it has caught up and answers in time.
   bool in_sync = false;
@@ -71,19 +102,18 @@ class Shipper {
 
  private:
   Fabric* fabric_;
-  const BatchSource* source_;
-  Member receiver_;
-  PersistenceDomain domain_;
-  bool fetch_;
-  Lsn posted_, acked_;
-  LogAddress next_at_;
+  std::unique_ptr<BatchReader> reader_;
+  Terms terms_;
+  bool whole_;
+  bool gap_announced_ = false;
+  enum class Waiting { kNo, kNew, kTold } waiting_ = Waiting::kNo;
+  Lsn posted_, acked_, applied_;
   std::uint64_t posted_bytes_ = 0;
   std::uint64_t acked_bytes_ = 0;
   std::vector<std::pair<Lsn, std::uint64_t>> in_flight_;  // what an acknowledgement gives back
   MonoTime echoed_{0};
   LinkId control_;
   LinkId data_ = LinkId::kNone;
-  std::uint64_t token_;
 };
 
 }  // namespace faha

@@ -83,7 +83,7 @@ class In {
 std::optional<Type> TypeOf(std::span<const std::byte> head) {
   if (head.empty()) return std::nullopt;
   const auto type = std::to_integer<std::uint8_t>(head.front());
-  if (type < static_cast<std::uint8_t>(Type::kStateRequest) || type > static_cast<std::uint8_t>(Type::kHandOver)) {
+  if (type < static_cast<std::uint8_t>(Type::kStateRequest) || type > static_cast<std::uint8_t>(Type::kGap)) {
     return std::nullopt;
   }
   return static_cast<Type>(type);
@@ -125,6 +125,7 @@ FAHA_WIRE_MESSAGE(Ack);
 FAHA_WIRE_MESSAGE(Heartbeat);
 FAHA_WIRE_MESSAGE(HeartbeatAck);
 FAHA_WIRE_MESSAGE(HandOver);
+FAHA_WIRE_MESSAGE(Gap);
 #undef FAHA_WIRE_MESSAGE
 
 }  // namespace faha::wire

@@ -2,7 +2,7 @@
 //
 // A receiver dials its source twice.  On the control link:     FollowRequest ->  <- FollowReply
 //                                                              <- Heartbeat, HandOver   HeartbeatAck ->
-// on the data link, which a token from the reply opens:        DataHello ->  <- Batch (body: the batch)   Ack ->
+// on the data link, which a token from the reply opens:        DataHello ->  <- Gap, Batch (body: the batch)   Ack ->
 // A candidate dials every member and asks:                     StateRequest ->  <- StateReply
 //                                                              PromiseRequest ->  <- PromiseReply
 #pragma once
@@ -32,6 +32,7 @@ enum class Type : std::uint8_t {
   kHeartbeat,
   kHeartbeatAck,
   kHandOver,
+  kGap,
 };
 
 inline constexpr std::size_t kMaxTail = 512;
@@ -100,11 +101,12 @@ struct FollowRequest {
   bool empty = false;  // holds nothing anybody would miss: may be adopted by another cluster
   bool fetch = false;  // a candidate that takes over what the source holds and then leaves
   Epoch promised;
+  bool installing = false;  // holds no log that counts: it must be given the whole one
   std::uint8_t domain = 0;
   std::vector<TailBatch> tail;  // the newest batches, newest first, down to one known as committed
   template <typename Io>
   void Fields(Io& io) {
-    io(cluster, self, empty, fetch, promised, domain, tail);
+    io(cluster, self, empty, fetch, promised, installing, domain, tail);
   }
 };
 
@@ -118,12 +120,13 @@ struct FollowReply {
   std::uint32_t segment_count = 0;
   std::uint32_t granule = 0;
   Epoch epoch;
-  Lsn common;  // the last batch both logs hold
+  Lsn common;            // the last batch both logs hold
+  bool install = false;  // what comes next was cleaned away: forget everything and take all that the source holds
   std::uint64_t token = 0;
   std::uint8_t transport = 0;  // a Transport: what the source can ship over
   template <typename Io>
   void Fields(Io& io) {
-    io(code, text, primary, cluster, segment_bytes, segment_count, granule, epoch, common, token, transport);
+    io(code, text, primary, cluster, segment_bytes, segment_count, granule, epoch, common, install, token, transport);
   }
 };
 
@@ -150,10 +153,23 @@ struct Batch {
 struct Ack {
   static constexpr Type kType = Type::kAck;
   Epoch epoch;
-  Lsn durable;  // cumulative
+  Lsn durable;        // cumulative
+  Lsn applied{};      // the receiver's index names nothing that what is committed up to here has freed
+  bool whole = true;  // false while it installs: then it is no copy yet
   template <typename Io>
   void Fields(Io& io) {
-    io(epoch, durable);
+    io(epoch, durable, applied, whole);
+  }
+};
+
+// The batch that follows need not be the next one: what lies between was cleaned away.
+struct Gap {
+  static constexpr Type kType = Type::kGap;
+  Epoch epoch;
+  Lsn whole_at;  // what the receiver holds up to there lacks nothing
+  template <typename Io>
+  void Fields(Io& io) {
+    io(epoch, whole_at);
   }
 };
 
@@ -172,10 +188,10 @@ struct HeartbeatAck {
   static constexpr Type kType = Type::kHeartbeatAck;
   Epoch epoch;
   std::uint64_t sent_at = 0;  // as received
-  Lsn durable;
+  Lsn applied;                // as in Ack
   template <typename Io>
   void Fields(Io& io) {
-    io(epoch, sent_at, durable);
+    io(epoch, sent_at, applied);
   }
 };
 

@@ -19,6 +19,7 @@ void Committer::Begin(Epoch epoch, Lsn first) {
 void Committer::End() {
   for (const auto& shipper : shippers_) shipper->Close();
   shippers_.clear();
+  left_.clear();
   epoch_ = Epoch{};
 }
 
@@ -49,8 +50,10 @@ Shipper* Committer::FindToken(std::uint64_t token) {
 void Committer::Drop(LinkId link) {
   std::erase_if(shippers_, [&](const auto& shipper) {
     const bool hit = shipper->control() == link || shipper->data() == link;
-    if (hit) shipper->Close();
-    return hit;
+    if (!hit) return false;
+    if (shipper->whole()) left_[shipper->receiver().id] = shipper->acked();
+    shipper->Close();
+    return true;
   });
 }
 
@@ -61,8 +64,34 @@ const Shipper* Committer::Of(const NodeId& node) const {
   return nullptr;
 }
 
-void Committer::Pump(Epoch epoch) {
-  for (const auto& shipper : shippers_) shipper->Pump(epoch, committed_);
+bool Committer::Pump(Epoch epoch) {
+  bool waiting = false;
+  std::erase_if(shippers_, [&](const auto& shipper) {
+    const bool goes_on = shipper->Pump(epoch, committed_);
+    waiting = waiting || shipper->TakeWaiting();
+    if (!goes_on) shipper->Close();
+    return !goes_on;
+  });
+  return waiting;
+}
+
+Lsn Committer::Everywhere() const {
+  Lsn least = log_->durable();
+  for (const Member& member : membership_->members()) {
+    if (member.id == self_.id) continue;
+    const Shipper* shipper = Of(member.id);
+    const auto left = left_.find(member.id);
+    const Lsn has = shipper != nullptr && shipper->whole() ? shipper->acked()
+                    : left != left_.end()                  ? left->second
+                                                           : Lsn{};
+    least = std::min(least, has);
+  }
+  return least;
+}
+
+bool Committer::NobodyReads(Lsn first, Lsn last) const {
+  return std::all_of(shippers_.begin(), shippers_.end(),
+                     [&](const auto& shipper) { return shipper->acked() >= last || shipper->posted() < first; });
 }
 
 void Committer::Heartbeat(MonoTime now) {
@@ -73,7 +102,7 @@ void Committer::Heartbeat(MonoTime now) {
 Lsn Committer::DurableAt(const Member& member) const {
   if (member.id == self_.id) return log_->durable();
   const Shipper* shipper = Of(member.id);
-  if (shipper == nullptr) return Lsn{};
+  if (shipper == nullptr || !shipper->whole()) return Lsn{};
   const bool lesser = shipper->domain() == PersistenceDomain::kVolatile &&
                       log_->pool().media().domain() != PersistenceDomain::kVolatile;
   return lesser ? Lsn{} : shipper->acked();
@@ -87,7 +116,7 @@ bool Committer::Advance() {
   for (const auto& shipper : shippers_) {
     const bool close =
         shipper->acked() >= shipper->owed && shipper->acked().value + kCloseEnough >= log_->end().lsn.value;
-    if (close && !shipper->fetch() && shipper->data() != LinkId::kNone) shipper->in_sync = true;
+    if (close && !shipper->fetch() && shipper->whole() && shipper->data() != LinkId::kNone) shipper->in_sync = true;
   }
   return moved;
 }
@@ -96,7 +125,7 @@ bool Committer::Acknowledged(Lsn lsn) const {
   if (committed_ < lsn || log_->durable() < lsn) return false;
   std::size_t copies = 1;
   for (const auto& shipper : shippers_) {
-    if (shipper->fetch()) continue;
+    if (shipper->fetch() || !shipper->whole()) continue;
     if (shipper->in_sync && shipper->acked() < lsn) return false;
     if (shipper->acked() >= lsn) ++copies;
   }

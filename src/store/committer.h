@@ -7,6 +7,7 @@
 #pragma once
 
 #include <list>
+#include <map>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -39,7 +40,8 @@ class Committer {
   [[nodiscard]] Shipper* FindToken(std::uint64_t token);
   [[nodiscard]] const std::list<std::unique_ptr<Shipper>>& shippers() const { return shippers_; }
 
-  void Pump(Epoch epoch);
+  // True if a receiver waits to hear what is committed: send a heartbeat.
+  bool Pump(Epoch epoch);
   void Heartbeat(MonoTime now);
   // Counts again.  True if the commit LSN moved.
   bool Advance();
@@ -50,6 +52,10 @@ class Committer {
   std::vector<Endpoint> GiveUpOn(Lsn lsn);
   // Until when a majority promises not to elect another primary.
   [[nodiscard]] MonoTime LeaseEnd(MonoTime now) const;
+  // The last batch that every member has, as far as this term knows.
+  [[nodiscard]] Lsn Everywhere() const;
+  // Is nobody being sent batches `first` to `last`?
+  [[nodiscard]] bool NobodyReads(Lsn first, Lsn last) const;
   // A backup that has caught up but does not vote yet, if the membership may change now.
   [[nodiscard]] std::optional<Member> Candidate() const;
 
@@ -64,6 +70,7 @@ class Committer {
   Epoch epoch_;
   Lsn first_, committed_;
   std::list<std::unique_ptr<Shipper>> shippers_;
+  std::map<NodeId, Lsn> left_;  // where those that are gone stood
 };
 
 }  // namespace faha

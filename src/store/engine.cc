@@ -1,6 +1,6 @@
 #include "store/engine.h"
 
-#include <fmt/format.h>
+#include <algorithm>
 
 #include "base/check.h"
 
@@ -24,16 +24,16 @@ Status Engine::Put(DbId db, std::string_view key, std::string_view value, TimeMs
   const Record record{.kind = RecordKind::kPut, .db = db, .key = key, .value = value, .expire_at = expire_at};
   const auto at = log_->Append(record);
   if (!at.ok()) return at.status();
-  index_.Upsert(db, key, at.value());
-  touched_ = true;
+  ApplyPut(record, at.value());
   return Status::Ok();
 }
 
 Status Engine::Delete(DbId db, std::string_view key) {
   if (index_.Find(db, key).IsNone()) return Status::Ok();
-  const auto at = log_->Append({.kind = RecordKind::kDelete, .db = db, .key = key, .value = {}});
+  const Record record{.kind = RecordKind::kDelete, .db = db, .key = key, .value = {}};
+  const auto at = log_->Append(record);
   if (!at.ok()) return at.status();
-  index_.Erase(db, key);
+  ApplyDelete(record, at.value());
   return Status::Ok();
 }
 
@@ -42,8 +42,30 @@ Status Engine::Flush(std::optional<DbId> db) {
   const Record record{.kind = RecordKind::kFlush, .db = db.value_or(format::kAllDatabases), .key = {}, .value = {}};
   const auto at = log_->Append(record);
   if (!at.ok()) return at.status();
-  ApplyRecord(record, at.value());
+  ApplyFlush(record, at.value());
   return Status::Ok();
+}
+
+Result<bool> Engine::MovePut(const Record& record, std::uint64_t hash, LogAddress at) {
+  if (!index_.Holds(hash, at)) return false;
+  const auto to = log_->Append(record, Head::kCold);
+  if (!to.ok()) return to.status();
+  log_->EndUnit();
+  index_.Move(hash, at, to.value());
+  usage_.DropLive(at, record.bytes);
+  usage_.AddLive(to.value(), record.bytes);
+  return true;
+}
+
+Result<bool> Engine::MoveDelete(const Record& record, Lsn of) {
+  if (!index_.Find(record.db, record.key).IsNone()) return false;
+  Record moved = record;
+  moved.value = {reinterpret_cast<const char*>(&of.value), sizeof of.value};
+  const auto to = log_->Append(moved, Head::kCold);
+  if (!to.ok()) return to.status();
+  log_->EndUnit();
+  usage_.AddTombstone(to.value(), moved.Size());
+  return true;
 }
 
 void Engine::ForEachKey(DbId db, const std::function<void(std::string_view)>& visit) const {
@@ -54,13 +76,16 @@ void Engine::ForEachKey(DbId db, const std::function<void(std::string_view)>& vi
 
 void Engine::ApplyTo(Lsn target) {
   target = std::min(target, log_->end().lsn);
+  if (applied_ >= target) return;
+  cursor_.next = applied_.Next();
   while (applied_ < target) {
-    const auto batch = log_->Find(applied_.Next(), next_at_);
-    FAHA_CHECK(batch.has_value(), "the log holds what was not applied yet");
+    const auto batch = log_->Next(cursor_);
+    // Only a gap at the target itself can make it end behind the target: then there is nothing before it either.
+    if (!batch || batch->view.lsn() > target) break;
     ApplyBatch(*batch);
-    applied_ = applied_.Next();
-    next_at_ = batch->at + batch->bytes.size();
+    applied_ = batch->view.lsn();
   }
+  applied_ = std::max(applied_, target);
 }
 
 void Engine::ApplyBatch(const LocatedBatch& batch) {
@@ -93,24 +118,37 @@ void Engine::ApplyRecords(const std::vector<LogAddress>& at) {
 
 void Engine::ApplyRecord(const Record& record, LogAddress at) {
   switch (record.kind) {
-    case RecordKind::kPut:
-      index_.Upsert(record.db, record.key, at);
-      touched_ = true;
-      break;
-    case RecordKind::kDelete:
-      index_.Erase(record.db, record.key);
-      touched_ = true;
-      break;
-    case RecordKind::kFlush:
-      touched_ = true;
-      if (record.db == format::kAllDatabases) {
-        index_.Clear();
-      } else {
-        index_.EraseDb(record.db);
-      }
-      break;
+    case RecordKind::kPut: return ApplyPut(record, at);
+    case RecordKind::kDelete: return ApplyDelete(record, at);
+    case RecordKind::kFlush: return ApplyFlush(record, at);
     case RecordKind::kConfig:
-    case RecordKind::kEpochStart: break;  // the cluster's, not the keyspace's
+    case RecordKind::kEpochStart:
+    case RecordKind::kFree: return;  // the cluster's and the log's, not the keyspace's
+  }
+}
+
+void Engine::ApplyPut(const Record& record, LogAddress at) {
+  const LogAddress old = index_.Upsert(record.db, record.key, at);
+  if (!old.IsNone()) Died(old);
+  usage_.AddLive(at, record.Size());
+  touched_ = true;
+}
+
+void Engine::ApplyDelete(const Record& record, LogAddress at) {
+  const LogAddress old = index_.Erase(record.db, record.key);
+  if (!old.IsNone()) Died(old);
+  usage_.AddTombstone(at, record.Size());
+  touched_ = true;
+}
+
+void Engine::ApplyFlush(const Record& record, LogAddress at) {
+  touched_ = true;
+  usage_.AddFlush(at);
+  if (record.db == format::kAllDatabases || index_.Size(record.db) == index_.Size()) {
+    index_.Clear();
+    usage_.DropAllLive();
+  } else {
+    index_.EraseDb(record.db, [&](LogAddress dead) { Died(dead); });
   }
 }
 
@@ -118,7 +156,8 @@ void Engine::RollBackTo(Lsn keep) {
   index_.Clear();
   held_.clear();
   applied_ = Lsn{};
-  next_at_ = LogAddress{};
+  cursor_ = {};
+  usage_.Reset();
   touched_ = false;
   ApplyTo(keep);
 }

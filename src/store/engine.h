@@ -2,6 +2,7 @@
 // Thread: main loop only.
 // Invariants: (1) the index names, for each key, the newest applied put; applied() says how far that is.
 //             (2) replay applies whole units only; a unit whose end never came is dropped.
+//             (3) usage() counts as live exactly what the index names.
 #pragma once
 
 #include <cstdint>
@@ -15,12 +16,13 @@
 #include "faha/types.h"
 #include "keyspace/index.h"
 #include "log/log.h"
+#include "store/usage.h"
 
 namespace faha {
 
 class Engine : private KeySource {
  public:
-  explicit Engine(Log* log) : log_(log), index_(*this) {}
+  explicit Engine(Log* log) : log_(log), index_(*this), usage_(&log->pool()) {}
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
@@ -33,13 +35,26 @@ class Engine : private KeySource {
   [[nodiscard]] std::uint64_t Size(DbId db) const { return index_.Size(db); }
   [[nodiscard]] std::uint64_t Size() const { return index_.Size(); }
 
+  // --- For the cleaner (primary).
+  // What must be known of a record to move it, fetched ahead.
+  [[nodiscard]] std::uint64_t PrepareMove(const Record& record) const {
+    const std::uint64_t hash = index_.Hash(record.db, record.key);
+    index_.Prefetch(hash);
+    return hash;
+  }
+  // Appends the put at `at` again to the cold head if it is the newest of its key; true if it was.  Errors: as
+  // Log::Append.
+  Result<bool> MovePut(const Record& record, std::uint64_t hash, LogAddress at);
+  // The same for a delete of LSN `of`, unless its key exists.
+  Result<bool> MoveDelete(const Record& record, Lsn of);
+  [[nodiscard]] const Usage& usage() const { return usage_; }
+  // The segment is about to be given back: nothing in the index names it.
+  void Forget(std::uint32_t segment) { usage_.Forget(segment); }
+
   // Replays up to `target` or the log's end, whichever comes first.
   void ApplyTo(Lsn target);
   // A primary has applied what it appended.
-  void Appended() {
-    applied_ = log_->end().lsn;
-    next_at_ = LogAddress{};
-  }
+  void Appended() { applied_ = log_->end().lsn; }
   // Forgets what lies behind `keep`, sealed or not, by replaying the log from its start.
   void RollBackTo(Lsn keep);
   [[nodiscard]] Lsn applied() const { return applied_; }
@@ -52,11 +67,16 @@ class Engine : private KeySource {
   void ApplyBatch(const LocatedBatch& batch);
   void ApplyRecords(const std::vector<LogAddress>& at);
   void ApplyRecord(const Record& record, LogAddress at);
+  void ApplyPut(const Record& record, LogAddress at);
+  void ApplyDelete(const Record& record, LogAddress at);
+  void ApplyFlush(const Record& record, LogAddress at);
+  void Died(LogAddress at) { usage_.DropLive(at, log_->RecordAt(at).bytes); }
 
   Log* log_;
   Index index_;
+  Usage usage_;
   Lsn applied_;
-  LogAddress next_at_;            // behind the last applied batch, if known
+  LogCursor cursor_;              // behind the last batch that ApplyTo applied
   std::vector<LogAddress> held_;  // the records whose unit is not complete yet
   bool touched_ = false;
 };

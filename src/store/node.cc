@@ -5,112 +5,15 @@
 #include <algorithm>
 
 #include "base/check.h"
-#include "base/system_clock.h"
-#include "fabric/make_fabric.h"
-#include "pmem/pool_media.h"
 
 namespace faha {
 
 namespace {
 // However long the lease: peers that hear nothing for a few seconds take this node for dead.
 constexpr MonoTime kMaxHeartbeatPeriod = std::chrono::milliseconds(500);
+// Of a record, besides key and value, at most (bytes).
+constexpr std::uint64_t kRecordOverhead = sizeof(format::RecordHeader) + sizeof(TimeMs) + format::kRecordAlign;
 }  // namespace
-
-Result<std::unique_ptr<Store>> Store::Open(const Options& options, StoreObserver* observer, Env env) {
-  std::unique_ptr<Media> media = std::move(env.media);
-  if (!media) {
-    auto opened = OpenMedia({options.pool_path, options.pool_bytes, options.persistence_domain});
-    if (!opened.ok()) return opened.status();
-    media = std::move(opened.value());
-  }
-  auto node = std::make_unique<Node>(options, observer, std::move(env));
-  if (Status status = node->Start(std::move(media)); !status.ok()) return status;
-  return std::unique_ptr<Store>(std::move(node));
-}
-
-Node::Node(const Options& options, StoreObserver* observer, Env env)
-    : options_(options), observer_(observer), clock_(env.clock), fabric_(env.fabric) {
-  if (clock_ == nullptr) {
-    own_clock_ = std::make_unique<SystemClock>();
-    clock_ = own_clock_.get();
-  }
-}
-
-// The fabric, and what it says about RDMA.  Errors: BadConfig; Unavailable - RDMA is required and not there.
-Status Node::OpenFabric() {
-  if (fabric_ == nullptr) {
-    auto made = MakeFabric(options_.fabric, options_.secret, remark_);
-    if (!made.ok()) return made.status();
-    own_fabric_ = std::move(made.value());
-    fabric_ = own_fabric_.get();
-  }
-  fabric_->SetSpin(options_.rdma_spin);
-  if (options_.port == 0) return Status::Ok();
-  if (Status status = fabric_->Listen({options_.bind, options_.port}); !status.ok()) return status;
-  if (remark_.empty()) remark_ = fabric_->Remark();
-  if (!remark_.empty()) Note(LogLevel::kNotice, fmt::format("batches go over TCP: {}", remark_));
-  if (fabric_->DataTransport() != Transport::kRdma) return Status::Ok();
-  const auto shared = pool_->media().shared();
-  const Status direct = shared.empty() ? Status{Code::kUnavailable, "the pool is not on a device DAX"}
-                                       : fabric_->ShareMemory(shared.subspan(format::kDataOffset), format::kDataOffset);
-  Note(LogLevel::kNotice, direct.ok() ? "batches go over RDMA and land in the pool directly"
-                                      : fmt::format("batches go over RDMA and land in a ring: {}", direct.message()));
-  return Status::Ok();
-}
-
-Node::~Node() {
-  if (receiver_) receiver_->Stop();
-  if (committer_) committer_->End();
-}
-
-Status Node::Start(std::unique_ptr<Media> media) {
-  auto pool = Pool::Open(std::move(media), options_.segment_bytes);
-  if (!pool.ok()) return pool.status();
-  pool_ = std::move(pool.value());
-  if (pool_->media().domain() == PersistenceDomain::kVolatile) {
-    Note(LogLevel::kWarning,
-         fmt::format("the pool {} is on memory: it survives a crash of the process, not of the machine",
-                     options_.pool_path));
-  }
-  auto log = Log::Open(pool_.get(), options_.log);
-  if (!log.ok()) return log.status();
-  log_ = std::move(log.value());
-  engine_ = std::make_unique<Engine>(log_.get());
-  self_ = {pool_->node(), options_.announce_host, options_.port, options_.redis_port};
-  ReadMembership();
-  const bool alone = membership_.members().size() <= 1;
-  voter_.emplace(pool_->promised(), pool_->voted_for(), options_.lease, clock_->Now(), alone);
-  if (Status status = OpenFabric(); !status.ok()) return status;
-  committer_.emplace(log_.get(), &membership_, &options_, self_);
-  receiver_.emplace(fabric_, clock_, static_cast<BatchSink*>(this),
-                    static_cast<std::uint32_t>(pool_->geometry().segment_bytes), options_.fabric == "rdma");
-  engine_->ApplyTo(alone ? log_->end().lsn : log_->known_committed());
-  Note(LogLevel::kNotice, fmt::format("recovered {} keys up to LSN {} of epoch {} from {}", engine_->Size(),
-                                      log_->end().lsn.value, log_->end().epoch.value, options_.pool_path));
-  // A node that was the primary seeks a new epoch; any other waits to hear of one.
-  if (alone || pool_->voted_for() == self_.id) {
-    StartCampaign(false, Epoch{}, std::chrono::milliseconds::max(), nullptr);
-  } else {
-    receiver_->Start();
-  }
-  return failure_;
-}
-
-// Every configuration in the log, committed or not: the newest counts.
-void Node::ReadMembership() {
-  LogAddress next;
-  const Lsn first = log_->segments().empty() ? Lsn{1} : log_->segments().front().first;
-  for (Lsn lsn = first; lsn <= log_->end().lsn; lsn = lsn.Next()) {
-    const auto batch = log_->Find(lsn, next);
-    next = batch->at + batch->bytes.size();
-    if ((batch->view.header().flags & format::kHasConfig) == 0) continue;
-    FAHA_CHECK(batch->view.ForEach([&](const Record& record, std::uint64_t) {
-      if (record.kind != format::RecordKind::kConfig) return;
-      if (auto members = DecodeMembers(record.value)) membership_.Add(lsn, std::move(*members));
-    }),
-               "the scan has checked every record");
-  }
-}
 
 // --- The keyspace.
 
@@ -138,8 +41,12 @@ Status Node::CheckRead() {
 
 Status Node::CheckWrite(std::uint64_t bytes, std::uint64_t records) {
   if (Status status = CheckServing(Code::kReadOnly); !status.ok()) return status;
-  constexpr std::uint64_t kOverhead = sizeof(format::RecordHeader) + sizeof(TimeMs) + format::kRecordAlign;
-  return log_->HasRoom(bytes + records * kOverhead) ? Status::Ok() : log_->Full();
+  return records == 0 ? Status::Ok() : MakeRoom(bytes + records * kRecordOverhead, Log::kReservedSegments);
+}
+
+Status Node::CheckErase(std::uint64_t bytes, std::uint64_t records) {
+  if (Status status = CheckServing(Code::kReadOnly); !status.ok()) return status;
+  return MakeRoom(bytes + records * kRecordOverhead, Log::kCleanerSegments);
 }
 
 std::optional<Entry> Node::Get(DbId db, std::string_view key) { return engine_->Get(db, key); }
@@ -162,11 +69,15 @@ Status Node::Flush(std::optional<DbId> db) { return AfterWrite(engine_->Flush(db
 Status Node::AfterWrite(Status status) {
   unacknowledged_ = true;
   if (status.code() == Code::kIoError) return Fail(status);
-  if (committer_->active()) committer_->Pump(voter_->promised());
+  Ship();
   return status;
 }
 
 // --- Commit.
+
+void Node::Ship() {
+  if (committer_->active() && committer_->Pump(voter_->promised())) committer_->Heartbeat(clock_->Now());
+}
 
 void Node::EndUnit() {
   log_->EndUnit();
@@ -175,7 +86,7 @@ void Node::EndUnit() {
     (void)Fail(status);
     return;
   }
-  committer_->Pump(voter_->promised());
+  Ship();
 }
 
 Status Node::Commit() {
@@ -192,7 +103,10 @@ Status Node::Commit() {
   if (status.ok() && wrote) status = WaitAcknowledged();
   // Acknowledgements of this turn's batch prove as much as a lease: that no other primary was elected before.
   if (status.ok() && read && !wrote && !LeaseHeld()) status = RenewLease();
-  if (status.ok() && wrote) ++commits_;
+  if (status.ok() && wrote) {
+    ++commits_;
+    Clean(false);
+  }
   if (!status.ok()) {
     ++commit_failures_;
     Remember(status);
@@ -203,7 +117,7 @@ Status Node::Commit() {
 // The wire is the slowest, so it goes first: the backups persist while this node does.
 Status Node::PersistOpenBatch() {
   if (Status status = log_->Seal(); !status.ok()) return Fail(status);
-  committer_->Pump(voter_->promised());
+  Ship();
   if (Status status = log_->Drain(); !status.ok()) return Fail(status);
   Progress();
   return Status::Ok();
@@ -282,6 +196,7 @@ void Node::Tick() {
   receiver_->OnTick();
   StepCampaign();
   Progress();
+  Clean(true);
   DropSilentGuests();
 }
 

@@ -1,5 +1,7 @@
 // One node: the store that the module sees, and where the layers meet.  Thread: main loop only.
-//   node.cc        opening, the keyspace, the commit pipeline
+//   node.cc        the keyspace, the commit pipeline
+//   node_open.cc   opening: recovery, the fabric
+//   node_space.cc  cleaning, and giving segments back
 //   node_roles.cc  who is primary: campaigns, stepping down, following, handing over
 //   node_links.cc  what peers say, and what this node answers
 //   node_info.cc   what an operator sees
@@ -24,12 +26,13 @@
 #include "replication/receiver.h"
 #include "replication/shipper.h"
 #include "replication/wire.h"
+#include "store/cleaner.h"
 #include "store/committer.h"
 #include "store/engine.h"
 
 namespace faha {
 
-class Node final : public Store, private FabricHandler, private BatchSink, private BatchSource {
+class Node final : public Store, private FabricHandler, private BatchSink {
  public:
   Node(const Options& options, StoreObserver* observer, Env env);
   ~Node() override;
@@ -39,6 +42,7 @@ class Node final : public Store, private FabricHandler, private BatchSink, priva
 
   Status CheckRead() override;
   Status CheckWrite(std::uint64_t bytes, std::uint64_t records) override;
+  Status CheckErase(std::uint64_t bytes, std::uint64_t records) override;
   std::optional<Entry> Get(DbId db, std::string_view key) override;
   Status Put(DbId db, std::string_view key, std::string_view value, TimeMs expire_at) override;
   Status Delete(DbId db, std::string_view key) override;
@@ -61,8 +65,22 @@ class Node final : public Store, private FabricHandler, private BatchSink, priva
   [[nodiscard]] Options& options() override { return options_; }
 
  private:
-  // --- node.cc
+  // --- node_open.cc
+  Status OpenLog();
   void ReadMembership();
+
+  // --- node_space.cc
+  // A slice of cleaning, if the space asks for it.  `idle`: nothing else drains what it appends.
+  void Clean(bool idle);
+  Status CleanStep(std::uint64_t bytes, bool& worked);
+  // Gives back what is freed, committed and not read any more.
+  void ReleaseFreed();
+  // Until `bytes` fit beside `reserve` segments: cleans and commits.  Errors: NoSpace, and those of a commit.
+  Status MakeRoom(std::uint64_t bytes, std::uint32_t reserve);
+
+  // --- node.cc
+  // Ships what was sealed.
+  void Ship();
   Status CheckServing(Code not_primary);
   Status AfterWrite(Status status);
   Status PersistOpenBatch();
@@ -98,7 +116,10 @@ class Node final : public Store, private FabricHandler, private BatchSink, priva
   Status JoinCluster(const wire::FollowReply& reply);
   void Refused(const wire::FollowReply& reply) override;
   Status Land(const wire::Batch& batch, std::span<const std::byte> bytes) override;
-  Result<Lsn> Persist() override;
+  Status Gap(Lsn whole_at) override;
+  Result<wire::Ack> Persist() override;
+  [[nodiscard]] Lsn Applied() const override { return engine_->applied(); }
+  Status BeginInstall(const wire::FollowReply& reply);
   bool Heard(Epoch epoch, Lsn committed) override;
   void HandOverOffered(Epoch epoch) override;
   void Lost(const Status& reason) override;
@@ -120,7 +141,7 @@ class Node final : public Store, private FabricHandler, private BatchSink, priva
   Status Admissible(const wire::FollowRequest& request) const;
   Result<Lsn> CommonWith(const wire::FollowRequest& request) const;
   void DropSilentGuests();
-  [[nodiscard]] std::optional<Shippable> BatchToShip(Lsn lsn, LogAddress hint) const override;
+  [[nodiscard]] std::unique_ptr<BatchReader> ReaderFrom(Lsn lsn) const;
 
   // --- node_info.cc
   [[nodiscard]] std::string_view StateWord() const;
@@ -134,6 +155,7 @@ class Node final : public Store, private FabricHandler, private BatchSink, priva
   std::unique_ptr<Pool> pool_;
   std::unique_ptr<Log> log_;
   std::unique_ptr<Engine> engine_;
+  std::optional<Cleaner> cleaner_;
   Member self_;
   Membership membership_;
   std::optional<Voter> voter_;
@@ -158,6 +180,8 @@ class Node final : public Store, private FabricHandler, private BatchSink, priva
 
   // The backup's.
   Lsn heard_committed_;
+  bool not_whole_ = false;        // the log is damaged or being installed: it is no copy, and this node does not vote
+  Lsn whole_at_;                  // while installing: what must be durable for the log to be whole
   std::vector<Endpoint> seeds_;   // replication ports to try besides the members'
   std::optional<Endpoint> hint_;  // where to try first
   std::size_t next_source_ = 0;
@@ -175,6 +199,7 @@ class Node final : public Store, private FabricHandler, private BatchSink, priva
   std::map<NodeId, Ask> asks_;
   MonoTime next_ask_{0};
 
+  std::uint64_t sealed_before_ = 0;    // Log::sealed_bytes() after the last slice of cleaning
   std::map<LinkId, MonoTime> guests_;  // accepted links, and when they last spoke
   std::uint64_t commits_ = 0, commit_failures_ = 0, records_ = 0, record_bytes_ = 0;
 };

@@ -87,10 +87,32 @@ void Node::DropSilentGuests() {
   });
 }
 
-std::optional<BatchSource::Shippable> Node::BatchToShip(Lsn lsn, LogAddress hint) const {
-  const auto batch = log_->Find(lsn, hint);
-  if (!batch) return std::nullopt;
-  return Shippable{batch->at, batch->bytes};
+namespace {
+class LogReader final : public BatchReader {
+ public:
+  LogReader(const Log* log, Lsn from, std::function<Lsn()> whole_at)
+      : log_(log), cursor_{.next = from}, whole_at_(std::move(whole_at)) {}
+  std::optional<Shippable> Peek() override {
+    ahead_ = cursor_;
+    const auto batch = log_->Next(ahead_);
+    if (!batch) return std::nullopt;
+    return Shippable{batch->view.lsn(), batch->at, batch->bytes, batch->opens_segment ? batch->reused_after : Lsn{}};
+  }
+  void Take() override { cursor_ = ahead_; }
+  [[nodiscard]] Lsn WholeAt() const override { return whole_at_(); }
+
+ private:
+  const Log* log_;
+  LogCursor cursor_, ahead_;
+  std::function<Lsn()> whole_at_;
+};
+}  // namespace
+
+// Whatever was given back was committed before; and what is committed is never cut again.
+std::unique_ptr<BatchReader> Node::ReaderFrom(Lsn lsn) const {
+  return std::make_unique<LogReader>(log_.get(), lsn, [this] {
+    return std::max({committer_->committed(), log_->known_committed(), heard_committed_});
+  });
 }
 
 // --- From a backup or a fetching candidate.
@@ -98,15 +120,16 @@ std::optional<BatchSource::Shippable> Node::BatchToShip(Lsn lsn, LogAddress hint
 bool Node::OnShipperFrame(Shipper* shipper, LinkId link, std::span<const std::byte> head) {
   if (link == shipper->data()) {
     const auto ack = wire::Decode<wire::Ack>(head);
-    if (!ack || ack->epoch != voter_->promised() || !shipper->OnAck(ack->durable)) return false;
-    shipper->Pump(voter_->promised(), committer_->committed());
-    return true;
+    if (!ack || ack->epoch != voter_->promised() || !shipper->OnAck(ack->durable, ack->applied, ack->whole)) {
+      return false;
+    }
+    return shipper->Pump(voter_->promised(), committer_->committed());
   }
   const auto ack = wire::Decode<wire::HeartbeatAck>(head);
   if (!ack || ack->epoch != voter_->promised()) return false;
   const MonoTime sent_at{static_cast<MonoTime::rep>(ack->sent_at)};
   if (sent_at > clock_->Now()) return false;
-  shipper->OnHeartbeatAck(sent_at);
+  shipper->OnHeartbeatAck(sent_at, ack->applied);
   return true;
 }
 
@@ -127,7 +150,7 @@ bool Node::OnGuestFrame(LinkId link, std::span<const std::byte> head) {
       if (shipper == nullptr || shipper->data() != LinkId::kNone) return false;
       guests_.erase(link);
       shipper->OpenData(link);
-      shipper->Pump(voter_->promised(), committer_->committed());
+      if (!shipper->Pump(voter_->promised(), committer_->committed())) committer_->Drop(link);
       return true;
     }
     default: return false;
@@ -150,6 +173,7 @@ void Node::AnswerPromise(LinkId link, const wire::PromiseRequest& request) {
   if (request.cluster != pool_->cluster()) return fabric_->Close(link);
   Refusal refusal = voter_->Judge(request.epoch, request.candidate.id, request.hand_over, clock_->Now());
   const bool serving = role_ == Role::kPrimary && committer_->Serving() && LeaseHeld();
+  if (not_whole_) refusal = Refusal::kNotWhole;
   if (refusal == Refusal::kNone && serving && !request.hand_over) refusal = Refusal::kPrimaryAlive;
   if (refusal == Refusal::kNone && request.epoch > voter_->promised()) {
     EndCampaign(
@@ -179,7 +203,7 @@ Status Node::Admissible(const wire::FollowRequest& request) const {
 
 // The last batch that both logs hold.  Errors: Corrupt - not even a committed one agrees.
 Result<Lsn> Node::CommonWith(const wire::FollowRequest& request) const {
-  if (request.cluster != pool_->cluster() || request.tail.empty()) return Lsn{};
+  if (request.cluster != pool_->cluster() || request.tail.empty() || request.installing) return Lsn{};
   for (const wire::TailBatch& theirs : request.tail) {
     const auto ours = log_->Find(theirs.lsn);
     if (ours && ours->view.header().checksum == theirs.checksum) return theirs.lsn;
@@ -197,6 +221,7 @@ void Node::AnswerFollow(LinkId link, const wire::FollowRequest& request) {
   Status status = Admissible(request);
   const bool newer = status.ok() && request.cluster == pool_->cluster() && request.promised > voter_->promised();
   if (newer) status = {Code::kFenced, "the node promised a later epoch; the primary seeks one later still"};
+  if (status.ok() && not_whole_) status = {Code::kNotPrimary, "the log of this node is not whole yet"};
   Result<Lsn> common = status.ok() ? CommonWith(request) : Result<Lsn>(status);
   if (!common.ok()) {
     reply.code = static_cast<std::uint8_t>(common.status().code());
@@ -217,11 +242,19 @@ void Node::AnswerFollow(LinkId link, const wire::FollowRequest& request) {
   reply.granule = geometry.granule;
   reply.epoch = voter_->promised();
   reply.common = common.value();
+  reply.install = request.installing || reply.common < log_->freed_through();
+  if (reply.install) reply.common = Lsn{};
   reply.transport = static_cast<std::uint8_t>(fabric_->DataTransport());
   guests_.erase(link);
   const auto domain = static_cast<PersistenceDomain>(std::min<std::uint8_t>(request.domain, 3));
-  committer_->Admit(std::make_unique<Shipper>(fabric_, static_cast<BatchSource*>(this), request.self, domain,
-                                              request.fetch, reply.common, link, reply.token));
+  committer_->Admit(std::make_unique<Shipper>(fabric_, ReaderFrom(reply.common.Next()),
+                                              Shipper::Terms{.receiver = request.self,
+                                                             .domain = domain,
+                                                             .fetch = request.fetch,
+                                                             .install = reply.install,
+                                                             .common = reply.common,
+                                                             .control = link,
+                                                             .token = reply.token}));
   fabric_->Send(link, wire::Encode(reply));
   if (!request.fetch) {
     Note(LogLevel::kNotice, fmt::format("{} follows from LSN {} ({})", request.self.Redis().ToString(),
@@ -244,7 +277,7 @@ bool Node::OnAskFrame(NodeId peer, std::span<const std::byte> head) {
   }
   if (const auto reply = wire::Decode<wire::PromiseReply>(head)) {
     if (campaign_) {
-      const auto refusal = static_cast<Refusal>(std::min<std::uint8_t>(reply->refusal, 3));
+      const auto refusal = static_cast<Refusal>(std::min(reply->refusal, static_cast<std::uint8_t>(kLastRefusal)));
       campaign_->OnPromise(peer, {reply->granted, refusal, reply->promised, reply->end, reply->members});
     }
     return reply->from == peer;

@@ -20,7 +20,7 @@ constexpr std::chrono::milliseconds kHandOverPatience{5000};
 // Whatever arrived may have moved the commit LSN, the lease or the membership.
 void Node::Progress() {
   if (!failure_.ok()) return;
-  if (fetching_ && log_->end() >= campaign_->best_end()) BecomePrimary();
+  if (fetching_ && !not_whole_ && log_->end() >= campaign_->best_end()) BecomePrimary();
   if (role_ != Role::kPrimary) return;
   if (committer_->Advance()) {
     log_->SetCommitted(committer_->committed());
@@ -38,7 +38,7 @@ void Node::Progress() {
     Note(LogLevel::kNotice, fmt::format("{} has caught up and becomes a member", joined->Redis().ToString()));
     AppendMembers(membership_.With(*joined));
   }
-  committer_->Pump(voter_->promised());
+  Ship();
 }
 
 void Node::CountLease() {
@@ -62,7 +62,7 @@ void Node::AppendMembers(const Members& members) {
     membership_.Add(log_->end().lsn, members);
     next_heartbeat_ = MonoTime{0};  // the lease needs to hear from the new majority
     engine_->Appended();
-    committer_->Pump(voter_->promised());
+    Ship();
     status = log_->Drain();
   }
   if (status.code() == Code::kNoSpace) {
@@ -105,6 +105,7 @@ void Node::StepDown() {
   }
   role_ = Role::kBackup;
   primary_ = {};
+  cleaner_->Abandon();
   committer_->End();
   lease_end_ = MonoTime{0};
   stalled_until_ = Lsn{};
@@ -125,6 +126,10 @@ void Node::Promote(std::chrono::milliseconds patience, std::function<void(const 
 
 void Node::StartCampaign(bool hand_over, Epoch floor, std::chrono::milliseconds patience,
                          std::function<void(const Status&)> done) {
+  if (not_whole_) {
+    if (done) done({Code::kNoPromise, "the log of this node is not whole yet: wait until it is in sync"});
+    return;
+  }
   EndCampaign({Code::kNoPromise, "another attempt has taken its place"});
   if (role_ == Role::kPrimary) StepDown();
   Members members = membership_.members();
@@ -301,18 +306,20 @@ wire::FollowRequest Node::Introduce() {
   request.self = self_;
   request.empty = !engine_->touched() && membership_.members().size() <= 1;
   request.fetch = fetching_;
+  request.installing = not_whole_;
   request.promised = voter_->promised();
   request.domain = static_cast<std::uint8_t>(pool_->media().domain());
   // Down to a batch known as committed: that one is in every primary's log.
+  if (not_whole_) return request;
   const Lsn floor = log_->known_committed();
-  for (Lsn lsn = log_->end().lsn; lsn.value > 0 && request.tail.size() < wire::kMaxTail; --lsn.value) {
-    const bool last = request.tail.size() + 1 == wire::kMaxTail;
-    if (last && floor.value > 0) lsn = std::min(lsn, floor);
-    const auto batch = log_->Find(lsn);
-    if (!batch) break;
-    request.tail.push_back({lsn, batch->view.header().checksum});
-    if (lsn <= floor) break;
-  }
+  const auto add = [&](const LocatedBatch& batch) {
+    request.tail.push_back({batch.view.lsn(), batch.view.header().checksum});
+  };
+  const std::uint64_t newest = log_->end().lsn.value;
+  LogCursor cursor{.next = Lsn{std::max(floor.value, newest > wire::kMaxTail ? newest - wire::kMaxTail + 2 : 1)}};
+  if (cursor.next > floor && floor.value > 0) add(*log_->Find(floor));
+  while (const auto batch = log_->Next(cursor)) add(*batch);
+  std::reverse(request.tail.begin(), request.tail.end());
   return request;
 }
 
@@ -324,7 +331,11 @@ Status Node::Accept(const wire::FollowReply& reply) {
     return {Code::kFenced, fmt::format("{} is primary of epoch {}, but this node promised epoch {}",
                                        reply.primary.Redis().ToString(), reply.epoch.value, voter_->promised().value)};
   }
-  if (reply.common < log_->known_committed() || reply.common > log_->end().lsn) {
+  if (not_whole_ && !reply.install) {
+    return {Code::kProtocol,
+            fmt::format("{} does not offer the whole log to a node that needs it", reply.primary.Redis().ToString())};
+  }
+  if (!reply.install && (reply.common < log_->known_committed() || reply.common > log_->end().lsn)) {
     return {Code::kCorrupt,
             fmt::format("{} does not hold batch {}, which was committed: one of the two logs is damaged",
                         reply.primary.Redis().ToString(), log_->known_committed().value)};
@@ -333,7 +344,9 @@ Status Node::Accept(const wire::FollowReply& reply) {
     if (Status status = pool_->SetPromise(reply.epoch, reply.primary.id); !status.ok()) return Fail(status);
     voter_->Promised(reply.epoch, reply.primary.id);
   }
-  if (reply.common < log_->end().lsn) {
+  if (reply.install) {
+    if (Status status = BeginInstall(reply); !status.ok()) return status;
+  } else if (reply.common < log_->end().lsn) {
     Note(LogLevel::kNotice, fmt::format("cutting batches {} to {}: they were never committed", reply.common.value + 1,
                                         log_->end().lsn.value));
   }
@@ -347,6 +360,20 @@ Status Node::Accept(const wire::FollowReply& reply) {
   Note(LogLevel::kNotice, fmt::format("following {} in epoch {} from LSN {}", primary_.Redis().ToString(),
                                       reply.epoch.value, reply.common.value));
   observer_->OnFollowing(primary_);
+  return Status::Ok();
+}
+
+// What comes next in this node's log is gone at the source: it takes everything that the source holds.  Until that is
+// whole this node neither votes nor counts as a copy.
+Status Node::BeginInstall(const wire::FollowReply& reply) {
+  Note(LogLevel::kNotice, fmt::format("taking the whole log of {}", reply.primary.Redis().ToString()));
+  not_whole_ = true;
+  whole_at_ = Lsn{~0ULL};
+  if (Status status = pool_->BeginInstall(); !status.ok()) return Fail(status);
+  log_->Reset();
+  engine_->RollBackTo(Lsn{});
+  membership_.Rebase();
+  heard_committed_ = Lsn{};
   return Status::Ok();
 }
 
@@ -391,10 +418,24 @@ Status Node::Land(const wire::Batch& batch, std::span<const std::byte> bytes) {
   return Status::Ok();
 }
 
-Result<Lsn> Node::Persist() {
+Status Node::Gap(Lsn whole_at) {
+  if (!pool_->installing()) return {Code::kProtocol, "a gap was announced to a node that takes none"};
+  whole_at_ = whole_at;
+  log_->AllowGap();
+  return Status::Ok();
+}
+
+Result<wire::Ack> Node::Persist() {
   if (Status status = log_->Drain(); !status.ok()) return Fail(status);
   engine_->ApplyTo(heard_committed_);
-  return log_->durable();
+  ReleaseFreed();
+  if (pool_->installing() && log_->durable() >= whole_at_) {
+    if (Status status = pool_->EndInstall(); !status.ok()) return Fail(status);
+    not_whole_ = false;
+    Note(LogLevel::kNotice, "the log is whole");
+  }
+  if (!failure_.ok()) return failure_;
+  return wire::Ack{.epoch = {}, .durable = log_->durable(), .applied = engine_->applied(), .whole = !not_whole_};
 }
 
 bool Node::Heard(Epoch epoch, Lsn committed) {
@@ -402,7 +443,8 @@ bool Node::Heard(Epoch epoch, Lsn committed) {
   voter_->Heard(primary_.id, clock_->Now());
   heard_committed_ = std::max(heard_committed_, committed);
   engine_->ApplyTo(std::min(heard_committed_, log_->durable()));
-  return true;
+  ReleaseFreed();
+  return failure_.ok();
 }
 
 void Node::FellBack(const Status& reason) {

@@ -77,7 +77,10 @@ class IndexModel : public testing::TestWithParam<HashCase> {
   void EraseDb(DbId db) {
     const auto from = model_.lower_bound({db, ""});
     const auto to = std::find_if(from, model_.end(), [db](const auto& entry) { return entry.first.first != db; });
-    EXPECT_EQ(index_.EraseDb(db), std::distance(from, to));
+    std::set<LogAddress> erased, expected;
+    EXPECT_EQ(index_.EraseDb(db, [&](LogAddress at) { erased.insert(at); }), std::distance(from, to));
+    for (auto at = from; at != to; ++at) expected.insert(at->second);
+    EXPECT_EQ(erased, expected);
     model_.erase(from, to);
   }
 

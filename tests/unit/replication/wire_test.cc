@@ -32,15 +32,16 @@ TEST(Wire, EveryMessageReadsBack) {
   ReadsBackAndRefusesEveryOtherLength(wire::PromiseRequest{ClusterId{{9}}, Epoch{4}, kMember, true});
   ReadsBackAndRefusesEveryOtherLength(wire::PromiseReply{kMember.id, true, 2, Epoch{3}, {Epoch{2}, Lsn{7}}, {kMember}});
   ReadsBackAndRefusesEveryOtherLength(
-      wire::FollowRequest{ClusterId{{9}}, kMember, true, false, Epoch{3}, 2, {{Lsn{8}, 11}, {Lsn{7}, 12}}});
+      wire::FollowRequest{ClusterId{{9}}, kMember, true, false, Epoch{3}, true, 2, {{Lsn{8}, 11}, {Lsn{7}, 12}}});
   ReadsBackAndRefusesEveryOtherLength(
-      wire::FollowReply{5, "why", kMember, ClusterId{{9}}, 1 << 20, 64, 4096, Epoch{3}, Lsn{8}, 77});
+      wire::FollowReply{5, "why", kMember, ClusterId{{9}}, 1 << 20, 64, 4096, Epoch{3}, Lsn{8}, true, 77});
   ReadsBackAndRefusesEveryOtherLength(wire::DataHello{77});
   ReadsBackAndRefusesEveryOtherLength(wire::Batch{Epoch{3}, LogAddress{4096}, Lsn{8}});
-  ReadsBackAndRefusesEveryOtherLength(wire::Ack{Epoch{3}, Lsn{8}});
+  ReadsBackAndRefusesEveryOtherLength(wire::Ack{Epoch{3}, Lsn{8}, Lsn{7}, false});
   ReadsBackAndRefusesEveryOtherLength(wire::Heartbeat{Epoch{3}, Lsn{8}, 123456});
   ReadsBackAndRefusesEveryOtherLength(wire::HeartbeatAck{Epoch{3}, 123456, Lsn{8}});
   ReadsBackAndRefusesEveryOtherLength(wire::HandOver{Epoch{3}});
+  ReadsBackAndRefusesEveryOtherLength(wire::Gap{Epoch{3}, Lsn{8}});
 }
 
 TEST(Wire, GarbageIsNoMessageAndDoesNoHarm) {

@@ -1,0 +1,43 @@
+// What one segment holds, by itself.  Thread: any; reads the medium only.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "log/log.h"
+#include "log/pool.h"
+
+namespace faha {
+
+// A batch as the search for the log's end needs it.
+struct ScannedBatch {
+  LogAddress at;
+  Epoch epoch;
+  Lsn lsn;
+  std::uint64_t checksum = 0;
+  std::uint64_t digest = 0;
+  std::uint64_t bytes = 0;  // with padding
+};
+
+struct ScannedFree {
+  Lsn lsn;
+  format::FreeNote note{};
+};
+
+struct ScannedSegment {
+  Segment segment;  // the whole run
+  std::uint64_t batches = 0;
+  Lsn committed{};  // the highest commit LSN that any whole batch of the generation names, stray or not
+  std::vector<ScannedFree> frees{};
+  std::vector<LogAddress> stray{};  // whole batches behind the run's end: something before them is torn or damaged
+  std::optional<Lsn> malformed{};   // a whole batch that holds records this release does not know
+};
+
+// `table`: index, head, generation and first LSN as the table tells.
+ScannedSegment ScanSegment(const Pool& pool, const Segment& table);
+
+// The batches of a scanned run from `from` on.
+std::vector<ScannedBatch> BatchesFrom(const Pool& pool, const Segment& run, Lsn from);
+
+}  // namespace faha

@@ -1,0 +1,161 @@
+#include "store/cleaner.h"
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "base/check.h"
+
+namespace faha {
+
+using format::RecordKind;
+
+namespace {
+// Fuller victims give back less than the work costs.
+constexpr double kFullest = 0.97;
+// Tombstones that fill more of the pool than this must go, and they go only when everything older has been moved.
+constexpr std::uint64_t kTombstoneShare = 16;
+// How far ahead the index is fetched.
+constexpr std::size_t kAhead = 8;
+}  // namespace
+
+bool Cleaner::Needed() const {
+  const SegmentMap& segments = log_->segments();
+  return segments.free() + log_->pending_frees() <= Log::kReservedSegments + 1 + segments.count() / 64;
+}
+
+std::uint64_t Cleaner::Share(std::uint64_t appended) const {
+  const double room = std::max(1 - needed_, 0.02);
+  return static_cast<std::uint64_t>(static_cast<double>(appended) * 1.25 / room);
+}
+
+double Cleaner::NeededPart(const Segment& segment) const {
+  const SegmentUsage& usage = engine_->usage().of(segment.index);
+  std::uint64_t bytes = usage.live_bytes;
+  if (OldestBut(segment.index) < segment.last) bytes += usage.tombstone_bytes;
+  return static_cast<double>(bytes) / static_cast<double>(log_->pool().geometry().segment_bytes);
+}
+
+Lsn Cleaner::OldestBut(std::uint32_t victim) const {
+  for (const auto& [generation, index] : log_->segments().in_order()) {
+    const Segment& segment = log_->segments().at(index);
+    if (index != victim && segment.freed_by == Lsn{}) return segment.first;
+  }
+  return Lsn{~0ULL};
+}
+
+bool Cleaner::Eligible(const Segment& segment, Lsn limit) const {
+  const SegmentMap& segments = log_->segments();
+  if (segment.freed_by != Lsn{} || segment.last > limit || &segment == segments.Tail(segment.head)) return false;
+  // A flush hides everything older; it cannot be moved, for it would hide what was put since.
+  if (engine_->usage().of(segment.index).flushes > 0 && OldestBut(segment.index) < segment.last) return false;
+  // Where a unit goes on in a next segment the first part goes first: without its end it would be dropped.
+  const auto view = BatchView::Trusted(log_->pool().SegmentBytes(segment.index).data());
+  if ((view.header().flags & format::kUnitContinued) == 0) return true;
+  const Segment* before = segments.Around(segment.head, Lsn{segment.first.value - 1});
+  return before == nullptr || before->last.Next() != segment.first || before->freed_by != Lsn{};
+}
+
+std::optional<std::uint32_t> Cleaner::Choose(Lsn committed, Lsn everywhere) const {
+  const SegmentMap& segments = log_->segments();
+  const Lsn limit = Pressed() ? committed : std::min(committed, everywhere);
+  const std::uint64_t pool = std::uint64_t{segments.count()} * log_->pool().geometry().segment_bytes;
+  const bool oldest = engine_->usage().tombstone_bytes() > pool / kTombstoneShare;
+  std::optional<std::uint32_t> best;
+  double best_score = 0;
+  for (const auto& [generation, index] : segments.in_order()) {
+    const Segment& segment = segments.at(index);
+    if (!Eligible(segment, limit)) continue;
+    if (oldest) return index;
+    const double needed = NeededPart(segment);
+    if (needed > kFullest) continue;
+    const auto age = static_cast<double>(segments.last_generation() - generation);
+    const double score = (1 - needed) * age / (1 + needed);
+    if (best && score <= best_score) continue;
+    best = index;
+    best_score = score;
+  }
+  return best;
+}
+
+bool Cleaner::WantsConfig() const {
+  if (!victim_) return false;
+  const Segment& segment = log_->segments().at(*victim_);
+  return segment.first <= config_ && config_ <= segment.last;
+}
+
+Result<bool> Cleaner::Step(std::uint64_t bytes, Lsn committed, Lsn everywhere) {
+  FAHA_CHECK(!log_->HasOpenBatch(), "the cleaner works between batches");
+  if (!victim_) {
+    victim_ = Choose(committed, everywhere);
+    offset_ = 0;
+    if (!victim_) return false;
+    const Segment& chosen = log_->segments().at(*victim_);
+    const double part = NeededPart(chosen);
+    needed_ += (part - needed_) / 4;
+    if (part == 0) offset_ = chosen.used_bytes;  // there is nothing to look for
+  }
+  oldest_ = OldestBut(*victim_);
+  const Segment& segment = log_->segments().at(*victim_);
+  const std::byte* start = log_->pool().SegmentBytes(*victim_).data();
+  const LogAddress at = log_->pool().SegmentStart(*victim_);
+  const std::uint64_t end = std::min(segment.used_bytes, offset_ + std::max<std::uint64_t>(bytes, 1));
+  Status status;
+  while (status.ok() && offset_ < end) {
+    const auto batch = BatchView::Trusted(start + offset_);
+    status = MoveBatch(batch, at + offset_);
+    if (status.ok()) offset_ += batch.PaddedBytes(log_->pool().geometry().granule);
+  }
+  if (status.ok() && offset_ >= segment.used_bytes && !WantsConfig()) {
+    status = log_->AppendFree(*victim_);
+    if (status.ok()) {
+      ++stats_.segments;
+      victim_.reset();
+    }
+  }
+  // Where there is no room for a move, the slice ends before it and the next one tries again.
+  const bool stuck = status.code() == Code::kNoSpace;
+  const bool moved = log_->HasOpenBatch();
+  if (status.ok() || stuck) status = log_->Seal();
+  if (!status.ok()) return status;
+  return moved || !stuck;
+}
+
+Status Cleaner::MoveBatch(const BatchView& batch, LogAddress at) {
+  struct Found {
+    Record record;
+    std::uint64_t hash;
+    LogAddress at;
+  };
+  std::vector<Found> found;
+  found.reserve(batch.header().record_count);
+  FAHA_CHECK(batch.ForEach([&](const Record& record, std::uint64_t offset) {
+    if (record.kind != RecordKind::kPut && record.kind != RecordKind::kDelete) return;
+    found.push_back({record, 0, at + offset});
+  }),
+             "records are checked before a batch enters the log");
+  for (std::size_t i = 0; i < std::min(found.size(), kAhead); ++i)
+    found[i].hash = engine_->PrepareMove(found[i].record);
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    if (i + kAhead < found.size()) found[i + kAhead].hash = engine_->PrepareMove(found[i + kAhead].record);
+    if (Status status = MoveRecord(found[i].record, found[i].hash, found[i].at, batch.lsn()); !status.ok())
+      return status;
+  }
+  return Status::Ok();
+}
+
+Status Cleaner::MoveRecord(const Record& record, std::uint64_t hash, LogAddress at, Lsn lsn) {
+  Result<bool> moved = false;
+  if (record.kind == RecordKind::kPut) {
+    moved = engine_->MovePut(record, hash, at);
+  } else {
+    Lsn of = lsn;
+    if (!record.value.empty()) std::memcpy(&of.value, record.value.data(), sizeof of.value);
+    // Whatever is older than the delete is in this very segment, or is gone: then it hides nothing.
+    if (oldest_ < of) moved = engine_->MoveDelete(record, of);
+  }
+  if (moved.ok() && *moved) stats_.moved_bytes += record.bytes;
+  return moved.status();
+}
+
+}  // namespace faha

@@ -1,0 +1,72 @@
+// The cleaner: gives back segments whose records are mostly dead.  It appends what is live in a victim again, to the
+// log's cold head and through the same commit as everything else, and then the record that frees the victim.
+// Victims are chosen by cost and benefit (Rosenblum & Ousterhout 1992): (1 - u) * age / (1 + u), u being the part that
+// is still needed.  Thread: main loop only, between units, on a primary. Invariants: (1) what is moved stands in the
+// log before what frees its old place.
+//             (2) a tombstone is dropped only when no other segment holds anything older than it.
+//             (3) when a slice ends, the open batch is sealed: no record of a client follows a move in one batch.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "faha/status.h"
+#include "faha/types.h"
+#include "log/log.h"
+#include "store/engine.h"
+
+namespace faha {
+
+struct CleanerStats {
+  std::uint64_t segments = 0;     // freed
+  std::uint64_t moved_bytes = 0;  // appended again
+};
+
+class Cleaner {
+ public:
+  // A slice looks at so many bytes of a victim at most (and at one batch at least): well below a millisecond.
+  static constexpr std::uint64_t kSliceBytes = 256U << 10;
+
+  Cleaner(Log* log, Engine* engine) : log_(log), engine_(engine) {}
+
+  // Are free segments so few that it should work?
+  [[nodiscard]] bool Needed() const;
+  // Are they so few that nobody's convenience counts?
+  [[nodiscard]] bool Pressed() const { return log_->segments().free() <= Log::kReservedSegments + 1; }
+  // Looks at `bytes` of victims.  What happens is sealed when it returns.  `committed`, `everywhere`: the last batch
+  // that a majority, and that every member, has; a victim is at or before both, unless Pressed(). False: there was
+  // nothing to do.  Errors: IoError - fence.
+  Result<bool> Step(std::uint64_t bytes, Lsn committed, Lsn everywhere);
+  // The victim under way, which holds batches up to its `last`; none between two.
+  [[nodiscard]] std::optional<std::uint32_t> victim() const { return victim_; }
+  // The batch of the newest configuration: a victim that holds it is not freed before another is appended.
+  void SetConfig(Lsn lsn) { config_ = lsn; }
+  // The victim cannot be freed, for it holds the newest configuration.
+  [[nodiscard]] bool WantsConfig() const;
+  // The log was cut or the term ended: what was begun is forgotten.
+  void Abandon() { victim_.reset(); }
+  [[nodiscard]] const CleanerStats& stats() const { return stats_; }
+
+  // User bytes appended -> bytes of victims to look at for the space to last, as of the last victims.
+  [[nodiscard]] std::uint64_t Share(std::uint64_t appended) const;
+
+ private:
+  [[nodiscard]] std::optional<std::uint32_t> Choose(Lsn committed, Lsn everywhere) const;
+  [[nodiscard]] bool Eligible(const Segment& segment, Lsn limit) const;
+  [[nodiscard]] double NeededPart(const Segment& segment) const;
+  // The first LSN of the oldest segment besides `victim` that stays.
+  [[nodiscard]] Lsn OldestBut(std::uint32_t victim) const;
+  Status MoveBatch(const BatchView& batch, LogAddress at);
+  Status MoveRecord(const Record& record, std::uint64_t hash, LogAddress at, Lsn lsn);
+
+  Log* log_;
+  Engine* engine_;
+  std::optional<std::uint32_t> victim_;
+  std::uint64_t offset_ = 0;  // in the victim: what stands before it has been looked at
+  Lsn oldest_;                // OldestBut(victim), at the start of a slice
+  Lsn config_;
+  double needed_ = 0.5;  // the part of recent victims that had to be moved
+  CleanerStats stats_;
+};
+
+}  // namespace faha

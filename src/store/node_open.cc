@@ -1,0 +1,130 @@
+// Opening: recovery and the fabric.  See node.h.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "base/system_clock.h"
+#include "fabric/make_fabric.h"
+#include "log/scan.h"
+#include "pmem/pool_media.h"
+#include "store/node.h"
+
+namespace faha {
+
+Result<std::unique_ptr<Store>> Store::Open(const Options& options, StoreObserver* observer, Env env) {
+  std::unique_ptr<Media> media = std::move(env.media);
+  if (!media) {
+    auto opened = OpenMedia({options.pool_path, options.pool_bytes, options.persistence_domain});
+    if (!opened.ok()) return opened.status();
+    media = std::move(opened.value());
+  }
+  auto node = std::make_unique<Node>(options, observer, std::move(env));
+  if (Status status = node->Start(std::move(media)); !status.ok()) return status;
+  return std::unique_ptr<Store>(std::move(node));
+}
+
+Node::Node(const Options& options, StoreObserver* observer, Env env)
+    : options_(options), observer_(observer), clock_(env.clock), fabric_(env.fabric) {
+  if (clock_ == nullptr) {
+    own_clock_ = std::make_unique<SystemClock>();
+    clock_ = own_clock_.get();
+  }
+}
+
+// The fabric, and what it says about RDMA.  Errors: BadConfig; Unavailable - RDMA is required and not there.
+Status Node::OpenFabric() {
+  if (fabric_ == nullptr) {
+    auto made = MakeFabric(options_.fabric, options_.secret, remark_);
+    if (!made.ok()) return made.status();
+    own_fabric_ = std::move(made.value());
+    fabric_ = own_fabric_.get();
+  }
+  fabric_->SetSpin(options_.rdma_spin);
+  if (options_.port == 0) return Status::Ok();
+  if (Status status = fabric_->Listen({options_.bind, options_.port}); !status.ok()) return status;
+  if (remark_.empty()) remark_ = fabric_->Remark();
+  if (!remark_.empty()) Note(LogLevel::kNotice, fmt::format("batches go over TCP: {}", remark_));
+  if (fabric_->DataTransport() != Transport::kRdma) return Status::Ok();
+  const auto shared = pool_->media().shared();
+  const Status direct = shared.empty() ? Status{Code::kUnavailable, "the pool is not on a device DAX"}
+                                       : fabric_->ShareMemory(shared.subspan(format::kDataOffset), format::kDataOffset);
+  Note(LogLevel::kNotice, direct.ok() ? "batches go over RDMA and land in the pool directly"
+                                      : fmt::format("batches go over RDMA and land in a ring: {}", direct.message()));
+  return Status::Ok();
+}
+
+Node::~Node() {
+  if (receiver_) receiver_->Stop();
+  if (committer_) committer_->End();
+}
+
+Status Node::Start(std::unique_ptr<Media> media) {
+  auto pool = Pool::Open(std::move(media), options_.segment_bytes);
+  if (!pool.ok()) return pool.status();
+  pool_ = std::move(pool.value());
+  if (pool_->media().domain() == PersistenceDomain::kVolatile) {
+    Note(LogLevel::kWarning,
+         fmt::format("the pool {} is on memory: it survives a crash of the process, not of the machine",
+                     options_.pool_path));
+  }
+  if (Status status = OpenLog(); !status.ok()) return status;
+  engine_ = std::make_unique<Engine>(log_.get());
+  cleaner_.emplace(log_.get(), engine_.get());
+  self_ = {pool_->node(), options_.announce_host, options_.port, options_.redis_port};
+  const bool alone = membership_.members().size() <= 1;
+  voter_.emplace(pool_->promised(), pool_->voted_for(), options_.lease, clock_->Now(), alone);
+  if (Status status = OpenFabric(); !status.ok()) return status;
+  committer_.emplace(log_.get(), &membership_, &options_, self_);
+  receiver_.emplace(fabric_, clock_, static_cast<BatchSink*>(this),
+                    static_cast<std::uint32_t>(pool_->geometry().segment_bytes), options_.fabric == "rdma");
+  engine_->ApplyTo(alone ? log_->end().lsn : log_->known_committed());
+  Note(LogLevel::kNotice, fmt::format("recovered {} keys up to LSN {} of epoch {} from {}", engine_->Size(),
+                                      log_->end().lsn.value, log_->end().epoch.value, options_.pool_path));
+  // A node that was the primary seeks a new epoch; any other waits to hear of one.
+  if (!not_whole_ && (alone || pool_->voted_for() == self_.id)) {
+    StartCampaign(false, Epoch{}, std::chrono::milliseconds::max(), nullptr);
+  } else {
+    receiver_->Start();
+  }
+  return failure_;
+}
+
+// Errors: Corrupt, if no peer can give this node what is damaged; IoError.
+Status Node::OpenLog() {
+  if (pool_->installing()) {
+    // A crash interrupted it: it starts again.
+    if (Status status = pool_->BeginInstall(); !status.ok()) return status;
+  }
+  auto log = Log::Open(pool_.get(), options_.log);
+  if (log.ok()) {
+    log_ = std::move(log.value());
+    not_whole_ = pool_->installing();
+    ReadMembership();
+    return Status::Ok();
+  }
+  if (log.status().code() != Code::kCorrupt) return log.status();
+  // The damaged pool stays as it is until a primary has promised a whole log.
+  const auto members = DecodeMembers(NewestConfig(*pool_));
+  if (!members || members->size() < 2) return log.status();
+  Note(LogLevel::kWarning, fmt::format("{}; this node asks its peers for all of it", log.status().ToString()));
+  membership_.Add(Lsn{}, *members);
+  log_ = Log::Empty(pool_.get());
+  not_whole_ = true;
+  return Status::Ok();
+}
+
+// Every configuration in the log, committed or not: the newest counts.
+void Node::ReadMembership() {
+  LogCursor cursor;
+  while (const auto batch = log_->Next(cursor)) {
+    if ((batch->view.header().flags & format::kHasConfig) == 0) continue;
+    FAHA_CHECK(batch->view.ForEach([&](const Record& record, std::uint64_t) {
+      if (record.kind != format::RecordKind::kConfig) return;
+      if (auto members = DecodeMembers(record.value)) membership_.Add(batch->view.lsn(), std::move(*members));
+    }),
+               "the scan has checked every record");
+  }
+}
+
+}  // namespace faha

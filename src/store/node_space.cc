@@ -1,0 +1,83 @@
+// Space: cleaning, and giving segments back.  See node.h.
+#include <algorithm>
+
+#include "store/node.h"
+
+namespace faha {
+
+namespace {
+// What one turn's cleaning looks at, at most: well below a millisecond.
+constexpr std::uint64_t kMaxTurnBytes = 3 * Cleaner::kSliceBytes;
+}  // namespace
+
+void Node::Clean(bool idle) {
+  if (!failure_.ok() || role_ != Role::kPrimary || !committer_->Serving()) return;
+  ReleaseFreed();
+  if (log_->HasOpenBatch() || log_->InUnit() || !(cleaner_->victim() || cleaner_->Needed())) {
+    sealed_before_ = log_->sealed_bytes();
+    return;
+  }
+  // As fast as clients fill segments, victims give them back.
+  const std::uint64_t appended = log_->sealed_bytes() - sealed_before_;
+  const std::uint64_t share = idle || cleaner_->Pressed() ? kMaxTurnBytes : cleaner_->Share(appended);
+  bool worked = false;
+  Status status = CleanStep(std::min(share, kMaxTurnBytes), worked);
+  if (status.ok() && idle && worked) status = log_->Drain();
+  sealed_before_ = log_->sealed_bytes();
+  if (!status.ok()) {
+    (void)Fail(status);
+  } else if (idle && worked) {
+    Progress();
+  }
+}
+
+Status Node::CleanStep(std::uint64_t bytes, bool& worked) {
+  cleaner_->SetConfig(membership_.newest());
+  if (cleaner_->WantsConfig()) {
+    if (!membership_.ChangePending(committer_->committed())) AppendMembers(membership_.members());
+    if (!failure_.ok()) return failure_;
+    cleaner_->SetConfig(membership_.newest());
+  }
+  const auto step = cleaner_->Step(bytes, committer_->committed(), committer_->Everywhere());
+  engine_->Appended();
+  if (!step.ok()) return step.status();
+  worked = *step;
+  Ship();
+  return Status::Ok();
+}
+
+void Node::ReleaseFreed() {
+  if (log_->pending_frees() == 0) return;
+  const bool primary = role_ == Role::kPrimary;
+  const Lsn committed = primary ? committer_->committed() : std::min(heard_committed_, engine_->applied());
+  const Status status = log_->Release(committed, [&](const Segment& segment) {
+    // The wire still reads what is under way to somebody.
+    if (!committer_->NobodyReads(segment.first, segment.last)) return false;
+    engine_->Forget(segment.index);
+    return true;
+  });
+  if (!status.ok()) (void)Fail(status);
+}
+
+// The last resort of a writer that is faster than the slices: its own call cleans until there is room.
+Status Node::MakeRoom(std::uint64_t bytes, std::uint32_t reserve) {
+  if (log_->HasRoom(bytes, reserve)) return Status::Ok();
+  while (!log_->HasRoom(bytes, reserve)) {
+    // What a unit has written must not be committed before its end.
+    if (log_->InUnit()) return log_->Full();
+    bool worked = false;
+    Status status = log_->Seal();
+    if (status.ok()) status = CleanStep(pool_->geometry().segment_bytes, worked);
+    if (!status.ok()) return Fail(status);
+    if (!worked && log_->pending_frees() == 0) return log_->Full();
+    status = PersistOpenBatch();
+    if (status.ok()) status = WaitAcknowledged();
+    if (!status.ok()) return status;
+    const std::size_t pending = log_->pending_frees();
+    ReleaseFreed();
+    if (!worked && log_->pending_frees() == pending) return log_->Full();
+  }
+  return Status::Ok();
+}
+
+}  // namespace faha

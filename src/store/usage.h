@@ -1,0 +1,67 @@
+// How much of each segment is still needed.  Thread: main loop only.
+// Live are the newest puts of their keys.  Tombstones (deletes) and flushes hide older puts, and are needed as long as
+// a segment that may hold one is in the log; here they are counted for the whole life of their segment.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "base/check.h"
+#include "faha/types.h"
+#include "log/pool.h"
+
+namespace faha {
+
+struct SegmentUsage {
+  std::uint64_t live_bytes = 0;
+  std::uint64_t tombstone_bytes = 0;
+  std::uint32_t flushes = 0;
+};
+
+class Usage {
+ public:
+  explicit Usage(const Pool* pool) : pool_(pool) { Reset(); }
+
+  void Reset() {
+    segments_.assign(pool_->geometry().segment_count, {});
+    live_bytes_ = tombstone_bytes_ = 0;
+  }
+  void AddLive(LogAddress at, std::uint64_t bytes) {
+    Of(at).live_bytes += bytes;
+    live_bytes_ += bytes;
+  }
+  void DropLive(LogAddress at, std::uint64_t bytes) {
+    FAHA_CHECK(Of(at).live_bytes >= bytes, "what dies was live");
+    Of(at).live_bytes -= bytes;
+    live_bytes_ -= bytes;
+  }
+  void AddTombstone(LogAddress at, std::uint64_t bytes) {
+    Of(at).tombstone_bytes += bytes;
+    tombstone_bytes_ += bytes;
+  }
+  void AddFlush(LogAddress at) { ++Of(at).flushes; }
+  // Every key is gone.
+  void DropAllLive() {
+    for (SegmentUsage& segment : segments_) segment.live_bytes = 0;
+    live_bytes_ = 0;
+  }
+  // The segment is no longer part of the log.
+  void Forget(std::uint32_t index) {
+    live_bytes_ -= segments_[index].live_bytes;
+    tombstone_bytes_ -= segments_[index].tombstone_bytes;
+    segments_[index] = {};
+  }
+
+  [[nodiscard]] const SegmentUsage& of(std::uint32_t index) const { return segments_[index]; }
+  [[nodiscard]] std::uint64_t live_bytes() const { return live_bytes_; }
+  [[nodiscard]] std::uint64_t tombstone_bytes() const { return tombstone_bytes_; }
+
+ private:
+  SegmentUsage& Of(LogAddress at) { return segments_[pool_->SegmentOf(at)]; }
+
+  const Pool* pool_;
+  std::vector<SegmentUsage> segments_;
+  std::uint64_t live_bytes_ = 0, tombstone_bytes_ = 0;
+};
+
+}  // namespace faha
