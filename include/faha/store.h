@@ -60,6 +60,10 @@ struct StoreInfo {
   std::string pool_path;
   std::uint64_t pool_bytes = 0, pool_used_bytes = 0, segment_bytes = 0;
   std::uint32_t granule = 0;
+  std::uint32_t segments = 0, free_segments = 0;
+  std::uint64_t live_bytes = 0, tombstone_bytes = 0;    // of records: puts that count, and deletes
+  std::uint64_t cleaned_segments = 0, moved_bytes = 0;  // since the start, as a primary
+  bool whole = true;  // false: damaged or not yet received; it is no copy and does not vote
   std::uint64_t keys = 0;
   std::uint64_t commits = 0, batches = 0, records = 0, record_bytes = 0, batch_bytes = 0;
   std::uint64_t commit_failures = 0;
@@ -93,8 +97,8 @@ class Store {
   // --- The keyspace.
   // May this node answer reads now?  Errors: NotPrimary, NoQuorum, Fenced.
   virtual Status CheckRead() = 0;
-  // May this node put `records` records of `bytes` (keys and values together) now?  Without records: may it write at all?
-  // May clean the log and commit to make room.  Errors: ReadOnly, NoQuorum, Fenced, NoSpace, TooLarge.
+  // May this node put `records` records of `bytes` (keys and values together) now?  Without records: may it write at
+  // all? May clean the log and commit to make room.  Errors: ReadOnly, NoQuorum, Fenced, NoSpace, TooLarge.
   virtual Status CheckWrite(std::uint64_t bytes, std::uint64_t records) = 0;
   // The same for deletes, for which a full pool keeps a reserve; `bytes`: of the keys.
   virtual Status CheckErase(std::uint64_t bytes, std::uint64_t records) = 0;

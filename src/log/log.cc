@@ -317,7 +317,7 @@ void Log::Reset() {
   segments_ = SegmentMap(pool_->geometry().segment_count);
   freed_.clear();
   end_ = {};
-  durable_ = known_committed_ = committed_ = freed_through_ = Lsn{};
+  durable_ = known_committed_ = committed_ = freed_through_ = released_through_ = Lsn{};
   gap_allowed_ = false;
   open_.Reset();
   open_segment_.reset();

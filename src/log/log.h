@@ -123,6 +123,8 @@ class Log {
   // Gives back every segment whose free is at or before `committed`, oldest free first, as long as `may` says so.
   // Nothing may refer to its records any more.  Errors: IoError - fence.
   Status Release(Lsn committed, const std::function<bool(const Segment&)>& may);
+  // Every segment that was given back since the pool was opened was freed by this batch or an earlier one.
+  [[nodiscard]] Lsn released_through() const { return released_through_; }
   // Freed, and not given back yet.
   [[nodiscard]] std::size_t pending_frees() const { return freed_.size(); }
   // Since the pool was opened: batches sealed here, and their bytes with padding.
@@ -147,7 +149,7 @@ class Log {
   SegmentMap segments_;
   std::vector<std::uint32_t> freed_;  // in use, but freed by a record: oldest free first
   ChainEnd end_;
-  Lsn durable_, known_committed_, freed_through_;
+  Lsn durable_, known_committed_, freed_through_, released_through_;
   bool gap_allowed_ = false;
 
   Epoch epoch_;

@@ -104,6 +104,7 @@ Status Log::Release(Lsn committed, const std::function<bool(const Segment&)>& ma
     // Durable before it is used again, and before the record that freed it can be freed: a scan must not find it again.
     if (Status status = pool_->ClearEntry(segment.index); !status.ok()) return status;
     freed_through_ = std::max(freed_through_, segment.last);
+    released_through_ = segment.freed_by;
     segments_.Release(segment.index, segment.freed_by);
     freed_.erase(freed_.begin());
   }

@@ -12,13 +12,14 @@ bool Shipper::Pump(Epoch epoch, Lsn committed) {
     const auto batch = reader_->Peek();
     if (!batch) return true;
     // The bytes may be placed by the device before the receiver's processor knows of them.
-    if (batch->reused_after > applied_) {
+    if (batch->reused_after > std::max(applied_, terms_.released_through)) {
       if (waiting_ == Waiting::kNo) waiting_ = Waiting::kNew;
       return true;
     }
     waiting_ = Waiting::kNo;
     if (batch->lsn != posted_.Next() || (terms_.install && !gap_announced_)) {
-      if (!terms_.install) return false;
+      // A gap that has come since may hide that a segment was freed which the receiver was given.
+      if (!terms_.install || batch->lsn > terms_.freed_through.Next()) return false;
       gap_announced_ = true;
       fabric_->Send(data_, wire::Encode(wire::Gap{epoch, reader_->WholeAt()}));
     }

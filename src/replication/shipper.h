@@ -49,7 +49,9 @@ class Shipper {
     PersistenceDomain domain = PersistenceDomain::kVolatile;
     bool fetch = false;    // a candidate takes over what is there and leaves
     bool install = false;  // it holds nothing, and there are gaps
-    Lsn common;            // what both hold
+    // Installing: what was given back by then is no concern of the receiver, and gaps lie before the second.
+    Lsn released_through, freed_through;
+    Lsn common;  // what both hold
     LinkId control = LinkId::kNone;
     std::uint64_t token = 0;
   };

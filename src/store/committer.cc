@@ -86,6 +86,10 @@ Lsn Committer::Everywhere() const {
                                                            : Lsn{};
     least = std::min(least, has);
   }
+  // One that is being given the log is spared new gaps.
+  for (const auto& shipper : shippers_) {
+    if (!shipper->whole()) least = std::min(least, shipper->acked());
+  }
   return least;
 }
 

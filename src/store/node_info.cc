@@ -20,7 +20,8 @@ std::string_view Node::StateWord() const {
   }
   if (fetching_) return "fetching";
   if (campaign_) return "electing";
-  if (!receiver_->streaming()) return "seeking";
+  if (!receiver_->streaming()) return not_whole_ ? "damaged" : "seeking";
+  if (not_whole_) return "installing";
   return log_->end().lsn < heard_committed_ ? "syncing" : "following";
 }
 
@@ -56,6 +57,13 @@ StoreInfo Node::Info() const {
   info.pool_used_bytes = log_->UsedBytes();
   info.segment_bytes = pool_->geometry().segment_bytes;
   info.granule = pool_->geometry().granule;
+  info.segments = log_->segments().count();
+  info.free_segments = log_->segments().free();
+  info.live_bytes = engine_->usage().live_bytes();
+  info.tombstone_bytes = engine_->usage().tombstone_bytes();
+  info.cleaned_segments = cleaner_->stats().segments;
+  info.moved_bytes = cleaner_->stats().moved_bytes;
+  info.whole = !not_whole_;
   info.keys = engine_->Size();
   info.commits = commits_;
   info.commit_failures = commit_failures_;

@@ -208,6 +208,8 @@ Result<Lsn> Node::CommonWith(const wire::FollowRequest& request) const {
     const auto ours = log_->Find(theirs.lsn);
     if (ours && ours->view.header().checksum == theirs.checksum) return theirs.lsn;
   }
+  // Cleaned away here: it is given the whole log.
+  if (request.tail.back().lsn <= log_->freed_through()) return Lsn{};
   // A short tail was never committed by anybody: it can be cut to nothing.
   if (request.tail.back().lsn == Lsn{1}) return Lsn{};
   return Status{Code::kCorrupt,
@@ -247,14 +249,17 @@ void Node::AnswerFollow(LinkId link, const wire::FollowRequest& request) {
   reply.transport = static_cast<std::uint8_t>(fabric_->DataTransport());
   guests_.erase(link);
   const auto domain = static_cast<PersistenceDomain>(std::min<std::uint8_t>(request.domain, 3));
-  committer_->Admit(std::make_unique<Shipper>(fabric_, ReaderFrom(reply.common.Next()),
-                                              Shipper::Terms{.receiver = request.self,
-                                                             .domain = domain,
-                                                             .fetch = request.fetch,
-                                                             .install = reply.install,
-                                                             .common = reply.common,
-                                                             .control = link,
-                                                             .token = reply.token}));
+  committer_->Admit(
+      std::make_unique<Shipper>(fabric_, ReaderFrom(reply.common.Next()),
+                                Shipper::Terms{.receiver = request.self,
+                                               .domain = domain,
+                                               .fetch = request.fetch,
+                                               .install = reply.install,
+                                               .released_through = reply.install ? log_->released_through() : Lsn{},
+                                               .freed_through = log_->freed_through(),
+                                               .common = reply.common,
+                                               .control = link,
+                                               .token = reply.token}));
   fabric_->Send(link, wire::Encode(reply));
   if (!request.fetch) {
     Note(LogLevel::kNotice, fmt::format("{} follows from LSN {} ({})", request.self.Redis().ToString(),
