@@ -39,6 +39,8 @@ Result<std::unique_ptr<Log>> Log::Open(Pool* pool, const LogSink& sink) {
   log->end_ = scan->end;
   log->known_committed_ = scan->known_committed;
   log->freed_through_ = scan->freed_through;
+  log->released_through_ = scan->known_committed;
+  log->segments_.FreedBy(scan->known_committed);
   log->durable_ = log->end_.lsn;
   return log;
 }
@@ -229,7 +231,8 @@ Result<Head> Log::PlaceOf(const BatchView& view, LogAddress at, std::uint64_t by
   if (at == start) {
     const std::uint64_t last = segments_.last_generation();
     const bool newest = pool_->installing() ? header.generation > last : header.generation == last + 1;
-    if (segments_.InUse(index) || !newest) return Bad("opens a segment that is in use");
+    if (segments_.InUse(index)) return Bad(fmt::format("opens segment {}, which is in use", index));
+    if (!newest) return Bad(fmt::format("opens generation {} after {}", header.generation, last));
     return head;
   }
   const Segment* tail = segments_.Tail(head);

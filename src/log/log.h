@@ -9,6 +9,7 @@
 //             (4) behind end() no segment in use holds a whole batch of its generation.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <functional>
@@ -123,8 +124,11 @@ class Log {
   // Gives back every segment whose free is at or before `committed`, oldest free first, as long as `may` says so.
   // Nothing may refer to its records any more.  Errors: IoError - fence.
   Status Release(Lsn committed, const std::function<bool(const Segment&)>& may);
-  // Every segment that was given back since the pool was opened was freed by this batch or an earlier one.
-  [[nodiscard]] Lsn released_through() const { return released_through_; }
+  // Every free up to this batch has been carried out: no segment is in use that one of them frees.
+  [[nodiscard]] Lsn released_through() const {
+    if (freed_.empty()) return released_through_;
+    return std::min(released_through_, Lsn{segments_.at(freed_.front()).freed_by.value - 1});
+  }
   // Freed, and not given back yet.
   [[nodiscard]] std::size_t pending_frees() const { return freed_.size(); }
   // Since the pool was opened: batches sealed here, and their bytes with padding.

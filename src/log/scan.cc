@@ -182,6 +182,8 @@ class Scanner {
         continue;
       }
       run.last = std::min(run.last, result_.end.lsn);
+      // Who opened it knew what had stood there as freed by a committed batch.
+      run.reused_after = Lsn{BatchView::Trusted(pool_.SegmentBytes(run.index).data()).header().committed};
       result_.segments.push_back(run);
     }
     // One that was taken from its first batch and then cut is cleared, not written again.

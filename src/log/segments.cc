@@ -38,6 +38,10 @@ void SegmentMap::Release(std::uint32_t index, Lsn freed_by) {
   free_.push_back(index);
 }
 
+void SegmentMap::FreedBy(Lsn lsn) {
+  for (const std::uint32_t index : free_) freed_by_[index] = lsn;
+}
+
 Segment* SegmentMap::Tail(Head head) {
   const auto& own = heads_[static_cast<std::size_t>(head)];
   return own.empty() ? nullptr : &segments_[own.rbegin()->second];

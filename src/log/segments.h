@@ -42,6 +42,8 @@ class SegmentMap {
   Segment& Open(std::uint32_t index, Head head, std::uint64_t generation, Lsn first);
   // Gives `index` back; `freed_by` is committed, or the segment was cut (none).
   void Release(std::uint32_t index, Lsn freed_by);
+  // What is known of the free ones when a pool is opened: they were freed by `lsn` at the latest.
+  void FreedBy(Lsn lsn);
 
   [[nodiscard]] const Segment& at(std::uint32_t index) const { return segments_[index]; }
   [[nodiscard]] Segment& at(std::uint32_t index) { return segments_[index]; }

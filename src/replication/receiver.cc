@@ -64,6 +64,13 @@ void Receiver::OnFrame(LinkId link, std::span<const std::byte> head, std::span<c
       if (Status status = sink_->Gap(gap->whole_at); !status.ok()) Drop(status);
       return;
     }
+  } else if (link == data_ && type == wire::Type::kCommitted && state_ == State::kStreaming) {
+    const auto committed = wire::Decode<wire::Committed>(head);
+    if (committed && committed->epoch == epoch_) {
+      sink_->Committed(committed->lsn);
+      landed_ = true;
+      return;
+    }
   } else if (link == data_ && type == wire::Type::kBatch && state_ == State::kStreaming) {
     if (const auto batch = wire::Decode<wire::Batch>(head)) return OnBatch(*batch, body);
   }
@@ -130,7 +137,7 @@ void Receiver::OnBatch(const wire::Batch& batch, std::span<const std::byte> byte
 
 void Receiver::OnHeartbeat(const wire::Heartbeat& heartbeat) {
   if (!sink_->Heard(heartbeat.epoch, heartbeat.committed)) return;
-  fabric_->Send(control_, wire::Encode(wire::HeartbeatAck{heartbeat.epoch, heartbeat.sent_at, sink_->Applied()}));
+  fabric_->Send(control_, wire::Encode(wire::HeartbeatAck{heartbeat.epoch, heartbeat.sent_at}));
 }
 
 void Receiver::OnPollEnd() {

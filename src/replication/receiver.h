@@ -34,11 +34,11 @@ class BatchSink {
   // The next batch need not follow the last; what ends at or behind `whole_at` lacks nothing.
   // Errors: Protocol - this node is not one that is given everything.
   virtual Status Gap(Lsn whole_at) = 0;
+  // All up to `lsn` is committed: the next Persist() applies it.
+  virtual void Committed(Lsn lsn) = 0;
   // Makes what was landed durable; returns what to acknowledge (its epoch is the receiver's to fill in).  Errors: as
   // Land's last.
   virtual Result<wire::Ack> Persist() = 0;
-  // As in an Ack.
-  [[nodiscard]] virtual Lsn Applied() const = 0;
   // The source says that all up to `committed` is on a majority; false if it is of another epoch.
   virtual bool Heard(Epoch epoch, Lsn committed) = 0;
   virtual void HandOverOffered(Epoch epoch) = 0;

@@ -13,15 +13,17 @@ bool Shipper::Pump(Epoch epoch, Lsn committed) {
     if (!batch) return true;
     // The bytes may be placed by the device before the receiver's processor knows of them.
     if (batch->reused_after > std::max(applied_, terms_.released_through)) {
-      if (waiting_ == Waiting::kNo) waiting_ = Waiting::kNew;
+      if (told_ < batch->reused_after) {
+        told_ = reader_->Committed();
+        fabric_->Send(data_, wire::Encode(wire::Committed{epoch, told_}));
+      }
       return true;
     }
-    waiting_ = Waiting::kNo;
     if (batch->lsn != posted_.Next() || (terms_.install && !gap_announced_)) {
       // A gap that has come since may hide that a segment was freed which the receiver was given.
       if (!terms_.install || batch->lsn > terms_.freed_through.Next()) return false;
       gap_announced_ = true;
-      fabric_->Send(data_, wire::Encode(wire::Gap{epoch, reader_->WholeAt()}));
+      fabric_->Send(data_, wire::Encode(wire::Gap{epoch, reader_->Committed()}));
     }
     // A batch that is placed needs no message: its link stands for the epoch, its place is its address, and its header
     // names what was committed when it was sealed.

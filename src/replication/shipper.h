@@ -34,8 +34,9 @@ class BatchReader {
   [[nodiscard]] virtual std::optional<Shippable> Peek() = 0;
   // It was shipped.
   virtual void Take() = 0;
-  // A log that holds all that comes until here lacks nothing.
-  [[nodiscard]] virtual Lsn WholeAt() const = 0;
+  // All up to here is committed; every gap is the work of a free up to here, so that a log that holds all that comes
+  // until here lacks nothing.
+  [[nodiscard]] virtual Lsn Committed() const = 0;
 };
 
 class Shipper {
@@ -71,16 +72,7 @@ class Shipper {
   // False if the receiver claims what was never sent.
   [[nodiscard]] bool OnAck(Lsn durable, Lsn applied, bool whole);
   void SendHeartbeat(Epoch epoch, Lsn committed, MonoTime now);
-  void OnHeartbeatAck(MonoTime sent_at, Lsn applied) {
-    echoed_ = std::max(echoed_, sent_at);
-    applied_ = std::max(applied_, applied);
-  }
-  // True once for each batch that waits until the receiver has heard what is committed, and applied it.
-  [[nodiscard]] bool TakeWaiting() {
-    if (waiting_ != Waiting::kNew) return false;
-    waiting_ = Waiting::kTold;
-    return true;
-  }
+  void OnHeartbeatAck(MonoTime sent_at) { echoed_ = std::max(echoed_, sent_at); }
   void SendHandOver(Epoch epoch);
   void Close();
 
@@ -108,8 +100,8 @@ class Shipper {
   Terms terms_;
   bool whole_;
   bool gap_announced_ = false;
-  enum class Waiting { kNo, kNew, kTold } waiting_ = Waiting::kNo;
   Lsn posted_, acked_, applied_;
+  Lsn told_;  // what the receiver was told to be committed, so that it applies it
   std::uint64_t posted_bytes_ = 0;
   std::uint64_t acked_bytes_ = 0;
   std::vector<std::pair<Lsn, std::uint64_t>> in_flight_;  // what an acknowledgement gives back

@@ -83,7 +83,7 @@ class In {
 std::optional<Type> TypeOf(std::span<const std::byte> head) {
   if (head.empty()) return std::nullopt;
   const auto type = std::to_integer<std::uint8_t>(head.front());
-  if (type < static_cast<std::uint8_t>(Type::kStateRequest) || type > static_cast<std::uint8_t>(Type::kGap)) {
+  if (type < static_cast<std::uint8_t>(Type::kStateRequest) || type > static_cast<std::uint8_t>(Type::kCommitted)) {
     return std::nullopt;
   }
   return static_cast<Type>(type);
@@ -126,6 +126,7 @@ FAHA_WIRE_MESSAGE(Heartbeat);
 FAHA_WIRE_MESSAGE(HeartbeatAck);
 FAHA_WIRE_MESSAGE(HandOver);
 FAHA_WIRE_MESSAGE(Gap);
+FAHA_WIRE_MESSAGE(Committed);
 #undef FAHA_WIRE_MESSAGE
 
 }  // namespace faha::wire

@@ -2,8 +2,8 @@
 //
 // A receiver dials its source twice.  On the control link:     FollowRequest ->  <- FollowReply
 //                                                              <- Heartbeat, HandOver   HeartbeatAck ->
-// on the data link, which a token from the reply opens:        DataHello ->  <- Gap, Batch (body: the batch)   Ack ->
-// A candidate dials every member and asks:                     StateRequest ->  <- StateReply
+// on the data link, which a token from the reply opens:        DataHello ->  <- Committed, Gap, Batch (body: the batch)
+// Ack -> A candidate dials every member and asks:                     StateRequest ->  <- StateReply
 //                                                              PromiseRequest ->  <- PromiseReply
 #pragma once
 
@@ -33,6 +33,7 @@ enum class Type : std::uint8_t {
   kHeartbeatAck,
   kHandOver,
   kGap,
+  kCommitted,
 };
 
 inline constexpr std::size_t kMaxTail = 512;
@@ -162,6 +163,17 @@ struct Ack {
   }
 };
 
+// All up to `lsn` is committed.  The receiver applies it and says so in an Ack, for which the source waits.
+struct Committed {
+  static constexpr Type kType = Type::kCommitted;
+  Epoch epoch;
+  Lsn lsn;
+  template <typename Io>
+  void Fields(Io& io) {
+    io(epoch, lsn);
+  }
+};
+
 // The batch that follows need not be the next one: what lies between was cleaned away.
 struct Gap {
   static constexpr Type kType = Type::kGap;
@@ -188,10 +200,9 @@ struct HeartbeatAck {
   static constexpr Type kType = Type::kHeartbeatAck;
   Epoch epoch;
   std::uint64_t sent_at = 0;  // as received
-  Lsn applied;                // as in Ack
   template <typename Io>
   void Fields(Io& io) {
-    io(epoch, sent_at, applied);
+    io(epoch, sent_at);
   }
 };
 

@@ -64,15 +64,12 @@ const Shipper* Committer::Of(const NodeId& node) const {
   return nullptr;
 }
 
-bool Committer::Pump(Epoch epoch) {
-  bool waiting = false;
+void Committer::Pump(Epoch epoch) {
   std::erase_if(shippers_, [&](const auto& shipper) {
     const bool goes_on = shipper->Pump(epoch, committed_);
-    waiting = waiting || shipper->TakeWaiting();
     if (!goes_on) shipper->Close();
     return !goes_on;
   });
-  return waiting;
 }
 
 Lsn Committer::Everywhere() const {

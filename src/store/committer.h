@@ -40,8 +40,7 @@ class Committer {
   [[nodiscard]] Shipper* FindToken(std::uint64_t token);
   [[nodiscard]] const std::list<std::unique_ptr<Shipper>>& shippers() const { return shippers_; }
 
-  // True if a receiver waits to hear what is committed: send a heartbeat.
-  bool Pump(Epoch epoch);
+  void Pump(Epoch epoch);
   void Heartbeat(MonoTime now);
   // Counts again.  True if the commit LSN moved.
   bool Advance();

@@ -76,7 +76,7 @@ Status Node::AfterWrite(Status status) {
 // --- Commit.
 
 void Node::Ship() {
-  if (committer_->active() && committer_->Pump(voter_->promised())) committer_->Heartbeat(clock_->Now());
+  if (committer_->active()) committer_->Pump(voter_->promised());
 }
 
 void Node::EndUnit() {

@@ -118,7 +118,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   Status Land(const wire::Batch& batch, std::span<const std::byte> bytes) override;
   Status Gap(Lsn whole_at) override;
   Result<wire::Ack> Persist() override;
-  [[nodiscard]] Lsn Applied() const override { return engine_->applied(); }
+  void Committed(Lsn lsn) override { heard_committed_ = std::max(heard_committed_, lsn); }
   Status BeginInstall(const wire::FollowReply& reply);
   bool Heard(Epoch epoch, Lsn committed) override;
   void HandOverOffered(Epoch epoch) override;

@@ -90,8 +90,8 @@ void Node::DropSilentGuests() {
 namespace {
 class LogReader final : public BatchReader {
  public:
-  LogReader(const Log* log, Lsn from, std::function<Lsn()> whole_at)
-      : log_(log), cursor_{.next = from}, whole_at_(std::move(whole_at)) {}
+  LogReader(const Log* log, Lsn from, std::function<Lsn()> committed)
+      : log_(log), cursor_{.next = from}, committed_(std::move(committed)) {}
   std::optional<Shippable> Peek() override {
     ahead_ = cursor_;
     const auto batch = log_->Next(ahead_);
@@ -99,12 +99,12 @@ class LogReader final : public BatchReader {
     return Shippable{batch->view.lsn(), batch->at, batch->bytes, batch->opens_segment ? batch->reused_after : Lsn{}};
   }
   void Take() override { cursor_ = ahead_; }
-  [[nodiscard]] Lsn WholeAt() const override { return whole_at_(); }
+  [[nodiscard]] Lsn Committed() const override { return committed_(); }
 
  private:
   const Log* log_;
   LogCursor cursor_, ahead_;
-  std::function<Lsn()> whole_at_;
+  std::function<Lsn()> committed_;
 };
 }  // namespace
 
@@ -129,7 +129,7 @@ bool Node::OnShipperFrame(Shipper* shipper, LinkId link, std::span<const std::by
   if (!ack || ack->epoch != voter_->promised()) return false;
   const MonoTime sent_at{static_cast<MonoTime::rep>(ack->sent_at)};
   if (sent_at > clock_->Now()) return false;
-  shipper->OnHeartbeatAck(sent_at, ack->applied);
+  shipper->OnHeartbeatAck(sent_at);
   return true;
 }
 

@@ -1,0 +1,224 @@
+// The log and its keyspace without Redis and without peers: how fast it takes puts, what cleaning costs, how fast it
+// recovers.  One thread.  Each measurement prints its set-up; two that are compared run in turns, in one process.
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "faha/store.h"
+
+namespace faha::bench {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+constexpr std::size_t kKeyBytes = 16;
+constexpr std::uint64_t kRecordBytes = 16 + kKeyBytes;  // and the value, rounded up to 8
+
+struct Settings {
+  std::string dir = "/dev/shm";
+  std::string domain = "auto";
+  std::size_t value_bytes = 64;
+  std::uint64_t keys = 1'000'000;
+  std::uint64_t pool_bytes = 2ULL << 30;
+  std::uint64_t segment_bytes = 16ULL << 20;
+  std::uint32_t batch_bytes = 64U << 10;
+  std::uint64_t commit_every = 400;
+  int fill = 80;
+  double seconds = 2;
+  int rounds = 5;
+};
+
+[[noreturn]] void Die(const std::string& what) {
+  fmt::print(stderr, "log: {}\n", what);
+  std::exit(1);
+}
+
+void Require(const Status& status) {
+  if (!status.ok()) Die(status.ToString());
+}
+
+double Seconds(Clock::time_point since) { return std::chrono::duration<double>(Clock::now() - since).count(); }
+
+double Median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+// A store of its own on a new pool.
+class Subject : public StoreObserver {
+ public:
+  Subject(const Settings& settings, std::string name, std::uint64_t pool_bytes)
+      : settings_(settings), path_(fmt::format("{}/faha-bench-log-{}.{}", settings.dir, getpid(), name)) {
+    options_.pool_path = path_;
+    options_.pool_bytes = pool_bytes;
+    options_.segment_bytes = settings.segment_bytes;
+    options_.batch_bytes = settings.batch_bytes;
+    options_.persistence_domain = settings.domain;
+    value_.assign(settings.value_bytes, 'v');
+    Open();
+  }
+  ~Subject() override {
+    store_.reset();
+    unlink(path_.c_str());
+  }
+  void OnPrimary() override {}
+  void OnFollowing(const Member&) override {}
+
+  void Open() {
+    auto opened = Store::Open(options_, this, {});
+    Require(opened.status());
+    store_ = std::move(opened.value());
+    while (store_->Info().state != "serving") store_->Tick();
+  }
+  void Close() { store_.reset(); }
+  [[nodiscard]] Store& store() { return *store_; }
+
+  void Put(std::uint64_t key) {
+    char text[kKeyBytes + 1];
+    for (std::size_t i = kKeyBytes; i-- > 0; key /= 10) text[i] = static_cast<char>('0' + key % 10);
+    const std::string_view name(text, kKeyBytes);
+    Require(store_->CheckWrite(kKeyBytes + value_.size(), 1));
+    Require(store_->Put(0, name, value_, kNoExpiry));
+    store_->EndUnit();
+    if (++puts_ % settings_.commit_every == 0) Require(store_->Commit());
+  }
+  void Fill(std::uint64_t keys) {
+    for (std::uint64_t key = 0; key < keys; ++key) Put(key);
+    Require(store_->Commit());
+  }
+  // Uniform overwrites for a while; puts a second.
+  double Overwrite(std::uint64_t keys, double seconds) {
+    const auto start = Clock::now();
+    const std::uint64_t before = puts_;
+    while (true) {
+      for (int i = 0; i < 1000; ++i) Put(random_() % keys);
+      if (Seconds(start) >= seconds) break;
+    }
+    Require(store_->Commit());
+    return static_cast<double>(puts_ - before) / Seconds(start);
+  }
+
+ private:
+  const Settings& settings_;
+  std::string path_;
+  Options options_;
+  std::unique_ptr<Store> store_;
+  std::string value_;
+  std::uint64_t puts_ = 0;
+  std::mt19937_64 random_{1};
+};
+
+std::uint64_t RecordSize(const Settings& settings) { return (kRecordBytes + settings.value_bytes + 7) / 8 * 8; }
+
+void PrintSetUp(const Settings& settings, Subject& subject, const char* what) {
+  const StoreInfo info = subject.store().Info();
+  fmt::print("# {}: one thread, no Redis, no peers; keys of {} bytes, values of {}, a commit every {} puts\n", what,
+             kKeyBytes, settings.value_bytes, settings.commit_every);
+  fmt::print(
+      "# pool of {} MiB in {} segments of {} MiB in {}, domain {}, granule {} (memory stands in for the medium)\n",
+      info.pool_bytes >> 20, info.segments, info.segment_bytes >> 20, settings.dir, DomainName(info.domain),
+      info.granule);
+}
+
+// New keys at first, then overwrites: what the log takes when it need not clean.
+void Puts(const Settings& settings) {
+  std::vector<double> inserts, overwrites;
+  for (int round = 0; round < settings.rounds; ++round) {
+    Subject subject(settings, "puts", settings.pool_bytes);
+    if (round == 0) PrintSetUp(settings, subject, "puts");
+    const auto start = Clock::now();
+    subject.Fill(settings.keys);
+    inserts.push_back(static_cast<double>(settings.keys) / Seconds(start));
+    const auto again = Clock::now();
+    subject.Fill(settings.keys);
+    overwrites.push_back(static_cast<double>(settings.keys) / Seconds(again));
+    if (subject.store().Info().cleaned_segments > 0) Die("the pool is too small: it was cleaned; raise --pool-bytes");
+  }
+  fmt::print("inserts    {:>6.2f} million/s\noverwrites {:>6.2f} million/s (in the same order)\n",
+             Median(inserts) / 1e6, Median(overwrites) / 1e6);
+}
+
+// The same uniform overwrites on a pool that is `fill` percent full of live records, and on one that is all but empty.
+void Cleaning(const Settings& settings) {
+  const std::uint64_t room = settings.pool_bytes - (2ULL << 20);
+  const std::uint64_t keys = room / 100 * settings.fill / RecordSize(settings);
+  Subject full(settings, "full", settings.pool_bytes);
+  Subject empty(settings, "empty", settings.pool_bytes);
+  PrintSetUp(settings, full, "cleaning");
+  full.Fill(keys);
+  // Every segment has been written anew before anything is measured: what is measured is the steady state.
+  const std::uint64_t warm = room * 2 / RecordSize(settings);
+  std::mt19937_64 random(7);
+  for (std::uint64_t i = 0; i < warm; ++i) full.Put(random() % keys);
+  Require(full.store().Commit());
+  const std::uint64_t few = std::max<std::uint64_t>(keys / 16, 1);
+  empty.Fill(few);
+  std::vector<double> full_rates, empty_rates, same_keys;
+  const StoreInfo before = full.store().Info();
+  for (int round = 0; round < settings.rounds; ++round) {
+    empty_rates.push_back(empty.Overwrite(few, settings.seconds));
+    full_rates.push_back(full.Overwrite(keys, settings.seconds));
+  }
+  const StoreInfo after = full.store().Info();
+  const double put = static_cast<double>((after.records - before.records) * RecordSize(settings));
+  const double written = static_cast<double>(after.batch_bytes - before.batch_bytes);
+  fmt::print("{} keys live in the full pool ({} %), {} in the other\n", keys, settings.fill, few);
+  fmt::print("all but empty {:>6.2f} million/s\n{} % full     {:>6.2f} million/s = {:.2f} of it\n",
+             Median(empty_rates) / 1e6, settings.fill, Median(full_rates) / 1e6,
+             Median(full_rates) / Median(empty_rates));
+  fmt::print("written to the medium / records put: {:.2f}; segments cleaned: {}\n", written / put,
+             after.cleaned_segments - before.cleaned_segments);
+}
+
+// What a restart costs with that many keys.
+void Recover(const Settings& settings) {
+  const std::uint64_t bytes = settings.keys * RecordSize(settings) * 11 / 10 + 8 * settings.segment_bytes;
+  Subject subject(settings, "recover", std::max(settings.pool_bytes, bytes));
+  PrintSetUp(settings, subject, "recover");
+  subject.Fill(settings.keys);
+  std::vector<double> times;
+  for (int round = 0; round < settings.rounds; ++round) {
+    subject.Close();
+    const auto start = Clock::now();
+    subject.Open();
+    times.push_back(Seconds(start));
+    if (subject.store().Size(0) != settings.keys) Die("keys are missing");
+  }
+  fmt::print("{} keys: {:.3f} s\n", settings.keys, Median(times));
+}
+
+}  // namespace
+}  // namespace faha::bench
+
+int main(int argc, char** argv) {
+  faha::bench::Settings settings;
+  CLI::App app("Measures the log without Redis: puts, cleaning or recovery.");
+  app.add_option("--dir", settings.dir, "where the pool is made")->capture_default_str();
+  app.add_option("--domain", settings.domain, "faha.persistence-domain")->capture_default_str();
+  app.add_option("--value-bytes", settings.value_bytes)->capture_default_str();
+  app.add_option("--keys", settings.keys, "of puts and recover")->capture_default_str();
+  app.add_option("--pool-bytes", settings.pool_bytes)->capture_default_str();
+  app.add_option("--segment-bytes", settings.segment_bytes)->capture_default_str();
+  app.add_option("--batch-bytes", settings.batch_bytes)->capture_default_str();
+  app.add_option("--commit-every", settings.commit_every, "puts")->capture_default_str()->check(CLI::PositiveNumber);
+  app.add_option("--fill", settings.fill, "percent, of cleaning")->capture_default_str()->check(CLI::Range(1, 95));
+  app.add_option("--seconds", settings.seconds, "of each round of cleaning")->capture_default_str();
+  app.add_option("--rounds", settings.rounds)->capture_default_str()->check(CLI::PositiveNumber);
+  app.require_subcommand(1);
+  app.fallthrough();
+  app.add_subcommand("puts", "inserts and overwrites without cleaning")->callback([&] { faha::bench::Puts(settings); });
+  app.add_subcommand("cleaning", "overwrites of a full pool beside an empty one")->callback([&] {
+    faha::bench::Cleaning(settings);
+  });
+  app.add_subcommand("recover", "a restart")->callback([&] { faha::bench::Recover(settings); });
+  CLI11_PARSE(app, argc, argv);
+  return 0;
+}
