@@ -128,7 +128,8 @@ Status Log::SealAs(bool continues) {
                                  (open_head_ == Head::kCold ? format::kColdHead : 0));
   header.lsn = lsn.value;
   header.epoch = epoch_.value;
-  header.committed = committed_.value;
+  // What a header calls committed must be durable here, or a scan would take its loss for damage.
+  header.committed = std::min(committed_, durable_).value;
   header.generation = segment.generation;
   header.digest = end_.digest;
   const auto bytes = open_.Seal(header, pool_->geometry().granule);
@@ -215,6 +216,11 @@ Status Log::Land(LogAddress at, std::span<const std::byte> bytes) {
     if (Status status = OpenSegment(index, *head, header.generation, view->lsn()); !status.ok()) return status;
   }
   gap_allowed_ = false;
+  // As when a batch is sealed.  One that the peer's device has placed is there already; should power fail before the
+  // drain, this node may have to ask its peers.
+  if (!landed && Lsn{header.committed} > durable_) {
+    if (Status status = Drain(); !status.ok()) return status;
+  }
   return WriteBatch(at, bytes, *view, segments_.at(index));
 }
 

@@ -98,9 +98,10 @@ std::uint64_t Log::UsedBytes() const {
 }
 
 Status Log::Release(Lsn committed, const std::function<bool(const Segment&)>& may) {
+  const Lsn limit = std::min(committed, durable_);
   while (!freed_.empty()) {
     const Segment& segment = segments_.at(freed_.front());
-    if (segment.freed_by > committed || !may(segment)) break;
+    if (segment.freed_by > limit || !may(segment)) break;
     // Durable before it is used again, and before the record that freed it can be freed: a scan must not find it again.
     if (Status status = pool_->ClearEntry(segment.index); !status.ok()) return status;
     freed_through_ = std::max(freed_through_, segment.last);
