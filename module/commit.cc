@@ -30,7 +30,9 @@ void OnEventLoop(RedisModuleCtx* ctx, RedisModuleEvent, uint64_t subevent, void*
 }
 
 void OnShutdown(RedisModuleCtx*, RedisModuleEvent, uint64_t, void*) {
-  if (const Status status = TheState().store->Commit(); !status.ok()) Log(LogLevel::kWarning, status.ToString());
+  Status status = TheState().store->Commit();
+  if (status.ok()) status = TheState().store->Checkpoint();
+  if (!status.ok()) Log(LogLevel::kWarning, status.ToString());
 }
 
 }  // namespace

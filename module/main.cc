@@ -63,6 +63,8 @@ Status OpenStore(Options options) {
 bool Start(RedisModuleCtx* ctx) {
   Options options;
   if (!LoadConfigs(ctx, options)) return false;
+  // Beside the pool; a device has no beside, but the server has a dir.
+  options.checkpoint_path = options.pool_path.starts_with("/dev/") ? "faha.index" : options.pool_path + ".index";
   if (const Status status = OpenStore(options); !status.ok()) {
     Log(LogLevel::kWarning, status.ToString());
     return false;

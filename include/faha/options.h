@@ -21,6 +21,9 @@ struct Options {
   std::uint64_t segment_bytes = 16ULL << 20;  // of a new pool; bounds the largest value
   std::string persistence_domain = "auto";    // auto, volatile, page, cacheline, cpu_cache
 
+  // Where the index is written at a planned stop and read at the next start; empty: nowhere.
+  std::string checkpoint_path;
+
   // Committing.
   std::uint32_t batch_bytes = 64U << 10;  // an open batch is sealed when it has grown past this
   std::uint32_t min_acks = 0;             // persistent copies wanted, this node's included; a majority at least

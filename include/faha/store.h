@@ -138,6 +138,10 @@ class Store {
   // Blocks until the new primary is known.  Errors: NotPrimary, Unavailable, NoQuorum.
   virtual Status HandOver(const std::optional<Endpoint>& target) = 0;
 
+  // Before a planned stop: writes what makes the next start fast, if options.checkpoint_path says where.  Nothing is
+  // lost without it.  Errors: IoError, NoSpace.
+  virtual Status Checkpoint() = 0;
+
   [[nodiscard]] virtual int descriptor() const = 0;  // readable when Poll() has work; -1: none
   virtual void Poll() = 0;                           // never blocks
   virtual void Tick() = 0;                           // call every kTickPeriod

@@ -3,9 +3,11 @@
 //             (2) a bucket keeps its address as long as the array holds it.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 namespace faha {
@@ -34,6 +36,14 @@ class BucketArray {
   // The caller has zeroed what the array shrinks by.  Running out of memory ends the process, as it does Redis.
   void Resize(std::uint64_t size);
   void Clear();
+  // The buckets in pieces that lie together: calls fn(span of Bucket) until it returns false; false then.
+  template <typename Function>
+  bool ForEachPiece(Function fn) {
+    for (std::uint64_t at = 0; at < size_; at += kChunkBuckets) {
+      if (!fn(std::span(chunks_[at / kChunkBuckets], std::min(size_ - at, kChunkBuckets)))) return false;
+    }
+    return true;
+  }
   // Of address space; what was never touched costs no memory.
   [[nodiscard]] std::size_t MemoryBytes() const {
     return chunks_.size() * kChunkBytes + chunks_.capacity() * sizeof(Bucket*);

@@ -101,6 +101,37 @@ void Index::CountDown(DbId db) {
   --size_;
 }
 
+namespace {
+// What a saved table starts with; the keys of each database, the buckets and the overflow buckets follow.
+struct SavedTable {
+  std::uint64_t buckets, overflow, keys, databases;
+};
+}  // namespace
+
+bool Index::Save(const std::function<bool(std::span<const std::byte>)>& write) const {
+  const SavedTable saved{primary_.size(), overflow_.size(), size_, sizes_.size()};
+  const auto write_buckets = [&](std::span<Bucket> buckets) { return write(std::as_bytes(buckets)); };
+  return write(std::as_bytes(std::span(&saved, 1))) && write(std::as_bytes(std::span(sizes_))) &&
+         const_cast<BucketArray&>(primary_).ForEachPiece(write_buckets) &&
+         const_cast<BucketArray&>(overflow_).ForEachPiece(write_buckets);
+}
+
+bool Index::Load(const std::function<bool(std::span<std::byte>)>& read, std::uint64_t limit) {
+  Clear();
+  SavedTable saved{};
+  if (!read(std::as_writable_bytes(std::span(&saved, 1)))) return false;
+  const std::uint64_t most = limit / sizeof(Bucket);
+  if (saved.buckets < kMinBuckets || saved.buckets > most || saved.overflow > most || saved.databases > limit / 8)
+    return false;
+  sizes_.resize(saved.databases);
+  if (!read(std::as_writable_bytes(std::span(sizes_)))) return false;
+  size_ = saved.keys;
+  primary_.Resize(saved.buckets);
+  overflow_.Resize(saved.overflow);
+  const auto read_buckets = [&](std::span<Bucket> buckets) { return read(std::as_writable_bytes(buckets)); };
+  return primary_.ForEachPiece(read_buckets) && overflow_.ForEachPiece(read_buckets);
+}
+
 std::size_t Index::MemoryBytes() const {
   return sizeof *this + primary_.MemoryBytes() + overflow_.MemoryBytes() + sizes_.capacity() * sizeof sizes_[0] +
          scratch_.capacity() * sizeof scratch_[0];

@@ -19,6 +19,8 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <span>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -98,6 +100,12 @@ class Index {
       ForEachSlot(i, [&fn](std::uint64_t slot) { fn(AddressIn(slot)); });
     }
   }
+
+  // The table as bytes, piece by piece, for a process with the same hash function; false as soon as `write` says so.
+  bool Save(const std::function<bool(std::span<const std::byte>)>& write) const;
+  // Takes what Save wrote, of at most `limit` bytes.  False, and in no usable state until Clear(), if `read` or the
+  // bytes say so; what a checksum would find is not found here.
+  bool Load(const std::function<bool(std::span<std::byte>)>& read, std::uint64_t limit);
 
   // For tests: ends the process if an invariant does not hold.  Reads every key.
   void CheckInvariants() const;

@@ -16,6 +16,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <vector>
 
 #include "faha/options.h"
 #include "faha/status.h"
@@ -66,6 +67,9 @@ class Log {
   [[nodiscard]] Lsn known_committed() const { return known_committed_; }
   // Behind this batch there is no gap.
   [[nodiscard]] Lsn freed_through() const { return freed_through_; }
+
+  // The batches that hold a configuration, oldest first, as the pool was opened.
+  [[nodiscard]] std::vector<LocatedBatch> ConfigsAtOpen() const;
 
   // --- Appending (primary).
   // The epoch and commit LSN that the next sealed batches carry.
@@ -155,6 +159,7 @@ class Log {
   ChainEnd end_;
   Lsn durable_, known_committed_, freed_through_, released_through_;
   bool gap_allowed_ = false;
+  std::vector<LogAddress> configs_at_open_;
 
   Epoch epoch_;
   Lsn committed_;

@@ -61,6 +61,16 @@ std::optional<LocatedBatch> Log::Next(LogCursor& cursor) const {
   return first;
 }
 
+std::vector<LocatedBatch> Log::ConfigsAtOpen() const {
+  std::vector<LocatedBatch> batches;
+  for (const LogAddress at : configs_at_open_) {
+    const std::byte* bytes = pool_->media().bytes().data() + at.value;
+    const auto view = BatchView::Trusted(bytes);
+    batches.push_back({view, at, {bytes, view.PaddedBytes(pool_->geometry().granule)}, {}, false});
+  }
+  return batches;
+}
+
 std::optional<LocatedBatch> Log::Find(Lsn lsn) const {
   LogCursor cursor{.next = lsn};
   auto batch = Next(cursor);

@@ -110,13 +110,15 @@ class Scanner {
     return hit ? &*at : nullptr;
   }
 
-  // What the digest of a batch `lsn` must be: all that was found before it, less what was freed before it.
-  [[nodiscard]] std::uint64_t FreedBefore(Lsn lsn) const {
+  // What frees make of the sum of all batches before `lsn`: those before it have taken away what is still here, and
+  // those from it on had not taken away yet what is gone.
+  [[nodiscard]] std::uint64_t Correction(Lsn lsn) const {
     std::uint64_t sum = 0;
     for (const ScannedSegment& found : found_) {
       for (const ScannedFree& free : found.frees) {
-        if (free.lsn < lsn && Generation(free.note.generation) != nullptr)
-          sum += Generation(free.note.generation)->segment.digest;
+        const ScannedSegment* freed = Generation(free.note.generation);
+        if (free.lsn < lsn && freed != nullptr) sum -= freed->segment.digest;
+        if (free.lsn >= lsn && freed == nullptr) sum += free.note.digest;
       }
     }
     return sum;
@@ -134,7 +136,7 @@ class Scanner {
     for (; !tail.empty(); tail.pop_back()) {
       const ScannedBatch& last = tail.back();
       sum -= last.checksum;
-      if (Judge(last.digest == sum - FreedBefore(last.lsn), last.lsn < result_.known_committed) != Verdict::kKeep)
+      if (Judge(last.digest == sum + Correction(last.lsn), last.lsn < result_.known_committed) != Verdict::kKeep)
         continue;
       const std::uint64_t taken = FreedIn(last.lsn);
       result_.end = {last.epoch, last.lsn, last.digest + last.checksum - taken};
@@ -185,7 +187,11 @@ class Scanner {
       // Who opened it knew what had stood there as freed by a committed batch.
       run.reused_after = Lsn{BatchView::Trusted(pool_.SegmentBytes(run.index).data()).header().committed};
       result_.segments.push_back(run);
+      for (const auto& config : found.configs) {
+        if (config.first <= result_.end.lsn) result_.configs.push_back(config);
+      }
     }
+    std::sort(result_.configs.begin(), result_.configs.end());
     // One that was taken from its first batch and then cut is cleared, not written again.
     std::erase_if(result_.damaged, [&](std::uint32_t index) {
       return std::find(result_.stale.begin(), result_.stale.end(), index) != result_.stale.end();
@@ -224,14 +230,12 @@ std::string NewestConfig(const Pool& pool) {
     const auto entry = pool.ReadEntry(i);
     if (!entry) continue;
     const ScannedSegment found = ScanSegment(pool, FromTable(i, *entry));
-    for (const ScannedBatch& batch : BatchesFrom(pool, found.segment, at.Next())) {
-      const auto view = BatchView::Trusted(pool.media().bytes().data() + batch.at.value);
-      if ((view.header().flags & format::kHasConfig) == 0) continue;
-      (void)view.ForEach([&](const Record& record, std::uint64_t) {
-        if (record.kind == format::RecordKind::kConfig) newest = record.value;
-      });
-      at = batch.lsn;
-    }
+    if (found.configs.empty() || found.configs.back().first <= at) continue;
+    at = found.configs.back().first;
+    const auto view = BatchView::Trusted(pool.media().bytes().data() + found.configs.back().second.value);
+    (void)view.ForEach([&](const Record& record, std::uint64_t) {
+      if (record.kind == format::RecordKind::kConfig) newest = record.value;
+    });
   }
   return newest;
 }

@@ -16,6 +16,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "faha/options.h"
@@ -35,10 +36,11 @@ struct ScanResult {
   std::vector<Segment> segments;  // oldest first
   ChainEnd end;
   Lsn known_committed;
-  Lsn freed_through;                   // behind this batch there is no gap
-  std::vector<LogAddress> behind_end;  // whole batches that are not part of the log
-  std::vector<std::uint32_t> stale;    // segments the table names that hold nothing of the log
-  std::vector<std::uint32_t> damaged;  // segments of the log whose entry must be written again
+  Lsn freed_through;                                // behind this batch there is no gap
+  std::vector<std::pair<Lsn, LogAddress>> configs;  // batches that hold a configuration, oldest first
+  std::vector<LogAddress> behind_end;               // whole batches that are not part of the log
+  std::vector<std::uint32_t> stale;                 // segments the table names that hold nothing of the log
+  std::vector<std::uint32_t> damaged;               // segments of the log whose entry must be written again
 };
 
 // Errors: Corrupt - the verdict was repair, or a record is malformed in spite of its batch's checksum.

@@ -47,6 +47,9 @@ ScannedSegment ScanSegment(const Pool& pool, const Segment& table) {
       found.malformed = view->lsn();
       break;
     }
+    if ((view->header().flags & format::kHasConfig) != 0) {
+      found.configs.emplace_back(view->lsn(), pool.SegmentStart(run.index) + run.used_bytes);
+    }
     epoch = view->epoch();
     run.last = view->lsn();
     run.digest += view->header().checksum;

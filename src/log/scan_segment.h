@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "log/log.h"
@@ -30,6 +31,7 @@ struct ScannedSegment {
   std::uint64_t batches = 0;
   Lsn committed{};  // the highest commit LSN that any whole batch of the generation names, stray or not
   std::vector<ScannedFree> frees{};
+  std::vector<std::pair<Lsn, LogAddress>> configs{};  // batches that hold a configuration
   std::vector<LogAddress> stray{};  // whole batches behind the run's end: something before them is torn or damaged
   std::optional<Lsn> malformed{};   // a whole batch that holds records this release does not know
 };

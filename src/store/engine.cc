@@ -74,6 +74,20 @@ void Engine::ForEachKey(DbId db, const std::function<void(std::string_view)>& vi
   });
 }
 
+bool Engine::Save(const std::function<bool(std::span<const std::byte>)>& write) const {
+  return write(std::as_bytes(usage_.segments())) && index_.Save(write);
+}
+
+bool Engine::Load(const std::function<bool(std::span<std::byte>)>& read, std::uint64_t limit) {
+  std::vector<SegmentUsage> segments(log_->segments().count());
+  if (!read(std::as_writable_bytes(std::span(segments)))) return false;
+  usage_.Restore(std::move(segments));
+  if (!index_.Load(read, limit)) return false;
+  applied_ = log_->end().lsn;
+  touched_ = touched_ || index_.Size() > 0 || usage_.tombstone_bytes() > 0;
+  return true;
+}
+
 void Engine::ApplyTo(Lsn target) {
   target = std::min(target, log_->end().lsn);
   if (applied_ >= target) return;

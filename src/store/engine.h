@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -50,6 +51,15 @@ class Engine : private KeySource {
   [[nodiscard]] const Usage& usage() const { return usage_; }
   // The segment is about to be given back: nothing in the index names it.
   void Forget(std::uint32_t segment) { usage_.Forget(segment); }
+
+  // --- For a checkpoint.
+  // Index and usage as bytes, piece by piece; false as soon as `write` says so.
+  bool Save(const std::function<bool(std::span<const std::byte>)>& write) const;
+  // Takes what Save wrote, of at most `limit` bytes, and has then applied all of the log.  False, and in no usable
+  // state, if `read` or the bytes say so.
+  bool Load(const std::function<bool(std::span<std::byte>)>& read, std::uint64_t limit);
+  // Has every unit ended that was applied?
+  [[nodiscard]] bool settled() const { return held_.empty(); }
 
   // Replays up to `target` or the log's end, whichever comes first.
   void ApplyTo(Lsn target);

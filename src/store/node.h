@@ -58,6 +58,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   void Follow(const Endpoint& primary) override;
   void Promote(std::chrono::milliseconds patience, std::function<void(const Status&)> done) override;
   Status HandOver(const std::optional<Endpoint>& target) override;
+  Status Checkpoint() override;
   [[nodiscard]] int descriptor() const override { return fabric_->descriptor(); }
   void Poll() override { fabric_->Poll(std::chrono::microseconds{0}, *this); }
   void Tick() override;
@@ -68,6 +69,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   // --- node_open.cc
   Status OpenLog();
   void ReadMembership();
+  void ReadCheckpointIfAny();
 
   // --- node_space.cc
   // A slice of cleaning, if the space asks for it.  `idle`: nothing else drains what it appends.

@@ -8,6 +8,7 @@
 #include "fabric/make_fabric.h"
 #include "log/scan.h"
 #include "pmem/pool_media.h"
+#include "store/checkpoint.h"
 #include "store/node.h"
 
 namespace faha {
@@ -78,6 +79,7 @@ Status Node::Start(std::unique_ptr<Media> media) {
   committer_.emplace(log_.get(), &membership_, &options_, self_);
   receiver_.emplace(fabric_, clock_, static_cast<BatchSink*>(this),
                     static_cast<std::uint32_t>(pool_->geometry().segment_bytes), options_.fabric == "rdma");
+  ReadCheckpointIfAny();
   engine_->ApplyTo(alone ? log_->end().lsn : log_->known_committed());
   Note(LogLevel::kNotice, fmt::format("recovered {} keys up to LSN {} of epoch {} from {}", engine_->Size(),
                                       log_->end().lsn.value, log_->end().epoch.value, options_.pool_path));
@@ -88,6 +90,25 @@ Status Node::Start(std::unique_ptr<Media> media) {
     receiver_->Start();
   }
   return failure_;
+}
+
+void Node::ReadCheckpointIfAny() {
+  if (options_.checkpoint_path.empty() || not_whole_) return;
+  const Status status = faha::ReadCheckpoint(options_.checkpoint_path, *log_, *engine_);
+  if (status.ok()) {
+    Note(LogLevel::kNotice, fmt::format("the index is that of the checkpoint {}", options_.checkpoint_path));
+  } else if (status.code() != Code::kUnavailable) {
+    Note(LogLevel::kWarning, status.ToString());
+  }
+}
+
+Status Node::Checkpoint() {
+  if (options_.checkpoint_path.empty() || not_whole_ || !failure_.ok() || log_->HasOpenBatch() || log_->InUnit())
+    return Status::Ok();
+  if (role_ == Role::kPrimary) engine_->Appended();
+  if (engine_->applied() < log_->end().lsn || !engine_->settled()) return Status::Ok();
+  if (Status status = log_->Drain(); !status.ok()) return Fail(status);
+  return WriteCheckpoint(options_.checkpoint_path, *log_, *engine_);
 }
 
 // Errors: Corrupt, if no peer can give this node what is damaged; IoError.
@@ -116,12 +137,10 @@ Status Node::OpenLog() {
 
 // Every configuration in the log, committed or not: the newest counts.
 void Node::ReadMembership() {
-  LogCursor cursor;
-  while (const auto batch = log_->Next(cursor)) {
-    if ((batch->view.header().flags & format::kHasConfig) == 0) continue;
-    FAHA_CHECK(batch->view.ForEach([&](const Record& record, std::uint64_t) {
+  for (const LocatedBatch& batch : log_->ConfigsAtOpen()) {
+    FAHA_CHECK(batch.view.ForEach([&](const Record& record, std::uint64_t) {
       if (record.kind != format::RecordKind::kConfig) return;
-      if (auto members = DecodeMembers(record.value)) membership_.Add(batch->view.lsn(), std::move(*members));
+      if (auto members = DecodeMembers(record.value)) membership_.Add(batch.view.lsn(), std::move(*members));
     }),
                "the scan has checked every record");
   }

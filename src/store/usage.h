@@ -4,6 +4,8 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
+#include <utility>
 #include <vector>
 
 #include "base/check.h"
@@ -15,8 +17,9 @@ namespace faha {
 struct SegmentUsage {
   std::uint64_t live_bytes = 0;
   std::uint64_t tombstone_bytes = 0;
-  std::uint32_t flushes = 0;
+  std::uint64_t flushes = 0;
 };
+static_assert(sizeof(SegmentUsage) == 24);  // checkpoints hold it
 
 class Usage {
  public:
@@ -52,6 +55,15 @@ class Usage {
     segments_[index] = {};
   }
 
+  [[nodiscard]] std::span<const SegmentUsage> segments() const { return segments_; }
+  void Restore(std::vector<SegmentUsage> segments) {
+    segments_ = std::move(segments);
+    live_bytes_ = tombstone_bytes_ = 0;
+    for (const SegmentUsage& segment : segments_) {
+      live_bytes_ += segment.live_bytes;
+      tombstone_bytes_ += segment.tombstone_bytes;
+    }
+  }
   [[nodiscard]] const SegmentUsage& of(std::uint32_t index) const { return segments_[index]; }
   [[nodiscard]] std::uint64_t live_bytes() const { return live_bytes_; }
   [[nodiscard]] std::uint64_t tombstone_bytes() const { return tombstone_bytes_; }
