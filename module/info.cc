@@ -37,6 +37,13 @@ void Visit(const StoreInfo& info, const Fields& fields) {
   fields.text("pool", info.pool_path);
   fields.number("pool-bytes", info.pool_bytes);
   fields.number("pool-used-bytes", info.pool_used_bytes);
+  fields.number("segments", info.segments);
+  fields.number("free-segments", info.free_segments);
+  fields.number("live-bytes", info.live_bytes);
+  fields.number("tombstone-bytes", info.tombstone_bytes);
+  fields.number("cleaned-segments", info.cleaned_segments);
+  fields.number("moved-bytes", info.moved_bytes);
+  fields.number("whole", info.whole ? 1 : 0);
   fields.number("keys", info.keys);
   fields.number("barrier", TheState().barrier ? 1 : 0);
   fields.number("commits", info.commits);

@@ -1,6 +1,7 @@
 // The module: wires the store to the server.  Thread: main loop only.
 // A command's way: filter.cc -> commands.cc -> strings.cc or generic.cc -> faha/store.h; a turn's end: commit.cc.
 #include <cstdlib>
+#include <filesystem>
 
 #include "module/barrier.h"
 #include "module/commands.h"
@@ -64,7 +65,9 @@ bool Start(RedisModuleCtx* ctx) {
   Options options;
   if (!LoadConfigs(ctx, options)) return false;
   // Beside the pool; a device has no beside, but the server has a dir.
-  options.checkpoint_path = options.pool_path.starts_with("/dev/") ? "faha.index" : options.pool_path + ".index";
+  std::error_code error;
+  const bool device = std::filesystem::is_character_file(options.pool_path, error);
+  options.checkpoint_path = device ? "faha.index" : options.pool_path + ".index";
   if (const Status status = OpenStore(options); !status.ok()) {
     Log(LogLevel::kWarning, status.ToString());
     return false;

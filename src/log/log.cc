@@ -50,7 +50,8 @@ Result<std::unique_ptr<Log>> Log::Open(Pool* pool, const LogSink& sink) {
 
 std::uint64_t Log::TailRoom(Head head) const {
   const Segment* tail = segments_.Tail(head);
-  return tail == nullptr ? 0 : pool_->geometry().segment_bytes - tail->used_bytes;
+  const bool closed = tail == nullptr || (head == Head::kCold && cold_retired_);
+  return closed ? 0 : pool_->geometry().segment_bytes - tail->used_bytes;
 }
 
 Result<LogAddress> Log::Append(const Record& record, Head head) {
@@ -79,7 +80,8 @@ Result<LogAddress> Log::Append(const Record& record, Head head) {
 
 Status Log::AppendFree(std::uint32_t index) {
   const Segment& segment = segments_.at(index);
-  FAHA_CHECK(segments_.InUse(index) && segment.freed_by == Lsn{} && &segment != segments_.Tail(segment.head),
+  FAHA_CHECK(segments_.InUse(index) && segment.freed_by == Lsn{} &&
+                 (&segment != segments_.Tail(segment.head) || (segment.head == Head::kCold && cold_retired_)),
              "a segment that no head fills is freed once");
   Lsn through = std::max(freed_through_, segment.last);
   for (const std::uint32_t pending : freed_) through = std::max(through, segments_.at(pending).last);
@@ -145,6 +147,7 @@ Status Log::SealAs(bool continues) {
 
 Status Log::OpenSegment(std::uint32_t index, Head head, std::uint64_t generation, Lsn first) {
   segments_.Open(index, head, generation, first);
+  if (head == Head::kCold) cold_retired_ = false;
   return pool_->WriteEntry(index, generation, first, head);
 }
 
@@ -209,7 +212,7 @@ Status Log::Land(LogAddress at, std::span<const std::byte> bytes) {
     return Bad("has the wrong padding");
   }
   if (!view->ForEach([](const Record&, std::uint64_t) {})) return Bad("holds records this release does not know");
-  if (Status status = CheckFrees(*view); !status.ok()) return status;
+  if (Status status = CheckFrees(*view, at); !status.ok()) return status;
   const auto head = PlaceOf(*view, at, bytes.size());
   if (!head.ok()) return head.status();
   const std::uint32_t index = pool_->SegmentOf(at);
@@ -251,7 +254,7 @@ Result<Head> Log::PlaceOf(const BatchView& view, LogAddress at, std::uint64_t by
 }
 
 // What it frees is in use, is freed once and is filled by no head.
-Status Log::CheckFrees(const BatchView& view) const {
+Status Log::CheckFrees(const BatchView& view, LogAddress at) const {
   if ((view.header().flags & format::kHasFree) == 0) return Status::Ok();
   bool good = true;
   std::vector<std::uint64_t> seen;
@@ -268,8 +271,11 @@ Status Log::CheckFrees(const BatchView& view) const {
       return;
     }
     const Segment& segment = segments_.at(found->second);
-    good = segment.index == note->index && segment.freed_by == Lsn{} && segment.digest == note->digest &&
-           &segment != segments_.Tail(segment.head);
+    // A tail is, if the batch itself is in the next segment of its head.
+    const bool cold = (view.header().flags & format::kColdHead) != 0;
+    const bool filled = &segment == segments_.Tail(segment.head) &&
+                        (cold != (segment.head == Head::kCold) || pool_->SegmentOf(at) == segment.index);
+    good = segment.index == note->index && segment.freed_by == Lsn{} && segment.digest == note->digest && !filled;
   });
   return good ? Status::Ok() : Bad("frees a segment that cannot be freed");
 }
@@ -294,6 +300,7 @@ Status Log::EraseBehind(Lsn keep) {
 Status Log::CutAfter(Lsn keep) {
   open_.Reset();
   open_segment_.reset();
+  cold_retired_ = false;
   EndUnit();
   if (keep >= end_.lsn) return Status::Ok();
   FAHA_CHECK(keep >= known_committed_ && keep >= freed_through_, "a committed batch must not be cut");
@@ -328,7 +335,7 @@ void Log::Reset() {
   freed_.clear();
   end_ = {};
   durable_ = known_committed_ = committed_ = freed_through_ = released_through_ = Lsn{};
-  gap_allowed_ = false;
+  gap_allowed_ = cold_retired_ = false;
   open_.Reset();
   open_segment_.reset();
   continued_ = false;

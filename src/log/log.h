@@ -79,7 +79,9 @@ class Log {
   // where the segment ends, marking the unit as continued.
   // Errors: NoSpace, TooLarge - nothing has changed; IoError - fence.
   Result<LogAddress> Append(const Record& record, Head head = Head::kHot);
-  // Adds the record that frees a segment no head fills and whose batches are all committed, to the cold head.
+  // The cold head's next batch opens a new segment.
+  void RetireColdTail() { cold_retired_ = true; }
+  // Adds the record that frees a segment no head fills any more and whose batches are all committed, to the cold head.
   // Errors: as Append.
   Status AppendFree(std::uint32_t index);
   // Has the current unit records, in the open batch or in sealed ones?
@@ -145,7 +147,7 @@ class Log {
   Status OpenSegment(std::uint32_t index, Head head, std::uint64_t generation, Lsn first);
   Status WriteBatch(LogAddress at, std::span<const std::byte> bytes, const BatchView& view, Segment& segment);
   void TakeFrees(const BatchView& view);
-  [[nodiscard]] Status CheckFrees(const BatchView& view) const;
+  [[nodiscard]] Status CheckFrees(const BatchView& view, LogAddress at) const;
   [[nodiscard]] Result<Head> PlaceOf(const BatchView& view, LogAddress at, std::uint64_t bytes) const;
   [[nodiscard]] std::uint64_t TailRoom(Head head) const;
   Status PlaceOpenBatch(Head head, std::uint64_t record_bytes);
@@ -169,6 +171,7 @@ class Log {
   std::optional<std::uint32_t> open_segment_;  // the segment the open batch will start, if it starts one
   std::uint64_t unit_records_ = 0;             // of the current unit, in any batch
   std::uint64_t sealed_batches_ = 0, sealed_bytes_ = 0;
+  bool cold_retired_ = false;
   bool continued_ = false;  // the last sealed batch left its unit open
 };
 

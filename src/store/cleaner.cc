@@ -56,7 +56,23 @@ bool Cleaner::Eligible(const Segment& segment, Lsn limit) const {
   return before == nullptr || before->last.Next() != segment.first || before->freed_by != Lsn{};
 }
 
-std::optional<std::uint32_t> Cleaner::Choose(Lsn committed, Lsn everywhere) const {
+// The cold head's own segment, if it is what holds tombstones or flushes of another segment back: what it holds is older.
+std::optional<std::uint32_t> Cleaner::OldColdTail(Lsn limit) {
+  const SegmentMap& segments = log_->segments();
+  const Segment* tail = segments.Tail(Head::kCold);
+  if (tail == nullptr || tail->last > limit) return std::nullopt;
+  const bool holds_back = std::any_of(segments.in_order().begin(), segments.in_order().end(), [&](const auto& entry) {
+    const Segment& other = segments.at(entry.second);
+    const SegmentUsage& usage = engine_->usage().of(other.index);
+    return &other != tail && other.freed_by == Lsn{} && tail->first < other.last &&
+           (usage.flushes > 0 || usage.tombstone_bytes > 0);
+  });
+  if (!holds_back) return std::nullopt;
+  log_->RetireColdTail();
+  return tail->index;
+}
+
+std::optional<std::uint32_t> Cleaner::Choose(Lsn committed, Lsn everywhere) {
   const SegmentMap& segments = log_->segments();
   const Lsn limit = Pressed() ? committed : std::min(committed, everywhere);
   const std::uint64_t pool = std::uint64_t{segments.count()} * log_->pool().geometry().segment_bytes;
@@ -75,7 +91,7 @@ std::optional<std::uint32_t> Cleaner::Choose(Lsn committed, Lsn everywhere) cons
     best = index;
     best_score = score;
   }
-  return best;
+  return best ? best : OldColdTail(limit);
 }
 
 bool Cleaner::WantsConfig() const {

@@ -51,7 +51,8 @@ class Cleaner {
   [[nodiscard]] std::uint64_t Share(std::uint64_t appended) const;
 
  private:
-  [[nodiscard]] std::optional<std::uint32_t> Choose(Lsn committed, Lsn everywhere) const;
+  [[nodiscard]] std::optional<std::uint32_t> Choose(Lsn committed, Lsn everywhere);
+  [[nodiscard]] std::optional<std::uint32_t> OldColdTail(Lsn limit);
   [[nodiscard]] bool Eligible(const Segment& segment, Lsn limit) const;
   [[nodiscard]] double NeededPart(const Segment& segment) const;
   // The first LSN of the oldest segment besides `victim` that stays.

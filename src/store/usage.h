@@ -27,7 +27,7 @@ class Usage {
 
   void Reset() {
     segments_.assign(pool_->geometry().segment_count, {});
-    live_bytes_ = tombstone_bytes_ = 0;
+    live_bytes_ = tombstone_bytes_ = flushes_ = 0;
   }
   void AddLive(LogAddress at, std::uint64_t bytes) {
     Of(at).live_bytes += bytes;
@@ -42,7 +42,10 @@ class Usage {
     Of(at).tombstone_bytes += bytes;
     tombstone_bytes_ += bytes;
   }
-  void AddFlush(LogAddress at) { ++Of(at).flushes; }
+  void AddFlush(LogAddress at) {
+    ++Of(at).flushes;
+    ++flushes_;
+  }
   // Every key is gone.
   void DropAllLive() {
     for (SegmentUsage& segment : segments_) segment.live_bytes = 0;
@@ -52,28 +55,31 @@ class Usage {
   void Forget(std::uint32_t index) {
     live_bytes_ -= segments_[index].live_bytes;
     tombstone_bytes_ -= segments_[index].tombstone_bytes;
+    flushes_ -= segments_[index].flushes;
     segments_[index] = {};
   }
 
   [[nodiscard]] std::span<const SegmentUsage> segments() const { return segments_; }
   void Restore(std::vector<SegmentUsage> segments) {
     segments_ = std::move(segments);
-    live_bytes_ = tombstone_bytes_ = 0;
+    live_bytes_ = tombstone_bytes_ = flushes_ = 0;
     for (const SegmentUsage& segment : segments_) {
       live_bytes_ += segment.live_bytes;
       tombstone_bytes_ += segment.tombstone_bytes;
+      flushes_ += segment.flushes;
     }
   }
   [[nodiscard]] const SegmentUsage& of(std::uint32_t index) const { return segments_[index]; }
   [[nodiscard]] std::uint64_t live_bytes() const { return live_bytes_; }
   [[nodiscard]] std::uint64_t tombstone_bytes() const { return tombstone_bytes_; }
+  [[nodiscard]] std::uint64_t flushes() const { return flushes_; }
 
  private:
   SegmentUsage& Of(LogAddress at) { return segments_[pool_->SegmentOf(at)]; }
 
   const Pool* pool_;
   std::vector<SegmentUsage> segments_;
-  std::uint64_t live_bytes_ = 0, tombstone_bytes_ = 0;
+  std::uint64_t live_bytes_ = 0, tombstone_bytes_ = 0, flushes_ = 0;
 };
 
 }  // namespace faha
