@@ -71,6 +71,7 @@ class Scanner {
         malformed_ = true;
         break;
       }
+      if (segment.used_bytes == 0) segment.first = view->lsn();  // whatever the entry says
       result_.end = {view->epoch(), view->lsn(), view->header().checksum};
       result_.known_committed = std::max(result_.known_committed, Lsn{view->header().committed});
       segment.last = view->lsn();
