@@ -10,7 +10,7 @@ namespace faha::crash {
 
 namespace {
 constexpr int kMaxCrashes = 2;  // one within the recovery from another
-constexpr std::uint32_t kGranule = 64;
+constexpr std::array<std::uint32_t, 3> kGranules = {64, 256, 4096};
 }  // namespace
 
 std::string Name(Place place) {
@@ -61,8 +61,9 @@ void CrashRun::Open(Life& life) {
   Options options;
   options.segment_bytes = format::kMinSegmentBytes;
   options.batch_bytes = 4096;
-  auto opened =
-      Store::Open(options, this, {std::make_unique<CrashMedia>(life.disk, kGranule), life.fabric.get(), &world_});
+  auto opened = Store::Open(
+      options, this,
+      {std::make_unique<CrashMedia>(life.disk, kGranules[seed_ % kGranules.size()]), life.fabric.get(), &world_});
   if (!opened.ok()) return Violate("the pool does not open: " + opened.status().ToString());
   life.store = std::move(opened.value());
   life.phase = Phase::kServing;

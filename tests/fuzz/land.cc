@@ -14,8 +14,8 @@ Disk Start(const Image& image) {
 }
 
 void Ship(Log& log, const Image& image, std::uint64_t& previous, Input& input) {
+  auto [at, bytes] = image.batches[input.Take<std::uint8_t>() % image.batches.size()];
   const auto what = input.Take<std::uint8_t>();
-  auto [at, bytes] = image.batches[what % image.batches.size()];
   for (int patches = what >> 6; patches > 0; --patches) Patch(bytes, input);
   if ((what & 0x20) != 0) at.value += input.Take<std::uint32_t>();
   if ((what & 0x10) != 0) bytes.resize(input.Take<std::uint16_t>());
@@ -24,6 +24,7 @@ void Ship(Log& log, const Image& image, std::uint64_t& previous, Input& input) {
   const Status status = log.Land(at, bytes);
   FAHA_CHECK(status.ok() || status.code() == Code::kProtocol, "a batch lands, or is the peer's fault");
   FAHA_CHECK((log.end() == before) != status.ok(), "a refused batch changes nothing");
+  FAHA_CHECK(log.known_committed() < log.end().lsn, "a batch is committed after it is sealed");
   if (status.ok()) previous = log.Find(log.end().lsn)->view.header().checksum;
 }
 

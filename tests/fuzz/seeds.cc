@@ -76,9 +76,11 @@ int main(int argc, char** argv) {
            After({flags, place, 8, 0, 0, 1}));
     }
   }
-  Save(folder / "land", "all", After({1, 2, 3, 4, 5, 6}));
-  Save(folder / "land", "repaired", After({9, 0x5a, 40, 0, 0, 9, 3}));
-  Save(folder / "land", "moved", After({0x21, 64, 0, 0, 0, 1}));
-  Save(folder / "land", "short", After({0x11, 64, 0}));
+  // Pairs of the batch's number and what is done to it: 0x40 a patch, 0x20 moved, 0x10 cut, 0x08 repaired.
+  Save(folder / "land", "all", After({1, 0, 2, 0, 3, 0, 4, 0, 5, 0, 6, 0}));
+  Save(folder / "land", "repaired", After({1, 8, 2, 0x48, 80, 0, 0, 9, 3, 8}));
+  Save(folder / "land", "committed-ahead", After({1, 0x48, 31, 0, 0, 0x40}));
+  Save(folder / "land", "moved", After({1, 0x20, 64, 0, 0, 0}));
+  Save(folder / "land", "short", After({1, 0x10, 64, 0}));
   return 0;
 }
