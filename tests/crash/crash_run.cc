@@ -169,8 +169,8 @@ void CrashRun::Violate(const std::string& what) {
   if (violation_) return;
   std::string where;
   for (const std::string& crash : where_) where += "power fails at " + crash + "; ";
-  violation_ = fmt::format("seed {}: {}{}\n  again with: FAHA_SEED={} ctest --preset release -L crash", seed_, where,
-                           what, seed_);
+  violation_ = fmt::format("seed {}: {}{}\n  again with: FAHA_SEED={} ctest --preset release -R crash.store", seed_,
+                           where, what, seed_);
 }
 
 }  // namespace faha::crash
