@@ -8,6 +8,7 @@ run_packages=(redis-server redis-tools)
 build_packages=(cmake ninja-build g++ pkg-config dpkg-dev libpmem-dev libxxhash-dev libfmt-dev libssl-dev libibverbs-dev librdmacm-dev
                 libgtest-dev libgmock-dev libcli11-dev)
 test_packages=(python3 python3-redis python3-pytest clang-format)
+fuzz_packages=(clang libclang-rt-dev)
 vm_packages=(qemu-system-x86 linux-image-amd64 busybox-static cpio kmod xz-utils python3 ndctl e2fsprogs iproute2
              rdma-core ibverbs-providers)
 
@@ -56,13 +57,17 @@ install_packages() {
   install_without_services "${missing[@]}" || die "apt-get install failed: see the lines above"
 }
 
-# False, with a line that says so, where the guest's packages cannot be had: that is no failure of ours.
-install_vm_packages() {
-  local output
-  output=$(install_packages "${vm_packages[@]}" 2>&1) && return 0
-  say "vm: skipped: the packages of the guest cannot be installed: ${output##*$'\n'}"
+# install_optional WHAT PACKAGE...: false, with a line that says so, where the packages of WHAT cannot be had: that is no
+# failure of ours.
+install_optional() {
+  local what=$1 output
+  shift
+  output=$(install_packages "$@" 2>&1) && return 0
+  say "$what: skipped: its packages cannot be installed: ${output##*$'\n'}"
   return 1
 }
+install_vm_packages() { install_optional vm "${vm_packages[@]}"; }
+install_fuzz_packages() { install_optional fuzz "${fuzz_packages[@]}"; }
 
 # The netdev of the guest $1 on a network, kept in the folder $3, that it shares with the guest $2 alone.
 guest_network() { echo "dgram,local.type=unix,local.path=$3/$1.sock,remote.type=unix,remote.path=$3/$2.sock"; }

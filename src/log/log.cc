@@ -206,6 +206,7 @@ Status Log::Land(LogAddress at, std::span<const std::byte> bytes) {
   if ((!follows && !gap) || view->epoch() < end_.epoch) {
     return Bad(fmt::format("with LSN {} does not follow LSN {}", header.lsn, end_.lsn.value));
   }
+  if (header.committed >= header.lsn) return bad("says of itself that it was committed");
   const auto padding = bytes.subspan(sizeof header + header.payload_bytes);
   if (bytes.size() != view->PaddedBytes(geometry.granule) ||
       std::any_of(padding.begin(), padding.end(), [](std::byte b) { return b != std::byte{0}; })) {

@@ -38,8 +38,9 @@ ScannedSegment ScanSegment(const Pool& pool, const Segment& table) {
   while (run.used_bytes < bytes.size()) {
     const auto view = BatchView::Parse(bytes.subspan(run.used_bytes));
     if (!view || !BelongsTo(*view, run)) break;
-    const bool in_order = found.batches == 0 ? view->lsn() == run.first : view->lsn() > run.last;
+    const bool in_order = view->lsn() > run.last && view->header().committed < view->header().lsn;
     if (!in_order || view->epoch() < epoch) break;
+    if (found.batches == 0) run.first = view->lsn();  // whatever the table says
     const bool known = view->ForEach([&](const Record& record, std::uint64_t) {
       if (const auto note = ReadFreeNote(record)) found.frees.push_back({view->lsn(), *note});
     });

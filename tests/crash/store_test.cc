@@ -1,0 +1,50 @@
+// A store on a medium that forgets: power fails at every drain.
+#include <gtest/gtest.h>
+
+#include <cstdio>
+#include <cstdlib>
+
+#include "tests/crash/crash_run.h"
+
+namespace faha::crash {
+namespace {
+
+std::uint64_t FromEnvironment(const char* name, std::uint64_t otherwise) {
+  const char* text = std::getenv(name);
+  return text != nullptr ? std::stoull(text) : otherwise;
+}
+
+TEST(Store, HoldsWhatWasAcknowledgedAndWholeUnitsInOrderWhereverPowerFails) {
+  const std::uint64_t first = FromEnvironment("FAHA_SEED", 1);
+  const std::uint64_t last = std::getenv("FAHA_SEED") != nullptr ? first : FromEnvironment("FAHA_SEEDS", 40);
+  std::map<Place, std::uint64_t> drains;
+  std::uint64_t crashes = 0;
+  for (std::uint64_t seed = first; seed <= last; ++seed) {
+    CrashRun run(seed, {});
+    const auto violation = run.Run();
+    ASSERT_FALSE(violation.has_value()) << *violation;
+    for (const auto& [place, count] : run.drains()) drains[place] += count;
+    crashes += run.crashes();
+  }
+  for (const auto& [place, count] : drains)
+    std::printf("  %8llu drains: %s\n", static_cast<unsigned long long>(count), Name(place).c_str());
+  std::printf("  %8llu crashes\n", static_cast<unsigned long long>(crashes));
+}
+
+// A drain that a store needs by itself; what peers rely on is in pool_test.cc.
+class Mutated : public testing::TestWithParam<Place> {};
+
+TEST_P(Mutated, IsNoticed) {
+  RunOptions options;
+  options.mutation = GetParam();
+  bool noticed = false;
+  for (std::uint64_t seed = 1; seed <= 20 && !noticed; ++seed) noticed = CrashRun(seed, options).Run().has_value();
+  EXPECT_TRUE(noticed) << "no history misses the drain: " << Name(GetParam());
+}
+
+INSTANTIATE_TEST_SUITE_P(Store, Mutated,
+                         testing::Values(Place{Site::kBatch, Phase::kOpening}, Place{Site::kBatch, Phase::kServing}),
+                         [](const auto& each) { return each.param.second == Phase::kOpening ? "Opening" : "Serving"; });
+
+}  // namespace
+}  // namespace faha::crash

@@ -1,0 +1,160 @@
+// A small valid pool, of which the fuzzer's bytes change parts; after each run it is as it was.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "base/check.h"
+#include "base/checksum.h"
+#include "log/log.h"
+#include "log/pool.h"
+#include "tests/fuzz/input.h"
+
+namespace faha::fuzz {
+
+inline constexpr std::uint64_t kSegment = format::kMinSegmentBytes;
+inline constexpr std::uint64_t kSize = format::kDataOffset + 3 * kSegment;
+
+// Bytes, and what of them was touched.
+struct Disk {
+  std::vector<std::byte> bytes = std::vector<std::byte>(kSize);
+  std::vector<std::pair<std::uint64_t, std::uint64_t>> touched;
+
+  void Write(std::uint64_t offset, std::span<const std::byte> data) {
+    FAHA_CHECK(offset <= kSize && data.size() <= kSize - offset, "a write within the medium");
+    std::copy(data.begin(), data.end(), bytes.begin() + static_cast<std::ptrdiff_t>(offset));
+    touched.emplace_back(offset, data.size());
+  }
+  void Restore(const Disk& from) {
+    for (const auto& [offset, size] : touched) std::copy_n(&from.bytes[offset], size, &bytes[offset]);
+    touched.clear();
+  }
+};
+
+class DiskMedia : public Media {
+ public:
+  explicit DiskMedia(Disk* disk) : disk_(disk) {}
+  [[nodiscard]] std::span<const std::byte> bytes() const override { return disk_->bytes; }
+  Status Write(std::uint64_t offset, std::span<const std::byte> data) override {
+    disk_->Write(offset, data);
+    return Status::Ok();
+  }
+  void Landed(std::uint64_t, std::size_t) override {}
+  Status Drain() override { return Status::Ok(); }
+  [[nodiscard]] PersistenceDomain domain() const override { return PersistenceDomain::kCacheLine; }
+  [[nodiscard]] std::uint32_t granule() const override { return 64; }
+
+ private:
+  Disk* disk_;
+};
+
+struct Opened {
+  std::unique_ptr<Pool> pool;
+  std::unique_ptr<Log> log;
+};
+
+inline Result<Opened> Open(Disk* disk) {
+  Opened opened;
+  auto pool = Pool::Open(std::make_unique<DiskMedia>(disk), kSegment);
+  if (!pool.ok()) return pool.status();
+  opened.pool = std::move(pool.value());
+  auto log = Log::Open(opened.pool.get(), {});
+  if (!log.ok()) return log.status();
+  opened.log = std::move(log.value());
+  return opened;
+}
+
+// The batches of a log, and the pool they are in: two segments, a unit that crosses them, members, every kind of
+// record.
+struct Image {
+  Disk disk;
+  std::vector<std::pair<LogAddress, std::vector<std::byte>>> batches;  // with their padding
+
+  Image() {
+    auto opened = Open(&disk);
+    FAHA_CHECK(opened.ok(), "an empty medium becomes a pool");
+    Log& log = *opened->log;
+    log.SetEpoch(Epoch{1});
+    const auto add = [&](const Record& record) { FAHA_CHECK(log.Append(record).ok(), "the pool has room"); };
+    const auto seal = [&] { FAHA_CHECK(log.Seal().ok(), "the medium takes it"); };
+    using Kind = format::RecordKind;
+    add({.kind = Kind::kEpochStart, .key = {}, .value = {}});
+    add({.kind = Kind::kConfig, .key = {}, .value = EncodedMembers()});
+    seal();
+    log.SetCommitted(Lsn{1});
+    add({.key = "a", .value = "1"});
+    add({.key = "b", .value = "22", .expire_at = 1'000'000});
+    seal();
+    add({.kind = Kind::kDelete, .key = "a", .value = {}});
+    add({.db = 3, .key = "large", .value = std::string(900'000, 'v')});
+    seal();
+    log.SetCommitted(Lsn{3});
+    add({.key = "c", .value = "3"});
+    add({.key = "d", .value = std::string(200'000, 'w')});  // the unit goes on in the second segment
+    seal();
+    add({.kind = Kind::kFlush, .db = 3, .key = {}, .value = {}});
+    add({.kind = Kind::kFlush, .db = format::kAllDatabases, .key = {}, .value = {}});
+    seal();
+    log.SetCommitted(log.end().lsn);
+    add({.key = "e", .value = "5"});
+    seal();
+    FAHA_CHECK(log.segments().size() == 2, "the pool has two segments in use");
+    for (Lsn lsn{1}; lsn <= log.end().lsn; lsn = lsn.Next()) {
+      const auto batch = log.Find(lsn);
+      batches.emplace_back(batch->at, std::vector(batch->bytes.begin(), batch->bytes.end()));
+    }
+    disk.touched.clear();
+  }
+
+ private:
+  static std::string EncodedMembers() {
+    return {
+        "\x01\x00"
+        "0123456789abcdef"
+        "\x09\x00"
+        "127.0.0.1"
+        "\x68\x42\x58\x1b",
+        2 + 16 + 2 + 9 + 4};
+  }
+};
+
+// Some of `bytes` become what the fuzzer says.
+inline void Patch(std::span<std::byte> bytes, Input& input) {
+  const auto offset = input.Take<std::uint16_t>();
+  const auto patch = input.Bytes(input.Take<std::uint8_t>() % 32 + 1U);
+  if (offset >= bytes.size()) return;
+  std::copy_n(patch.begin(), std::min(patch.size(), bytes.size() - offset), bytes.begin() + offset);
+}
+
+// Makes the checksum of the batch in `bytes` right, and its link to `previous`, as far as its length makes sense.
+inline std::uint64_t Repair(std::span<std::byte> bytes, std::uint64_t previous) {
+  format::BatchHeader header;
+  std::memcpy(&header, bytes.data(), sizeof header);
+  if (header.payload_bytes > bytes.size() - sizeof header) return header.checksum;
+  header.previous = previous;
+  header.checksum = BatchChecksum(header, bytes.subspan(sizeof header, header.payload_bytes));
+  std::memcpy(bytes.data(), &header, sizeof header);
+  return header.checksum;
+}
+
+// Reads every byte of every record, as replay and a client would.
+inline std::uint64_t WalkAll(const Log& log) {
+  std::uint64_t sum = 0;
+  LogAddress next;
+  const Lsn first = log.segments().empty() ? Lsn{1} : log.segments().front().first;
+  for (Lsn lsn = first; lsn <= log.end().lsn; lsn = lsn.Next()) {
+    const auto batch = log.Find(lsn, next);
+    FAHA_CHECK(batch.has_value() && batch->view.lsn() == lsn, "an open log holds its batches");
+    next = batch->at + batch->bytes.size();
+    FAHA_CHECK(batch->view.ForEach([&](const Record& record, std::uint64_t offset) {
+      sum += Checksum(std::as_bytes(std::span(record.key))) + Checksum(std::as_bytes(std::span(record.value)));
+      FAHA_CHECK(log.RecordAt(batch->at + offset).key == record.key, "a record is where it is");
+    }),
+               "the scan has checked every record");
+  }
+  return sum;
+}
+
+}  // namespace faha::fuzz
