@@ -16,7 +16,7 @@
 namespace faha::format {
 
 inline constexpr std::uint64_t kPoolMagic = 0x4c4f4f5041484146;  // "FAHAPOOL"
-inline constexpr std::uint32_t kPoolVersion = 1;
+inline constexpr std::uint32_t kPoolVersion = 2;
 inline constexpr std::uint64_t kSuperblockStride = 4096;
 inline constexpr std::uint64_t kTableOffset = 2 * kSuperblockStride;
 inline constexpr std::uint64_t kDataOffset = 2ULL << 20;

@@ -62,6 +62,7 @@ class Node final : public Store, private FabricHandler, private BatchSink, priva
 
  private:
   // --- node.cc
+  Status OpenPool(std::unique_ptr<Media> media);
   void ReadMembership();
   Status CheckServing(Code not_primary);
   Status AfterWrite(Status status);
@@ -87,6 +88,7 @@ class Node final : public Store, private FabricHandler, private BatchSink, priva
   void FetchFromBest();
   void BecomePrimary();
   void AppendMembers(const Members& members);
+  [[nodiscard]] std::uint32_t SegmentsOf(const Members& members) const;
   void StepDown();
   void Seek(const Member& primary);
   void Answer(const Status& outcome);

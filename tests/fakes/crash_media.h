@@ -51,6 +51,13 @@ class CrashMedia : public Media {
   // A simulated device may store anywhere.
   [[nodiscard]] std::span<std::byte> shared() override { return disk_->written; }
   void Landed(std::uint64_t offset, std::size_t size) override { disk_->dirty.emplace_back(offset, size); }
+  // As durable as a file system makes it: at once.
+  Status Grow(std::uint64_t bytes) override {
+    if (bytes <= disk_->written.size()) return Status::Ok();
+    disk_->written.resize(bytes);
+    disk_->drained.resize(bytes);
+    return Status::Ok();
+  }
   Status Drain() override {
     if (++disk_->drains == disk_->fail_at_drain) return {Code::kIoError, "the simulated device failed"};
     disk_->DrainAll();
