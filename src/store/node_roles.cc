@@ -35,7 +35,10 @@ void Node::Progress() {
     observer_->OnPrimary();
   }
   if (const auto joined = committer_->Candidate()) {
-    Note(LogLevel::kNotice, fmt::format("{} has caught up and becomes a member", joined->Redis().ToString()));
+    const bool known = membership_.Find(joined->id) != nullptr;
+    Note(LogLevel::kNotice, fmt::format("{} {} (its pool has {} bytes)", joined->Redis().ToString(),
+                                        known ? "has changed and stays a member" : "has caught up and becomes a member",
+                                        joined->pool_bytes));
     AppendMembers(membership_.With(*joined));
   }
   committer_->Pump(voter_->promised());
