@@ -148,11 +148,10 @@ TEST_F(PoolMediaTest, AnOverrideThatPromisesMoreThanWasFoundIsAWarning) {
   }
 }
 
-TEST_F(PoolMediaTest, WhatIsNeitherAFileNorADeviceDaxIsRefused) {
-  for (const char* path : {"/dev/null", "/tmp"}) {
-    const auto media = OpenMedia({path, 1 << 20, "auto"});
-    EXPECT_EQ(media.status().code(), Code::kIoError) << path;
-  }
+TEST_F(PoolMediaTest, ADeviceThatIsNoDeviceDaxIsRefused) {
+  const Status status = OpenMedia({"/dev/zero", 1 << 20, "auto"}).status();
+  EXPECT_EQ(status.code(), Code::kIoError);
+  EXPECT_NE(status.message().find("neither a file nor a device DAX"), std::string::npos) << status.message();
 }
 
 TEST_F(PoolMediaTest, BadOptionsAndPathsAreErrors) {

@@ -351,6 +351,28 @@ TEST(Node, AnAbsentMembersPoolIsNotOutgrown) {
   EXPECT_TRUE(cluster.world.RunUntil([&] { return cluster.AllInSync(cluster[0]); }));
 }
 
+// What bound it as a primary does not bind it as a backup.
+TEST(Node, ADeposedPrimaryFollowsIntoNewSegments) {
+  Cluster cluster(3);
+  cluster[0].Kill();
+  cluster[0].pool_bytes = 2 * kDisk;
+  ASSERT_TRUE(cluster[0].Start().ok());
+  ASSERT_TRUE(cluster.world.RunUntil([&] { return cluster.AllInSync(cluster[0]); }));
+  ASSERT_TRUE(cluster[0].store->HandOver(cluster[1].Redis()).ok());
+  for (const int i : {2, 1}) {
+    ASSERT_TRUE(cluster.world.RunUntil([&] { return cluster.AllInSync(cluster[1]); }));
+    cluster[i].Kill();
+    cluster[i].pool_bytes = 2 * kDisk;
+    ASSERT_TRUE(cluster[i].Start().ok());
+    ASSERT_TRUE(cluster.world.RunUntil([&] { return KnowsEveryPool(cluster); }));
+  }
+  ASSERT_TRUE(cluster[1].Serving());
+  Fill(cluster[1], "k");
+  EXPECT_GT(cluster[1].store->Info().pool_used_bytes, 8 * kSegment);
+  const Lsn last = cluster[1].store->Info().last;
+  EXPECT_TRUE(cluster.world.RunUntil([&] { return cluster[0].store->Info().durable >= last; }));
+}
+
 TEST(Node, ANodeWithASmallerPoolIsToldHowLargeItMustBe) {
   Cluster cluster(1);
   ASSERT_TRUE(cluster[0].Set("k", "v").ok());
