@@ -417,7 +417,11 @@ TEST(Pool, ALimitBindsTheLogButNotThePool) {
   opened->pool->LimitSegments(100);
   EXPECT_EQ(opened->pool->geometry().segment_count, 8U);
   *opened = {};
-  EXPECT_EQ(Open(disk)->pool->geometry().segment_count, 8U);
+  opened = Open(disk);
+  EXPECT_EQ(opened->pool->geometry().segment_count, 8U);
+  // Nor does a cluster of smaller pools make this one smaller.
+  ASSERT_TRUE(opened->pool->Adopt(ClusterId{{1}}, {kSegment, 4, 64}).ok());
+  EXPECT_EQ(opened->pool->geometry().segment_count, 8U);
 }
 
 }  // namespace
