@@ -10,10 +10,12 @@
 #include <sys/statfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "base/check.h"
 #include "pmem/detect.h"
@@ -84,6 +86,29 @@ Result<Mapping> Map(int fd, std::size_t bytes, bool device, const std::string& p
   return Mapping{static_cast<std::byte*>(base), bytes, sync};
 }
 
+// Is every page's first store into the mapping of a new file a commit of the file system's journal?
+bool GrantsMapSync(int fd) {
+  const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+  void* probe = mmap(nullptr, page, PROT_READ | PROT_WRITE, MAP_SHARED_VALIDATE | MAP_SYNC, fd, 0);
+  return probe != MAP_FAILED && munmap(probe, page) == 0;
+}
+
+// Takes the blocks from `from` up to `to`; the errno of what fails, or 0.  With MAP_SYNC they are written as well, in
+// one sequential pass: blocks that are only promised become real one page and one journal commit at a time, which made
+// the first writes to a pool 5 times slower.
+int Allocate(int fd, std::uint64_t from, std::uint64_t to, bool map_sync) {
+  int error = posix_fallocate(fd, static_cast<off_t>(from), static_cast<off_t>(to - from));
+  const std::vector<char> zeros(map_sync ? 1U << 20 : 0);
+  while (error == 0 && map_sync && from < to) {
+    const ssize_t n =
+        pwrite(fd, zeros.data(), std::min<std::uint64_t>(zeros.size(), to - from), static_cast<off_t>(from));
+    if (n > 0) from += static_cast<std::uint64_t>(n);
+    if (n < 0 && errno != EINTR) error = errno;
+  }
+  if (error == 0 && fsync(fd) != 0) error = errno;
+  return error;
+}
+
 // A device DAX is mapped in huge pages or not at all, and a process that has forbidden itself transparent huge pages,
 // as redis-server does, dies of SIGBUS at its first touch (Linux 6.1).  So every page is mapped here, with the ban
 // lifted.
@@ -152,8 +177,7 @@ class PoolMedia : public Media {
 
   Status Grow(std::uint64_t bytes) override {
     if (device_ || bytes <= map_.bytes) return Status::Ok();
-    int error = posix_fallocate(fd_, static_cast<off_t>(map_.bytes), static_cast<off_t>(bytes - map_.bytes));
-    if (error == 0 && fsync(fd_) != 0) error = errno;
+    const int error = Allocate(fd_, map_.bytes, bytes, map_.sync);
     if (error != 0) {
       (void)!ftruncate(fd_, static_cast<off_t>(map_.bytes));  // may have stopped half way
       return {CodeOf(error), fmt::format("cannot grow the pool {} from {} to {} bytes: {}: free space or lower "
@@ -223,8 +247,8 @@ Status CreateFile(const std::string& path, std::uint64_t bytes) {
     return {CodeOf(errno),
             fmt::format("cannot create {}: {}: check faha.pool-path and its folder's rights", fresh, ErrnoText(errno))};
   }
-  int error = posix_fallocate(fd, 0, static_cast<off_t>(bytes));
-  if (error == 0 && fsync(fd) != 0) error = errno;
+  int error = posix_fallocate(fd, 0, 1);  // something to probe
+  if (error == 0) error = Allocate(fd, 0, bytes, GrantsMapSync(fd));
   close(fd);
   if (error == 0 && rename(fresh.c_str(), path.c_str()) != 0) error = errno;
   if (error != 0) {
