@@ -34,8 +34,10 @@ void Visit(const StoreInfo& info, const Fields& fields) {
   fields.text("fabric", std::string(TransportName(info.source_transport.value_or(info.transport))));
   fields.text("fabric-remark", info.transport_remark);
   fields.text("domain", std::string(DomainName(info.domain)));
+  fields.text("domain-source", info.domain_configured ? "configured" : "detected");
   fields.text("pool", info.pool_path);
   fields.number("pool-bytes", info.pool_bytes);
+  fields.number("pool-usable-bytes", info.pool_usable_bytes);
   fields.number("pool-used-bytes", info.pool_used_bytes);
   fields.number("segments", info.segments);
   fields.number("free-segments", info.free_segments);

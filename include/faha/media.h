@@ -26,7 +26,7 @@ class Media {
  public:
   virtual ~Media() = default;
 
-  // The whole medium, readable at any time; never moves while the Media lives.
+  // The whole medium, readable at any time; only Grow() moves it.
   [[nodiscard]] virtual std::span<const std::byte> bytes() const = 0;
 
   // Copies `data` to `offset` (bytes).  Readable at once, durable after the next Drain().
@@ -43,6 +43,11 @@ class Media {
   // Makes every earlier Write durable.
   // Errors: IoError - what is durable is unknown; the caller must fence itself.
   virtual Status Drain() = 0;
+
+  // Makes the medium `bytes` large; what it held stays, zeros follow.  One of a fixed size, or larger, stays as it is.
+  // Durable on return.  For whoever opens the medium, before anybody else knows of bytes() or shared().
+  // Errors: NoSpace, IoError - the medium is as it was.
+  virtual Status Grow(std::uint64_t bytes) = 0;
 
   [[nodiscard]] virtual PersistenceDomain domain() const = 0;
   // The unit (bytes, a power of two >= 64) the medium writes without reading first.

@@ -17,7 +17,7 @@ using LogSink = std::function<void(LogLevel, std::string_view line)>;
 struct Options {
   // The pool: a file (created when absent) or a device DAX node.
   std::string pool_path = "faha.pool";
-  std::uint64_t pool_bytes = 1ULL << 30;      // of a new pool
+  std::uint64_t pool_bytes = 1ULL << 30;      // of the pool, unless it is larger
   std::uint64_t segment_bytes = 16ULL << 20;  // of a new pool; bounds the largest value
   std::string persistence_domain = "auto";    // auto, volatile, page, cacheline, cpu_cache
 

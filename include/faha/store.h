@@ -54,11 +54,13 @@ struct StoreInfo {
   std::vector<PeerInfo> peers;
   Lsn last, durable, committed, applied;
   PersistenceDomain domain = PersistenceDomain::kVolatile;
+  bool domain_configured = false;             // not detected: the administrator's word
   Transport transport = Transport::kTcp;      // what this node can ship and receive over
   std::string transport_remark;               // why that is not RDMA although it was wanted; empty if it is, or was not
   std::optional<Transport> source_transport;  // what this backup receives over
   std::string pool_path;
   std::uint64_t pool_bytes = 0, pool_used_bytes = 0, segment_bytes = 0;
+  std::uint64_t pool_usable_bytes = 0;  // that the log may use: the segments that every member's pool has
   std::uint32_t granule = 0;
   std::uint32_t segments = 0, free_segments = 0;
   std::uint64_t live_bytes = 0, tombstone_bytes = 0;    // of records: puts that count, and deletes

@@ -65,12 +65,13 @@ struct Endpoint {
   [[nodiscard]] std::string ToString() const;
 };
 
-// One voting node: where its replication port and its Redis port listen.
+// One voting node: where its replication port and its Redis port listen, and how much its pool holds.
 struct Member {
   NodeId id;
   std::string host;
   std::uint16_t port = 0;        // FaHA's replication port
   std::uint16_t redis_port = 0;  // where Redis clients connect
+  std::uint64_t pool_bytes = 0;  // of its medium; it never shrinks
   auto operator<=>(const Member&) const = default;
   [[nodiscard]] Endpoint Replication() const { return {host, port}; }
   [[nodiscard]] Endpoint Redis() const { return {host, redis_port}; }

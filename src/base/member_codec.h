@@ -13,10 +13,12 @@ inline void WriteMember(ByteWriter& out, const Member& member) {
   out.String(member.host);
   out.U16(member.port);
   out.U16(member.redis_port);
+  out.U64(member.pool_bytes);
 }
 
 inline bool ReadMember(ByteReader& in, Member& member) {
-  return in.Id(member.id) && in.String(member.host, kMaxHostBytes) && in.U16(member.port) && in.U16(member.redis_port);
+  return in.Id(member.id) && in.String(member.host, kMaxHostBytes) && in.U16(member.port) &&
+         in.U16(member.redis_port) && in.U64(member.pool_bytes);
 }
 
 inline void WriteMembers(ByteWriter& out, const Members& members) {

@@ -21,7 +21,6 @@ Result<std::unique_ptr<Log>> Log::Open(Pool* pool, const LogSink& sink) {
   for (const LogAddress at : scan->behind_end) {
     if (Status status = pool->media().Write(at.value, kNoHeader); !status.ok()) return status;
   }
-  // What was readable may still be in a cache that a power failure empties.
   if (Status status = pool->media().Drain(); !status.ok()) return status;
   for (const std::uint32_t index : scan->stale) {
     if (Status status = pool->ClearEntry(index); !status.ok()) return status;
@@ -29,10 +28,14 @@ Result<std::unique_ptr<Log>> Log::Open(Pool* pool, const LogSink& sink) {
   for (const Segment& found : scan->segments) {
     log->segments_.Open(found.index, found.head, found.generation, found.first) = found;
     if (found.freed_by.value != 0) log->freed_.push_back(found.index);
+    // A peer's device may have put it there, and a process that died has not made it durable.
+    if (!pool->media().shared().empty()) pool->media().Landed(pool->SegmentStart(found.index).value, found.used_bytes);
     if (std::find(scan->damaged.begin(), scan->damaged.end(), found.index) == scan->damaged.end()) continue;
     if (Status status = pool->WriteEntry(found.index, found.generation, found.first, found.head); !status.ok())
       return status;
   }
+  // What was readable may still be in a cache that a power failure empties.
+  if (Status status = pool->media().Drain(); !status.ok()) return status;
   std::sort(log->freed_.begin(), log->freed_.end(), [&](std::uint32_t a, std::uint32_t b) {
     return log->segments_.at(a).freed_by < log->segments_.at(b).freed_by;
   });
@@ -206,7 +209,7 @@ Status Log::Land(LogAddress at, std::span<const std::byte> bytes) {
   if ((!follows && !gap) || view->epoch() < end_.epoch) {
     return Bad(fmt::format("with LSN {} does not follow LSN {}", header.lsn, end_.lsn.value));
   }
-  if (header.committed >= header.lsn) return bad("says of itself that it was committed");
+  if (header.committed >= header.lsn) return Bad("says of itself that it was committed");
   const auto padding = bytes.subspan(sizeof header + header.payload_bytes);
   if (bytes.size() != view->PaddedBytes(geometry.granule) ||
       std::any_of(padding.begin(), padding.end(), [](std::byte b) { return b != std::byte{0}; })) {

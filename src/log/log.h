@@ -120,6 +120,11 @@ class Log {
   // pool can still elect a primary and make room.
   static constexpr std::uint32_t kReservedSegments = 3;
   static constexpr std::uint32_t kCleanerSegments = 1;
+  // A primary uses the first `count` segments only, those that every member's pool has.
+  void LimitSegments(std::uint32_t count) {
+    pool_->LimitSegments(count);
+    segments_.Limit(count);
+  }
   // Can records of `bytes` (as RecordBytes counts them) be appended to the hot head and `reserve` segments stay free?
   [[nodiscard]] bool HasRoom(std::uint64_t bytes, std::uint32_t reserve = kReservedSegments) const;
   // Errors: NoSpace, always: what to tell when there is no room.

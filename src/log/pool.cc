@@ -53,11 +53,8 @@ Status CheckSegmentBytes(std::uint64_t segment_bytes) {
   return Status::Ok();
 }
 
-// Segments that fit.
 std::uint32_t SegmentsThatFit(const Media& media, std::uint64_t segment_bytes) {
-  const std::uint64_t size = media.bytes().size();
-  if (size < format::kDataOffset) return 0;
-  return static_cast<std::uint32_t>(std::min((size - format::kDataOffset) / segment_bytes, format::kMaxSegments));
+  return faha::SegmentsThatFit(media.bytes().size(), segment_bytes);
 }
 constexpr std::uint32_t kMinSegments = 5;  // two heads, and Log's reserve
 constexpr std::uint32_t kMinGranule = 64;
@@ -77,17 +74,38 @@ Status TooSmall(const Media& media, std::uint64_t segment_bytes) {
 
 }  // namespace
 
+std::uint32_t SegmentsThatFit(std::uint64_t pool_bytes, std::uint64_t segment_bytes) {
+  if (pool_bytes < format::kDataOffset) return 0;
+  return static_cast<std::uint32_t>(std::min((pool_bytes - format::kDataOffset) / segment_bytes, format::kMaxSegments));
+}
+
 ClusterId Pool::cluster() const { return ToUuid(super_.cluster); }
 NodeId Pool::node() const { return ToUuid(super_.node); }
 NodeId Pool::voted_for() const { return ToUuid(super_.voted_for); }
-Geometry Pool::geometry() const { return {super_.segment_bytes, super_.segment_count, super_.granule}; }
+Geometry Pool::geometry() const {
+  return {super_.segment_bytes, std::min(super_.segment_count, limit_), super_.granule};
+}
 
-Result<std::unique_ptr<Pool>> Pool::Open(std::unique_ptr<Media> media, std::uint64_t segment_bytes) {
+Result<std::unique_ptr<Pool>> Pool::Open(std::unique_ptr<Media> media, std::uint64_t segment_bytes,
+                                         std::uint64_t pool_bytes) {
   std::unique_ptr<Pool> pool(new Pool(std::move(media)));
   Status status = pool->Load();
   if (status.code() == Code::kBadPool && pool->NeverUsed(segment_bytes)) status = pool->Format(segment_bytes);
+  if (status.ok()) status = pool->Grow(pool_bytes);
   if (!status.ok()) return status;
   return pool;
+}
+
+// Only once the superblock is known to be whole and true: a file that was cut short must not look whole again.
+// The medium is durably larger before the superblock says so; a crash in between leaves the pool as it was.
+Status Pool::Grow(std::uint64_t bytes) {
+  if (media_->bytes().size() < bytes) {
+    if (Status status = media_->Grow(bytes); !status.ok()) return status;
+  }
+  const std::uint32_t count = SegmentsThatFit(*media_, super_.segment_bytes);
+  if (count <= super_.segment_count) return Status::Ok();
+  super_.segment_count = count;
+  return WriteSuperblock();
 }
 
 Status Pool::Load() {
@@ -207,15 +225,15 @@ Status Pool::Adopt(ClusterId cluster, const Geometry& geometry) {
   if (geometry.segment_count > SegmentsThatFit(*media_, geometry.segment_bytes)) {
     return {
         Code::kPoolSize,
-        fmt::format("the cluster's pools have {} segments of {} bytes, this one holds {}: make this "
-                    "pool at least as large (faha.pool-bytes)",
+        fmt::format("the cluster's pools have {} segments of {} bytes, this one holds {}: raise faha.pool-bytes here",
                     geometry.segment_count, geometry.segment_bytes, SegmentsThatFit(*media_, geometry.segment_bytes))};
   }
   // Entries first: a crash in between leaves an empty pool of the old cluster, not a foreign log in the new one.
   if (Status status = ForgetSegments(); !status.ok()) return status;
   FromUuid(cluster, super_.cluster);
   super_.segment_bytes = geometry.segment_bytes;
-  super_.segment_count = geometry.segment_count;
+  super_.segment_count = SegmentsThatFit(*media_, geometry.segment_bytes);
+  limit_ = UINT32_MAX;
   super_.granule = geometry.granule;
   return SetPromise(Epoch{}, NodeId{});
 }

@@ -16,26 +16,34 @@
 
 namespace faha {
 
-// What all pools of a cluster must have in common for batches to land at the same addresses.
+// What pools of a cluster agree on for batches to land at the same addresses: the sizes are equal, and of segments each
+// has at least as many as the log uses.
 struct Geometry {
   std::uint64_t segment_bytes = 0;
-  std::uint32_t segment_count = 0;
+  std::uint32_t segment_count = 0;  // that a log may use
   std::uint32_t granule = 0;
   auto operator<=>(const Geometry&) const = default;
 };
 
+// The segments that a pool of `pool_bytes` has.
+std::uint32_t SegmentsThatFit(std::uint64_t pool_bytes, std::uint64_t segment_bytes);
+
 class Pool {
  public:
-  // Opens the pool on `media`; formats it as a node of a new cluster if it was never used.
-  // Errors: BadPool - no superblock copy is whole, or it contradicts the medium; PoolVersion - another format version
-  // or unknown features; PoolSize - too small; BadConfig - segment_bytes is unusable; IoError.
-  static Result<std::unique_ptr<Pool>> Open(std::unique_ptr<Media> media, std::uint64_t segment_bytes);
+  // Opens the pool on `media`; formats it as a node of a new cluster if it was never used.  A medium smaller than
+  // `pool_bytes` grows first, and the pool has all the segments that then fit; it never shrinks.
+  // Errors: NoSpace - it cannot grow; BadPool - no superblock copy is whole, or it contradicts the medium; PoolVersion
+  // - another format version or unknown features; PoolSize - too small; BadConfig - segment_bytes is unusable; IoError.
+  static Result<std::unique_ptr<Pool>> Open(std::unique_ptr<Media> media, std::uint64_t segment_bytes,
+                                            std::uint64_t pool_bytes = 0);
 
   [[nodiscard]] Media& media() { return *media_; }
   [[nodiscard]] const Media& media() const { return *media_; }
   [[nodiscard]] ClusterId cluster() const;
   [[nodiscard]] NodeId node() const;
   [[nodiscard]] Geometry geometry() const;
+  // The log may use `count` segments, all if that is more: a primary must not write where a member's pool has ended.
+  void LimitSegments(std::uint32_t count) { limit_ = count; }
   [[nodiscard]] Epoch promised() const { return Epoch{super_.promised_epoch}; }
   [[nodiscard]] NodeId voted_for() const;
 
@@ -48,8 +56,8 @@ class Pool {
   Status BeginInstall();
   Status EndInstall();
 
-  // Becomes an empty node of `cluster`: forgets every segment and promise.  The node keeps its id.
-  // Errors: PoolSize - the medium cannot hold the geometry; IoError.
+  // Becomes an empty node of `cluster`: forgets every segment and promise.  The node keeps its id, and its size.
+  // Errors: PoolSize - the medium cannot hold as much as `geometry`; IoError.
   Status Adopt(ClusterId cluster, const Geometry& geometry);
 
   // The table's entry of segment `index`, if it is whole and in use.
@@ -75,11 +83,13 @@ class Pool {
   Status Load();
   Status Format(std::uint64_t segment_bytes);
   Status ForgetSegments();
+  Status Grow(std::uint64_t bytes);
   Status WriteSuperblock();
   [[nodiscard]] bool NeverUsed(std::uint64_t segment_bytes) const;
 
   std::unique_ptr<Media> media_;
   format::Superblock super_{};
+  std::uint32_t limit_ = UINT32_MAX;  // of segments
 };
 
 }  // namespace faha

@@ -11,6 +11,17 @@ SegmentMap::SegmentMap(std::uint32_t count) : segments_(count), freed_by_(count)
   for (std::uint32_t i = 0; i < count; ++i) free_.push_back(i);
 }
 
+void SegmentMap::Limit(std::uint32_t count) {
+  limit_ = count;
+  free_.insert(free_.end(), beyond_.begin(), beyond_.end());
+  beyond_.clear();
+  std::erase_if(free_, [&](std::uint32_t index) {
+    if (index < limit_) return false;
+    beyond_.push_back(index);
+    return true;
+  });
+}
+
 std::optional<std::uint32_t> SegmentMap::NextFree() const {
   if (free_.empty()) return std::nullopt;
   return free_.front();
@@ -35,7 +46,7 @@ void SegmentMap::Release(std::uint32_t index, Lsn freed_by) {
   heads_[static_cast<std::size_t>(segment.head)].erase(segment.first);
   freed_by_[index] = freed_by.value != 0 ? freed_by : segment.reused_after;
   segment = {};
-  free_.push_back(index);
+  (index < limit_ ? free_ : beyond_).push_back(index);
 }
 
 void SegmentMap::FreedBy(Lsn lsn) {

@@ -36,6 +36,8 @@ class SegmentMap {
   // `count`: the pool's segments, all free.
   explicit SegmentMap(std::uint32_t count);
 
+  // Only the first `count` segments are opened from now on; those beyond stay as they are.
+  void Limit(std::uint32_t count);
   // The segment that would be opened next; it waited longest.
   [[nodiscard]] std::optional<std::uint32_t> NextFree() const;
   // Takes the free segment `index` into use.
@@ -76,8 +78,9 @@ class SegmentMap {
   std::vector<Segment> segments_;
   std::map<std::uint64_t, std::uint32_t> by_generation_;
   std::array<std::map<Lsn, std::uint32_t>, kHeads.size()> heads_;  // by first LSN
-  std::deque<std::uint32_t> free_;
-  std::vector<Lsn> freed_by_;  // of the free ones, by index
+  std::uint32_t limit_ = UINT32_MAX;
+  std::deque<std::uint32_t> free_, beyond_;  // below the limit, and not
+  std::vector<Lsn> freed_by_;                // of the free ones, by index
 };
 
 }  // namespace faha

@@ -10,12 +10,15 @@
 #include <sys/statfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "base/check.h"
+#include "pmem/detect.h"
 
 namespace faha {
 
@@ -30,6 +33,8 @@ std::string_view DomainName(PersistenceDomain domain) {
 }
 
 namespace {
+
+constexpr const char* kSysfs = "/sys";
 
 std::string ErrnoText(int error) { return std::strerror(error); }
 
@@ -61,13 +66,56 @@ bool OnMemoryFileSystem(int fd) {
   return fstatfs(fd, &info) == 0 && (info.f_type == TMPFS_MAGIC || info.f_type == RAMFS_MAGIC);
 }
 
+struct Mapping {
+  std::byte* base = nullptr;
+  std::size_t bytes = 0;
+  bool sync = false;  // MAP_SYNC: a store that was flushed is durable, for the file system's part is
+};
+
+// Not pmem_map_file: its is_pmem means that MAP_SYNC was granted or that this is a device DAX, of whatever memory, or
+// that PMEM_IS_PMEM_FORCE is set.  It also closes a descriptor of the pool, which drops the lock.
+Result<Mapping> Map(int fd, std::size_t bytes, bool device, const std::string& path) {
+  constexpr int kAccess = PROT_READ | PROT_WRITE;
+  void* base = device ? MAP_FAILED : mmap(nullptr, bytes, kAccess, MAP_SHARED_VALIDATE | MAP_SYNC, fd, 0);
+  const bool sync = base != MAP_FAILED;
+  if (!sync) base = mmap(nullptr, bytes, kAccess, MAP_SHARED, fd, 0);
+  if (base == MAP_FAILED) {
+    return Status{CodeOf(errno), fmt::format("cannot map the {} bytes of the pool {}: {}", bytes, path,
+                                             bytes == 0 ? "it is empty" : ErrnoText(errno))};
+  }
+  return Mapping{static_cast<std::byte*>(base), bytes, sync};
+}
+
+// Is every page's first store into the mapping of a new file a commit of the file system's journal?
+bool GrantsMapSync(int fd) {
+  const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+  void* probe = mmap(nullptr, page, PROT_READ | PROT_WRITE, MAP_SHARED_VALIDATE | MAP_SYNC, fd, 0);
+  return probe != MAP_FAILED && munmap(probe, page) == 0;
+}
+
+// Takes the blocks from `from` up to `to`; the errno of what fails, or 0.  With MAP_SYNC they are written as well, in
+// one sequential pass: blocks that are only promised become real one page and one journal commit at a time, which made
+// the first writes to a pool 5 times slower.
+int Allocate(int fd, std::uint64_t from, std::uint64_t to, bool map_sync) {
+  int error = posix_fallocate(fd, static_cast<off_t>(from), static_cast<off_t>(to - from));
+  const std::vector<char> zeros(map_sync ? 1U << 20 : 0);
+  while (error == 0 && map_sync && from < to) {
+    const ssize_t n =
+        pwrite(fd, zeros.data(), std::min<std::uint64_t>(zeros.size(), to - from), static_cast<off_t>(from));
+    if (n > 0) from += static_cast<std::uint64_t>(n);
+    if (n < 0 && errno != EINTR) error = errno;
+  }
+  if (error == 0 && fsync(fd) != 0) error = errno;
+  return error;
+}
+
 // A device DAX is mapped in huge pages or not at all, and a process that has forbidden itself transparent huge pages,
 // as redis-server does, dies of SIGBUS at its first touch (Linux 6.1).  So every page is mapped here, with the ban
 // lifted.
-Status MapHugePages(void* base, std::size_t size, const std::string& path) {
+Status MapHugePages(const Mapping& map, const std::string& path) {
   const int banned = prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0);
   if (banned == 1) (void)prctl(PR_SET_THP_DISABLE, 0, 0, 0, 0);
-  const int error = madvise(base, size, MADV_POPULATE_WRITE) == 0 ? 0 : errno;
+  const int error = madvise(map.base, map.bytes, MADV_POPULATE_WRITE) == 0 ? 0 : errno;
   if (banned == 1) (void)prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
   if (error == 0) return Status::Ok();
   return {Code::kIoError, fmt::format("cannot map all of the device {}: {}: check it with ndctl, and use Linux 5.14 or "
@@ -77,58 +125,69 @@ Status MapHugePages(void* base, std::size_t size, const std::string& path) {
 
 class PoolMedia : public Media {
  public:
-  PoolMedia(int fd, std::byte* base, std::size_t size, PersistenceDomain domain)
-      : fd_(fd), base_(base), size_(size), domain_(domain) {}
+  // The descriptor and the mapping are its own from now on.
+  PoolMedia(std::string path, int fd, const Mapping& map, bool device, PersistenceDomain domain)
+      : path_(std::move(path)), fd_(fd), map_(map), device_(device), domain_(domain) {}
   ~PoolMedia() override {
-    pmem_unmap(base_, size_);
+    munmap(map_.base, map_.bytes);
     close(fd_);
   }
   PoolMedia(const PoolMedia&) = delete;
   PoolMedia& operator=(const PoolMedia&) = delete;
 
-  [[nodiscard]] std::span<const std::byte> bytes() const override { return {base_, size_}; }
+  [[nodiscard]] std::span<const std::byte> bytes() const override { return {map_.base, map_.bytes}; }
   [[nodiscard]] PersistenceDomain domain() const override { return domain_; }
   [[nodiscard]] std::uint32_t granule() const override { return GranuleOf(domain_); }
 
   Status Write(std::uint64_t offset, std::span<const std::byte> data) override {
-    FAHA_CHECK(offset <= size_ && data.size() <= size_ - offset, "write outside the pool");
+    FAHA_CHECK(offset <= map_.bytes && data.size() <= map_.bytes - offset, "write outside the pool");
+    std::byte* to = map_.base + offset;
     switch (domain_) {
-      case PersistenceDomain::kVolatile: std::memcpy(base_ + offset, data.data(), data.size()); return Status::Ok();
+      case PersistenceDomain::kVolatile: std::memcpy(to, data.data(), data.size()); break;
       case PersistenceDomain::kPage: return WriteFile(offset, data);
       case PersistenceDomain::kCacheLine:
       case PersistenceDomain::kCpuCache:
         // Non-temporal: a log is not read back soon, and an ordinary store would read the line first.
-        pmem_memcpy(base_ + offset, data.data(), data.size(), PMEM_F_MEM_NONTEMPORAL | PMEM_F_MEM_NODRAIN);
-        return Status::Ok();
+        pmem_memcpy(to, data.data(), data.size(), PMEM_F_MEM_NONTEMPORAL | PMEM_F_MEM_NODRAIN);
+        break;
     }
     return Status::Ok();
   }
 
   // Device DAX only: the pages of a file system may move.
   [[nodiscard]] std::span<std::byte> shared() override {
-    struct stat info {};
-    const bool device = fstat(fd_, &info) == 0 && S_ISCHR(info.st_mode);
-    return device ? std::span(base_, size_) : std::span<std::byte>();
+    return device_ ? std::span(map_.base, map_.bytes) : std::span<std::byte>();
   }
 
   // Incoming DMA ends in the processor's cache (DDIO), which is not durable unless the domain says so.
   void Landed(std::uint64_t offset, std::size_t size) override {
-    if (domain_ == PersistenceDomain::kCacheLine) pmem_flush(base_ + offset, size);
+    if (domain_ == PersistenceDomain::kCacheLine) pmem_flush(map_.base + offset, size);
+    if (domain_ == PersistenceDomain::kPage) undrained_ = true;
   }
 
   Status Drain() override {
     switch (domain_) {
-      case PersistenceDomain::kVolatile: return Status::Ok();
-      case PersistenceDomain::kPage:
-        if (fdatasync(fd_) != 0) {
-          return {Code::kIoError, fmt::format("fdatasync of the pool failed: {}: restart the node once the device is "
-                                              "healthy",
-                                              ErrnoText(errno))};
-        }
-        return Status::Ok();
+      case PersistenceDomain::kVolatile: break;
+      case PersistenceDomain::kPage: return SyncFile();
       case PersistenceDomain::kCacheLine:
-      case PersistenceDomain::kCpuCache: pmem_drain(); return Status::Ok();
+      case PersistenceDomain::kCpuCache: pmem_drain(); break;
     }
+    return Status::Ok();
+  }
+
+  Status Grow(std::uint64_t bytes) override {
+    if (device_ || bytes <= map_.bytes) return Status::Ok();
+    const int error = Allocate(fd_, map_.bytes, bytes, map_.sync);
+    if (error != 0) {
+      (void)!ftruncate(fd_, static_cast<off_t>(map_.bytes));  // may have stopped half way
+      return {CodeOf(error), fmt::format("cannot grow the pool {} from {} to {} bytes: {}: free space or lower "
+                                         "faha.pool-bytes",
+                                         path_, map_.bytes, bytes, ErrnoText(error))};
+    }
+    auto larger = Map(fd_, bytes, false, path_);
+    if (!larger.ok()) return larger.status();
+    munmap(map_.base, map_.bytes);
+    map_ = *larger;
     return Status::Ok();
   }
 
@@ -136,6 +195,7 @@ class PoolMedia : public Media {
   // pwrite and not a store into the mapping: a full or failing device is an error here, not a SIGBUS, and it measured
   // 1.1 to 2 times faster than a store and msync.  Linux keeps the two views of a file coherent.
   Status WriteFile(std::uint64_t offset, std::span<const std::byte> data) {
+    undrained_ = true;
     while (!data.empty()) {
       const ssize_t n = pwrite(fd_, data.data(), data.size(), static_cast<off_t>(offset));
       if (n < 0 && errno == EINTR) continue;
@@ -146,10 +206,24 @@ class PoolMedia : public Media {
     return Status::Ok();
   }
 
+  Status SyncFile() {
+    if (!undrained_) return Status::Ok();
+    if (fdatasync(fd_) != 0) {
+      return {Code::kIoError, fmt::format("fdatasync of the pool failed: {}: restart the node once the device is "
+                                          "healthy",
+                                          ErrnoText(errno))};
+    }
+    undrained_ = false;
+    return Status::Ok();
+  }
+
+  std::string path_;
   int fd_;
-  std::byte* base_;
-  std::size_t size_;
+  Mapping map_;
+  bool device_;
   PersistenceDomain domain_;
+  // Is there something for fdatasync to do?  At first that is unknown: a process that died may not have drained.
+  bool undrained_ = true;
 };
 
 Status SyncFolderOf(const std::string& path) {
@@ -173,8 +247,8 @@ Status CreateFile(const std::string& path, std::uint64_t bytes) {
     return {CodeOf(errno),
             fmt::format("cannot create {}: {}: check faha.pool-path and its folder's rights", fresh, ErrnoText(errno))};
   }
-  int error = posix_fallocate(fd, 0, static_cast<off_t>(bytes));
-  if (error == 0 && fsync(fd) != 0) error = errno;
+  int error = posix_fallocate(fd, 0, 1);  // something to probe
+  if (error == 0) error = Allocate(fd, 0, bytes, GrantsMapSync(fd));
   close(fd);
   if (error == 0 && rename(fresh.c_str(), path.c_str()) != 0) error = errno;
   if (error != 0) {
@@ -201,6 +275,66 @@ Status Lock(int fd, const std::string& path) {
                                         known ? fmt::format("process {}", holder.l_pid) : "another process")};
 }
 
+// An open, locked pool.
+struct OpenedPool {
+  int fd = -1;
+  bool device = false;
+  std::uint64_t bytes = 0;
+  std::optional<NvdimmRegion> region;
+};
+
+Result<OpenedPool> OpenPool(const std::string& path) {
+  OpenedPool pool;
+  pool.fd = open(path.c_str(), O_RDWR | O_CLOEXEC);
+  struct stat info {};
+  if (pool.fd < 0 || fstat(pool.fd, &info) != 0) {
+    const int error = errno;
+    if (pool.fd >= 0) close(pool.fd);
+    return Status{CodeOf(error), fmt::format("cannot open the pool {}: {}", path, ErrnoText(error))};
+  }
+  pool.device = S_ISCHR(info.st_mode);
+  const std::optional<std::uint64_t> device_bytes =
+      pool.device ? DeviceDaxBytes(kSysfs, info.st_rdev) : std::optional<std::uint64_t>();
+  Status status = Lock(pool.fd, path);
+  if (status.ok() && (pool.device ? !device_bytes : !S_ISREG(info.st_mode))) {
+    status = {Code::kIoError, fmt::format("the pool {} is neither a file nor a device DAX: set another faha.pool-path "
+                                          "(a block device needs a file system, or ndctl's mode devdax)",
+                                          path)};
+  }
+  if (!status.ok()) {
+    close(pool.fd);
+    return status;
+  }
+  pool.bytes = pool.device ? *device_bytes : static_cast<std::uint64_t>(info.st_size);
+  pool.region = RegionOf(kSysfs, pool.device, pool.device ? info.st_rdev : info.st_dev);
+  return pool;
+}
+
+// The domain in use, and a line on why.  Errors: BadConfig - the medium cannot have the one that is wanted.
+Result<PersistenceDomain> ChooseDomain(const MediaOptions& options, const MediumFacts& facts,
+                                       std::optional<PersistenceDomain> wanted) {
+  const auto [detected, reason] = DetectDomain(facts);
+  const PersistenceDomain domain = wanted.value_or(detected);
+  if (domain == PersistenceDomain::kPage && facts.kind == MediumKind::kDeviceDax) {
+    return Status{Code::kBadConfig,
+                  fmt::format("faha.persistence-domain page needs a file, and {} is a device DAX: use "
+                              "auto",
+                              options.path)};
+  }
+  if (domain > detected) {
+    options.log(LogLevel::kWarning,
+                fmt::format("faha.persistence-domain {} promises more than the pool {} was found to keep ({}: {}): if "
+                            "it is wrong, a power failure loses acknowledged writes",
+                            DomainName(domain), options.path, DomainName(detected), reason));
+  } else if (wanted) {
+    options.log(LogLevel::kNotice, fmt::format("the pool {} is used as {}, as faha.persistence-domain says ({}: {})",
+                                               options.path, DomainName(domain), DomainName(detected), reason));
+  } else {
+    options.log(LogLevel::kNotice, fmt::format("the pool {} is {} ({})", options.path, DomainName(detected), reason));
+  }
+  return domain;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Media>> OpenMedia(const MediaOptions& options) {
@@ -210,38 +344,27 @@ Result<std::unique_ptr<Media>> OpenMedia(const MediaOptions& options) {
                                                 "cacheline or cpu_cache",
                                                 options.domain)};
   }
-  struct stat info {};
-  if (stat(options.path.c_str(), &info) != 0) {
-    if (errno != ENOENT || options.create_bytes == 0) {
-      return Status{CodeOf(errno), fmt::format("cannot open the pool {}: {}", options.path, ErrnoText(errno))};
-    }
+  if (access(options.path.c_str(), F_OK) != 0 && errno == ENOENT && options.create_bytes > 0) {
     if (Status status = CreateFile(options.path, options.create_bytes); !status.ok()) return status;
   }
-  // Mapped before it is locked: pmem_map_file closes a descriptor of its own, and that drops fcntl locks.
-  std::size_t mapped = 0;
-  int is_pmem = 0;
-  void* base = pmem_map_file(options.path.c_str(), 0, 0, 0, &mapped, &is_pmem);
-  if (base == nullptr) {
-    return Status{CodeOf(errno), fmt::format("cannot map the pool {}: {}", options.path, pmem_errormsg())};
+  auto pool = OpenPool(options.path);
+  if (!pool.ok()) return pool.status();
+  auto map = Map(pool->fd, pool->bytes, pool->device, options.path);
+  if (!map.ok()) {
+    close(pool->fd);
+    return map.status();
   }
-  const int fd = open(options.path.c_str(), O_RDWR | O_CLOEXEC);
-  Status status =
-      fd < 0 ? Status{CodeOf(errno), fmt::format("cannot open the pool {}: {}", options.path, ErrnoText(errno))}
-             : Lock(fd, options.path);
-  if (status.ok() && S_ISCHR(info.st_mode)) status = MapHugePages(base, mapped, options.path);
-  if (!status.ok()) {
-    pmem_unmap(base, mapped);
-    if (fd >= 0) close(fd);
-    return status;
+  const MediumKind kind = pool->device                   ? MediumKind::kDeviceDax
+                          : OnMemoryFileSystem(pool->fd) ? MediumKind::kMemoryFile
+                                                         : MediumKind::kFile;
+  auto domain = ChooseDomain(options, {kind, map->sync, pool->region}, wanted);
+  auto media = std::make_unique<PoolMedia>(options.path, pool->fd, *map, pool->device,
+                                           domain.ok() ? *domain : PersistenceDomain::kVolatile);
+  if (!domain.ok()) return domain.status();
+  if (pool->device) {
+    if (Status status = MapHugePages(*map, options.path); !status.ok()) return status;
   }
-  PersistenceDomain domain = PersistenceDomain::kPage;
-  if (is_pmem != 0) {
-    domain = pmem_has_auto_flush() == 1 ? PersistenceDomain::kCpuCache : PersistenceDomain::kCacheLine;
-  } else if (OnMemoryFileSystem(fd)) {
-    domain = PersistenceDomain::kVolatile;
-  }
-  if (wanted) domain = *wanted;
-  return std::unique_ptr<Media>(std::make_unique<PoolMedia>(fd, static_cast<std::byte*>(base), mapped, domain));
+  return std::unique_ptr<Media>(std::move(media));
 }
 
 }  // namespace faha

@@ -1,7 +1,8 @@
-// Media on libpmem: device DAX, fsdax and plain files.  Thread: main loop only.
+// Media on persistent memory and files: device DAX, fsdax and plain files.  Thread: main loop only.
 // Invariants: (1) one process at a time has a pool open for writing (an fcntl lock, which a forked child does not
 // inherit).
 //             (2) a pool file has its full size and all its blocks from the moment its name exists.
+//             (3) no store of a log is flushed twice: it goes past the caches, or Landed flushes it, once.
 #pragma once
 
 #include <cstdint>
@@ -9,6 +10,7 @@
 #include <string>
 
 #include "faha/media.h"
+#include "faha/options.h"
 
 namespace faha {
 
@@ -16,12 +18,14 @@ struct MediaOptions {
   std::string path;
   std::uint64_t create_bytes = 0;  // the size of a file that does not exist yet; 0: do not create
   std::string domain = "auto";     // auto, volatile, page, cacheline, cpu_cache
+  LogSink log = [](LogLevel, std::string_view) {};
 };
 
 // Maps the pool at `options.path`, creating a zero-filled file where there is none.
-// The domain is detected: cpu_cache or cacheline where libpmem says the mapping is persistent memory, volatile on a
-// memory file system, page elsewhere.  An override stronger than what was detected is the administrator's word.
-// Errors: BadConfig - unknown domain; NoSpace - the file system cannot hold the pool; PoolInUse; IoError.
+// The domain is detected (see detect.h).  An override is the administrator's word; one that promises more than was
+// detected is said in the log.
+// Errors: BadConfig - unknown domain, or one the medium cannot have; NoSpace - the file system cannot hold the pool;
+// PoolInUse; IoError.
 Result<std::unique_ptr<Media>> OpenMedia(const MediaOptions& options);
 
 }  // namespace faha

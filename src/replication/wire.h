@@ -1,4 +1,4 @@
-// The messages of the replication protocol, version 1 (the frame around them carries the version).  Thread: any.
+// The messages of the replication protocol (the frame around them carries the version).  Thread: any.
 //
 // A receiver dials its source twice.  On the control link:     FollowRequest ->  <- FollowReply
 //                                                              <- Heartbeat, HandOver   HeartbeatAck ->
@@ -118,7 +118,7 @@ struct FollowReply {
   Member primary;  // the source itself, or whom to ask instead
   ClusterId cluster;
   std::uint64_t segment_bytes = 0;
-  std::uint32_t segment_count = 0;
+  std::uint32_t segment_count = 0;  // that the follower's pool must have
   std::uint32_t granule = 0;
   Epoch epoch;
   Lsn common;            // the last batch both logs hold

@@ -31,9 +31,11 @@ std::uint64_t Cleaner::Share(std::uint64_t appended) const {
 
 double Cleaner::NeededPart(const Segment& segment) const {
   const SegmentUsage& usage = engine_->usage().of(segment.index);
-  std::uint64_t bytes = usage.live_bytes;
-  if (OldestBut(segment.index) < segment.last) bytes += usage.tombstone_bytes;
-  return static_cast<double>(bytes) / static_cast<double>(log_->pool().geometry().segment_bytes);
+  std::uint64_t needed = usage.live_bytes;
+  if (OldestBut(segment.index) < segment.last) needed += usage.tombstone_bytes;
+  // What the segment never held is not gained by moving it: large records leave as much behind elsewhere.
+  const auto dead = static_cast<double>(segment.used_bytes - std::min(segment.used_bytes, needed));
+  return 1 - dead / static_cast<double>(log_->pool().geometry().segment_bytes);
 }
 
 Lsn Cleaner::OldestBut(std::uint32_t victim) const {
@@ -56,7 +58,8 @@ bool Cleaner::Eligible(const Segment& segment, Lsn limit) const {
   return before == nullptr || before->last.Next() != segment.first || before->freed_by != Lsn{};
 }
 
-// The cold head's own segment, if it is what holds tombstones or flushes of another segment back: what it holds is older.
+// The cold head's own segment, if it is what holds tombstones or flushes of another segment back: what it holds is
+// older.
 std::optional<std::uint32_t> Cleaner::OldColdTail(Lsn limit) {
   const SegmentMap& segments = log_->segments();
   const Segment* tail = segments.Tail(Head::kCold);
@@ -109,7 +112,9 @@ Result<bool> Cleaner::Step(std::uint64_t bytes, Lsn committed, Lsn everywhere) {
     const Segment& chosen = log_->segments().at(*victim_);
     const double part = NeededPart(chosen);
     needed_ += (part - needed_) / 4;
-    if (part == 0) offset_ = chosen.used_bytes;  // there is nothing to look for
+    if (engine_->usage().of(*victim_).live_bytes == 0 &&
+        (engine_->usage().of(*victim_).tombstone_bytes == 0 || OldestBut(*victim_) > chosen.last))
+      offset_ = chosen.used_bytes;  // there is nothing to look for
   }
   oldest_ = OldestBut(*victim_);
   const Segment& segment = log_->segments().at(*victim_);

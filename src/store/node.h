@@ -67,6 +67,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
 
  private:
   // --- node_open.cc
+  Status OpenPool(std::unique_ptr<Media> media);
   Status OpenLog();
   void ReadMembership();
   void ReadCheckpointIfAny();
@@ -107,6 +108,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   void FetchFromBest();
   void BecomePrimary();
   void AppendMembers(const Members& members);
+  [[nodiscard]] std::uint32_t SegmentsOf(const Members& members) const;
   void StepDown();
   void Seek(const Member& primary);
   void Answer(const Status& outcome);

@@ -1,4 +1,6 @@
 // What an operator sees.  See node.h.
+#include <algorithm>
+
 #include "store/node.h"
 
 namespace faha {
@@ -49,11 +51,14 @@ StoreInfo Node::Info() const {
   info.committed = role_ == Role::kPrimary ? committer_->committed() : std::min(heard_committed_, log_->end().lsn);
   info.applied = role_ == Role::kPrimary ? log_->end().lsn : engine_->applied();
   info.domain = pool_->media().domain();
+  info.domain_configured = options_.persistence_domain != "auto";
   info.transport = fabric_->DataTransport();
   info.transport_remark = remark_;
   if (receiver_->streaming()) info.source_transport = fabric_->TransportOf(receiver_->data());
   info.pool_path = options_.pool_path;
   info.pool_bytes = pool_->media().bytes().size();
+  info.pool_usable_bytes =
+      pool_->geometry().segment_bytes * std::min(pool_->geometry().segment_count, SegmentsOf(membership_.members()));
   info.pool_used_bytes = log_->UsedBytes();
   info.segment_bytes = pool_->geometry().segment_bytes;
   info.granule = pool_->geometry().granule;

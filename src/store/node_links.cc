@@ -196,9 +196,15 @@ Status Node::Admissible(const wire::FollowRequest& request) const {
   if (request.self.id == self_.id) return {Code::kNotPrimary, "a node cannot follow itself"};
   const bool chosen = request.fetch && request.promised == voter_->promised() && request.self.id == voter_->voted_for();
   if (!chosen && (role_ != Role::kPrimary || request.fetch)) return {Code::kNotPrimary, "this node is not the primary"};
-  if (request.cluster == pool_->cluster()) return Status::Ok();
-  if (request.empty && !request.fetch) return Status::Ok();
-  return {Code::kClusterId, "the node holds data of another cluster: move its pool away to join this one"};
+  if (request.cluster != pool_->cluster() && (!request.empty || request.fetch)) {
+    return {Code::kClusterId, "the node holds data of another cluster: move its pool away to join this one"};
+  }
+  const std::uint64_t segment_bytes = pool_->geometry().segment_bytes;
+  const std::uint32_t needed = SegmentsOf(membership_.members());
+  if (SegmentsThatFit(request.self.pool_bytes, segment_bytes) >= needed) return Status::Ok();
+  return {Code::kPoolSize, fmt::format("the node's pool of {} bytes is smaller than any other of its cluster: set its "
+                                       "faha.pool-bytes to at least {} and restart it",
+                                       request.self.pool_bytes, format::kDataOffset + needed * segment_bytes)};
 }
 
 // The last batch that both logs hold.  Errors: Corrupt - not even a committed one agrees.

@@ -16,7 +16,7 @@ namespace faha {
 Result<std::unique_ptr<Store>> Store::Open(const Options& options, StoreObserver* observer, Env env) {
   std::unique_ptr<Media> media = std::move(env.media);
   if (!media) {
-    auto opened = OpenMedia({options.pool_path, options.pool_bytes, options.persistence_domain});
+    auto opened = OpenMedia({options.pool_path, options.pool_bytes, options.persistence_domain, options.log});
     if (!opened.ok()) return opened.status();
     media = std::move(opened.value());
   }
@@ -60,10 +60,25 @@ Node::~Node() {
   if (committer_) committer_->End();
 }
 
-Status Node::Start(std::unique_ptr<Media> media) {
-  auto pool = Pool::Open(std::move(media), options_.segment_bytes);
+// The pool, as large as faha.pool-bytes wants it if it is not larger.
+Status Node::OpenPool(std::unique_ptr<Media> media) {
+  const std::uint64_t before = media->bytes().size();
+  auto pool = Pool::Open(std::move(media), options_.segment_bytes, options_.pool_bytes);
   if (!pool.ok()) return pool.status();
   pool_ = std::move(pool.value());
+  const std::uint64_t bytes = pool_->media().bytes().size();
+  if (bytes > before) {
+    Note(LogLevel::kNotice,
+         fmt::format("the pool {} has grown from {} to {} bytes", options_.pool_path, before, bytes));
+  } else if (bytes > options_.pool_bytes) {
+    Note(LogLevel::kNotice, fmt::format("the pool {} keeps its {} bytes: it does not shrink to faha.pool-bytes, {}",
+                                        options_.pool_path, bytes, options_.pool_bytes));
+  }
+  return Status::Ok();
+}
+
+Status Node::Start(std::unique_ptr<Media> media) {
+  if (Status status = OpenPool(std::move(media)); !status.ok()) return status;
   if (pool_->media().domain() == PersistenceDomain::kVolatile) {
     Note(LogLevel::kWarning,
          fmt::format("the pool {} is on memory: it survives a crash of the process, not of the machine",
@@ -72,7 +87,7 @@ Status Node::Start(std::unique_ptr<Media> media) {
   if (Status status = OpenLog(); !status.ok()) return status;
   engine_ = std::make_unique<Engine>(log_.get());
   cleaner_.emplace(log_.get(), engine_.get());
-  self_ = {pool_->node(), options_.announce_host, options_.port, options_.redis_port};
+  self_ = {pool_->node(), options_.announce_host, options_.port, options_.redis_port, pool_->media().bytes().size()};
   const bool alone = membership_.members().size() <= 1;
   voter_.emplace(pool_->promised(), pool_->voted_for(), options_.lease, clock_->Now(), alone);
   if (Status status = OpenFabric(); !status.ok()) return status;

@@ -35,7 +35,10 @@ void Node::Progress() {
     observer_->OnPrimary();
   }
   if (const auto joined = committer_->Candidate()) {
-    Note(LogLevel::kNotice, fmt::format("{} has caught up and becomes a member", joined->Redis().ToString()));
+    const bool known = membership_.Find(joined->id) != nullptr;
+    Note(LogLevel::kNotice, fmt::format("{} {} (its pool has {} bytes)", joined->Redis().ToString(),
+                                        known ? "has changed and stays a member" : "has caught up and becomes a member",
+                                        joined->pool_bytes));
     AppendMembers(membership_.With(*joined));
   }
   Ship();
@@ -53,6 +56,14 @@ void Node::CountLease() {
   }
 }
 
+// The segments that the pool of every member has, connected or not: a primary uses no other, for its batches land at
+// the same addresses.  Pools only grow, so this never falls from one configuration in the log to the next.
+std::uint32_t Node::SegmentsOf(const Members& members) const {
+  std::uint64_t smallest = UINT64_MAX;
+  for (const Member& member : members) smallest = std::min(smallest, member.pool_bytes);
+  return SegmentsThatFit(smallest, pool_->geometry().segment_bytes);
+}
+
 // Takes effect as it is appended; the next change waits until it is committed.
 void Node::AppendMembers(const Members& members) {
   const auto at = log_->Append({.kind = format::RecordKind::kConfig, .key = {}, .value = EncodeMembers(members)});
@@ -60,6 +71,7 @@ void Node::AppendMembers(const Members& members) {
   if (status.ok()) status = log_->Seal();
   if (status.ok()) {
     membership_.Add(log_->end().lsn, members);
+    log_->LimitSegments(SegmentsOf(members));
     next_heartbeat_ = MonoTime{0};  // the lease needs to hear from the new majority
     engine_->Appended();
     Ship();
@@ -84,13 +96,15 @@ void Node::BecomePrimary() {
   engine_->ApplyTo(log_->end().lsn);
   log_->SetEpoch(epoch);
   log_->SetCommitted(std::max(log_->known_committed(), heard_committed_));
+  const Members members = membership_.With(self_);
+  log_->LimitSegments(SegmentsOf(members));
   // Raft 5.4.2: what earlier epochs left is committed by a batch of our own.
   if (auto at = log_->Append({.kind = format::RecordKind::kEpochStart, .key = {}, .value = {}}); !at.ok()) {
     (void)Fail(at.status());
     return;
   }
   committer_->Begin(epoch, log_->end().lsn.Next());
-  AppendMembers(membership_.With(self_));
+  AppendMembers(members);
   Progress();
 }
 
@@ -110,6 +124,7 @@ void Node::StepDown() {
   lease_end_ = MonoTime{0};
   stalled_until_ = Lsn{};
   lease_lost_ = false;
+  log_->LimitSegments(UINT32_MAX);  // where a batch goes is for the next primary to say
 }
 
 // --- Campaigning.

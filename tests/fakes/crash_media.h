@@ -106,6 +106,13 @@ class CrashMedia : public Media {
   void Landed(std::uint64_t offset, std::size_t size) override {
     disk_->Write(offset, std::span(disk_->written).subspan(offset, size));
   }
+  // As durable as a file system makes it: at once.
+  Status Grow(std::uint64_t bytes) override {
+    if (bytes <= disk_->written.size()) return Status::Ok();
+    disk_->written.resize(bytes);
+    disk_->drained.resize(bytes);
+    return Status::Ok();
+  }
   Status Drain() override {
     const std::uint64_t number = ++disk_->drains;
     if (disk_->before_drain && !disk_->before_drain()) return Status::Ok();

@@ -28,6 +28,7 @@ class SimNode : public StoreObserver {
     fabric_ = std::make_unique<SimFabric>(world_, number_);
     Options options;
     options.segment_bytes = kSegment;
+    options.pool_bytes = pool_bytes;
     options.batch_bytes = 4096;
     options.redis_port = static_cast<std::uint16_t>(7000 + number_);
     options.port = static_cast<std::uint16_t>(options.redis_port + options.port_offset);
@@ -97,6 +98,7 @@ class SimNode : public StoreObserver {
   void OnFollowing(const Member&) override {}
   int elections = 0;
   int installs = 0;
+  std::uint64_t pool_bytes = kDisk;
   std::shared_ptr<CrashDisk> disk = std::make_shared<CrashDisk>(kDisk);
   std::unique_ptr<Store> store;
 

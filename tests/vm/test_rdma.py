@@ -23,9 +23,11 @@ def test_the_batches_go_over_rdma(make_cluster):
     client = cluster[0].client()
     for i in range(200):
         client.set(f"k{i}", f"v{i}")
+    how = "device DAX" if POOLS else "MAP_SYNC"
     for node in cluster.nodes:
         assert node.info()["fabric"] == "rdma" and not node.info()["fabric_remark"]
-        assert node.info()["domain"] == "cacheline"
+        assert node.info()["domain"] == "cacheline" and node.info()["domain_source"] == "detected"
+        assert re.search(rf"{node.pool_path.name} is cacheline \({how}, region\d+ says memory_controller\)", node.log())
         landing = "land in the pool directly" if POOLS else "land in a ring"
         assert landing in node.log()
     assert {peer["fabric"] for peer in peers(cluster[0]).values()} == {"rdma"}

@@ -22,9 +22,9 @@ struct Opened {
   std::unique_ptr<Log> log;
 };
 
-Result<Opened> Open(const std::shared_ptr<CrashDisk>& disk, std::uint32_t granule = 64) {
+Result<Opened> Open(const std::shared_ptr<CrashDisk>& disk, std::uint32_t granule = 64, std::uint64_t pool_bytes = 0) {
   Opened opened;
-  auto pool = Pool::Open(std::make_unique<CrashMedia>(disk, granule), kSegment);
+  auto pool = Pool::Open(std::make_unique<CrashMedia>(disk, granule), kSegment, pool_bytes);
   if (!pool.ok()) return pool.status();
   opened.pool = std::move(pool.value());
   auto log = Log::Open(opened.pool.get(), {});
@@ -337,6 +337,91 @@ TEST(Pool, AFormatThatACrashInterruptedIsDoneAgain) {
     disk->Crash(random);
     EXPECT_TRUE(Open(disk).ok()) << "seed " << seed;
   }
+}
+
+// Fills the log up; returns how many records it holds.
+std::size_t Fill(Log& log) {
+  std::size_t count = Keys(log).size();
+  const std::string value(100'000, 'v');
+  const auto put = [&] {
+    const std::string key = std::to_string(count);
+    return log.Append({.kind = format::RecordKind::kPut, .key = key, .value = value, .expire_at = kNoExpiry}).ok();
+  };
+  while (put()) {
+    ++count;
+    EXPECT_TRUE(log.Seal().ok());
+  }
+  EXPECT_TRUE(log.Drain().ok());
+  return count;
+}
+
+TEST(Pool, AFullOneThatGrowsKeepsItsLogAndWritesOn) {
+  auto disk = NewDisk();
+  const std::size_t before = Fill(*Open(disk)->log);
+  std::mt19937_64 random(1);
+  disk->Crash(random);
+  auto opened = Open(disk, 64, kDisk + 8 * kSegment);
+  ASSERT_TRUE(opened.ok()) << opened.status().ToString();
+  EXPECT_EQ(opened->pool->geometry().segment_count, 16U);
+  EXPECT_EQ(Keys(*opened->log).size(), before);
+  EXPECT_GT(Fill(*opened->log), before + before / 2);
+  const auto keys = Keys(*opened->log);
+  *opened = {};
+  // Smaller again in the configuration: nothing shrinks.
+  opened = Open(disk, 64, kDisk);
+  ASSERT_TRUE(opened.ok()) << opened.status().ToString();
+  EXPECT_EQ(opened->pool->geometry().segment_count, 16U);
+  EXPECT_EQ(Keys(*opened->log), keys);
+}
+
+TEST(Pool, ACrashAtAnyMomentOfGrowthIsHarmless) {
+  for (std::uint64_t seed = 0; seed < 50; ++seed) {
+    std::mt19937_64 random(seed);
+    auto disk = NewDisk();
+    const std::size_t before = Fill(*Open(disk)->log);
+    const auto grown = kDisk + (1 + random() % 8) * kSegment;
+    disk->fail_at_drain = disk->drains + 1;  // of the superblock: written, not durable
+    if (seed % 2 == 0) {
+      EXPECT_EQ(Open(disk, 64, grown).status().code(), Code::kIoError);
+    } else {
+      ASSERT_TRUE(CrashMedia(disk, 64).Grow(grown).ok());  // the crash came before the superblock
+    }
+    disk->Crash(random);
+    disk->fail_at_drain = ~0ULL;
+    for (const std::uint64_t wanted : {std::uint64_t{0}, grown}) {
+      auto opened = Open(disk, 64, wanted);
+      ASSERT_TRUE(opened.ok()) << opened.status().ToString() << " seed " << seed;
+      EXPECT_EQ(Keys(*opened->log).size(), before) << "seed " << seed;
+      EXPECT_EQ(opened->pool->geometry().segment_count, (grown - format::kDataOffset) / kSegment) << "seed " << seed;
+    }
+    EXPECT_GT(Fill(*Open(disk)->log), before) << "seed " << seed;
+  }
+}
+
+TEST(Pool, OneThatWasCutShortDoesNotGrowWholeAgain) {
+  auto disk = NewDisk();
+  Fill(*Open(disk)->log);
+  disk->written.resize(kDisk - kSegment);
+  disk->drained.resize(kDisk - kSegment);
+  EXPECT_EQ(Open(disk, 64, kDisk).status().code(), Code::kBadPool);
+  EXPECT_EQ(disk->written.size(), kDisk - kSegment) << "changed";
+}
+
+TEST(Pool, ALimitBindsTheLogButNotThePool) {
+  auto disk = NewDisk();
+  auto opened = Open(disk);
+  opened->log->LimitSegments(3);
+  EXPECT_EQ(opened->pool->geometry().segment_count, 3U);
+  Fill(*opened->log);
+  for (const auto& [generation, index] : opened->log->segments().in_order()) EXPECT_LT(index, 3U);
+  opened->log->LimitSegments(100);
+  EXPECT_EQ(opened->pool->geometry().segment_count, 8U);
+  *opened = {};
+  opened = Open(disk);
+  EXPECT_EQ(opened->pool->geometry().segment_count, 8U);
+  // Nor does a cluster of smaller pools make this one smaller.
+  ASSERT_TRUE(opened->pool->Adopt(ClusterId{{1}}, {kSegment, 5, 64}).ok());
+  EXPECT_EQ(opened->pool->geometry().segment_count, 8U);
 }
 
 }  // namespace

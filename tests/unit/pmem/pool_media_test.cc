@@ -1,12 +1,25 @@
-// The real medium: creation, locking, errors.
+// The real medium: creation, locking, draining, growth, errors.
 #include "pmem/pool_media.h"
 
 #include <gtest/gtest.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstring>
 #include <filesystem>
+#include <string>
+#include <vector>
+
+namespace {
+int fdatasyncs = 0;
+}  // namespace
+
+// Stands before the C library's, and does what that does.
+extern "C" int fdatasync(int fd) {
+  ++fdatasyncs;
+  return static_cast<int>(syscall(SYS_fdatasync, fd));
+}
 
 namespace faha {
 namespace {
@@ -75,6 +88,70 @@ TEST_F(PoolMediaTest, AFileSystemThatIsTooSmallLeavesNothingBehind) {
   ASSERT_FALSE(media.ok());
   EXPECT_EQ(media.status().code(), Code::kNoSpace) << media.status().ToString();
   EXPECT_TRUE(std::filesystem::is_empty(folder_));
+}
+
+TEST_F(PoolMediaTest, AFileIsSyncedOncePerDrainAndOnlyAfterAWrite) {
+  auto media = OpenMedia({Path(), 1 << 20, "page"});
+  ASSERT_TRUE(media.ok());
+  fdatasyncs = 0;
+  ASSERT_TRUE(media.value()->Drain().ok());
+  EXPECT_EQ(fdatasyncs, 1) << "what a process before this one left may not be durable";
+  ASSERT_TRUE(media.value()->Drain().ok());
+  EXPECT_EQ(fdatasyncs, 1);
+  for (std::uint64_t i = 0; i < 10; ++i) ASSERT_TRUE(media.value()->Write(i * 4096, Bytes("x")).ok());
+  ASSERT_TRUE(media.value()->Drain().ok());
+  ASSERT_TRUE(media.value()->Drain().ok());
+  EXPECT_EQ(fdatasyncs, 2);
+  media.value()->Landed(0, 1);
+  ASSERT_TRUE(media.value()->Drain().ok());
+  EXPECT_EQ(fdatasyncs, 3);
+}
+
+TEST_F(PoolMediaTest, GrowsWithoutLosingAByteAndNeverShrinks) {
+  auto media = OpenMedia({Path(), 1 << 20, "page"});
+  ASSERT_TRUE(media.ok());
+  ASSERT_TRUE(media.value()->Write((1 << 20) - 4, Bytes("last")).ok());
+  ASSERT_TRUE(media.value()->Grow(3 << 20).ok());
+  EXPECT_EQ(media.value()->bytes().size(), 3U << 20);
+  EXPECT_EQ(std::memcmp(media.value()->bytes().data() + (1 << 20) - 4, "last\0\0", 6), 0);
+  ASSERT_TRUE(media.value()->Write((3 << 20) - 3, Bytes("new")).ok());
+  EXPECT_EQ(std::memcmp(media.value()->bytes().data() + (3 << 20) - 3, "new", 3), 0);
+  ASSERT_TRUE(media.value()->Grow(2 << 20).ok());
+  EXPECT_EQ(media.value()->bytes().size(), 3U << 20);
+  EXPECT_EQ(std::filesystem::file_size(Path()), 3U << 20);
+
+  EXPECT_EQ(media.value()->Grow(1ULL << 60).code(), Code::kNoSpace);
+  EXPECT_EQ(std::filesystem::file_size(Path()), 3U << 20) << "as it was";
+  ASSERT_TRUE(media.value()->Write(0, Bytes("usable")).ok());
+}
+
+// What the log says when a pool is opened as `domain`.
+std::vector<std::pair<LogLevel, std::string>> SaidFor(const std::string& path, const std::string& domain) {
+  std::vector<std::pair<LogLevel, std::string>> said;
+  auto media = OpenMedia(
+      {path, 1 << 20, domain, [&](LogLevel level, std::string_view line) { said.emplace_back(level, line); }});
+  EXPECT_TRUE(media.ok());
+  return said;
+}
+
+TEST_F(PoolMediaTest, AnOverrideThatPromisesMoreThanWasFoundIsAWarning) {
+  const auto detected = SaidFor(Path(), "auto");
+  ASSERT_EQ(detected.size(), 1U);
+  EXPECT_EQ(detected[0].first, LogLevel::kNotice);
+  const bool memory = detected[0].second.find(" is volatile (") != std::string::npos;
+  ASSERT_TRUE(memory || detected[0].second.find(" is page (") != std::string::npos) << detected[0].second;
+  for (const auto& [domain, more] : {std::pair{"volatile", false}, {"page", memory}, {"cacheline", true}}) {
+    const auto said = SaidFor(Path(), domain);
+    ASSERT_EQ(said.size(), 1U) << domain;
+    EXPECT_EQ(said[0].first == LogLevel::kWarning, more) << said[0].second;
+    EXPECT_EQ(said[0].second.find("power failure loses") != std::string::npos, more) << said[0].second;
+  }
+}
+
+TEST_F(PoolMediaTest, ADeviceThatIsNoDeviceDaxIsRefused) {
+  const Status status = OpenMedia({"/dev/zero", 1 << 20, "auto"}).status();
+  EXPECT_EQ(status.code(), Code::kIoError);
+  EXPECT_NE(status.message().find("neither a file nor a device DAX"), std::string::npos) << status.message();
 }
 
 TEST_F(PoolMediaTest, BadOptionsAndPathsAreErrors) {

@@ -1,6 +1,7 @@
 // Whole nodes in a simulated world: joining, losing, electing, handing over.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <map>
 #include <string>
@@ -155,6 +156,118 @@ TEST(Node, AUnitLargerThanABatchRecoversWholeOrNotAtAll) {
     ASSERT_TRUE(node.Start().ok());
     EXPECT_EQ(node.store->Info().keys, committed ? 12U : 0U) << "seed " << seed;
   }
+}
+
+// Writes until the pool is full; returns how many writes were acknowledged.
+int Fill(SimNode& node, const std::string& prefix) {
+  for (int count = 0;; ++count) {
+    const Status status = node.Set(prefix + std::to_string(count), std::string(100'000, 'v'));
+    if (status.ok()) continue;
+    EXPECT_EQ(status.code(), Code::kNoSpace) << status.ToString();
+    return count;
+  }
+}
+
+// Does the newest configuration say how large every pool is?
+bool KnowsEveryPool(Cluster& cluster) {
+  const SimNode* primary = cluster.Primary();
+  if (primary == nullptr || !cluster.AllInSync(*primary)) return false;
+  const Members members = primary->store->Info().members;
+  return std::all_of(cluster.all.begin(), cluster.all.end(), [&](const auto& node) {
+    return std::any_of(members.begin(), members.end(), [&](const Member& member) {
+      return member.Redis() == node->Redis() && member.pool_bytes == node->disk->written.size();
+    });
+  });
+}
+
+// Whoever is grown first: the log uses what the last one has, and a pool that has not grown is never written beyond.
+TEST(Node, PoolsGrowOneAfterTheOtherInAnyOrder) {
+  int order[] = {0, 1, 2};
+  do {
+    SCOPED_TRACE(testing::Message() << order[0] << order[1] << order[2]);
+    Cluster cluster(3, 1 + order[0]);
+    const int before = Fill(cluster[0], "before");
+    ASSERT_GT(before, 0);
+    for (const int i : order) {
+      EXPECT_EQ(cluster.Primary()->store->Info().pool_usable_bytes, 8 * kSegment);
+      EXPECT_EQ(cluster.Primary()->Set("k", std::string(100'000, 'v')).code(), Code::kNoSpace);
+      cluster[i].PowerOff();
+      cluster[i].pool_bytes = kDisk + (8 + i) * kSegment;
+      ASSERT_TRUE(cluster[i].Start().ok());
+      ASSERT_TRUE(cluster.world.RunUntil([&] { return KnowsEveryPool(cluster); }));
+    }
+    ASSERT_TRUE(cluster.world.RunUntil([&] {
+      return std::all_of(cluster.all.begin(), cluster.all.end(),
+                         [](const auto& node) { return node->store->Info().pool_usable_bytes == 16 * kSegment; });
+    }));
+    SimNode& primary = *cluster.Primary();
+    const int after = Fill(primary, "after");
+    EXPECT_GT(after, before / 2);
+    primary.PowerOff();
+    SimNode& heir = &primary == &cluster[1] ? cluster[2] : cluster[1];
+    const Status promoted = cluster.Promote(heir);
+    ASSERT_TRUE(promoted.ok()) << promoted.ToString();
+    for (int i = 0; i < before; ++i) ASSERT_TRUE((*heir.Get("before" + std::to_string(i))).has_value());
+    for (int i = 0; i < after; ++i) ASSERT_TRUE((*heir.Get("after" + std::to_string(i))).has_value());
+  } while (std::next_permutation(std::begin(order), std::end(order)));
+}
+
+// A member that is away counts: the log does not go where its pool has ended.
+TEST(Node, AnAbsentMembersPoolIsNotOutgrown) {
+  Cluster cluster(3);
+  cluster[2].Kill();
+  for (const int i : {1, 0}) {
+    cluster[i].Kill();
+    cluster[i].pool_bytes = 2 * kDisk;
+    ASSERT_TRUE(cluster[i].Start().ok());
+    ASSERT_TRUE(cluster.world.RunUntil([&] { return cluster[0].Serving() && cluster[1].FollowsInSync(cluster[0]); }));
+  }
+  Fill(cluster[0], "k");
+  EXPECT_EQ(cluster[0].store->Info().pool_usable_bytes, 8 * kSegment);
+  ASSERT_TRUE(cluster[2].Start().ok());
+  EXPECT_TRUE(cluster.world.RunUntil([&] { return cluster.AllInSync(cluster[0]); }));
+}
+
+// What bound it as a primary does not bind it as a backup.
+TEST(Node, ADeposedPrimaryFollowsIntoNewSegments) {
+  Cluster cluster(3);
+  cluster[0].Kill();
+  cluster[0].pool_bytes = 2 * kDisk;
+  ASSERT_TRUE(cluster[0].Start().ok());
+  ASSERT_TRUE(cluster.world.RunUntil([&] { return cluster.AllInSync(cluster[0]); }));
+  ASSERT_TRUE(cluster[0].store->HandOver(cluster[1].Redis()).ok());
+  for (const int i : {2, 1}) {
+    ASSERT_TRUE(cluster.world.RunUntil([&] { return cluster.AllInSync(cluster[1]); }));
+    cluster[i].Kill();
+    cluster[i].pool_bytes = 2 * kDisk;
+    ASSERT_TRUE(cluster[i].Start().ok());
+    ASSERT_TRUE(cluster.world.RunUntil([&] { return KnowsEveryPool(cluster); }));
+  }
+  ASSERT_TRUE(cluster[1].Serving());
+  Fill(cluster[1], "k");
+  EXPECT_GT(cluster[1].store->Info().pool_used_bytes, 8 * kSegment);
+  const Lsn last = cluster[1].store->Info().last;
+  EXPECT_TRUE(cluster.world.RunUntil([&] { return cluster[0].store->Info().durable >= last; }));
+}
+
+TEST(Node, ANodeWithASmallerPoolIsToldHowLargeItMustBe) {
+  Cluster cluster(1);
+  ASSERT_TRUE(cluster[0].Set("k", "v").ok());
+  SimNode late(&cluster.world, 2);
+  late.disk = std::make_shared<CrashDisk>(kDisk - kSegment);
+  late.pool_bytes = kDisk - kSegment;
+  ASSERT_TRUE(late.Start().ok());
+  late.store->Follow(cluster[0].Redis());
+  ASSERT_TRUE(cluster.world.RunUntil([&] { return !late.store->Info().last_error.empty(); }));
+  const std::string error = late.store->Info().last_error;
+  EXPECT_TRUE(error.starts_with("POOLSIZE")) << error;
+  EXPECT_NE(error.find("faha.pool-bytes to at least " + std::to_string(kDisk)), std::string::npos) << error;
+  EXPECT_EQ(cluster[0].store->Info().members.size(), 1U);
+  late.Kill();
+  late.pool_bytes = kDisk;
+  ASSERT_TRUE(late.Start().ok());
+  late.store->Follow(cluster[0].Redis());
+  EXPECT_TRUE(cluster.world.RunUntil([&] { return late.FollowsInSync(cluster[0]); }));
 }
 
 // What was told of each key, and what must be found of it.
