@@ -93,9 +93,11 @@ void Engine::ApplyTo(Lsn target) {
   if (applied_ >= target) return;
   cursor_.next = applied_.Next();
   while (applied_ < target) {
-    const auto batch = log_->Next(cursor_);
-    // Only a gap at the target itself can make it end behind the target: then there is nothing before it either.
+    LogCursor ahead = cursor_;
+    const auto batch = log_->Next(ahead);
+    // The target may lie in a gap: what follows it is for later.
     if (!batch || batch->view.lsn() > target) break;
+    cursor_ = ahead;
     ApplyBatch(*batch);
     applied_ = batch->view.lsn();
   }
