@@ -30,6 +30,9 @@ class Pool {
   // Errors: BadPool - no superblock copy is whole, or it contradicts the medium; PoolVersion - another format version
   // or unknown features; PoolSize - too small; BadConfig - segment_bytes is unusable; IoError.
   static Result<std::unique_ptr<Pool>> Open(std::unique_ptr<Media> media, std::uint64_t segment_bytes);
+  // Opens a pool to be looked at: nothing is written to it, not even where it was never used.
+  // Errors: as Open; BadPool as well if it was never used.
+  static Result<std::unique_ptr<Pool>> Inspect(std::unique_ptr<Media> media);
 
   [[nodiscard]] Media& media() { return *media_; }
   [[nodiscard]] const Media& media() const { return *media_; }
@@ -51,6 +54,9 @@ class Pool {
   // Becomes an empty node of `cluster`: forgets every segment and promise.  The node keeps its id.
   // Errors: PoolSize - the medium cannot hold the geometry; IoError.
   Status Adopt(ClusterId cluster, const Geometry& geometry);
+
+  // Copy 0 or 1 of the superblock, if it is whole and of this version.
+  [[nodiscard]] std::optional<format::Superblock> ReadCopy(std::uint32_t copy) const;
 
   // The table's entry of segment `index`, if it is whole and in use.
   [[nodiscard]] std::optional<format::SegmentEntry> ReadEntry(std::uint32_t index) const;

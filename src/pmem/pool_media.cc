@@ -8,10 +8,12 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
+#include <fstream>
 #include <optional>
 #include <utility>
 
@@ -186,9 +188,10 @@ Status CreateFile(const std::string& path, std::uint64_t bytes) {
   return SyncFolderOf(path);
 }
 
-Status Lock(int fd, const std::string& path) {
+// `type`: F_WRLCK, or F_RDLCK, which several may hold.
+Status Lock(int fd, const std::string& path, short type) {
   struct flock lock {};
-  lock.l_type = F_WRLCK;
+  lock.l_type = type;
   lock.l_whence = SEEK_SET;
   if (fcntl(fd, F_SETLK, &lock) == 0) return Status::Ok();
   const int error = errno;
@@ -201,7 +204,62 @@ Status Lock(int fd, const std::string& path) {
                                         known ? fmt::format("process {}", holder.l_pid) : "another process")};
 }
 
+// A mapping that cannot be written.
+class ReadOnlyMedia : public Media {
+ public:
+  ReadOnlyMedia(int fd, const std::byte* base, std::size_t size) : fd_(fd), base_(base), size_(size) {}
+  ~ReadOnlyMedia() override {
+    munmap(const_cast<std::byte*>(base_), size_);
+    close(fd_);
+  }
+  ReadOnlyMedia(const ReadOnlyMedia&) = delete;
+  ReadOnlyMedia& operator=(const ReadOnlyMedia&) = delete;
+
+  [[nodiscard]] std::span<const std::byte> bytes() const override { return {base_, size_}; }
+  [[nodiscard]] PersistenceDomain domain() const override { return PersistenceDomain::kVolatile; }
+  [[nodiscard]] std::uint32_t granule() const override { return GranuleOf(domain()); }
+  Status Write(std::uint64_t, std::span<const std::byte>) override {
+    return {Code::kIoError, "the pool is open for reading only"};
+  }
+  void Landed(std::uint64_t, std::size_t) override { FAHA_CHECK(false, "no device writes what is only read"); }
+  Status Drain() override { return Status::Ok(); }
+
+ private:
+  int fd_;
+  const std::byte* base_;
+  std::size_t size_;
+};
+
+// The size of a file or, which stat does not know, of a device DAX; 0 if it cannot be told.
+std::uint64_t SizeOf(const struct stat& info) {
+  if (!S_ISCHR(info.st_mode)) return static_cast<std::uint64_t>(info.st_size);
+  std::uint64_t size = 0;
+  std::ifstream(fmt::format("/sys/dev/char/{}:{}/size", major(info.st_rdev), minor(info.st_rdev))) >> size;
+  return size;
+}
+
 }  // namespace
+
+Result<std::unique_ptr<Media>> OpenMediaReadOnly(const std::string& path) {
+  const auto failed = [&](std::string_view what) {
+    return Status{Code::kIoError, fmt::format("cannot {} the pool {}: {}", what, path, ErrnoText(errno))};
+  };
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return failed("open");
+  struct stat info {};
+  Status status = fstat(fd, &info) != 0 ? failed("look at") : Lock(fd, path, F_RDLCK);
+  const std::uint64_t size = status.ok() ? SizeOf(info) : 0;
+  if (status.ok() && size == 0) {
+    status = {Code::kPoolSize, fmt::format("{} is empty, or no file and no device DAX: name a pool", path)};
+  }
+  void* base = status.ok() ? mmap(nullptr, size, PROT_READ, MAP_SHARED, fd, 0) : MAP_FAILED;
+  if (status.ok() && base == MAP_FAILED) status = failed("map");
+  if (!status.ok()) {
+    close(fd);
+    return status;
+  }
+  return std::unique_ptr<Media>(std::make_unique<ReadOnlyMedia>(fd, static_cast<const std::byte*>(base), size));
+}
 
 Result<std::unique_ptr<Media>> OpenMedia(const MediaOptions& options) {
   const auto wanted = ParseDomain(options.domain);
@@ -227,7 +285,7 @@ Result<std::unique_ptr<Media>> OpenMedia(const MediaOptions& options) {
   const int fd = open(options.path.c_str(), O_RDWR | O_CLOEXEC);
   Status status =
       fd < 0 ? Status{CodeOf(errno), fmt::format("cannot open the pool {}: {}", options.path, ErrnoText(errno))}
-             : Lock(fd, options.path);
+             : Lock(fd, options.path, F_WRLCK);
   if (status.ok() && S_ISCHR(info.st_mode)) status = MapHugePages(base, mapped, options.path);
   if (!status.ok()) {
     pmem_unmap(base, mapped);

@@ -82,13 +82,13 @@ void Engine::ApplyTo(Lsn target) {
     const auto batch = log_->Next(cursor_);
     // Only a gap at the target itself can make it end behind the target: then there is nothing before it either.
     if (!batch || batch->view.lsn() > target) break;
-    ApplyBatch(*batch);
+    Apply(*batch);
     applied_ = batch->view.lsn();
   }
   applied_ = std::max(applied_, target);
 }
 
-void Engine::ApplyBatch(const LocatedBatch& batch) {
+void Engine::Apply(const LocatedBatch& batch) {
   const std::uint16_t flags = batch.view.header().flags;
   if ((flags & format::kUnitContinued) == 0) held_.clear();
   const bool well_formed =
