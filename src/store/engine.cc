@@ -90,7 +90,10 @@ void Engine::ApplyTo(Lsn target) {
 
 void Engine::Apply(const LocatedBatch& batch) {
   const std::uint16_t flags = batch.view.header().flags;
-  if ((flags & format::kUnitContinued) == 0) held_.clear();
+  // The rest of what was begun comes at once or never: behind a gap goes on what cleaning has taken.
+  const bool goes_on = (flags & format::kUnitContinued) != 0 && batch.view.lsn() == held_through_.Next();
+  if (!goes_on) held_.clear();
+  held_through_ = batch.view.lsn();
   const bool well_formed =
       batch.view.ForEach([&](const Record&, std::uint64_t offset) { held_.push_back(batch.at + offset); });
   FAHA_CHECK(well_formed, "records are checked before a batch enters the log");

@@ -85,6 +85,7 @@ class Engine : private KeySource {
   Lsn applied_;
   LogCursor cursor_;              // behind the last batch that ApplyTo applied
   std::vector<LogAddress> held_;  // the records whose unit is not complete yet
+  Lsn held_through_;              // the last batch that was replayed
   bool touched_ = false;
 };
 
