@@ -230,6 +230,53 @@ TEST_F(CheckTest, DamageIsNamed) {
   EXPECT_THAT(unknown.out, HasSubstr("0 gaps up to batch 0 may have been left by cleaning, 2 behind it cannot"));
 }
 
+// Writes the batch `lsn` again with a record changed, so that its checksum holds.
+void Reseal(Writer& node, Lsn lsn, std::uint64_t offset, std::byte value) {
+  node.ByteOf(lsn, offset) = value;
+  std::byte* at = &node.ByteOf(lsn, 0);
+  const auto view = BatchView::Trusted(at);
+  const std::uint64_t checksum =
+      BatchChecksum(view.header(), std::span(at + sizeof(format::BatchHeader), view.header().payload_bytes));
+  std::memcpy(at + offsetof(format::BatchHeader, checksum), &checksum, sizeof checksum);
+}
+
+TEST_F(CheckTest, ARecordOfAnotherReleaseIsNamedAndLeftOut) {
+  for (const Lsn lsn : {Lsn{6}, Lsn{8}}) {
+    Writer node;
+    WriteSome(node);
+    Reseal(node, lsn, sizeof(format::BatchHeader), std::byte{99});
+    const auto [code, keys] = Extracted(node.disk);
+    EXPECT_EQ(code, 4);
+    EXPECT_EQ((keys.at({3, "c"})), Stored{lsn == Lsn{6} ? "x" : "y"});
+    EXPECT_EQ(keys.count({0, "last"}), lsn == Lsn{8} ? 0U : 1U);
+    EXPECT_THAT(Run().out, HasSubstr("damage: batch " + std::to_string(lsn.value) + " in segment 0 at byte "));
+    EXPECT_THAT(Run({"--dump"}).out, HasSubstr(" malformed\n"));
+  }
+}
+
+// Somebody's value that looks like a batch is a value.
+TEST_F(CheckTest, ABatchInAValueIsNone) {
+  Writer node;
+  WriteSome(node);
+  BatchBuilder forged;
+  forged.Add({.key = "forged", .value = "x"});
+  format::BatchHeader header = BatchView::Trusted(&node.ByteOf(Lsn{8}, 0)).header();
+  header.lsn = 100;
+  header.flags = 0;
+  const auto bytes = forged.Seal(header, 64);
+  const std::string key(48, 'k');  // so that the value starts on a granule
+  node.Put(0, key, {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+  node.Seal();
+  node.Put(0, "end", "1");
+  node.Seal();
+  node.ByteOf(Lsn{8}, 70) ^= std::byte{1};
+  const auto [code, keys] = Extracted(node.disk);
+  EXPECT_EQ(code, 4);
+  EXPECT_EQ(keys.count({0, key}), 1U);
+  EXPECT_EQ(keys.count({0, "end"}), 1U);
+  EXPECT_EQ(keys.count({0, "forged"}), 0U);
+}
+
 // A unit of two batches, the first at the end of one segment, the second at the start of the next.
 struct Straddling : Writer {
   Straddling() {
