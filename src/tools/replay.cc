@@ -1,6 +1,6 @@
 #include "tools/replay.h"
 
-#include <algorithm>
+#include <limits>
 
 namespace faha {
 
@@ -12,9 +12,9 @@ void Replay::Run() {
   while (const auto next = stream.Next()) {
     if (!survey_->Counts(*next)) continue;
     Count(*next);
-    Gather(next->batch);
+    Apply(next->batch);
   }
-  if (!unit_.empty()) ++totals_.half_units;
+  if (unit_open_) ++totals_.half_units;
 }
 
 void Replay::Count(const StreamedBatch& next) {
@@ -40,27 +40,23 @@ void Replay::Count(const StreamedBatch& next) {
   });
 }
 
-void Replay::Gather(const LocatedBatch& batch) {
+// The engine drops what has no end; what has no beginning looks to it like the rest of a unit that cleaning has begun
+// to move, which it is unless the beginning may be lost.
+void Replay::Apply(const LocatedBatch& batch) {
   const std::uint16_t flags = batch.view.header().flags;
-  const bool continued = (flags & format::kUnitContinued) != 0;
-  const bool adjacent = batch.view.lsn() == gathered_.Next();
-  if (!continued || !adjacent) {
-    // The end of what was begun before never came.
-    if (!unit_.empty()) ++totals_.half_units;
-    unit_.clear();
-    // Where cleaning took the beginning, it has moved what was still needed of it; damage takes the whole unit.
-    headless_ = continued && survey_->MayBeLost(Lsn{batch.view.lsn().value - 1});
+  const bool goes_on = (flags & format::kUnitContinued) != 0 && batch.view.lsn() == applied_.Next();
+  if (!goes_on) {
+    if (unit_open_) ++totals_.half_units;
+    headless_ = (flags & format::kUnitContinued) != 0 && survey_->MayBeLost(Lsn{batch.view.lsn().value - 1});
     if (headless_) ++totals_.headless_units;
   }
-  gathered_ = batch.view.lsn();
+  applied_ = batch.view.lsn();
+  unit_open_ = !headless_ && (flags & format::kUnitContinues) != 0;
   if (headless_) {
     totals_.headless_records += batch.view.header().record_count;
-    return;
+  } else {
+    engine_.Apply(batch);
   }
-  unit_.push_back(batch);
-  if ((flags & format::kUnitContinues) != 0) return;
-  for (const LocatedBatch& part : unit_) engine_.Apply(part);
-  unit_.clear();
 }
 
 std::vector<DbId> Replay::databases() const {

@@ -7,7 +7,6 @@
 #include <array>
 #include <cstdint>
 #include <memory>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -49,16 +48,16 @@ class Replay {
 
  private:
   void Count(const StreamedBatch& next);
-  void Gather(const LocatedBatch& batch);
+  void Apply(const LocatedBatch& batch);
 
   Pool* pool_;
   const Survey* survey_;
   std::unique_ptr<Log> log_;  // lends the engine its eyes
   Engine engine_;
   Totals totals_;
-  std::vector<LocatedBatch> unit_;  // the batches of one that is not complete yet
-  bool headless_ = false;           // the unit under way has lost its beginning
-  Lsn gathered_;
+  bool unit_open_ = false;  // the last batch's unit goes on in the next one
+  bool headless_ = false;   // the unit under way has lost its beginning
+  Lsn applied_;
 };
 
 }  // namespace faha

@@ -375,6 +375,12 @@ TEST_F(CheckTest, APoolThatIsBeingInstalledIsNotDamaged) {
   const Ran ran = Run();
   EXPECT_THAT(ran.out, HasSubstr("state: installing\n"));
   EXPECT_THAT(ran.out, HasSubstr("note: the log was being transferred"));
+  // Whatever is damaged goes with it.
+  to.disk->written[from.At(Lsn{4}).value + 70] ^= std::byte{1};
+  Write(to.disk);
+  const Ran damaged = Run();
+  EXPECT_EQ(damaged.code, 1);
+  EXPECT_THAT(damaged.out, HasSubstr("note: segment 1, 128 bytes from byte"));
 }
 
 TEST_F(CheckTest, WhatIsNoPoolIsAnError) {
