@@ -63,10 +63,6 @@ constexpr std::uint32_t kMinSegments = 5;  // two heads, and Log's reserve
 constexpr std::uint32_t kMinGranule = 64;
 constexpr std::uint32_t kMaxGranule = 64U << 10;
 
-bool GranuleIsUsable(std::uint32_t granule) {
-  return std::has_single_bit(granule) && granule >= kMinGranule && granule <= kMaxGranule;
-}
-
 Status TooSmall(const Media& media, std::uint64_t segment_bytes) {
   return {Code::kPoolSize,
           fmt::format("a pool of {} bytes is too small for segments of {}: {} of them must fit behind the "
@@ -132,12 +128,6 @@ Status Pool::Load() {
     return {Code::kBadPool,
             "neither superblock copy is whole: this is not a FaHA pool or it is damaged; set another "
             "faha.pool-path, or restore the file"};
-  }
-  if (!CheckSegmentBytes(super_.segment_bytes).ok() || !GranuleIsUsable(super_.granule)) {
-    return {Code::kBadPool,
-            fmt::format("the pool's superblock names segments of {} bytes and a granule of {}, which no pool has: "
-                        "restore it",
-                        super_.segment_bytes, super_.granule)};
   }
   if (super_.segment_count > SegmentsThatFit(*media_, super_.segment_bytes)) {
     return {Code::kBadPool,
@@ -212,7 +202,8 @@ Status Pool::ForgetSegments() {
 
 Status Pool::Adopt(ClusterId cluster, const Geometry& geometry) {
   if (Status status = CheckSegmentBytes(geometry.segment_bytes); !status.ok()) return status;
-  if (!GranuleIsUsable(geometry.granule) || geometry.segment_count < kMinSegments) {
+  if (!std::has_single_bit(geometry.granule) || geometry.granule < kMinGranule || geometry.granule > kMaxGranule ||
+      geometry.segment_count < kMinSegments) {
     return {Code::kPoolSize,
             fmt::format("the cluster's pools have {} segments and a granule of {} bytes, which no pool has",
                         geometry.segment_count, geometry.granule)};
