@@ -55,15 +55,14 @@ class Engine : private KeySource {
   // The segment is about to be given back: nothing in the index names it.
   void Forget(std::uint32_t segment) { usage_.Forget(segment); }
 
-  // --- Replay.
-  // Up to `target` or the log's end, whichever comes first.
+  // Replays up to `target` or the log's end, whichever comes first.
   void ApplyTo(Lsn target);
   // A primary has applied what it appended.
   void Appended() { applied_ = log_->end().lsn; }
   // Forgets what lies behind `keep`, sealed or not, by replaying the log from its start.
   void RollBackTo(Lsn keep);
-  // One batch, which needs no place in the log's segments.  Its records are well-formed, and whoever calls this has
-  // seen to the order.
+  // Replays one batch, which needs no place in the log's segments.  Its records are well-formed, and whoever calls this
+  // has seen to the order.
   void Apply(const LocatedBatch& batch);
   [[nodiscard]] Lsn applied() const { return applied_; }
   // Was anything of a user ever written, as far as this node has applied?

@@ -168,7 +168,7 @@ class Surveyor {
   // Does what is missing, as the last batch's digest tells, equal what the damaged headers say?
   void Account() {
     std::map<std::uint64_t, std::uint64_t> sums;  // generation -> its batches' checksums, until it is freed
-    std::uint64_t sum = 0, missing = 0;
+    std::uint64_t sum = 0, missing = 0, gone = 0;
     Lsn last;
     std::set<std::uint64_t> freed;
     BatchStream stream(pool_, survey_.found);
@@ -176,6 +176,7 @@ class Surveyor {
       if (!next->follows) continue;
       const format::BatchHeader& header = next->batch.view.header();
       missing = header.digest - sum;
+      gone = 0;
       last = next->batch.view.lsn();
       sums[header.generation] += header.checksum;
       sum += header.checksum;
@@ -183,10 +184,12 @@ class Surveyor {
       (void)next->batch.view.ForEach([&](const Record& record, std::uint64_t) {
         const auto note = ReadFreeNote(record);
         if (!note || !freed.insert(note->generation).second) return;
+        if (!sums.contains(note->generation)) gone += note->digest;  // which only the next batch's digest leaves out
         sum -= sums[note->generation];
         survey_.freed_through = std::max(survey_.freed_through, Lsn{note->through});
       });
     }
+    missing -= gone;
     bool all_known = !unreadable_entry_;
     for (const Place& place : places_) {
       all_known = all_known && place.header;
