@@ -108,6 +108,19 @@ Status Pool::Grow(std::uint64_t bytes) {
   return WriteSuperblock();
 }
 
+Result<std::unique_ptr<Pool>> Pool::Inspect(std::unique_ptr<Media> media) {
+  std::unique_ptr<Pool> pool(new Pool(std::move(media)));
+  if (Status status = pool->Load(); !status.ok()) return status;
+  return pool;
+}
+
+std::optional<Superblock> Pool::ReadCopy(std::uint32_t copy) const {
+  const auto super = LoadFrom<Superblock>(*media_, copy * format::kSuperblockStride);
+  const bool known = super.magic == format::kPoolMagic && super.version == format::kPoolVersion && super.features == 0;
+  if (!known || SuperblockChecksum(super) != super.checksum) return std::nullopt;
+  return super;
+}
+
 Status Pool::Load() {
   if (media_->bytes().size() < format::kDataOffset) {
     return {Code::kPoolSize,
@@ -118,8 +131,8 @@ Status Pool::Load() {
   }
   bool found = false;
   Status foreign;
-  for (const std::uint64_t offset : {std::uint64_t{0}, format::kSuperblockStride}) {
-    const auto copy = LoadFrom<Superblock>(*media_, offset);
+  for (const std::uint32_t index : {0U, 1U}) {
+    const auto copy = LoadFrom<Superblock>(*media_, index * format::kSuperblockStride);
     if (copy.magic != format::kPoolMagic) continue;
     const bool known = copy.version == format::kPoolVersion && copy.features == 0;
     // Another version may keep its checksum elsewhere: only magic, version and features stand still.
@@ -129,7 +142,7 @@ Status Pool::Load() {
                              "version {}: run the release that wrote it",
                              copy.version, copy.features, format::kPoolVersion)};
     }
-    if (!known || SuperblockChecksum(copy) != copy.checksum) continue;
+    if (!ReadCopy(index)) continue;
     if (!found || copy.sequence > super_.sequence) super_ = copy;
     found = true;
   }

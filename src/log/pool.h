@@ -36,6 +36,9 @@ class Pool {
   // - another format version or unknown features; PoolSize - too small; BadConfig - segment_bytes is unusable; IoError.
   static Result<std::unique_ptr<Pool>> Open(std::unique_ptr<Media> media, std::uint64_t segment_bytes,
                                             std::uint64_t pool_bytes = 0);
+  // Opens a pool to be looked at: nothing is written to it, not even where it was never used.
+  // Errors: as Open; BadPool as well if it was never used.
+  static Result<std::unique_ptr<Pool>> Inspect(std::unique_ptr<Media> media);
 
   [[nodiscard]] Media& media() { return *media_; }
   [[nodiscard]] const Media& media() const { return *media_; }
@@ -59,6 +62,9 @@ class Pool {
   // Becomes an empty node of `cluster`: forgets every segment and promise.  The node keeps its id, and its size.
   // Errors: PoolSize - the medium cannot hold as much as `geometry`; IoError.
   Status Adopt(ClusterId cluster, const Geometry& geometry);
+
+  // Copy 0 or 1 of the superblock, if it is whole and of this version.
+  [[nodiscard]] std::optional<format::Superblock> ReadCopy(std::uint32_t copy) const;
 
   // The table's entry of segment `index`, if it is whole and in use.
   [[nodiscard]] std::optional<format::SegmentEntry> ReadEntry(std::uint32_t index) const;

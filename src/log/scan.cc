@@ -7,8 +7,6 @@
 #include <chrono>
 #include <thread>
 
-#include "log/scan_segment.h"
-
 namespace faha {
 namespace {
 
@@ -41,6 +39,9 @@ class Scanner {
     NoteFrees();
     return std::move(result_);
   }
+
+  // What each segment holds by itself, whatever Run() returned.
+  std::vector<ScannedSegment> TakeFound() { return std::move(found_); }
 
  private:
   void ListSegments() {
@@ -240,6 +241,11 @@ std::string NewestConfig(const Pool& pool) {
   return newest;
 }
 
-Result<ScanResult> ScanPool(const Pool& pool, const LogSink& sink) { return Scanner(pool, sink).Run(); }
+Result<ScanResult> ScanPool(const Pool& pool, const LogSink& sink, std::vector<ScannedSegment>* found) {
+  Scanner scanner(pool, sink);
+  auto result = scanner.Run();
+  if (found != nullptr) *found = scanner.TakeFound();
+  return result;
+}
 
 }  // namespace faha

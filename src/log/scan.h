@@ -23,6 +23,7 @@
 #include "faha/status.h"
 #include "log/log.h"
 #include "log/pool.h"
+#include "log/scan_segment.h"
 
 namespace faha {
 
@@ -43,8 +44,10 @@ struct ScanResult {
   std::vector<std::uint32_t> damaged;               // segments of the log whose entry must be written again
 };
 
+// What each segment that the table names holds by itself is told in `found`, if that is not null: oldest first, and
+// also where the pool does not add up.
 // Errors: Corrupt - the verdict was repair, or a record is malformed in spite of its batch's checksum.
-Result<ScanResult> ScanPool(const Pool& pool, const LogSink& sink);
+Result<ScanResult> ScanPool(const Pool& pool, const LogSink& sink, std::vector<ScannedSegment>* found = nullptr);
 
 // The newest configuration in any whole batch, although the pool does not add up; empty if there is none.
 std::string NewestConfig(const Pool& pool);

@@ -260,9 +260,10 @@ Status CreateFile(const std::string& path, std::uint64_t bytes) {
   return SyncFolderOf(path);
 }
 
-Status Lock(int fd, const std::string& path) {
+// `type`: F_WRLCK, or F_RDLCK, which several may hold.
+Status Lock(int fd, const std::string& path, short type) {
   struct flock lock {};
-  lock.l_type = F_WRLCK;
+  lock.l_type = type;
   lock.l_whence = SEEK_SET;
   if (fcntl(fd, F_SETLK, &lock) == 0) return Status::Ok();
   const int error = errno;
@@ -295,7 +296,7 @@ Result<OpenedPool> OpenPool(const std::string& path) {
   pool.device = S_ISCHR(info.st_mode);
   const std::optional<std::uint64_t> device_bytes =
       pool.device ? DeviceDaxBytes(kSysfs, info.st_rdev) : std::optional<std::uint64_t>();
-  Status status = Lock(pool.fd, path);
+  Status status = Lock(pool.fd, path, F_WRLCK);
   if (status.ok() && (pool.device ? !device_bytes : !S_ISREG(info.st_mode))) {
     status = {Code::kIoError, fmt::format("the pool {} is neither a file nor a device DAX: set another faha.pool-path "
                                           "(a block device needs a file system, or ndctl's mode devdax)",
@@ -335,7 +336,61 @@ Result<PersistenceDomain> ChooseDomain(const MediaOptions& options, const Medium
   return domain;
 }
 
+// A mapping that cannot be written.
+class ReadOnlyMedia : public Media {
+ public:
+  ReadOnlyMedia(int fd, const std::byte* base, std::size_t size) : fd_(fd), base_(base), size_(size) {}
+  ~ReadOnlyMedia() override {
+    munmap(const_cast<std::byte*>(base_), size_);
+    close(fd_);
+  }
+  ReadOnlyMedia(const ReadOnlyMedia&) = delete;
+  ReadOnlyMedia& operator=(const ReadOnlyMedia&) = delete;
+
+  [[nodiscard]] std::span<const std::byte> bytes() const override { return {base_, size_}; }
+  [[nodiscard]] PersistenceDomain domain() const override { return PersistenceDomain::kVolatile; }
+  [[nodiscard]] std::uint32_t granule() const override { return GranuleOf(domain()); }
+  Status Write(std::uint64_t, std::span<const std::byte>) override {
+    return {Code::kIoError, "the pool is open for reading only"};
+  }
+  void Landed(std::uint64_t, std::size_t) override { FAHA_CHECK(false, "no device writes what is only read"); }
+  Status Drain() override { return Status::Ok(); }
+  Status Grow(std::uint64_t) override { return {Code::kIoError, "the pool is open for reading only"}; }
+
+ private:
+  int fd_;
+  const std::byte* base_;
+  std::size_t size_;
+};
+
+// The size of a file or, which stat does not know, of a device DAX; 0 if it cannot be told.
+std::uint64_t SizeOf(const struct stat& info) {
+  if (S_ISCHR(info.st_mode)) return DeviceDaxBytes(kSysfs, info.st_rdev).value_or(0);
+  return static_cast<std::uint64_t>(info.st_size);
+}
+
 }  // namespace
+
+Result<std::unique_ptr<Media>> OpenMediaReadOnly(const std::string& path) {
+  const auto failed = [&](std::string_view what) {
+    return Status{Code::kIoError, fmt::format("cannot {} the pool {}: {}", what, path, ErrnoText(errno))};
+  };
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return failed("open");
+  struct stat info {};
+  Status status = fstat(fd, &info) != 0 ? failed("look at") : Lock(fd, path, F_RDLCK);
+  const std::uint64_t size = status.ok() ? SizeOf(info) : 0;
+  if (status.ok() && size == 0) {
+    status = {Code::kPoolSize, fmt::format("{} is empty, or no file and no device DAX: name a pool", path)};
+  }
+  void* base = status.ok() ? mmap(nullptr, size, PROT_READ, MAP_SHARED, fd, 0) : MAP_FAILED;
+  if (status.ok() && base == MAP_FAILED) status = failed("map");
+  if (!status.ok()) {
+    close(fd);
+    return status;
+  }
+  return std::unique_ptr<Media>(std::make_unique<ReadOnlyMedia>(fd, static_cast<const std::byte*>(base), size));
+}
 
 Result<std::unique_ptr<Media>> OpenMedia(const MediaOptions& options) {
   const auto wanted = ParseDomain(options.domain);

@@ -28,4 +28,9 @@ struct MediaOptions {
 // PoolInUse; IoError.
 Result<std::unique_ptr<Media>> OpenMedia(const MediaOptions& options);
 
+// Maps the pool at `path` to be looked at: it must exist and may be a file without write permission; Write() is an
+// IoError.  While it is open nobody else can open it for writing.
+// Errors: PoolInUse; PoolSize - it is empty; IoError.
+Result<std::unique_ptr<Media>> OpenMediaReadOnly(const std::string& path);
+
 }  // namespace faha

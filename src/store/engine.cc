@@ -98,15 +98,18 @@ void Engine::ApplyTo(Lsn target) {
     // The target may lie in a gap: what follows it is for later.
     if (!batch || batch->view.lsn() > target) break;
     cursor_ = ahead;
-    ApplyBatch(*batch);
+    Apply(*batch);
     applied_ = batch->view.lsn();
   }
   applied_ = std::max(applied_, target);
 }
 
-void Engine::ApplyBatch(const LocatedBatch& batch) {
+void Engine::Apply(const LocatedBatch& batch) {
   const std::uint16_t flags = batch.view.header().flags;
-  if ((flags & format::kUnitContinued) == 0) held_.clear();
+  // The rest of what was begun comes at once or never: behind a gap goes on what cleaning has taken.
+  const bool goes_on = (flags & format::kUnitContinued) != 0 && batch.view.lsn() == held_through_.Next();
+  if (!goes_on) held_.clear();
+  held_through_ = batch.view.lsn();
   const bool well_formed =
       batch.view.ForEach([&](const Record&, std::uint64_t offset) { held_.push_back(batch.at + offset); });
   FAHA_CHECK(well_formed, "records are checked before a batch enters the log");

@@ -35,6 +35,10 @@ class Engine : private KeySource {
   void ForEachKey(DbId db, const std::function<void(std::string_view)>& visit) const;
   [[nodiscard]] std::uint64_t Size(DbId db) const { return index_.Size(db); }
   [[nodiscard]] std::uint64_t Size() const { return index_.Size(); }
+  // Is the put at `at` the newest of its key?
+  [[nodiscard]] bool IsNewest(const Record& record, LogAddress at) const {
+    return index_.Holds(index_.Hash(record.db, record.key), at);
+  }
 
   // --- For the cleaner (primary).
   // What must be known of a record to move it, fetched ahead.
@@ -67,6 +71,9 @@ class Engine : private KeySource {
   void Appended() { applied_ = log_->end().lsn; }
   // Forgets what lies behind `keep`, sealed or not, by replaying the log from its start.
   void RollBackTo(Lsn keep);
+  // Replays one batch, which needs no place in the log's segments.  Its records are well-formed, and whoever calls this
+  // has seen to the order.
+  void Apply(const LocatedBatch& batch);
   [[nodiscard]] Lsn applied() const { return applied_; }
   // Was anything of a user ever written, as far as this node has applied?
   [[nodiscard]] bool touched() const { return touched_; }
@@ -74,7 +81,6 @@ class Engine : private KeySource {
  private:
   [[nodiscard]] Key KeyAt(LogAddress at) const override;
   void Prefetch(LogAddress at) const override { log_->Prefetch(at); }
-  void ApplyBatch(const LocatedBatch& batch);
   void ApplyRecords(const std::vector<LogAddress>& at);
   void ApplyRecord(const Record& record, LogAddress at);
   void ApplyPut(const Record& record, LogAddress at);
@@ -88,6 +94,7 @@ class Engine : private KeySource {
   Lsn applied_;
   LogCursor cursor_;              // behind the last batch that ApplyTo applied
   std::vector<LogAddress> held_;  // the records whose unit is not complete yet
+  Lsn held_through_;              // the last batch that was replayed
   bool touched_ = false;
 };
 

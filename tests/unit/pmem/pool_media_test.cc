@@ -54,17 +54,41 @@ TEST_F(PoolMediaTest, WritesAreReadableAtOnceAndAfterwardsInEveryDomain) {
   }
 }
 
+// Is `run` true in another process?
+template <typename Run>
+bool InChild(Run run) {
+  const pid_t child = fork();
+  if (child == 0) _exit(run() ? 0 : 1);
+  int status = 0;
+  waitpid(child, &status, 0);
+  return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+TEST_F(PoolMediaTest, ManyMayLookButNobodyWritesMeanwhile) {
+  {
+    auto media = OpenMedia({Path(), 1 << 20, "auto"});
+    ASSERT_TRUE(media.ok());
+    ASSERT_TRUE(media.value()->Write(5, Bytes("text")).ok());
+    EXPECT_TRUE(InChild([&] { return OpenMediaReadOnly(Path()).status().code() == Code::kPoolInUse; }));
+  }
+  std::filesystem::permissions(Path(), std::filesystem::perms::owner_read);
+  auto media = OpenMediaReadOnly(Path());
+  ASSERT_TRUE(media.ok()) << media.status().ToString();
+  ASSERT_EQ(media.value()->bytes().size(), 1U << 20);
+  EXPECT_EQ(std::memcmp(media.value()->bytes().data() + 5, "text", 4), 0);
+  EXPECT_EQ(media.value()->Write(5, Bytes("TEXT")).code(), Code::kIoError);
+  EXPECT_EQ(std::memcmp(media.value()->bytes().data() + 5, "text", 4), 0);
+  EXPECT_TRUE(InChild([&] { return OpenMediaReadOnly(Path()).ok(); }));
+  std::filesystem::permissions(Path(), std::filesystem::perms::owner_all);
+  EXPECT_TRUE(InChild([&] { return OpenMedia({Path(), 0, "auto"}).status().code() == Code::kPoolInUse; }));
+  media.value().reset();
+  EXPECT_TRUE(InChild([&] { return OpenMedia({Path(), 0, "auto"}).ok(); }));
+}
+
 TEST_F(PoolMediaTest, AnotherProcessCannotOpenItButAForkedChildDoesNotHoldIt) {
   auto media = OpenMedia({Path(), 1 << 20, "auto"});
   ASSERT_TRUE(media.ok());
-  const auto in_child = [](auto run) {
-    const pid_t child = fork();
-    if (child == 0) _exit(run() ? 0 : 1);
-    int status = 0;
-    waitpid(child, &status, 0);
-    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
-  };
-  EXPECT_TRUE(in_child([&] {
+  EXPECT_TRUE(InChild([&] {
     const auto second = OpenMedia({Path(), 1 << 20, "auto"});
     return second.status().code() == Code::kPoolInUse &&
            second.status().message().find(std::to_string(getppid())) != std::string::npos;
@@ -78,7 +102,7 @@ TEST_F(PoolMediaTest, AnotherProcessCannotOpenItButAForkedChildDoesNotHoldIt) {
     _exit(0);
   }
   media.value().reset();
-  EXPECT_TRUE(in_child([&] { return OpenMedia({Path(), 0, "auto"}).ok(); }));
+  EXPECT_TRUE(InChild([&] { return OpenMedia({Path(), 0, "auto"}).ok(); }));
   (void)!write(pipes[1], "x", 1);
   waitpid(idler, nullptr, 0);
 }
@@ -158,6 +182,8 @@ TEST_F(PoolMediaTest, BadOptionsAndPathsAreErrors) {
   EXPECT_EQ(OpenMedia({Path(), 1 << 20, "maybe"}).status().code(), Code::kBadConfig);
   EXPECT_EQ(OpenMedia({Path(), 0, "auto"}).status().code(), Code::kIoError);
   EXPECT_EQ(OpenMedia({(folder_ / "no" / "pool").string(), 1 << 20, "auto"}).status().code(), Code::kIoError);
+  EXPECT_EQ(OpenMediaReadOnly(Path()).status().code(), Code::kIoError);
+  EXPECT_EQ(OpenMediaReadOnly(folder_).status().code(), Code::kIoError);
 }
 
 }  // namespace

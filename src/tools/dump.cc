@@ -1,0 +1,154 @@
+#include "tools/dump.h"
+
+#include <fmt/format.h>
+
+#include <cstring>
+
+#include "tools/text.h"
+
+namespace faha {
+namespace {
+
+using format::RecordKind;
+
+// Of a key or a value, in a line for people.
+constexpr std::size_t kShownBytes = 64;
+
+std::string Shortened(std::string_view bytes) {
+  if (bytes.size() <= kShownBytes) return fmt::format("\"{}\"", Escape(bytes));
+  return fmt::format("\"{}\"... ({} bytes)", Escape(bytes.substr(0, kShownBytes)), bytes.size());
+}
+
+// A moved delete names the batch of the original.
+std::optional<std::uint64_t> MovedFrom(const Record& record) {
+  std::uint64_t lsn = 0;
+  if (record.kind != RecordKind::kDelete || record.value.size() != sizeof lsn) return std::nullopt;
+  std::memcpy(&lsn, record.value.data(), sizeof lsn);
+  return lsn;
+}
+
+class Dumper {
+ public:
+  Dumper(const Pool& pool, const Survey& survey, const DumpOptions& options, std::FILE* out)
+      : pool_(pool), survey_(survey), options_(options), out_(out) {}
+
+  void Run() {
+    BatchStream stream(pool_, survey_.found);
+    while (const auto next = stream.Next()) {
+      lsn_ = next->batch.view.lsn();
+      in_log_ = survey_.Counts(*next);
+      if (!options_.key && !options_.db) options_.json ? JsonBatch(*next) : HumanBatch(*next);
+      std::uint64_t number = 0;
+      (void)next->batch.view.ForEach([&](const Record& record, std::uint64_t) {
+        ++number;
+        if (Wanted(record)) options_.json ? JsonRecord(record, number) : HumanRecord(record, number);
+      });
+    }
+  }
+
+ private:
+  [[nodiscard]] bool Wanted(const Record& record) const {
+    if (!options_.key && !options_.db) return true;
+    if (record.kind == RecordKind::kFlush) {
+      return !options_.db || record.db == format::kAllDatabases || record.db == *options_.db;
+    }
+    if (record.kind != RecordKind::kPut && record.kind != RecordKind::kDelete) return false;
+    return (!options_.key || record.key == *options_.key) && (!options_.db || record.db == *options_.db);
+  }
+
+  struct BatchPlace {
+    std::uint32_t segment = 0;
+    std::uint64_t offset = 0;
+    std::string_view head;
+  };
+  [[nodiscard]] BatchPlace PlaceOf(const StreamedBatch& next) const {
+    const std::uint32_t segment = pool_.SegmentOf(next.batch.at);
+    const bool cold = (next.batch.view.header().flags & format::kColdHead) != 0;
+    return {segment, next.batch.at.value - pool_.SegmentStart(segment).value, cold ? "cold" : "hot"};
+  }
+
+  void HumanBatch(const StreamedBatch& next) {
+    const format::BatchHeader& header = next.batch.view.header();
+    const BatchPlace place = PlaceOf(next);
+    fmt::print(out_,
+               "batch {} epoch {} committed {} {} segment {} generation {} byte {} size {} records {} digest {:016x} "
+               "checksum {:016x}{}{}{}{}\n",
+               header.lsn, header.epoch, header.committed, place.head, place.segment, header.generation, place.offset,
+               next.batch.bytes.size(), header.record_count, header.digest, header.checksum,
+               (header.flags & format::kUnitContinued) != 0 ? " continued" : "",
+               (header.flags & format::kUnitContinues) != 0 ? " continues" : "", in_log_ ? "" : " not-in-the-log",
+               next.well_formed ? "" : " malformed");
+  }
+
+  void JsonBatch(const StreamedBatch& next) {
+    const format::BatchHeader& header = next.batch.view.header();
+    const BatchPlace place = PlaceOf(next);
+    fmt::print(out_,
+               R"({{"type":"batch","lsn":{},"epoch":{},"committed":{},"head":"{}","segment":{},"generation":{},)"
+               R"("offset":{},"bytes":{},"records":{},"digest":"{:016x}","checksum":"{:016x}","continued":{},)"
+               R"("continues":{},"in_log":{},"well_formed":{}}})"
+               "\n",
+               header.lsn, header.epoch, header.committed, place.head, place.segment, header.generation, place.offset,
+               next.batch.bytes.size(), header.record_count, header.digest, header.checksum,
+               (header.flags & format::kUnitContinued) != 0, (header.flags & format::kUnitContinues) != 0, in_log_,
+               next.well_formed);
+  }
+
+  static std::string DbText(DbId db) { return db == format::kAllDatabases ? "all" : fmt::format("{}", db); }
+
+  static std::string HumanContent(const Record& record) {
+    switch (record.kind) {
+      case RecordKind::kPut: {
+        const std::string expiry =
+            record.expire_at != kNoExpiry ? fmt::format(" expires {}", record.expire_at) : std::string();
+        return fmt::format("db {} key {} value {}{}", record.db, Shortened(record.key), Shortened(record.value),
+                           expiry);
+      }
+      case RecordKind::kDelete: {
+        const auto moved = MovedFrom(record);
+        return fmt::format("db {} key {}{}", record.db, Shortened(record.key),
+                           moved ? fmt::format(" moved from batch {}", *moved) : std::string());
+      }
+      case RecordKind::kFlush: return "db " + DbText(record.db);
+      case RecordKind::kConfig: return MembersText(record.value);
+      case RecordKind::kEpochStart: return "start";
+      case RecordKind::kFree: break;
+    }
+    const auto note = ReadFreeNote(record);
+    if (!note) return "of a form that cannot be read";
+    return fmt::format("segment {} generation {} through batch {}", note->index, note->generation, note->through);
+  }
+
+  void HumanRecord(const Record& record, std::uint64_t number) {
+    fmt::print(out_, "{}.{} {} {}{}\n", lsn_.value, number, KindName(record.kind), HumanContent(record),
+               in_log_ ? "" : " not-in-the-log");
+  }
+
+  // Fields of every kind alike: whoever reads them needs no table.
+  void JsonRecord(const Record& record, std::uint64_t number) {
+    const auto moved = MovedFrom(record);
+    const std::string db = DbText(record.db);
+    fmt::print(out_,
+               R"({{"type":"record","lsn":{},"number":{},"kind":"{}","db":{},"key":{},"value":{},"expire_at":{},)"
+               R"("moved_from":{},"in_log":{}}})"
+               "\n",
+               lsn_.value, number, KindName(record.kind), db == "all" ? "\"all\"" : db, JsonString(record.key),
+               JsonString(record.value), record.expire_at != kNoExpiry ? fmt::format("{}", record.expire_at) : "null",
+               moved ? fmt::format("{}", *moved) : "null", in_log_);
+  }
+
+  const Pool& pool_;
+  const Survey& survey_;
+  const DumpOptions& options_;
+  std::FILE* out_;
+  Lsn lsn_;
+  bool in_log_ = false;
+};
+
+}  // namespace
+
+void Dump(const Pool& pool, const Survey& survey, const DumpOptions& options, std::FILE* out) {
+  Dumper(pool, survey, options, out).Run();
+}
+
+}  // namespace faha

@@ -1,0 +1,107 @@
+#include "tools/extract.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <initializer_list>
+
+namespace faha {
+namespace {
+
+Status Failed(std::string_view what, const std::string& path) {
+  const int error = errno;
+  if (error == EEXIST) return {Code::kBadConfig, fmt::format("{} exists: name another file, or move it away", path)};
+  const bool full = error == ENOSPC || error == EDQUOT || error == EFBIG;
+  return {full ? Code::kNoSpace : Code::kIoError, fmt::format("cannot {} {}: {}", what, path, std::strerror(error))};
+}
+
+// A file under its first name; it goes away unless it is kept.
+class Output {
+ public:
+  explicit Output(std::string path) : path_(std::move(path)), fresh_(path_ + ".new") {}
+  ~Output() {
+    if (file_ == nullptr) return;
+    std::fclose(file_);
+    unlink(fresh_.c_str());
+  }
+  Output(const Output&) = delete;
+  Output& operator=(const Output&) = delete;
+
+  Status Create() {
+    if (access(path_.c_str(), F_OK) == 0) {
+      errno = EEXIST;
+      return Failed("create", path_);
+    }
+    const int fd = open(fresh_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0) return Failed("create", fresh_);
+    file_ = fdopen(fd, "w");
+    if (file_ != nullptr) return Status::Ok();
+    const Status status = Failed("write", fresh_);
+    close(fd);
+    unlink(fresh_.c_str());
+    return status;
+  }
+
+  // One command.  Errors: as Extract.
+  Status Write(std::initializer_list<std::string_view> words) {
+    std::string head = fmt::format("*{}\r\n", words.size());
+    bool good = true;
+    for (const std::string_view word : words) {
+      fmt::format_to(std::back_inserter(head), "${}\r\n", word.size());
+      good = good && Put(head) && Put(word);
+      head = "\r\n";
+    }
+    return good && Put(head) ? Status::Ok() : Failed("write", fresh_);
+  }
+
+  Status Keep() {
+    if (std::fflush(file_) != 0 || fsync(fileno(file_)) != 0) return Failed("write", fresh_);
+    // A link, for a rename would take the place of a file that somebody has made since.
+    if (link(fresh_.c_str(), path_.c_str()) != 0) return Failed("create", path_);
+    return Status::Ok();
+  }
+
+ private:
+  bool Put(std::string_view bytes) { return std::fwrite(bytes.data(), 1, bytes.size(), file_) == bytes.size(); }
+
+  std::string path_, fresh_;
+  std::FILE* file_ = nullptr;
+};
+
+Status WriteSet(Output& output, const Record& record) {
+  if (record.expire_at == kNoExpiry) return output.Write({"SET", record.key, record.value});
+  return output.Write({"SET", record.key, record.value, "PXAT", fmt::format("{}", record.expire_at)});
+}
+
+}  // namespace
+
+Result<std::uint64_t> Extract(const Pool& pool, const Survey& survey, const Replay& replay, const std::string& path) {
+  Output output(path);
+  Status status = output.Create();
+  std::uint64_t keys = 0;
+  std::optional<DbId> selected;
+  // Not by the index, whose order is that of hashes: a pool that is larger than the memory is read from front to back.
+  BatchStream stream(pool, survey.found);
+  while (status.ok()) {
+    const auto next = stream.Next();
+    if (!next) break;
+    if (!survey.Counts(*next)) continue;
+    (void)next->batch.view.ForEach([&](const Record& record, std::uint64_t offset) {
+      if (!status.ok() || record.kind != format::RecordKind::kPut) return;
+      if (!replay.engine().IsNewest(record, next->batch.at + offset)) return;
+      if (selected != record.db) status = output.Write({"SELECT", fmt::format("{}", record.db)});
+      selected = record.db;
+      if (status.ok()) status = WriteSet(output, record);
+      ++keys;
+    });
+  }
+  if (status.ok()) status = output.Keep();
+  if (!status.ok()) return status;
+  return keys;
+}
+
+}  // namespace faha

@@ -1,0 +1,91 @@
+#include "tools/text.h"
+
+#include <fmt/format.h>
+
+#include <charconv>
+
+#include "base/bytes.h"
+#include "base/check.h"
+#include "base/member_codec.h"
+
+namespace faha {
+namespace {
+
+bool Plain(char c) { return c >= 0x20 && c < 0x7f && c != '\\' && c != '"'; }
+
+}  // namespace
+
+std::string_view KindName(format::RecordKind kind) {
+  switch (kind) {
+    case format::RecordKind::kPut: return "put";
+    case format::RecordKind::kDelete: return "delete";
+    case format::RecordKind::kFlush: return "flush";
+    case format::RecordKind::kConfig: return "config";
+    case format::RecordKind::kEpochStart: return "epoch";
+    case format::RecordKind::kFree: return "free";
+  }
+  FAHA_CHECK(false, "a record that was parsed is of a known kind");
+  __builtin_unreachable();
+}
+
+std::string MembersText(std::string_view value) {
+  ByteReader in(std::as_bytes(std::span(value)));
+  Members members;
+  if (!ReadMembers(in, members) || !in.AtEnd()) return "members that cannot be read";
+  std::string text;
+  for (const Member& member : members) {
+    fmt::format_to(std::back_inserter(text), "{}{} at {}", text.empty() ? "" : ", ", member.id.ToString(),
+                   member.Redis().ToString());
+  }
+  return text;
+}
+
+std::string Escape(std::string_view bytes) {
+  std::string text;
+  for (const char c : bytes) {
+    if (Plain(c)) {
+      text.push_back(c);
+    } else if (c == '\\' || c == '"') {
+      text.append({'\\', c});
+    } else {
+      fmt::format_to(std::back_inserter(text), "\\x{:02x}", static_cast<unsigned char>(c));
+    }
+  }
+  return text;
+}
+
+std::optional<std::string> Unescape(std::string_view text) {
+  std::string bytes;
+  while (!text.empty()) {
+    if (text.front() != '\\') {
+      bytes.push_back(text.front());
+      text.remove_prefix(1);
+    } else if (text.size() >= 2 && (text[1] == '\\' || text[1] == '"')) {
+      bytes.push_back(text[1]);
+      text.remove_prefix(2);
+    } else {
+      unsigned value = 0;
+      if (text.size() < 4 || text[1] != 'x') return std::nullopt;
+      const auto parsed = std::from_chars(text.data() + 2, text.data() + 4, value, 16);
+      if (parsed.ptr != text.data() + 4) return std::nullopt;
+      bytes.push_back(static_cast<char>(value));
+      text.remove_prefix(4);
+    }
+  }
+  return bytes;
+}
+
+std::string JsonString(std::string_view bytes) {
+  std::string text = "\"";
+  for (const char c : bytes) {
+    if (Plain(c)) {
+      text.push_back(c);
+    } else {
+      fmt::format_to(std::back_inserter(text), "\\u{:04x}", static_cast<unsigned char>(c));
+    }
+  }
+  text.push_back('"');
+  return text;
+}
+
+}  // namespace faha
