@@ -1,5 +1,8 @@
 #include "replication/shipper.h"
 
+#include <algorithm>
+#include <iterator>
+
 #include "replication/wire.h"
 
 namespace faha {
@@ -12,24 +15,49 @@ void Shipper::Pump(Epoch epoch, Lsn committed) {
     if (!batch) return;
     // A batch that is placed needs no message: its link stands for the epoch, its place is its address, and its header
     // names what was committed when it was sealed.
-    if (!fabric_->Place(data_, batch->bytes, batch->at.value)) {
+    const bool placed = fabric_->Place(data_, batch->bytes, batch->at.value);
+    if (placed) {
+      ++placed_;
+    } else {
       fabric_->Send(data_, wire::Encode(wire::Batch{epoch, batch->at, committed}), batch->bytes);
     }
     posted_ = lsn;
     next_at_ = batch->at + batch->bytes.size();
     posted_bytes_ += batch->bytes.size();
-    in_flight_.emplace_back(lsn, posted_bytes_);
+    in_flight_.push_back({lsn, posted_bytes_, placed_, !placed || batch->opens_segment});
   }
 }
 
 bool Shipper::OnAck(Lsn durable) {
   if (durable > posted_) return false;
-  if (durable <= acked_) return true;
-  acked_ = durable;
-  std::size_t done = 0;
-  while (done < in_flight_.size() && in_flight_[done].first <= durable) acked_bytes_ = in_flight_[done++].second;
-  in_flight_.erase(in_flight_.begin(), in_flight_.begin() + static_cast<std::ptrdiff_t>(done));
+  Acknowledge(durable);
+  CountFlushed();
   return true;
+}
+
+void Shipper::OnFlushed(std::uint64_t placed) {
+  flushed_ = placed;
+  CountFlushed();
+}
+
+// What is flushed can be found again by the receiver, whatever becomes of it, only if each batch before it can: up to
+// the first that the receiver itself must still have done something for.
+void Shipper::CountFlushed() {
+  Lsn reached = acked_;
+  for (const InFlight& batch : in_flight_) {
+    if (batch.needs_processor || batch.placed > flushed_) break;
+    reached = batch.lsn;
+  }
+  Acknowledge(reached);
+}
+
+void Shipper::Acknowledge(Lsn durable) {
+  if (durable <= acked_) return;
+  acked_ = durable;
+  const auto left =
+      std::find_if(in_flight_.begin(), in_flight_.end(), [&](const InFlight& batch) { return batch.lsn > durable; });
+  if (left != in_flight_.begin()) acked_bytes_ = std::prev(left)->posted_bytes;
+  in_flight_.erase(in_flight_.begin(), left);
 }
 
 void Shipper::SendHeartbeat(Epoch epoch, Lsn committed, MonoTime now) {

@@ -52,6 +52,13 @@ void Node::OnPlaced(LinkId link, std::uint64_t place, std::span<const std::byte>
   fabric_->Close(link);
 }
 
+void Node::OnFlushed(LinkId link, std::uint64_t count) {
+  Shipper* shipper = committer_->Find(link);
+  if (shipper == nullptr) return;
+  shipper->OnFlushed(count);
+  shipper->Pump(voter_->promised(), committer_->committed());
+}
+
 void Node::OnClose(LinkId link, const Status& reason) {
   if (reason.code() == Code::kProtocol || reason.code() == Code::kPeerVersion || reason.code() == Code::kDenied)
     Remember(reason);
@@ -90,7 +97,7 @@ void Node::DropSilentGuests() {
 std::optional<BatchSource::Shippable> Node::BatchToShip(Lsn lsn, LogAddress hint) const {
   const auto batch = log_->Find(lsn, hint);
   if (!batch) return std::nullopt;
-  return Shippable{batch->at, batch->bytes};
+  return Shippable{batch->at, batch->bytes, batch->at == pool_->SegmentStart(pool_->SegmentOf(batch->at))};
 }
 
 // --- From a backup or a fetching candidate.

@@ -189,7 +189,7 @@ void Node::AskForPromises() {
   for (const auto& [id, ask] : asks_) {
     if (ask.connected) fabric_->Send(ask.link, request);
   }
-  campaign_->OnOwnPromise();
+  campaign_->OnOwnPromise(log_->end(), membership_.members());
   StepCampaign();
 }
 
@@ -395,6 +395,29 @@ Result<Lsn> Node::Persist() {
   if (Status status = log_->Drain(); !status.ok()) return Fail(status);
   engine_->ApplyTo(heard_committed_);
   return log_->durable();
+}
+
+// What was placed behind the log's end and not looked at.  It ends with the tail segment: a batch that opens another
+// one counts only once this node has acknowledged it. A batch that a cut took out of the log may come back here, if
+// nothing has been written over it since: the log is then as if the cut had not happened yet, and as a scan would find
+// it after a crash.  That is as safe as in Raft, where a follower keeps a batch that conflicts with nothing it was
+// sent: what this node acknowledged since the cut stands before that batch, the batch itself was acknowledged, if ever,
+// when it was in the log, and it is of the epoch it names, so that elections judge the log rightly.  Whoever leads next
+// cuts it again, or ships it to the others.
+void Node::Absorb() {
+  if (!failure_.ok() || log_->segments().empty()) return;
+  std::uint64_t absorbed = 0;
+  while (true) {
+    const Segment& tail = log_->segments().back();
+    const auto rest = pool_->SegmentBytes(tail.index).subspan(tail.used_bytes);
+    const auto next = BatchView::Parse(rest);
+    const std::uint64_t bytes = next ? next->PaddedBytes(pool_->geometry().granule) : 0;
+    if (!next || bytes > rest.size()) break;
+    const LogAddress at = pool_->SegmentStart(tail.index) + tail.used_bytes;
+    if (!Land({voter_->promised(), at, Lsn{}}, rest.first(bytes)).ok()) break;
+    ++absorbed;
+  }
+  if (absorbed != 0 && failure_.ok()) (void)Persist();
 }
 
 bool Node::Heard(Epoch epoch, Lsn committed) {

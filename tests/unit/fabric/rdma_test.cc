@@ -144,7 +144,7 @@ std::vector<Lie> Lies() {
 int StaleWriter(std::uint16_t) {
   RdmaPeer source;
   Memory bytes(4U << 20);
-  if (!source.seam->ShareMemory(bytes.bytes(), 0).ok()) return 1;
+  if (!source.seam->ShareMemory(bytes.bytes(), 0, false).ok()) return 1;
   source.Listen();
   printf("%d\n", source.port());
   fflush(stdout);
@@ -337,8 +337,8 @@ TEST_F(Rdma, ABodyLandsAtItsPlaceAndNowhereElse) {
   RdmaPeer source, receiver;
   receiver.max_body = 1U << 20;
   constexpr std::uint64_t kOrigin = 4096;
-  ASSERT_TRUE(source.seam->ShareMemory(here.bytes(), kOrigin).ok());
-  ASSERT_TRUE(receiver.seam->ShareMemory(there.bytes(), kOrigin).ok());
+  ASSERT_TRUE(source.seam->ShareMemory(here.bytes(), kOrigin, false).ok());
+  ASSERT_TRUE(receiver.seam->ShareMemory(there.bytes(), kOrigin, false).ok());
   source.Listen();
   const LinkPair link = Connect(receiver, source, Lane::kData);
   std::mt19937_64 random(11);
@@ -403,7 +403,7 @@ TEST_F(Rdma, AClosedLinkLetsNoWriteThrough) {
   for (std::uint64_t round = 0; round < 6; ++round) {
     const Process writer("stale-writer");
     RdmaPeer receiver;
-    ASSERT_TRUE(receiver.seam->ShareMemory(there.bytes(), 0).ok());
+    ASSERT_TRUE(receiver.seam->ShareMemory(there.bytes(), 0, false).ok());
     receiver.max_body = 4U << 20;
     const LinkId link = receiver.seam->Dial({receiver.host, writer.ReadPort()}, Lane::kData);
     ASSERT_TRUE(PollUntil({&receiver}, [&] { return receiver.frames > 20 + round * 3; }));
