@@ -523,6 +523,8 @@ bool RdmaFabric::LookAtRings() {
     RingSink sink(this, id);
     auto more = link.ring->Receive(link.max_body, sink, link.peer);
     if (more.ok()) continue;
+    // A bad message proves, as a good one does, that the connection stands, even before the event that says so.
+    if (Link* left = Find(id); left != nullptr && more.status().code() != Code::kUnavailable) Establish(*left);
     if (Link* left = Find(id); left != nullptr && (left->established || left->dialed)) Drop(*left, more.status());
   }
   const bool any = delivered_;
