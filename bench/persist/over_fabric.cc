@@ -37,7 +37,7 @@ struct Wire {
     if (peer.protocol != Protocol::kPersist && peer.protocol != Protocol::kUnbatched) return;
     const auto memory = log->pool().media().shared();
     if (memory.empty()) Die({Code::kUnavailable, "persist needs pools on device DAX; persist-ring does not"});
-    Require(fabric->ShareMemory(memory.subspan(format::kDataOffset), format::kDataOffset));
+    Require(fabric->ShareMemory(memory.subspan(format::kDataOffset), format::kDataOffset, false));
   }
   Lane lane;
   std::unique_ptr<Fabric> fabric;
@@ -100,6 +100,7 @@ class FabricShipping final : public Shipping, private FabricHandler {
   void OnPlaced(LinkId, std::uint64_t, std::span<const std::byte>) override {
     Die({Code::kProtocol, "a backup placed something"});
   }
+  void OnFlushed(LinkId, std::uint64_t) override {}
   void OnClose(LinkId, const Status& reason) override { Die(reason); }
   void OnPollEnd() override {}
 
@@ -135,6 +136,7 @@ class FabricBackup final : private FabricHandler {
   void OnPlaced(LinkId, std::uint64_t place, std::span<const std::byte> body) override {
     Land(LogAddress{place}, body);
   }
+  void OnFlushed(LinkId, std::uint64_t) override {}
   void OnClose(LinkId, const Status&) override { closed_ = true; }
   void OnPollEnd() override {
     if (!landed_) return;
