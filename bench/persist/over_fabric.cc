@@ -4,12 +4,14 @@
 #include <algorithm>
 #include <functional>
 #include <map>
+#include <optional>
 #include <utility>
 
 #include "bench/persist/rig.h"
 #include "bench/persist/shipping.h"
 #include "fabric/rdma_fabric.h"
 #include "fabric/tcp_fabric.h"
+#include "replication/shipper.h"
 #include "replication/wire.h"
 
 namespace faha::bench {
@@ -34,19 +36,21 @@ struct Wire {
     fabric->SetSpin(peer.spin);
   }
   void Share(const Peer& peer, Log* log) const {
-    if (peer.protocol != Protocol::kPersist && peer.protocol != Protocol::kUnbatched) return;
+    const bool flush = peer.protocol == Protocol::kPersistFlush;
+    if (peer.protocol != Protocol::kPersist && peer.protocol != Protocol::kUnbatched && !flush) return;
     const auto memory = log->pool().media().shared();
     if (memory.empty()) Die({Code::kUnavailable, "persist needs pools on device DAX; persist-ring does not"});
-    Require(fabric->ShareMemory(memory.subspan(format::kDataOffset), format::kDataOffset, false));
+    Require(fabric->ShareMemory(memory.subspan(format::kDataOffset), format::kDataOffset, flush));
   }
   Lane lane;
   std::unique_ptr<Fabric> fabric;
   std::function<std::uint16_t()> port;
 };
 
-class FabricShipping final : public Shipping, private FabricHandler {
+class FabricShipping final : public Shipping, private FabricHandler, private BatchSource {
  public:
-  FabricShipping(const Peer& self, Log* log) : wire_(self) {
+  FabricShipping(const Peer& self, Log* log)
+      : wire_(self), must_flush_(self.protocol == Protocol::kPersistFlush), log_(log) {
     Require(wire_.fabric->Listen({self.host, 0}));
     wire_.Share(self, log);
   }
@@ -54,15 +58,16 @@ class FabricShipping final : public Shipping, private FabricHandler {
   [[nodiscard]] std::uint16_t port() const override { return wire_.port(); }
 
   void AwaitBackups(std::size_t count) override {
-    while (durable_.size() < count) PollOrDie();
+    while (backups_.size() < count) PollOrDie();
+  }
+  [[nodiscard]] bool Possible() const override {
+    return !must_flush_ || std::all_of(backups_.begin(), backups_.end(),
+                                       [&](const auto& backup) { return wire_.fabric->Flushes(backup.first); });
   }
 
   void Post(const LocatedBatch& batch) override {
-    for (const auto& [link, durable] : durable_) {
-      if (wire_.fabric->Place(link, batch.bytes, batch.at.value)) continue;
-      wire_.fabric->Send(link, wire::Encode(wire::Batch{kEpoch, batch.at, Lsn{}}), batch.bytes);
-    }
     posted_ = batch.view.lsn();
+    for (auto& [link, shipper] : backups_) shipper.Pump(kEpoch, Lsn{});
   }
 
   Lsn Durable() override {
@@ -73,7 +78,7 @@ class FabricShipping final : public Shipping, private FabricHandler {
  private:
   [[nodiscard]] Lsn Lowest() const {
     Lsn lowest = posted_;
-    for (const auto& [link, durable] : durable_) lowest = std::min(lowest, durable);
+    for (const auto& [link, shipper] : backups_) lowest = std::min(lowest, shipper.acked());
     return lowest;
   }
 
@@ -82,30 +87,52 @@ class FabricShipping final : public Shipping, private FabricHandler {
     const auto start = std::chrono::steady_clock::now();
     while (!heard_) {
       wire_.fabric->Poll(kPatience, *this);
-      if (std::chrono::steady_clock::now() - start > kPatience) Die({Code::kUnavailable, "a backup does not answer"});
+      if (std::chrono::steady_clock::now() - start > kPatience) {
+        Die({Code::kUnavailable, fmt::format("a backup does not answer: {} are connected, batch {} of {} is persistent "
+                                             "on all",
+                                             backups_.size(), Lowest().value, posted_.value)});
+      }
     }
   }
 
   void OnAccept(LinkId link, const Endpoint&) override {
     heard_ = true;
-    durable_[link] = Lsn{};
+    Shipper shipper(wire_.fabric.get(), this, {}, log_->pool().media().domain(), false, Lsn{}, LinkId::kNone, 0);
+    shipper.OpenData(link);
+    backups_.emplace(link, std::move(shipper));
   }
   void OnConnect(LinkId) override {}
   void OnFrame(LinkId link, std::span<const std::byte> head, std::span<const std::byte>) override {
     const auto ack = wire::Decode<wire::Ack>(head);
-    if (!ack) Die({Code::kProtocol, "a backup sent something that is no acknowledgement"});
+    Shipper& shipper = backups_.at(link);
+    if (!ack || !shipper.OnAck(ack->durable)) {
+      Die({Code::kProtocol, "a backup sent something that is no acknowledgement"});
+    }
     heard_ = true;
-    durable_[link] = ack->durable;
+    shipper.Pump(kEpoch, Lsn{});
   }
   void OnPlaced(LinkId, std::uint64_t, std::span<const std::byte>) override {
     Die({Code::kProtocol, "a backup placed something"});
   }
-  void OnFlushed(LinkId, std::uint64_t) override {}
+  void OnFlushed(LinkId link, std::uint64_t count) override {
+    heard_ = true;
+    Shipper& shipper = backups_.at(link);
+    shipper.OnFlushed(count);
+    shipper.Pump(kEpoch, Lsn{});
+  }
   void OnClose(LinkId, const Status& reason) override { Die(reason); }
   void OnPollEnd() override {}
+  [[nodiscard]] std::optional<Shippable> BatchToShip(Lsn lsn, LogAddress hint) const override {
+    const auto batch = log_->Find(lsn, hint);
+    if (!batch) return std::nullopt;
+    const Pool& pool = log_->pool();
+    return Shippable{batch->at, batch->bytes, batch->at == pool.SegmentStart(pool.SegmentOf(batch->at))};
+  }
 
   Wire wire_;
-  std::map<LinkId, Lsn> durable_;
+  bool must_flush_;
+  Log* log_;
+  std::map<LinkId, Shipper> backups_;
   Lsn posted_;
   bool heard_ = false;
 };
