@@ -576,9 +576,13 @@ void RdmaFabric::Poll(std::chrono::microseconds timeout, FabricHandler& handler)
   delivered_ = got_bodies_ = false;
   const auto start = SteadyClock::now();
   (void)LookAtRings();
-  if (timeout.count() > 0) {
-    const auto spin_end = start + std::min(limits_.spin, timeout);
-    while (!delivered_ && SteadyClock::now() < spin_end) (void)LookAtRings();
+  if (timeout.count() > 0 && !delivered_) {
+    const auto allowed = spin_.Next(std::min(limits_.spin, timeout));
+    const auto spin_end = start + allowed;
+    auto now = start;
+    while (!delivered_ && (now = SteadyClock::now()) < spin_end) (void)LookAtRings();
+    // What was found late was found by a processor that was taken away meanwhile: looking has not paid.
+    if (allowed.count() > 0) spin_.Looked(delivered_ && SteadyClock::now() < spin_end);
   }
   if (!delivered_) {
     ArmRings();
@@ -606,10 +610,15 @@ void RdmaFabric::Poll(std::chrono::microseconds timeout, FabricHandler& handler)
 
 // While batches come, the next one is waited for a little: waking up costs more than looking.
 void RdmaFabric::Linger(SteadyClock::time_point start) {
-  auto end = SteadyClock::now() + limits_.spin;
-  while (SteadyClock::now() < end) {
+  auto allowed = linger_.Next(limits_.spin);
+  while (allowed.count() > 0 && SteadyClock::now() < start + kMaxLinger) {
     if (std::exchange(delivered_, false)) handler_->OnPollEnd();
-    if (LookAtRings()) end = std::min(SteadyClock::now() + limits_.spin, start + kMaxLinger);
+    const auto end = SteadyClock::now() + allowed;
+    bool found = false;
+    while (!found && SteadyClock::now() < end) found = LookAtRings();
+    linger_.Looked(found && SteadyClock::now() < end);
+    if (!found) break;
+    allowed = linger_.Next(limits_.spin);
   }
 }
 

@@ -20,6 +20,7 @@
 #include "fabric/fork_guard.h"
 #include "fabric/queue_pair.h"
 #include "fabric/ring_link.h"
+#include "fabric/spin_budget.h"
 #include "fabric/tcp_fabric.h"
 #include "faha/fabric.h"
 
@@ -122,6 +123,7 @@ class RdmaFabric final : public Fabric, private FabricHandler, private ForkGuard
 
   const bool required_;
   RdmaLimits limits_;
+  SpinBudget spin_, linger_;  // of waits that have something to wait for; of batches that may be followed by others
   TcpFabric tcp_;
   std::string remark_;
   int epoll_fd_ = -1;
