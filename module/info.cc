@@ -89,7 +89,7 @@ void ReplyPeer(RedisModuleCtx* ctx, const PeerInfo& peer) {
   Text(ctx, "domain");
   Text(ctx, std::string(DomainName(peer.domain)));
   Text(ctx, "fabric");
-  Text(ctx, std::string(TransportName(peer.transport)));
+  Text(ctx, std::string(TransportName(peer.transport)) + (peer.flushed ? "+flush" : ""));
   Text(ctx, "durable-lsn");
   RedisModule_ReplyWithLongLong(ctx, static_cast<long long>(peer.durable.value));
 }

@@ -4,12 +4,14 @@
 #include <algorithm>
 #include <functional>
 #include <map>
+#include <optional>
 #include <utility>
 
 #include "bench/persist/rig.h"
 #include "bench/persist/shipping.h"
 #include "fabric/rdma_fabric.h"
 #include "fabric/tcp_fabric.h"
+#include "replication/shipper.h"
 #include "replication/wire.h"
 
 namespace faha::bench {
@@ -34,19 +36,39 @@ struct Wire {
     fabric->SetSpin(peer.spin);
   }
   void Share(const Peer& peer, Log* log) const {
-    if (peer.protocol != Protocol::kPersist && peer.protocol != Protocol::kUnbatched) return;
+    const bool flush = peer.protocol == Protocol::kPersistFlush;
+    if (peer.protocol != Protocol::kPersist && peer.protocol != Protocol::kUnbatched && !flush) return;
     const auto memory = log->pool().media().shared();
     if (memory.empty()) Die({Code::kUnavailable, "persist needs pools on device DAX; persist-ring does not"});
-    Require(fabric->ShareMemory(memory.subspan(format::kDataOffset), format::kDataOffset));
+    Require(fabric->ShareMemory(memory.subspan(format::kDataOffset), format::kDataOffset, flush));
   }
   Lane lane;
   std::unique_ptr<Fabric> fabric;
   std::function<std::uint16_t()> port;
 };
 
+// Reads the log as the store does.
+class Reader final : public BatchReader {
+ public:
+  explicit Reader(const Log* log) : log_(log) {}
+  std::optional<Shippable> Peek() override {
+    ahead_ = cursor_;
+    const auto batch = log_->Next(ahead_);
+    if (!batch) return std::nullopt;
+    return Shippable{batch->view.lsn(), batch->at, batch->bytes, batch->reused_after, batch->opens_segment};
+  }
+  void Take() override { cursor_ = ahead_; }
+  [[nodiscard]] Lsn Committed() const override { return Lsn{}; }
+
+ private:
+  const Log* log_;
+  LogCursor cursor_, ahead_;
+};
+
 class FabricShipping final : public Shipping, private FabricHandler {
  public:
-  FabricShipping(const Peer& self, Log* log) : wire_(self) {
+  FabricShipping(const Peer& self, Log* log)
+      : wire_(self), must_flush_(self.protocol == Protocol::kPersistFlush), log_(log) {
     Require(wire_.fabric->Listen({self.host, 0}));
     wire_.Share(self, log);
   }
@@ -54,15 +76,16 @@ class FabricShipping final : public Shipping, private FabricHandler {
   [[nodiscard]] std::uint16_t port() const override { return wire_.port(); }
 
   void AwaitBackups(std::size_t count) override {
-    while (durable_.size() < count) PollOrDie();
+    while (backups_.size() < count) PollOrDie();
+  }
+  [[nodiscard]] bool Possible() const override {
+    return !must_flush_ || std::all_of(backups_.begin(), backups_.end(),
+                                       [&](const auto& backup) { return wire_.fabric->Flushes(backup.first); });
   }
 
   void Post(const LocatedBatch& batch) override {
-    for (const auto& [link, durable] : durable_) {
-      if (wire_.fabric->Place(link, batch.bytes, batch.at.value)) continue;
-      wire_.fabric->Send(link, wire::Encode(wire::Batch{kEpoch, batch.at, Lsn{}}), batch.bytes);
-    }
     posted_ = batch.view.lsn();
+    for (auto& [link, shipper] : backups_) Ship(shipper);
   }
 
   Lsn Durable() override {
@@ -73,8 +96,12 @@ class FabricShipping final : public Shipping, private FabricHandler {
  private:
   [[nodiscard]] Lsn Lowest() const {
     Lsn lowest = posted_;
-    for (const auto& [link, durable] : durable_) lowest = std::min(lowest, durable);
+    for (const auto& [link, shipper] : backups_) lowest = std::min(lowest, shipper.acked());
     return lowest;
+  }
+
+  static void Ship(Shipper& shipper) {
+    if (!shipper.Pump(kEpoch, Lsn{})) Die({Code::kCorrupt, "the log has a gap: nothing is cleaned here"});
   }
 
   void PollOrDie() {
@@ -82,29 +109,51 @@ class FabricShipping final : public Shipping, private FabricHandler {
     const auto start = std::chrono::steady_clock::now();
     while (!heard_) {
       wire_.fabric->Poll(kPatience, *this);
-      if (std::chrono::steady_clock::now() - start > kPatience) Die({Code::kUnavailable, "a backup does not answer"});
+      if (std::chrono::steady_clock::now() - start > kPatience) {
+        Die({Code::kUnavailable, fmt::format("a backup does not answer: {} are connected, batch {} of {} is persistent "
+                                             "on all",
+                                             backups_.size(), Lowest().value, posted_.value)});
+      }
     }
   }
 
   void OnAccept(LinkId link, const Endpoint&) override {
     heard_ = true;
-    durable_[link] = Lsn{};
+    Shipper shipper(wire_.fabric.get(), std::make_unique<Reader>(log_),
+                    {.receiver = {},
+                     .domain = log_->pool().media().domain(),
+                     .released_through = {},
+                     .freed_through = {},
+                     .common = {}});
+    shipper.OpenData(link);
+    backups_.emplace(link, std::move(shipper));
   }
   void OnConnect(LinkId) override {}
   void OnFrame(LinkId link, std::span<const std::byte> head, std::span<const std::byte>) override {
     const auto ack = wire::Decode<wire::Ack>(head);
-    if (!ack) Die({Code::kProtocol, "a backup sent something that is no acknowledgement"});
+    Shipper& shipper = backups_.at(link);
+    if (!ack || !shipper.OnAck(ack->durable, ack->applied, ack->whole)) {
+      Die({Code::kProtocol, "a backup sent something that is no acknowledgement"});
+    }
     heard_ = true;
-    durable_[link] = ack->durable;
+    Ship(shipper);
   }
   void OnPlaced(LinkId, std::uint64_t, std::span<const std::byte>) override {
     Die({Code::kProtocol, "a backup placed something"});
+  }
+  void OnFlushed(LinkId link, std::uint64_t count) override {
+    heard_ = true;
+    Shipper& shipper = backups_.at(link);
+    shipper.OnFlushed(count);
+    Ship(shipper);
   }
   void OnClose(LinkId, const Status& reason) override { Die(reason); }
   void OnPollEnd() override {}
 
   Wire wire_;
-  std::map<LinkId, Lsn> durable_;
+  bool must_flush_;
+  Log* log_;
+  std::map<LinkId, Shipper> backups_;
   Lsn posted_;
   bool heard_ = false;
 };
@@ -135,6 +184,7 @@ class FabricBackup final : private FabricHandler {
   void OnPlaced(LinkId, std::uint64_t place, std::span<const std::byte> body) override {
     Land(LogAddress{place}, body);
   }
+  void OnFlushed(LinkId, std::uint64_t) override {}
   void OnClose(LinkId, const Status&) override { closed_ = true; }
   void OnPollEnd() override {
     if (!landed_) return;

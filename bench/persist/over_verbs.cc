@@ -208,6 +208,7 @@ class VerbsShipping final : public Shipping {
           backup.durable = backup.asked.front().lsn;
           backup.asked.pop_front();
           break;
+        case QueuePair::Event::Kind::kFlushed: break;  // nobody posts one here
         case QueuePair::Event::Kind::kSent:
           // A SEND's completion is nobody's business.
           if (!backup.posted.empty()) Completed(backup);

@@ -3,6 +3,7 @@
 //   write-send    WRITE, wait, SEND, wait: the backup flushes what the message names and answers
 //   write+read    WRITE and READ in one doorbell: one round trip, two operations; the backup's processor sleeps
 //   persist       FaHA's Persist RPC, by the product's own fabric and log; batches land at their place in the pool
+//   persist-flush the same, where the devices can: what they flush natively counts without the backup's processor
 //   persist-ring  the same, through a ring in the backup's memory
 //   unbatched     persist, but every record is a batch of its own
 //   tcp           the same as persist, over TCP
@@ -21,7 +22,17 @@
 
 namespace faha::bench {
 
-enum class Protocol { kWriteRead, kWriteSend, kWriteAndRead, kPersist, kPersistRing, kUnbatched, kTcp, kBareSend };
+enum class Protocol {
+  kWriteRead,
+  kWriteSend,
+  kWriteAndRead,
+  kPersist,
+  kPersistFlush,
+  kPersistRing,
+  kUnbatched,
+  kTcp,
+  kBareSend
+};
 
 // The primary's side, with all its backups.
 class Shipping {
@@ -30,6 +41,8 @@ class Shipping {
   [[nodiscard]] virtual std::uint16_t port() const = 0;
   // Returns when `count` backups have connected.  Ends the process if they do not.
   virtual void AwaitBackups(std::size_t count) = 0;
+  // Can the protocol be run with the backups that have connected?
+  [[nodiscard]] virtual bool Possible() const { return true; }
   // Posts `batch` to every backup.
   virtual void Post(const LocatedBatch& batch) = 0;
   // Looks for answers; returns up to which LSN every backup has it.

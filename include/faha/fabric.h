@@ -33,6 +33,9 @@ class FabricHandler {
   virtual void OnFrame(LinkId link, std::span<const std::byte> head, std::span<const std::byte> body) = 0;
   // The peer has put `body` to `place` of this node's shared memory; in order with the link's frames.
   virtual void OnPlaced(LinkId link, std::uint64_t place, std::span<const std::byte> body) = 0;
+  // The first `count` bodies that this node has placed on the link are in the peer's persistence domain: its device
+  // says so, and its processor may not have looked at any of them.  Only of links that Flushes() names.
+  virtual void OnFlushed(LinkId link, std::uint64_t count) = 0;
   // The link is gone.  Not called for a link this side closed.
   // Reasons: Unavailable - refused, reset or closed by the peer; Protocol, PeerVersion - bad bytes; Denied - the
   // secret, and then the link may be one that was never told of: it was refused before it was accepted.
@@ -73,8 +76,9 @@ class Fabric {
 
   // Memory of which this node places parts at its peers, and in which the peers of data links that are dialled from now
   // on may place theirs.  Places are counted from `origin`, that of its first byte.  It must outlive all links.
+  // `persistent`: it is persistent memory, and a peer whose device can flush what it has placed may rely on that.
   // Errors: Unavailable - nothing can be placed; all goes by frames.
-  virtual Status ShareMemory(std::span<std::byte> memory, std::uint64_t origin) = 0;
+  virtual Status ShareMemory(std::span<std::byte> memory, std::uint64_t origin, bool persistent) = 0;
 
   // What carries the data lane where both ends have it.
   [[nodiscard]] virtual Transport DataTransport() const { return Transport::kTcp; }
@@ -84,6 +88,8 @@ class Fabric {
   virtual void SetSpin(std::chrono::microseconds) {}
   // What carries `link`.
   [[nodiscard]] virtual Transport TransportOf(LinkId) const { return Transport::kTcp; }
+  // Is every body that is placed on `link` flushed by the devices alone?
+  [[nodiscard]] virtual bool Flushes(LinkId) const { return false; }
 
   // A descriptor that is readable when Poll has something to deliver; -1 if there is none.
   [[nodiscard]] virtual int descriptor() const = 0;

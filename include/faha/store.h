@@ -38,6 +38,7 @@ struct PeerInfo {
   bool in_sync = false;  // every commit waits for it
   PersistenceDomain domain = PersistenceDomain::kVolatile;
   Transport transport = Transport::kTcp;  // of the batches
+  bool flushed = false;                   // natively: the devices alone make them persistent
   Lsn durable;
 };
 

@@ -15,7 +15,6 @@ Campaign::Campaign(Member self, Members members, Epoch promised, LogEnd end, boo
       members_(std::move(members)),
       members_end_(end),
       highest_(promised),
-      own_end_(end),
       hand_over_(hand_over),
       best_(self_),
       best_end_(end) {
@@ -66,9 +65,9 @@ void Campaign::Judge() {
   next_ = Next::kPromise;
 }
 
-void Campaign::OnOwnPromise() {
+void Campaign::OnOwnPromise(LogEnd end, const Members& members) {
   FAHA_CHECK(next_ == Next::kPromise, "a promise that no campaign asked for");
-  OnPromise(self_.id, {.granted = true, .refusal = Refusal::kNone, .promised = epoch_, .end = own_end_, .members = {}});
+  OnPromise(self_.id, {.granted = true, .refusal = Refusal::kNone, .promised = epoch_, .end = end, .members = members});
 }
 
 void Campaign::OnPromise(const NodeId& peer, const PromiseAnswer& answer) {

@@ -55,8 +55,8 @@ class Campaign {
   [[nodiscard]] std::string Obstacle() const;
 
   void OnState(const NodeId& peer, const PeerState& state);
-  // The own promise of epoch() is persistent.
-  void OnOwnPromise();
+  // The own promise of epoch() is persistent; with it the own log may have grown.
+  void OnOwnPromise(LogEnd end, const Members& members);
   void OnPromise(const NodeId& peer, const PromiseAnswer& answer);
   // The peer's link broke: what it said no longer counts.
   void OnUnreachable(const NodeId& peer);
@@ -71,7 +71,6 @@ class Campaign {
   Members members_;     // of the best log heard of
   LogEnd members_end_;  // how far that log reached
   Epoch highest_;       // of all promises heard of
-  LogEnd own_end_;
   bool hand_over_;
   Next next_ = Next::kAsk;
   Epoch epoch_;

@@ -8,6 +8,7 @@
 #include <cerrno>
 
 #include "base/check.h"
+#include "fabric/native_flush.h"
 #include "fabric/socket.h"
 
 namespace faha {
@@ -31,7 +32,8 @@ Result<MemoryRegion> MemoryRegion::Register(ibv_pd* pd, std::span<std::byte> mem
                                                 ErrnoText(error), remedy)};
 }
 
-Result<std::unique_ptr<QueuePair>> QueuePair::Create(rdma_cm_id* id, ibv_pd* pd, ibv_comp_channel* channel) {
+Result<std::unique_ptr<QueuePair>> QueuePair::Create(rdma_cm_id* id, ibv_pd* pd, ibv_comp_channel* channel,
+                                                     bool flush) {
   std::unique_ptr<QueuePair> pair(new QueuePair);
   pair->cq_ = ibv_create_cq(id->verbs, kSendDepth + kReceiveDepth, pair.get(), channel, 0);
   if (pair->cq_ == nullptr) {
@@ -46,7 +48,8 @@ Result<std::unique_ptr<QueuePair>> QueuePair::Create(rdma_cm_id* id, ibv_pd* pd,
   attributes.cap.max_recv_sge = 1;
   attributes.cap.max_inline_data = kInlineBytes;
   attributes.qp_type = IBV_QPT_RC;
-  if (rdma_create_qp(id, pd, &attributes) != 0) {
+  pair->flushes_ = flush && native_flush::CreateQueuePair(id, pd, attributes) == 0;
+  if (!pair->flushes_ && rdma_create_qp(id, pd, &attributes) != 0) {
     return Status{Code::kUnavailable, fmt::format("the RDMA device has no queue pair left: {}", ErrnoText(errno))};
   }
   pair->id_ = id;
@@ -98,6 +101,16 @@ bool QueuePair::Post(std::span<const Work> works) {
   return works.empty() || ibv_post_send(id_->qp, requests.data(), &bad) == 0;
 }
 
+bool QueuePair::PostFlushed(const Work& work) {
+  FAHA_CHECK(flushes_ && room() >= 2 && work.pieces[1].bytes == 0, "the send queue has room and can flush");
+  if (id_ == nullptr) return false;
+  const Piece& piece = work.pieces[0];
+  const std::uint64_t write_id = ++posted_;
+  last_signal_ = ++posted_;
+  return native_flush::Post(id_->qp, {piece.at, piece.bytes, piece.lkey, work.remote, work.rkey, work.imm}, write_id,
+                            last_signal_);
+}
+
 bool QueuePair::PostReceives(std::uint32_t count) {
   if (id_ == nullptr) return false;
   std::array<ibv_recv_wr, 32> requests{};
@@ -134,7 +147,7 @@ std::span<const QueuePair::Event> QueuePair::Poll() {
       event = {.kind = Event::Kind::kReceived, .imm = ntohl(completion.imm_data), .bytes = completion.byte_len};
     } else {
       left_ = std::max(left_, completion.wr_id);
-      event = {.kind = Event::Kind::kSent};
+      event = {.kind = native_flush::Completes(completion) ? Event::Kind::kFlushed : Event::Kind::kSent};
     }
   }
   return std::span(events_).first(static_cast<std::size_t>(std::max(count, 0)));

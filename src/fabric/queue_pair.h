@@ -62,13 +62,15 @@ class QueuePair {
     bool signal = false;  // its own completion is wanted
   };
   struct Event {
-    enum class Kind { kReceived, kSent, kFailed } kind = Kind::kFailed;
+    enum class Kind { kReceived, kSent, kFlushed, kFailed } kind = Kind::kFailed;
     std::uint32_t imm = 0, bytes = 0;       // kReceived
     ibv_wc_status status = IBV_WC_SUCCESS;  // kFailed
   };
 
-  // The queues of `id`, whose device owns `pd` and `channel`.  Errors: Unavailable.
-  static Result<std::unique_ptr<QueuePair>> Create(rdma_cm_id* id, ibv_pd* pd, ibv_comp_channel* channel);
+  // The queues of `id`, whose device owns `pd` and `channel`.  `flush`: with PostFlushed, if the device can.
+  // Errors: Unavailable.
+  static Result<std::unique_ptr<QueuePair>> Create(rdma_cm_id* id, ibv_pd* pd, ibv_comp_channel* channel,
+                                                   bool flush = false);
   ~QueuePair() { Shut(); }
   QueuePair(const QueuePair&) = delete;
   QueuePair& operator=(const QueuePair&) = delete;
@@ -81,6 +83,10 @@ class QueuePair {
   [[nodiscard]] std::uint32_t room() const { return kSendDepth - static_cast<std::uint32_t>(posted_ - left_); }
   // Posts `works` in one call; they are done in order.  At most room() of them.  False: the connection is broken.
   bool Post(std::span<const Work> works);
+  [[nodiscard]] bool flushes() const { return flushes_; }
+  // Posts `work`, a WRITE_WITH_IMM of one piece, and a flush of what it writes to persistent memory: two of room(). Its
+  // completion is kFlushed.  False: the connection is broken.
+  bool PostFlushed(const Work& work);
   // Posts `count` receives that hold no bytes: what arrives is written by the peer.
   bool PostReceives(std::uint32_t count);
   // Posts one receive for a two-sided send.
@@ -100,6 +106,7 @@ class QueuePair {
   rdma_cm_id* id_ = nullptr;
   ibv_cq* cq_ = nullptr;
   bool armed_ = false;
+  bool flushes_ = false;
   std::uint32_t inline_bytes_ = 0;
   std::uint64_t posted_ = 0, left_ = 0;  // sends since the start, and those known to have left the queue
   std::uint64_t last_signal_ = 0;

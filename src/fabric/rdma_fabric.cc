@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "fabric/native_flush.h"
 #include "fabric/precise_wait.h"
 #include "fabric/socket.h"
 
@@ -71,9 +72,18 @@ struct RdmaFabric::Event {
   [[nodiscard]] std::span<const std::byte> data() const { return std::span(bytes).first(size); }
 };
 
-Status RdmaFabric::Device::Share(std::span<std::byte> memory, std::uint64_t origin) {
-  auto region = MemoryRegion::Register(pd, memory, IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE);
-  if (region.ok()) shared = {std::move(region.value()), origin};
+Status RdmaFabric::Device::Share(std::span<std::byte> memory, std::uint64_t origin, bool persistent) {
+  constexpr int kAccess = IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE;
+  if (persistent && flushes) {
+    // Refused for memory that the device's kernel does not know as persistent.
+    auto region = MemoryRegion::Register(pd, memory, kAccess | native_flush::Access());
+    if (region.ok()) {
+      shared = {std::move(region.value()), origin, true};
+      return Status::Ok();
+    }
+  }
+  auto region = MemoryRegion::Register(pd, memory, kAccess);
+  if (region.ok()) shared = {std::move(region.value()), origin, false};
   return region.status();
 }
 
@@ -186,12 +196,13 @@ Result<RdmaFabric::Device*> RdmaFabric::DeviceOf(ibv_context* context) {
                                                   ibv_get_device_name(context->device), ErrnoText(errno))};
   }
   // Without it every body takes the way through a ring.
-  if (!shared_.empty()) (void)device->Share(shared_, shared_origin_);
+  device->flushes = native_flush::Supported(context);
+  if (!shared_.empty()) (void)device->Share(shared_, shared_origin_, shared_persistent_);
   devices_.push_back(std::move(device));
   return devices_.back().get();
 }
 
-Status RdmaFabric::ShareMemory(std::span<std::byte> memory, std::uint64_t origin) {
+Status RdmaFabric::ShareMemory(std::span<std::byte> memory, std::uint64_t origin, bool persistent) {
   shared_ = {};  // a device that is opened below must not register it a first time
   int count = 0;
   ibv_context** contexts = rdma_get_devices(&count);
@@ -202,12 +213,13 @@ Status RdmaFabric::ShareMemory(std::span<std::byte> memory, std::uint64_t origin
       status = device.status();
       continue;
     }
-    status = (*device)->Share(memory, origin);
+    status = (*device)->Share(memory, origin, persistent);
   }
   if (contexts != nullptr) rdma_free_devices(contexts);
   if (status.ok()) {
     shared_ = memory;
     shared_origin_ = origin;
+    shared_persistent_ = persistent;
   }
   return status;
 }
@@ -217,9 +229,9 @@ Status RdmaFabric::OpenRing(Link& link) {
   if (!device.ok()) return device.status();
   std::uint8_t timeout = kAckTimeout;
   (void)rdma_set_option(link.cm, RDMA_OPTION_ID, RDMA_OPTION_ID_ACK_TIMEOUT, &timeout, sizeof timeout);
-  auto ring = RingLink::Create(link.cm, (*device)->pd, (*device)->channel,
-                               link.dialed ? limits_.dialed_ring_bytes : limits_.accepted_ring_bytes,
-                               &(*device)->shared, link.dialed, limits_.queued_bytes);
+  auto ring = RingLink::Create(
+      link.cm, (*device)->pd, (*device)->channel, link.dialed ? limits_.dialed_ring_bytes : limits_.accepted_ring_bytes,
+      &(*device)->shared, link.dialed, !link.dialed && (*device)->flushes, limits_.queued_bytes);
   if (!ring.ok()) return ring.status();
   link.ring = std::move(ring.value());
   return Status::Ok();
@@ -279,6 +291,11 @@ void RdmaFabric::AllowBody(LinkId id, std::uint32_t max_bytes) {
 void RdmaFabric::Close(LinkId id) {
   if (static_cast<std::uint64_t>(id) < kFirstId) return tcp_.Close(id);
   if (Link* link = Find(id); link != nullptr) Detach(*link);
+}
+
+bool RdmaFabric::Flushes(LinkId id) const {
+  const auto found = links_.find(id);
+  return found != links_.end() && found->second->ring != nullptr && found->second->ring->flushes();
 }
 
 Transport RdmaFabric::TransportOf(LinkId link) const {
@@ -355,6 +372,8 @@ void RdmaFabric::Handle(const Event& event) {
       rdma_conn_param parameters{};
       parameters.private_data = &offer;
       parameters.private_data_len = sizeof offer;
+      // A flush is answered as a read is: it takes the resources of one, and the manager allows both or none.
+      if ((offer.features & kPersistentFlush) != 0) parameters.responder_resources = RDMA_MAX_RESP_RES;
       parameters.retry_count = kRetries;
       parameters.rnr_retry_count = kRetries;
       if (rdma_connect(link->cm, &parameters) != 0) unreachable(ErrnoText(errno));
@@ -423,6 +442,7 @@ void RdmaFabric::Accept(const Event& event) {
   const RingOffer own = status.ok() ? link.ring->Offer() : refusal;
   parameters.private_data = &own;
   parameters.private_data_len = sizeof own;
+  if (status.ok() && link.ring->flushes()) parameters.initiator_depth = RDMA_MAX_INIT_DEPTH;
   parameters.rnr_retry_count = kRetries;
   if (status.ok() && rdma_accept(link.cm, &parameters) == 0) return;
   (void)rdma_reject(link.cm, &refusal, sizeof refusal);
@@ -473,6 +493,9 @@ struct RdmaFabric::RingSink final : RingLink::Sink {
   void OnPlaced(std::uint64_t place, std::span<const std::byte> body) override {
     if (Ready(true)) fabric->handler_->OnPlaced(id, place, body);
   }
+  void OnFlushed(std::uint64_t count) override {
+    if (Ready(false)) fabric->handler_->OnFlushed(id, count);
+  }
   bool Ready(bool has_body) {
     Link* link = fabric->Find(id);
     if (link == nullptr) return false;
@@ -500,6 +523,8 @@ bool RdmaFabric::LookAtRings() {
     RingSink sink(this, id);
     auto more = link.ring->Receive(link.max_body, sink, link.peer);
     if (more.ok()) continue;
+    // A bad message proves, as a good one does, that the connection stands, even before the event that says so.
+    if (Link* left = Find(id); left != nullptr && more.status().code() != Code::kUnavailable) Establish(*left);
     if (Link* left = Find(id); left != nullptr && (left->established || left->dialed)) Drop(*left, more.status());
   }
   const bool any = delivered_;
@@ -551,9 +576,13 @@ void RdmaFabric::Poll(std::chrono::microseconds timeout, FabricHandler& handler)
   delivered_ = got_bodies_ = false;
   const auto start = SteadyClock::now();
   (void)LookAtRings();
-  if (timeout.count() > 0) {
-    const auto spin_end = start + std::min(limits_.spin, timeout);
-    while (!delivered_ && SteadyClock::now() < spin_end) (void)LookAtRings();
+  if (timeout.count() > 0 && !delivered_) {
+    const auto allowed = spin_.Next(std::min(limits_.spin, timeout));
+    const auto spin_end = start + allowed;
+    auto now = start;
+    while (!delivered_ && (now = SteadyClock::now()) < spin_end) (void)LookAtRings();
+    // What was found late was found by a processor that was taken away meanwhile: looking has not paid.
+    if (allowed.count() > 0) spin_.Looked(delivered_ && SteadyClock::now() < spin_end);
   }
   if (!delivered_) {
     ArmRings();
@@ -581,10 +610,15 @@ void RdmaFabric::Poll(std::chrono::microseconds timeout, FabricHandler& handler)
 
 // While batches come, the next one is waited for a little: waking up costs more than looking.
 void RdmaFabric::Linger(SteadyClock::time_point start) {
-  auto end = SteadyClock::now() + limits_.spin;
-  while (SteadyClock::now() < end) {
+  auto allowed = linger_.Next(limits_.spin);
+  while (allowed.count() > 0 && SteadyClock::now() < start + kMaxLinger) {
     if (std::exchange(delivered_, false)) handler_->OnPollEnd();
-    if (LookAtRings()) end = std::min(SteadyClock::now() + limits_.spin, start + kMaxLinger);
+    const auto end = SteadyClock::now() + allowed;
+    bool found = false;
+    while (!found && SteadyClock::now() < end) found = LookAtRings();
+    linger_.Looked(found && SteadyClock::now() < end);
+    if (!found) break;
+    allowed = linger_.Next(limits_.spin);
   }
 }
 

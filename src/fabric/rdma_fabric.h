@@ -20,6 +20,7 @@
 #include "fabric/fork_guard.h"
 #include "fabric/queue_pair.h"
 #include "fabric/ring_link.h"
+#include "fabric/spin_budget.h"
 #include "fabric/tcp_fabric.h"
 #include "faha/fabric.h"
 
@@ -51,11 +52,12 @@ class RdmaFabric final : public Fabric, private FabricHandler, private ForkGuard
   void AllowBody(LinkId link, std::uint32_t max_bytes) override;
   void Close(LinkId link) override;
   void Poll(std::chrono::microseconds timeout, FabricHandler& handler) override;
-  Status ShareMemory(std::span<std::byte> memory, std::uint64_t origin) override;
+  Status ShareMemory(std::span<std::byte> memory, std::uint64_t origin, bool persistent) override;
   [[nodiscard]] Transport DataTransport() const override {
     return remark_.empty() ? Transport::kRdma : Transport::kTcp;
   }
   [[nodiscard]] Transport TransportOf(LinkId link) const override;
+  [[nodiscard]] bool Flushes(LinkId link) const override;
   [[nodiscard]] std::string Remark() const override { return remark_; }
   void SetSpin(std::chrono::microseconds spin) override { limits_.spin = spin; }
   [[nodiscard]] int descriptor() const override { return epoll_fd_; }
@@ -69,7 +71,8 @@ class RdmaFabric final : public Fabric, private FabricHandler, private ForkGuard
     ibv_pd* pd = nullptr;
     ibv_comp_channel* channel = nullptr;
     SharedMemory shared;
-    Status Share(std::span<std::byte> memory, std::uint64_t origin);
+    bool flushes = false;  // natively
+    Status Share(std::span<std::byte> memory, std::uint64_t origin, bool persistent);
     ~Device();
   };
   struct Link {
@@ -94,6 +97,7 @@ class RdmaFabric final : public Fabric, private FabricHandler, private ForkGuard
   void OnConnect(LinkId link) override;
   void OnFrame(LinkId link, std::span<const std::byte> head, std::span<const std::byte> body) override;
   void OnPlaced(LinkId, std::uint64_t, std::span<const std::byte>) override {}
+  void OnFlushed(LinkId, std::uint64_t) override {}
   void OnClose(LinkId link, const Status& reason) override;
   void OnPollEnd() override {}
 
@@ -119,6 +123,7 @@ class RdmaFabric final : public Fabric, private FabricHandler, private ForkGuard
 
   const bool required_;
   RdmaLimits limits_;
+  SpinBudget spin_, linger_;  // of waits that have something to wait for; of batches that may be followed by others
   TcpFabric tcp_;
   std::string remark_;
   int epoll_fd_ = -1;
@@ -128,6 +133,7 @@ class RdmaFabric final : public Fabric, private FabricHandler, private ForkGuard
   std::vector<std::unique_ptr<Device>> devices_;
   std::span<std::byte> shared_;
   std::uint64_t shared_origin_ = 0;
+  bool shared_persistent_ = false;
   std::map<LinkId, std::unique_ptr<Link>> links_;
   std::vector<std::unique_ptr<Link>> graveyard_;  // closed within this Poll: a frame may still be looked at
   std::vector<LinkId> failed_;                    // to be told of by the next Poll

@@ -91,7 +91,7 @@ std::uint64_t RingLink::Cursor::Take(std::uint32_t bytes, std::uint32_t ring_byt
 
 Result<std::unique_ptr<RingLink>> RingLink::Create(rdma_cm_id* id, ibv_pd* pd, ibv_comp_channel* channel,
                                                    std::uint32_t ring_bytes, const SharedMemory* shared,
-                                                   bool offer_shared, std::size_t queued_limit) {
+                                                   bool offer_shared, bool flush, std::size_t queued_limit) {
   FAHA_CHECK(ring_bytes >= kMinRingBytes && ring_bytes <= kMaxRingBytes && ring_bytes % kChunkAlign == 0,
              "a ring has a legal size");
   std::unique_ptr<RingLink> link(new RingLink);
@@ -104,7 +104,7 @@ Result<std::unique_ptr<RingLink>> RingLink::Create(rdma_cm_id* id, ibv_pd* pd, i
   link->shared_ = shared->region ? shared : nullptr;
   link->offer_shared_ = offer_shared && link->shared_ != nullptr;
   link->queued_limit_ = queued_limit;
-  auto queues = QueuePair::Create(id, pd, channel);
+  auto queues = QueuePair::Create(id, pd, channel, flush);
   if (!queues.ok()) return queues.status();
   link->queues_ = std::move(queues.value());
   // Before the connection stands, so that the peer's first message finds them.
@@ -126,6 +126,7 @@ RingOffer RingLink::Offer() const {
     offer.shared_bytes = memory.size();
     offer.shared_origin = shared_->origin;
     offer.shared_rkey = shared_->region.rkey();
+    if (shared_->persistent) offer.features |= kPersistentFlush;
   }
   return offer;
 }
@@ -156,13 +157,13 @@ std::uint32_t RingLink::Immediate(Kind kind, std::uint32_t value) {
   return static_cast<std::uint32_t>(kind) << kKindShift | value;
 }
 
-// A position, a receive and the queue's slot are all there, and one more slot for credit.
+// A position, a receive and the queue's slot (with a flush, two) are all there, and one more slot for credit.
 bool RingLink::Fits(std::uint32_t ring_bytes) const {
   const auto* slot = reinterpret_cast<const volatile Slot*>(inbound_.bytes().data());
   Cursor next = write_;
   if (ring_bytes != 0) (void)next.Take(ring_bytes, peer_->ring_bytes);
   return next.count - slot->ring_bytes <= peer_->ring_bytes && sent_ - slot->receives < peer_->receives &&
-         queues_->room() > 1;
+         queues_->room() > (flushes() ? 2 : 1);
 }
 
 Status RingLink::Post(const QueuePair::Work& work) {
@@ -187,11 +188,15 @@ Status RingLink::PostChunk(std::span<const std::span<const std::byte>> parts) {
 Status RingLink::PostBody(std::span<const std::byte> body, std::uint64_t place) {
   const std::uint64_t offset = place - peer_->shared_origin;
   ++sent_;
-  return Post({.opcode = IBV_WR_RDMA_WRITE_WITH_IMM,
-               .pieces = {{{body.data(), static_cast<std::uint32_t>(body.size()), shared_->region.lkey()}}},
-               .remote = peer_->shared + offset,
-               .rkey = peer_->shared_rkey,
-               .imm = Immediate(Kind::kBody, static_cast<std::uint32_t>(offset / PlaceUnit(peer_->shared_bytes)))});
+  const QueuePair::Work work{
+      .opcode = IBV_WR_RDMA_WRITE_WITH_IMM,
+      .pieces = {{{body.data(), static_cast<std::uint32_t>(body.size()), shared_->region.lkey()}}},
+      .remote = peer_->shared + offset,
+      .rkey = peer_->shared_rkey,
+      .imm = Immediate(Kind::kBody, static_cast<std::uint32_t>(offset / PlaceUnit(peer_->shared_bytes)))};
+  if (!flushes()) return Post(work);
+  if (queues_->PostFlushed(work)) return Status::Ok();
+  return {Code::kUnavailable, "the RDMA connection is broken"};
 }
 
 Status RingLink::Send(std::span<const std::byte> head, std::span<const std::byte> body) {
@@ -260,6 +265,11 @@ Result<bool> RingLink::Receive(std::uint32_t max_body, Sink& sink, const Endpoin
   const auto events = queues_->Poll();
   for (const QueuePair::Event& event : events) {
     if (event.kind == QueuePair::Event::Kind::kFailed) return Broken(event.status, peer);
+    // In the order in which they were posted, as all completions of one connection are.
+    if (event.kind == QueuePair::Event::Kind::kFlushed) {
+      sink.OnFlushed(++flushed_);
+      if (!queues_->open()) return false;
+    }
     if (event.kind != QueuePair::Event::Kind::kReceived) continue;
     ++unposted_receives_;
     if (Status status = Take(event, max_body, sink, peer); !status.ok()) return status;

@@ -3,9 +3,11 @@
 //   a chunk     the frame, or a part of one that is too large, at the next free place of the receiver's ring: its bytes
 //   a body      at its place in the shared memory: that place, in units
 //   credit      the counters below, into the sender's slot
-// The sender keeps a mirror of the ring: a chunk is put together where it will lie, and stays until it is credited.
-// Credit is cumulative: the bytes and the receives that the receiver has given back, written into the sender's slot.
-// Invariants: (1) both ends count the ring by the same rule, so that no position ever crosses the wire.
+// Where both devices can and the shared memory is persistent, each body is followed by a native FLUSH of it, which
+// needs no receive: its completion tells that the body is persistent there. The sender keeps a mirror of the ring: a
+// chunk is put together where it will lie, and stays until it is credited. Credit is cumulative: the bytes and the
+// receives that the receiver has given back, written into the sender's slot. Invariants: (1) both ends count the ring
+// by the same rule, so that no position ever crosses the wire.
 //             (2) a chunk is posted only if the receiver has a receive and ring space for it: never a retry for that.
 //             (3) after Shut() returns the peer changes no byte here.
 #pragma once
@@ -26,6 +28,8 @@ namespace faha {
 
 inline constexpr std::uint32_t kOfferMagic = 0x52486146;  // "FaHR"
 inline constexpr std::uint16_t kRingVersion = 1;
+// Features that an offer may name; a peer ignores what it does not know.
+inline constexpr std::uint16_t kPersistentFlush = 1;  // what is placed in the shared memory may be flushed natively
 
 // What each side tells the other while they connect.  The start of the layout never changes, whatever the version.
 struct RingOffer {
@@ -61,6 +65,7 @@ class Pages {
 struct SharedMemory {
   MemoryRegion region;
   std::uint64_t origin = 0;
+  bool persistent = false;  // peers may flush it natively
 };
 
 class RingLink {
@@ -74,18 +79,25 @@ class RingLink {
     virtual ~Sink() = default;
     virtual void OnFrame(std::span<const std::byte> head, std::span<const std::byte> body) = 0;
     virtual void OnPlaced(std::uint64_t place, std::span<const std::byte> body) = 0;
+    // The first `count` bodies that were placed from here are persistent there.
+    virtual void OnFlushed(std::uint64_t count) = 0;
   };
 
   // `ring_bytes`: for what the peer sends.  `shared` may be empty; it is offered only if `offer_shared`.
+  // `flush`: bodies placed from here are flushed natively, if the peer offers memory for that.
   // Errors: Unavailable.
   static Result<std::unique_ptr<RingLink>> Create(rdma_cm_id* id, ibv_pd* pd, ibv_comp_channel* channel,
                                                   std::uint32_t ring_bytes, const SharedMemory* shared,
-                                                  bool offer_shared, std::size_t queued_limit);
+                                                  bool offer_shared, bool flush, std::size_t queued_limit);
 
   [[nodiscard]] RingOffer Offer() const;
   // What the peer offered.  Errors: Protocol, PeerVersion, Unavailable.
   Status Attach(const RingOffer& peer, ibv_pd* pd);
   [[nodiscard]] bool attached() const { return peer_.has_value(); }
+  // Both ends can.
+  [[nodiscard]] bool flushes() const {
+    return queues_->flushes() && peer_ && (peer_->features & kPersistentFlush) != 0;
+  }
 
   // Errors: Unavailable - the connection is broken, or more than the limit waits for the peer.
   Status Send(std::span<const std::byte> head, std::span<const std::byte> body);
@@ -142,7 +154,8 @@ class RingLink {
 
   // What this side sends.
   Cursor write_;
-  std::uint64_t sent_ = 0;  // chunks and bodies: each takes a receive
+  std::uint64_t sent_ = 0;     // chunks and bodies: each takes a receive
+  std::uint64_t flushed_ = 0;  // bodies
   std::deque<Queued> queue_;
   std::size_t queued_bytes_ = 0;
   // What this side receives.

@@ -138,7 +138,7 @@ void TcpFabric::Watch(Link& link, std::uint32_t events) {
   link.watched = events;
 }
 
-Status TcpFabric::ShareMemory(std::span<std::byte>, std::uint64_t) {
+Status TcpFabric::ShareMemory(std::span<std::byte>, std::uint64_t, bool) {
   return {Code::kUnavailable, "TCP carries every byte through the kernel"};
 }
 

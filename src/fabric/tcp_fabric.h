@@ -53,7 +53,7 @@ class TcpFabric final : public Fabric, private ForkGuard {
   // At most kMaxFrameHeadBytes of head and 4 GiB - 1 of body.  Frames sent before OnConnect follow it.
   // When more than `queued_bytes` wait already, the link closes: Unavailable.
   void Send(LinkId link, std::span<const std::byte> head, std::span<const std::byte> body) override;
-  Status ShareMemory(std::span<std::byte> memory, std::uint64_t origin) override;
+  Status ShareMemory(std::span<std::byte> memory, std::uint64_t origin, bool persistent) override;
   void AllowBody(LinkId link, std::uint32_t max_bytes) override;
   void Close(LinkId link) override;
   // Returns early on a signal.

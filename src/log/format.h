@@ -36,8 +36,11 @@ struct Superblock {
   std::uint32_t granule;
   std::uint64_t promised_epoch;
   std::uint8_t voted_for[16];
-  std::uint32_t state;  // kInstalling or 0
-  std::uint8_t reserved[148];
+  std::uint32_t state;        // kInstalling or 0
+  std::uint16_t source_port;  // while installing: who has the log; 0: not known
+  std::uint16_t source_host_bytes;
+  char source_host[128];
+  std::uint8_t reserved[16];
   std::uint64_t checksum;  // of all that stands before it
 };
 static_assert(sizeof(Superblock) == 256 && offsetof(Superblock, promised_epoch) == 72 &&

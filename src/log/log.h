@@ -115,6 +115,9 @@ class Log {
   // The batch with `lsn`; nothing if the log does not hold it.
   [[nodiscard]] std::optional<LocatedBatch> Find(Lsn lsn) const;
 
+  // The whole batch that follows the last one and stands where it would be landed, in a segment in use; none is.
+  [[nodiscard]] std::optional<LocatedBatch> PlacedBehindEnd() const;
+
   // --- Space.
   // Segments that only deletes, epochs and membership may open, and of those the last that only the cleaner may: a full
   // pool can still elect a primary and make room.

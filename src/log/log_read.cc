@@ -78,6 +78,20 @@ std::optional<LocatedBatch> Log::Find(Lsn lsn) const {
   return batch;
 }
 
+std::optional<LocatedBatch> Log::PlacedBehindEnd() const {
+  for (const Head head : kHeads) {
+    const Segment* tail = segments_.Tail(head);
+    if (tail == nullptr) continue;
+    const auto rest = pool_->SegmentBytes(tail->index).subspan(tail->used_bytes);
+    const auto view = BatchView::Parse(rest);
+    if (!view || view->lsn() != end_.lsn.Next()) continue;
+    const std::uint64_t bytes = view->PaddedBytes(pool_->geometry().granule);
+    if (bytes > rest.size()) continue;
+    return LocatedBatch{*view, pool_->SegmentStart(tail->index) + tail->used_bytes, rest.first(bytes), {}, false};
+  }
+  return std::nullopt;
+}
+
 // --- Space.
 
 Status Log::Full() const {

@@ -210,10 +210,20 @@ Status Pool::SetPromise(Epoch epoch, NodeId voted_for) {
   return WriteSuperblock();
 }
 
-Status Pool::BeginInstall() {
+Status Pool::BeginInstall(const Endpoint& source) {
   super_.state |= format::kInstalling;
+  const bool fits = source.host.size() <= sizeof super_.source_host;
+  super_.source_port = fits ? source.port : std::uint16_t{0};
+  super_.source_host_bytes = fits ? static_cast<std::uint16_t>(source.host.size()) : std::uint16_t{0};
+  std::copy_n(source.host.begin(), super_.source_host_bytes, super_.source_host);
   if (Status status = WriteSuperblock(); !status.ok()) return status;
   return ForgetSegments();
+}
+
+std::optional<Endpoint> Pool::InstallSource() const {
+  if (!installing() || super_.source_port == 0 || super_.source_host_bytes > sizeof super_.source_host)
+    return std::nullopt;
+  return Endpoint{std::string(super_.source_host, super_.source_host_bytes), super_.source_port};
 }
 
 Status Pool::EndInstall() {

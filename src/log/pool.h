@@ -55,8 +55,10 @@ class Pool {
 
   // The log is being given to this node by a primary and counts for nothing until it is whole.
   [[nodiscard]] bool installing() const { return (super_.state & format::kInstalling) != 0; }
-  // Starting it forgets every segment first or, after a crash, at the next start.  Errors: IoError.
-  Status BeginInstall();
+  // Starting it forgets every segment; `source`, if its name is not too long, is remembered.  Errors: IoError.
+  Status BeginInstall(const Endpoint& source);
+  // After a crash in between, whom to ask again.
+  [[nodiscard]] std::optional<Endpoint> InstallSource() const;
   Status EndInstall();
 
   // Becomes an empty node of `cluster`: forgets every segment and promise.  The node keeps its id, and its size.

@@ -11,6 +11,12 @@ void Receiver::Start() {
 }
 
 void Receiver::Stop() {
+  const bool was_streaming = streaming();
+  Close();
+  if (was_streaming) sink_->Absorb();
+}
+
+void Receiver::Close() {
   if (control_ != LinkId::kNone) fabric_->Close(control_);
   if (data_ != LinkId::kNone) fabric_->Close(data_);
   control_ = data_ = LinkId::kNone;

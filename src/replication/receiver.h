@@ -1,6 +1,7 @@
 // Follows one source and lands its batches: the receiving half of the Persist RPC.  Thread: main loop only.
 // Invariants: (1) nothing lands but from the source that was accepted last, and nothing after Stop().
-//             (2) an acknowledgement names only what the sink made durable.
+//             (2) when Stop() returns, all that the source can have counted is in the sink's log: see Absorb.
+//             (3) an acknowledgement names only what the sink made durable.
 #pragma once
 
 #include <cstdint>
@@ -39,6 +40,9 @@ class BatchSink {
   // Makes what was landed durable; returns what to acknowledge (its epoch is the receiver's to fill in).  Errors: as
   // Land's last.
   virtual Result<wire::Ack> Persist() = 0;
+  // The source's way in has been closed.  Where devices flush by themselves it may have counted batches that were
+  // placed and that this node has not looked at: takes what lies behind its log's end.
+  virtual void Absorb() = 0;
   // The source says that all up to `committed` is on a majority; false if it is of another epoch.
   virtual bool Heard(Epoch epoch, Lsn committed) = 0;
   virtual void HandOverOffered(Epoch epoch) = 0;
@@ -56,8 +60,10 @@ class Receiver {
 
   // Seeks a source, one after the other, until one accepts.
   void Start();
-  // Closes the links: the source's way in is revoked when this returns.
+  // Closes the links and absorbs: the source's way in is revoked when this returns.
   void Stop();
+  // Closes the links, and nothing more: for a node that ends.
+  void Close();
   void SetMaxBatchBytes(std::uint32_t bytes) { max_batch_bytes_ = bytes; }
 
   [[nodiscard]] bool active() const { return active_; }

@@ -1,6 +1,7 @@
 #include "replication/shipper.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "replication/wire.h"
 
@@ -27,13 +28,16 @@ bool Shipper::Pump(Epoch epoch, Lsn committed) {
     }
     // A batch that is placed needs no message: its link stands for the epoch, its place is its address, and its header
     // names what was committed when it was sealed.
-    if (!fabric_->Place(data_, batch->bytes, batch->at.value)) {
+    const bool placed = fabric_->Place(data_, batch->bytes, batch->at.value);
+    if (placed) {
+      ++placed_;
+    } else {
       fabric_->Send(data_, wire::Encode(wire::Batch{epoch, batch->at, committed}), batch->bytes);
     }
     reader_->Take();
     posted_ = batch->lsn;
     posted_bytes_ += batch->bytes.size();
-    in_flight_.emplace_back(posted_, posted_bytes_);
+    in_flight_.push_back({posted_, posted_bytes_, placed_, !placed || batch->opens_segment});
   }
   return true;
 }
@@ -42,12 +46,34 @@ bool Shipper::OnAck(Lsn durable, Lsn applied, bool whole) {
   if (durable > posted_) return false;
   applied_ = std::max(applied_, applied);
   whole_ = whole_ || whole;
-  if (durable <= acked_) return true;
-  acked_ = durable;
-  std::size_t done = 0;
-  while (done < in_flight_.size() && in_flight_[done].first <= durable) acked_bytes_ = in_flight_[done++].second;
-  in_flight_.erase(in_flight_.begin(), in_flight_.begin() + static_cast<std::ptrdiff_t>(done));
+  Acknowledge(durable);
+  CountFlushed();
   return true;
+}
+
+void Shipper::OnFlushed(std::uint64_t placed) {
+  flushed_ = placed;
+  CountFlushed();
+}
+
+// What is flushed can be found again by the receiver, whatever becomes of it, only if each batch before it can: up to
+// the first that the receiver itself must still have done something for.
+void Shipper::CountFlushed() {
+  Lsn reached = acked_;
+  for (const InFlight& batch : in_flight_) {
+    if (batch.needs_processor || batch.placed > flushed_) break;
+    reached = batch.lsn;
+  }
+  Acknowledge(reached);
+}
+
+void Shipper::Acknowledge(Lsn durable) {
+  if (durable <= acked_) return;
+  acked_ = durable;
+  const auto left =
+      std::find_if(in_flight_.begin(), in_flight_.end(), [&](const InFlight& batch) { return batch.lsn > durable; });
+  if (left != in_flight_.begin()) acked_bytes_ = std::prev(left)->posted_bytes;
+  in_flight_.erase(in_flight_.begin(), left);
 }
 
 void Shipper::SendHeartbeat(Epoch epoch, Lsn committed, MonoTime now) {

@@ -1,6 +1,8 @@
 // Ships the log to one receiver: the source's half of the Persist RPC.  Thread: main loop only.
 // Live shipping and catching up are the same: a cursor that runs along the log, ahead of the acknowledgements by a
-// window. Invariant: acked() <= posted(), and acked() only grows.
+// window. Where the devices flush what is placed, a batch counts as soon as they say so, as if the receiver had
+// acknowledged it - except from a batch on that needs the receiver's processor: see Shippable and CountFlushed.
+// Invariant: acked() <= posted(), and acked() only grows.
 #pragma once
 
 #include <cstdint>
@@ -24,6 +26,8 @@ struct Shippable {
   std::span<const std::byte> bytes;
   // What stood at that place before was freed by this batch: a receiver that has not applied it still reads there.
   Lsn reused_after;
+  // The receiver writes more than the batch to be able to find it again: without that it is not persistent.
+  bool opens_segment = false;
 };
 
 // The source's log, read in order for one receiver.
@@ -71,6 +75,8 @@ class Shipper {
   [[nodiscard]] bool Pump(Epoch epoch, Lsn committed);
   // False if the receiver claims what was never sent.
   [[nodiscard]] bool OnAck(Lsn durable, Lsn applied, bool whole);
+  // The first `placed` batches that were placed on the data link are in the receiver's persistence domain.
+  void OnFlushed(std::uint64_t placed);
   void SendHeartbeat(Epoch epoch, Lsn committed, MonoTime now);
   void OnHeartbeatAck(MonoTime sent_at) { echoed_ = std::max(echoed_, sent_at); }
   void SendHandOver(Epoch epoch);
@@ -95,6 +101,15 @@ class Shipper {
   Lsn owed;
 
  private:
+  struct InFlight {
+    Lsn lsn;
+    std::uint64_t posted_bytes = 0;  // its own and all before it: what an acknowledgement gives back
+    std::uint64_t placed = 0;        // how many were placed with it
+    bool needs_processor = false;    // only the receiver itself can acknowledge it
+  };
+  void Acknowledge(Lsn durable);
+  void CountFlushed();
+
   Fabric* fabric_;
   std::unique_ptr<BatchReader> reader_;
   Terms terms_;
@@ -104,7 +119,8 @@ class Shipper {
   Lsn told_;  // what the receiver was told to be committed, so that it applies it
   std::uint64_t posted_bytes_ = 0;
   std::uint64_t acked_bytes_ = 0;
-  std::vector<std::pair<Lsn, std::uint64_t>> in_flight_;  // what an acknowledgement gives back
+  std::uint64_t placed_ = 0, flushed_ = 0;  // batches, on the data link
+  std::vector<InFlight> in_flight_;
   MonoTime echoed_{0};
   LinkId control_;
   LinkId data_ = LinkId::kNone;

@@ -5,7 +5,9 @@
 //   node_roles.cc  who is primary: campaigns, stepping down, following, handing over
 //   node_links.cc  what peers say, and what this node answers
 //   node_info.cc   what an operator sees
-// Invariants: (1) a promise is persistent, and the old primary's way in is closed, before the promise is answered.
+// Invariants: (1) a promise is persistent, the old primary's way in is closed, and what it may have counted without
+// this
+//                 node's processor is in the log, before the promise is answered.
 //             (2) after a failure of the medium (failure_) nothing is acknowledged, served or promised any more.
 //             (3) while writes are unacknowledged, stepping down makes the next Commit() fail.
 #pragma once
@@ -112,7 +114,8 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   void StepDown();
   void Seek(const Member& primary);
   void Answer(const Status& outcome);
-  // Persists the promise, closes every way in of the old primary.  Errors: IoError - the node has failed.
+  // Persists the promise, closes every way in of the old primary, absorbs what came by it.  Errors: IoError - the node
+  // has failed.
   Status GivePromise(Epoch epoch, const NodeId& candidate);
   std::optional<Endpoint> NextSource() override;
   wire::FollowRequest Introduce() override;
@@ -128,12 +131,14 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   void HandOverOffered(Epoch epoch) override;
   void Lost(const Status& reason) override;
   void FellBack(const Status& reason) override;
+  void Absorb() override;
 
   // --- node_links.cc
   void OnAccept(LinkId link, const Endpoint& peer) override;
   void OnConnect(LinkId link) override;
   void OnFrame(LinkId link, std::span<const std::byte> head, std::span<const std::byte> body) override;
   void OnPlaced(LinkId link, std::uint64_t place, std::span<const std::byte> body) override;
+  void OnFlushed(LinkId link, std::uint64_t count) override;
   void OnClose(LinkId link, const Status& reason) override;
   void OnPollEnd() override;
   bool OnShipperFrame(Shipper* shipper, LinkId link, std::span<const std::byte> head);

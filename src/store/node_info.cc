@@ -44,6 +44,7 @@ StoreInfo Node::Info() const {
                           .in_sync = shipper->in_sync,
                           .domain = shipper->domain(),
                           .transport = fabric_->TransportOf(shipper->data()),
+                          .flushed = fabric_->Flushes(shipper->data()),
                           .durable = shipper->acked()});
   }
   info.last = log_->end().lsn;

@@ -52,6 +52,13 @@ void Node::OnPlaced(LinkId link, std::uint64_t place, std::span<const std::byte>
   fabric_->Close(link);
 }
 
+void Node::OnFlushed(LinkId link, std::uint64_t count) {
+  Shipper* shipper = committer_->Find(link);
+  if (shipper == nullptr) return;
+  shipper->OnFlushed(count);
+  if (!shipper->Pump(voter_->promised(), committer_->committed())) committer_->Drop(link);
+}
+
 void Node::OnClose(LinkId link, const Status& reason) {
   if (reason.code() == Code::kProtocol || reason.code() == Code::kPeerVersion || reason.code() == Code::kDenied)
     Remember(reason);
@@ -96,7 +103,8 @@ class LogReader final : public BatchReader {
     ahead_ = cursor_;
     const auto batch = log_->Next(ahead_);
     if (!batch) return std::nullopt;
-    return Shippable{batch->view.lsn(), batch->at, batch->bytes, batch->opens_segment ? batch->reused_after : Lsn{}};
+    return Shippable{batch->view.lsn(), batch->at, batch->bytes, batch->opens_segment ? batch->reused_after : Lsn{},
+                     batch->opens_segment};
   }
   void Take() override { cursor_ = ahead_; }
   [[nodiscard]] Lsn Committed() const override { return committed_(); }

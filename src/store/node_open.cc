@@ -48,15 +48,19 @@ Status Node::OpenFabric() {
   if (!remark_.empty()) Note(LogLevel::kNotice, fmt::format("batches go over TCP: {}", remark_));
   if (fabric_->DataTransport() != Transport::kRdma) return Status::Ok();
   const auto shared = pool_->media().shared();
-  const Status direct = shared.empty() ? Status{Code::kUnavailable, "the pool is not on a device DAX"}
-                                       : fabric_->ShareMemory(shared.subspan(format::kDataOffset), format::kDataOffset);
+  // A device's flush reaches what this node calls durable only where stores and their flush are all that it takes.
+  const PersistenceDomain domain = pool_->media().domain();
+  const bool persistent = domain == PersistenceDomain::kCacheLine || domain == PersistenceDomain::kCpuCache;
+  const Status direct =
+      shared.empty() ? Status{Code::kUnavailable, "the pool is not on a device DAX"}
+                     : fabric_->ShareMemory(shared.subspan(format::kDataOffset), format::kDataOffset, persistent);
   Note(LogLevel::kNotice, direct.ok() ? "batches go over RDMA and land in the pool directly"
                                       : fmt::format("batches go over RDMA and land in a ring: {}", direct.message()));
   return Status::Ok();
 }
 
 Node::~Node() {
-  if (receiver_) receiver_->Stop();
+  if (receiver_) receiver_->Close();
   if (committer_) committer_->End();
 }
 
@@ -130,7 +134,9 @@ Status Node::Checkpoint() {
 Status Node::OpenLog() {
   if (pool_->installing()) {
     // A crash interrupted it: it starts again.
-    if (Status status = pool_->BeginInstall(); !status.ok()) return status;
+    const auto source = pool_->InstallSource();
+    if (source) seeds_ = {*source};
+    if (Status status = pool_->BeginInstall(source.value_or(Endpoint{})); !status.ok()) return status;
   }
   auto log = Log::Open(pool_.get(), options_.log);
   if (log.ok()) {

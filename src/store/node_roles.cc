@@ -209,7 +209,7 @@ void Node::AskForPromises() {
   for (const auto& [id, ask] : asks_) {
     if (ask.connected) fabric_->Send(ask.link, request);
   }
-  campaign_->OnOwnPromise();
+  campaign_->OnOwnPromise(log_->end(), membership_.members());
   StepCampaign();
 }
 
@@ -384,7 +384,7 @@ Status Node::BeginInstall(const wire::FollowReply& reply) {
   Note(LogLevel::kNotice, fmt::format("taking the whole log of {}", reply.primary.Redis().ToString()));
   not_whole_ = true;
   whole_at_ = Lsn{~0ULL};
-  if (Status status = pool_->BeginInstall(); !status.ok()) return Fail(status);
+  if (Status status = pool_->BeginInstall(reply.primary.Replication()); !status.ok()) return Fail(status);
   log_->Reset();
   engine_->RollBackTo(Lsn{});
   membership_.Rebase();
@@ -451,6 +451,19 @@ Result<wire::Ack> Node::Persist() {
   }
   if (!failure_.ok()) return failure_;
   return wire::Ack{.epoch = {}, .durable = log_->durable(), .applied = engine_->applied(), .whole = !not_whole_};
+}
+
+// What was placed behind the log's end and not looked at: whole batches that follow, where the heads' segments go on. A
+// batch that opens another segment counts only once this node has acknowledged it.  Nothing that a cut took out of the
+// log comes back: its header is gone.
+void Node::Absorb() {
+  if (!failure_.ok() || not_whole_) return;
+  std::uint64_t absorbed = 0;
+  for (auto next = log_->PlacedBehindEnd(); next; next = log_->PlacedBehindEnd()) {
+    if (!Land({voter_->promised(), next->at, Lsn{}}, next->bytes).ok()) break;
+    ++absorbed;
+  }
+  if (absorbed != 0 && failure_.ok()) (void)Persist();
 }
 
 bool Node::Heard(Epoch epoch, Lsn committed) {

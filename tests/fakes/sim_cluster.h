@@ -26,6 +26,11 @@ class SimNode : public StoreObserver {
 
   Status Start() {
     fabric_ = std::make_unique<SimFabric>(world_, number_);
+    fabric_->on_landed = [disk = disk](std::span<const std::byte> bytes, bool flushed) {
+      const auto offset = static_cast<std::uint64_t>(bytes.data() - disk->written.data());
+      disk->Write(offset, bytes);
+      if (flushed) std::memcpy(&disk->drained[offset], bytes.data(), bytes.size());
+    };
     Options options;
     options.segment_bytes = kSegment;
     options.pool_bytes = pool_bytes;
@@ -113,6 +118,7 @@ class Cluster {
  public:
   explicit Cluster(int nodes, std::uint64_t seed = 1) : world(seed) {
     world.rdma = seed % 2 == 0;
+    world.flush = seed % 4 == 0;
     for (int i = 1; i <= nodes; ++i) {
       all.push_back(std::make_unique<SimNode>(&world, i));
       EXPECT_TRUE(all.back()->Start().ok());

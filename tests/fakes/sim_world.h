@@ -1,6 +1,7 @@
 // A world of nodes with one clock and one network, in one thread and from one seed.
-// Faults it makes: delay of every frame, links that break, nodes that are cut off (their frames wait, as TCP's do) and
-// nodes that crash.  It does not lose, duplicate or reorder frames within a link: no stream does. A node that waits
+// Faults it makes: delay of every frame, links that break, nodes that are cut off (their frames wait, as TCP's do),
+// nodes that crash, and with RDMA nodes that do not see what their device has done.  Links are looked at in any order.
+// It does not lose, duplicate or reorder frames within a link: no stream does. A node that waits
 // inside a call (Commit) lets the rest of the world run.
 #pragma once
 
@@ -29,12 +30,16 @@ class SimWorld : public Clock {
   // Called for every other node while one waits: `runner` polls and ticks it.
   void AddRunner(int node, std::function<void()> runner) { runners_[node] = std::move(runner); }
   void RemoveRunner(int node) { runners_.erase(node); }
+  // A node's RDMA device works whether the node runs or not.
+  void AddDevice(const SimFabric* fabric, std::function<void()> land) { devices_[fabric] = std::move(land); }
+  void RemoveDevice(const SimFabric* fabric) { devices_.erase(fabric); }
   // Lets the world go on for `time`; `waiting` is not run, it is on the stack.
   void Run(MonoTime time, int waiting = -1) {
     const MonoTime end = now_ + time;
     do {
       // Fine steps where a call waits for an answer, coarse ones where time only has to pass.
       now_ += waiting >= 0 ? MonoTime{100} : MonoTime{1000};
+      for (const auto& land : devices_) land.second();
       const auto runners = runners_;
       for (const auto& [node, run] : runners) {
         if (node != waiting && runners_.contains(node) && !stopped_.contains(node)) run();
@@ -53,24 +58,33 @@ class SimWorld : public Clock {
   void Reconnect(int node) { cut_off_.erase(node); }
   void Stop(int node) { stopped_.insert(node); }
   void Continue(int node) { stopped_.erase(node); }
+  // A node that is blind sees no body that was placed, nor what came behind it on that link, though its device goes on.
+  void Blind(int node) { blind_.insert(node); }
+  void See(int node) { blind_.erase(node); }
+  [[nodiscard]] bool IsBlind(int node) const { return blind_.contains(node); }
   [[nodiscard]] bool Reachable(int a, int b) const { return !cut_off_.contains(a) && !cut_off_.contains(b); }
 
   MonoTime Delay() { return MonoTime{static_cast<MonoTime::rep>(20 + random_() % 300)}; }
   std::map<std::uint16_t, SimFabric*> listeners;
   std::uint64_t next_link = 1;
-  bool rdma = false;  // the data lane is RDMA, and every body is placed
+  bool rdma = false;   // the data lane is RDMA, and every body is placed
+  bool flush = false;  // and flushed by the devices
 
  private:
   MonoTime now_{1'000'000};
   std::mt19937_64 random_;
   std::map<int, std::function<void()>> runners_;
-  std::set<int> cut_off_, stopped_;
+  std::map<const SimFabric*, std::function<void()>> devices_;
+  std::set<int> cut_off_, stopped_, blind_;
 };
 
 class SimFabric : public Fabric {
  public:
-  SimFabric(SimWorld* world, int node) : world_(world), node_(node) {}
+  SimFabric(SimWorld* world, int node) : world_(world), node_(node) {
+    world_->AddDevice(this, [this] { LandPlaced(); });
+  }
   ~SimFabric() override {
+    world_->RemoveDevice(this);
     for (auto it = links_.begin(); it != links_.end();) {
       const auto id = (it++)->first;
       Close(id);
@@ -109,7 +123,8 @@ class SimFabric : public Fabric {
         it->second.other,
         {.kind = Event::kFrame, .head = {head.begin(), head.end()}, .body = {body.begin(), body.end()}});
   }
-  // With RDMA a body lands at its place when it arrives, before the node knows of it.
+  // With RDMA a body lands at its place when it arrives, before the node knows of it; its flush, if there is one, is
+  // answered then.
   bool Place(LinkId link, std::span<const std::byte> body, std::uint64_t place) override {
     const auto it = links_.find(link);
     if (!world_->rdma || it == links_.end() || it->second.peer == nullptr) return false;
@@ -120,11 +135,18 @@ class SimFabric : public Fabric {
 
   void AllowBody(LinkId, std::uint32_t) override {}
   [[nodiscard]] Transport DataTransport() const override { return world_->rdma ? Transport::kRdma : Transport::kTcp; }
-  Status ShareMemory(std::span<std::byte> memory, std::uint64_t origin) override {
+  Status ShareMemory(std::span<std::byte> memory, std::uint64_t origin, bool persistent) override {
     shared_ = memory;
     origin_ = origin;
+    persistent_ = persistent;
     return Status::Ok();
   }
+  [[nodiscard]] bool Flushes(LinkId link) const override {
+    const auto it = links_.find(link);
+    return world_->flush && it != links_.end() && it->second.peer != nullptr && it->second.peer->persistent_;
+  }
+  // What the device has stored to the shared memory, and whether it was flushed: tells the medium.
+  std::function<void(std::span<const std::byte> bytes, bool flushed)> on_landed;
 
   void Close(LinkId link) override {
     const auto it = links_.find(link);
@@ -138,6 +160,7 @@ class SimFabric : public Fabric {
     bool delivered = false;
     std::vector<LinkId> ids;
     for (const auto& [id, link] : links_) ids.push_back(id);
+    std::shuffle(ids.begin(), ids.end(), world_->random());
     for (const LinkId id : ids) {
       for (auto it = links_.find(id); it != links_.end() && Ready(it->second); it = links_.find(id)) {
         Event event = std::move(it->second.inbox.front());
@@ -157,14 +180,16 @@ class SimFabric : public Fabric {
 
  private:
   struct Event {
-    enum Kind { kAccepted, kConnected, kFrame, kPlaced, kClosed } kind = kFrame;
+    enum Kind { kAccepted, kConnected, kFrame, kPlaced, kFlushed, kClosed } kind = kFrame;
     MonoTime at{0};
     std::vector<std::byte> head = {}, body = {};
     std::uint64_t place = 0;
+    bool landed = false;
   };
   struct Link {
     SimFabric* peer = nullptr;
     LinkId other = LinkId::kNone;
+    std::uint64_t flushed = 0;
     std::deque<Event> inbox;
   };
 
@@ -183,19 +208,34 @@ class SimFabric : public Fabric {
   }
   [[nodiscard]] bool Ready(const Link& link) const {
     if (link.inbox.empty() || link.inbox.front().at > world_->Now()) return false;
+    const bool placed = link.inbox.front().kind == Event::kPlaced;
+    if (placed) return link.inbox.front().landed && !world_->IsBlind(node_);
     return link.peer == nullptr || world_->Reachable(node_, link.peer->node_);
+  }
+  void LandPlaced() {
+    for (auto& [id, link] : links_) {
+      if (link.peer != nullptr && !world_->Reachable(node_, link.peer->node_)) continue;
+      for (Event& event : link.inbox) {
+        if (event.at > world_->Now()) break;
+        if (event.kind != Event::kPlaced || event.landed) continue;
+        const auto at = shared_.subspan(event.place - origin_, event.body.size());
+        std::copy(event.body.begin(), event.body.end(), at.begin());
+        event.landed = true;
+        const bool flushed = world_->flush && persistent_;
+        if (on_landed) on_landed(at, flushed);
+        if (flushed && link.peer != nullptr) link.peer->Arrive(link.other, {.kind = Event::kFlushed});
+      }
+    }
   }
   void Deliver(LinkId id, const Event& event, FabricHandler& handler) {
     switch (event.kind) {
       case Event::kAccepted: handler.OnAccept(id, {"sim", 0}); break;
       case Event::kConnected: handler.OnConnect(id); break;
       case Event::kFrame: handler.OnFrame(id, event.head, event.body); break;
-      case Event::kPlaced: {
-        const auto at = shared_.subspan(event.place - origin_, event.body.size());
-        std::copy(event.body.begin(), event.body.end(), at.begin());
-        handler.OnPlaced(id, event.place, at);
+      case Event::kPlaced:
+        handler.OnPlaced(id, event.place, shared_.subspan(event.place - origin_, event.body.size()));
         break;
-      }
+      case Event::kFlushed: handler.OnFlushed(id, ++links_[id].flushed); break;
       case Event::kClosed:
         links_.erase(id);
         handler.OnClose(id, {Code::kUnavailable, "the link broke"});
@@ -208,6 +248,7 @@ class SimFabric : public Fabric {
   std::map<LinkId, Link> links_;
   std::span<std::byte> shared_;
   std::uint64_t origin_ = 0;
+  bool persistent_ = false;
 };
 
 }  // namespace faha

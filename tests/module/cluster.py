@@ -144,7 +144,11 @@ class Server:
     def info(self):
         """INFO faha, without the prefix."""
         with contextlib.closing(self.client()) as client:
-            return {key.removeprefix("faha_"): value for key, value in client.info("faha").items()}
+            # As it is: newer clients take a text with commas for a list.
+            client.set_response_callback("INFO", lambda text, **options: text)
+            lines = client.execute_command("INFO", "faha").splitlines()
+        fields = dict(line.removeprefix("faha_").split(":", 1) for line in lines if ":" in line)
+        return {key: int(value) if value.isdigit() else value for key, value in fields.items()}
 
     def redis_role(self):
         with contextlib.closing(self.client()) as client:

@@ -114,7 +114,7 @@ TEST(Campaign, ANodeAloneWinsAtOnce) {
   Campaign campaign(kA, {kA}, Epoch{4}, End(4, 9), false);
   ASSERT_EQ(campaign.next(), Campaign::Next::kPromise);
   EXPECT_EQ(campaign.epoch(), Epoch{5});
-  campaign.OnOwnPromise();
+  campaign.OnOwnPromise(End(4, 9), {});
   EXPECT_EQ(campaign.next(), Campaign::Next::kWon);
   EXPECT_EQ(campaign.best(), kA);
 }
@@ -153,7 +153,7 @@ TEST(Campaign, TakesTheBestLogOfItsMajority) {
   const Members members{kA, kB, kC};
   Campaign campaign(kB, members, Epoch{4}, End(4, 9), false);
   campaign.OnState(kC.id, State(Epoch{4}, End(4, 12), members));
-  campaign.OnOwnPromise();
+  campaign.OnOwnPromise(End(4, 9), {});
   EXPECT_EQ(campaign.next(), Campaign::Next::kPromise);
   campaign.OnPromise(kC.id, Grant(campaign.epoch(), End(4, 12), members));
   ASSERT_EQ(campaign.next(), Campaign::Next::kWon);
@@ -165,7 +165,7 @@ TEST(Campaign, ALaterEpochBeatsALongerLog) {
   const Members members{kA, kB, kC};
   Campaign campaign(kB, members, Epoch{5}, End(4, 90), false);
   campaign.OnState(kC.id, State(Epoch{5}, End(5, 10), members));
-  campaign.OnOwnPromise();
+  campaign.OnOwnPromise(End(4, 90), {});
   campaign.OnPromise(kC.id, Grant(campaign.epoch(), End(5, 10), members));
   EXPECT_EQ(campaign.best(), kC);
 }
@@ -174,7 +174,7 @@ TEST(Campaign, ARefusalSendsItBackToAskAndTheEpochGrows) {
   const Members members{kA, kB, kC};
   Campaign campaign(kB, members, Epoch{4}, End(4, 9), false);
   campaign.OnState(kC.id, State(Epoch{4}, End(4, 9), members));
-  campaign.OnOwnPromise();
+  campaign.OnOwnPromise(End(4, 9), {});
   const Epoch first = campaign.epoch();
   campaign.OnPromise(kC.id,
                      {.granted = false, .refusal = Refusal::kOldEpoch, .promised = Epoch{9}, .end = {}, .members = {}});
@@ -196,7 +196,7 @@ TEST(Campaign, AMajorityOfOutdatedMembersDecidesNothing) {
   EXPECT_EQ(campaign.members(), now);
   campaign.OnState(kD.id, State(Epoch{4}, End(4, 12), now));
   ASSERT_EQ(campaign.next(), Campaign::Next::kPromise);
-  campaign.OnOwnPromise();
+  campaign.OnOwnPromise(End(4, 9), {});
   campaign.OnPromise(kC.id, Grant(campaign.epoch(), End(4, 12), now));
   EXPECT_EQ(campaign.next(), Campaign::Next::kPromise) << "two of five";
   campaign.OnPromise(kD.id, Grant(campaign.epoch(), End(4, 12), now));
@@ -207,7 +207,7 @@ TEST(Campaign, WhoBecomesUnreachableCountsNoMore) {
   const Members members{kA, kB, kC};
   Campaign campaign(kB, members, Epoch{4}, End(4, 9), false);
   campaign.OnState(kC.id, State(Epoch{4}, End(4, 9), members));
-  campaign.OnOwnPromise();
+  campaign.OnOwnPromise(End(4, 9), {});
   campaign.OnUnreachable(kC.id);
   EXPECT_EQ(campaign.next(), Campaign::Next::kAsk);
 }

@@ -61,6 +61,11 @@ struct Recorder : FabricHandler {
     ++frames;
     if (on_placed) on_placed(link, place, body);
   }
+  void OnFlushed(LinkId link, std::uint64_t count) override {
+    InPoll();
+    EXPECT_FALSE(closed.contains(link)) << "a flush of a link that is gone";
+    EXPECT_GT(count, std::exchange(flushed[link], count)) << "counted twice";
+  }
   void OnClose(LinkId link, const Status& reason) override {
     InPoll();
     EXPECT_TRUE(closed.emplace(link, reason).second) << "told twice";
@@ -94,6 +99,7 @@ struct Recorder : FabricHandler {
   std::vector<LinkId> accepted, connected;
   std::map<LinkId, Status> closed;
   std::map<LinkId, std::vector<std::pair<std::string, std::string>>> got;
+  std::map<LinkId, std::uint64_t> flushed;
   std::uint64_t frames = 0, poll_ends = 0;
   bool told = false, polling = false;
   std::function<void(LinkId)> on_accept, on_connect, on_close;

@@ -1,8 +1,10 @@
 // The RDMA fabric on a real device.  Where the machine has none, every test here is skipped: scripts/vm has one.
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <ifaddrs.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -56,6 +58,25 @@ struct Memory {
   Pages pages;
 };
 
+// A device DAX, all of it in huge pages, as the pool maps it.
+struct PersistentMemory {
+  static constexpr const char* kDevice = "/dev/dax0.0";
+  PersistentMemory() {
+    const int fd = open(kDevice, O_RDWR | O_CLOEXEC);
+    if (fd < 0) return;
+    constexpr std::size_t kSize = 4U << 20;
+    void* at = mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
+    if (at != MAP_FAILED) bytes = {static_cast<std::byte*>(at), kSize};
+    close(fd);
+  }
+  ~PersistentMemory() {
+    if (!bytes.empty()) munmap(bytes.data(), bytes.size());
+  }
+  PersistentMemory(const PersistentMemory&) = delete;
+  PersistentMemory& operator=(const PersistentMemory&) = delete;
+  std::span<std::byte> bytes;
+};
+
 // A dialler by hand: what it offers and writes is the test's.
 class Liar {
  public:
@@ -65,6 +86,9 @@ class Liar {
     address.sin_port = htons(to.port);
     inet_pton(AF_INET, to.host.c_str(), &address.sin_addr);
     EXPECT_EQ(rdma_create_id(nullptr, &id_, nullptr, RDMA_PS_TCP), 0);
+    // As the fabric's: what a device loses is sent again soon.
+    std::uint8_t timeout = 14;
+    (void)rdma_set_option(id_, RDMA_OPTION_ID, RDMA_OPTION_ID_ACK_TIMEOUT, &timeout, sizeof timeout);
     EXPECT_EQ(rdma_resolve_addr(id_, nullptr, reinterpret_cast<sockaddr*>(&address), 2000), 0);
     EXPECT_EQ(rdma_resolve_route(id_, 2000), 0);
     pd_ = ibv_alloc_pd(id_->verbs);
@@ -140,11 +164,34 @@ std::vector<Lie> Lies() {
           {"a body that is not allowed", good, 1U << 30 | 24, 3}};
 }
 
+// The way above, but each is flushed: says what it was told, for ever.  1: no device here flushes.
+int StaleFlusher(std::uint16_t) {
+  RdmaPeer source;
+  Memory bytes(64U << 10);
+  if (!source.seam->ShareMemory(bytes.bytes(), 0, false).ok()) return 1;
+  source.Listen();
+  printf("%d\n", source.port());
+  fflush(stdout);
+  if (!PollUntil({&source}, [&] { return source.accepted.size() == 1; })) return 1;
+  const LinkId link = source.accepted[0];
+  std::uint64_t placed = 0;
+  while (!source.closed.contains(link)) {
+    if (placed - source.flushed[link] < 8) {
+      std::memcpy(bytes.bytes().data(), &++placed, sizeof placed);
+      source.seam->Place(link, bytes.bytes().first(4096), 0);
+    }
+    source.Poll(0us);
+  }
+  printf("%llu %llu\n", static_cast<unsigned long long>(placed), static_cast<unsigned long long>(source.flushed[link]));
+  fflush(stdout);
+  return pause();
+}
+
 // Writes batches to their places as fast as it can, for ever.
 int StaleWriter(std::uint16_t) {
   RdmaPeer source;
   Memory bytes(4U << 20);
-  if (!source.seam->ShareMemory(bytes.bytes(), 0).ok()) return 1;
+  if (!source.seam->ShareMemory(bytes.bytes(), 0, false).ok()) return 1;
   source.Listen();
   printf("%d\n", source.port());
   fflush(stdout);
@@ -204,9 +251,13 @@ int PoorDialler(std::uint16_t port) {
 
 const std::map<std::string, std::function<int(std::uint16_t)>>& Roles() {
   static const std::map<std::string, std::function<int(std::uint16_t)>> roles = [] {
-    std::map<std::string, std::function<int(std::uint16_t)>> all{
-        {"stale-writer", StaleWriter},   {"receiver", Receiver},      {"forking-receiver", ForkingReceiver},
-        {"other-version", OtherVersion}, {"other-magic", OtherMagic}, {"poor", PoorDialler}};
+    std::map<std::string, std::function<int(std::uint16_t)>> all{{"stale-writer", StaleWriter},
+                                                                 {"receiver", Receiver},
+                                                                 {"forking-receiver", ForkingReceiver},
+                                                                 {"stale-flusher", StaleFlusher},
+                                                                 {"other-version", OtherVersion},
+                                                                 {"other-magic", OtherMagic},
+                                                                 {"poor", PoorDialler}};
     for (const Lie& lie : Lies()) {
       all[std::string(lie.name)] = [lie](std::uint16_t port) {
         Liar liar({RdmaHost(), port}, RingOffer{});
@@ -250,6 +301,11 @@ class Process {
     int port = 0;
     EXPECT_EQ(fscanf(output_, "%d", &port), 1);
     return static_cast<std::uint16_t>(port);
+  }
+  [[nodiscard]] std::uint64_t ReadNumber() const {
+    unsigned long long number = 0;
+    EXPECT_EQ(fscanf(output_, "%llu", &number), 1);
+    return number;
   }
   void Kill() {
     if (pid_ <= 0) return;
@@ -337,8 +393,8 @@ TEST_F(Rdma, ABodyLandsAtItsPlaceAndNowhereElse) {
   RdmaPeer source, receiver;
   receiver.max_body = 1U << 20;
   constexpr std::uint64_t kOrigin = 4096;
-  ASSERT_TRUE(source.seam->ShareMemory(here.bytes(), kOrigin).ok());
-  ASSERT_TRUE(receiver.seam->ShareMemory(there.bytes(), kOrigin).ok());
+  ASSERT_TRUE(source.seam->ShareMemory(here.bytes(), kOrigin, false).ok());
+  ASSERT_TRUE(receiver.seam->ShareMemory(there.bytes(), kOrigin, false).ok());
   source.Listen();
   const LinkPair link = Connect(receiver, source, Lane::kData);
   std::mt19937_64 random(11);
@@ -403,7 +459,7 @@ TEST_F(Rdma, AClosedLinkLetsNoWriteThrough) {
   for (std::uint64_t round = 0; round < 6; ++round) {
     const Process writer("stale-writer");
     RdmaPeer receiver;
-    ASSERT_TRUE(receiver.seam->ShareMemory(there.bytes(), 0).ok());
+    ASSERT_TRUE(receiver.seam->ShareMemory(there.bytes(), 0, false).ok());
     receiver.max_body = 4U << 20;
     const LinkId link = receiver.seam->Dial({receiver.host, writer.ReadPort()}, Lane::kData);
     ASSERT_TRUE(PollUntil({&receiver}, [&] { return receiver.frames > 20 + round * 3; }));
@@ -414,6 +470,85 @@ TEST_F(Rdma, AClosedLinkLetsNoWriteThrough) {
       receiver.Poll(1ms);
       ASSERT_TRUE(std::equal(closed.begin(), closed.end(), there.bytes().begin())) << "round " << round;
     }
+  }
+}
+
+// Needs a device that flushes natively (rdma-core 45, Linux 6.2) and persistent memory that it takes for that.
+class RdmaFlush : public Rdma {
+ protected:
+  void SetUp() override {
+    Rdma::SetUp();
+    if (IsSkipped()) return;
+    if (there.bytes.empty()) GTEST_SKIP() << "no " << PersistentMemory::kDevice << ": scripts/vm --pmem has one";
+    ASSERT_TRUE(receiver.seam->ShareMemory(there.bytes, 0, true).ok());
+    receiver.max_body = 1U << 20;
+    source.Listen();
+    ASSERT_TRUE(source.seam->ShareMemory(here.bytes(), 0, false).ok());
+    link = Connect(receiver, source, Lane::kData);
+    if (!source.fabric->Flushes(link.to)) GTEST_SKIP() << "no native FLUSH here: it needs rdma-core 45 and Linux 6.2";
+  }
+  PersistentMemory there;
+  Memory here{1U << 20};
+  RdmaPeer source, receiver;
+  LinkPair link;
+};
+
+TEST_F(RdmaFlush, ABodyIsPersistentThereBeforeItsProcessorHasLooked) {
+  std::mt19937_64 random(13);
+  EXPECT_FALSE(receiver.fabric->Flushes(link.from)) << "bodies go one way";
+  for (std::uint64_t i = 1; i <= 100; ++i) {
+    const std::size_t size = 1 + random() % 20'000, place = random() % (here.bytes().size() - size) / 64 * 64;
+    const std::string text = RandomText(random, size);
+    here.Fill(text, place);
+    ASSERT_TRUE(source.seam->Place(link.to, here.bytes().subspan(place, size), place));
+    // The receiver does not run.
+    ASSERT_TRUE(PollUntil({&source}, [&] { return source.flushed[link.to] == i; })) << i;
+    EXPECT_EQ(receiver.frames, 0U);
+    EXPECT_EQ(std::memcmp(there.bytes.data() + place, text.data(), size), 0) << i;
+  }
+  ASSERT_TRUE(PollUntil({&receiver, &source}, [&] { return receiver.frames == 100; }));
+  // More than there are receives and slots in the send queue: credit and flushes come back together.
+  for (int i = 0; i < 2000; ++i) ASSERT_TRUE(source.seam->Place(link.to, here.bytes().first(4096), 0));
+  source.seam->Send(link.to, Bytes("a frame behind them"));
+  ASSERT_TRUE(PollUntil({&receiver, &source}, [&] { return receiver.frames == 2101; })) << receiver.frames;
+  ASSERT_TRUE(PollUntil({&source, &receiver}, [&] { return source.flushed[link.to] == 2100; }));
+}
+
+// Memory that is not persistent is offered for placing, but not for flushing.
+TEST_F(RdmaFlush, OtherMemoryIsNotFlushed) {
+  Memory plain(1U << 20);
+  for (const bool claimed : {false, true}) {
+    ASSERT_TRUE(receiver.seam->ShareMemory(claimed ? plain.bytes() : there.bytes, 0, claimed).ok());
+    const LinkPair other = Connect(receiver, source, Lane::kData);
+    EXPECT_FALSE(source.fabric->Flushes(other.to)) << "claimed " << claimed;
+    ASSERT_TRUE(source.seam->Place(other.to, here.bytes().first(100), 0));
+    ASSERT_TRUE(PollUntil({&source, &receiver}, [&] { return receiver.frames == (claimed ? 2U : 1U); }));
+    EXPECT_EQ(source.flushed[other.to], 0U);
+  }
+}
+
+// What a stale peer was told is persistent was stored before its way in was closed: nothing later is ever counted.
+TEST_F(RdmaFlush, AClosedLinkLetsNoFlushThrough) {
+  for (std::uint64_t round = 0; round < 6; ++round) {
+    std::memset(there.bytes.data(), 0, 4096);
+    const Process writer("stale-flusher");
+    RdmaPeer node;
+    ASSERT_TRUE(node.seam->ShareMemory(there.bytes, 0, true).ok());
+    node.max_body = 1U << 20;
+    const LinkId stale = node.seam->Dial({node.host, writer.ReadPort()}, Lane::kData);
+    ASSERT_TRUE(PollUntil({&node}, [&] { return node.frames > 20 + round * 3; }));
+    node.seam->Close(stale);
+    std::uint64_t closed = 0;
+    std::memcpy(&closed, there.bytes.data(), sizeof closed);
+    for (int i = 0; i < 30; ++i) {
+      node.Poll(1ms);
+      std::uint64_t later = 0;
+      std::memcpy(&later, there.bytes.data(), sizeof later);
+      ASSERT_EQ(later, closed) << "round " << round;
+    }
+    const std::uint64_t placed = writer.ReadNumber(), flushed = writer.ReadNumber();
+    EXPECT_LE(flushed, closed) << "round " << round;
+    EXPECT_GE(placed, flushed);
   }
 }
 

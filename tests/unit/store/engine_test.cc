@@ -35,6 +35,7 @@ TEST(Engine, AUnitThatACrashLeftHalfStaysHalfWhateverIsCleaned) {
   const std::uint32_t between = pool->SegmentOf(log->Find(Lsn{2})->at);
   ASSERT_TRUE(log->AppendFree(between).ok());
   ASSERT_TRUE(log->Seal().ok());
+  ASSERT_TRUE(log->Drain().ok());
   ASSERT_TRUE(log->Release(log->end().lsn, [](const Segment&) { return true; }).ok());
   ASSERT_FALSE(log->Find(Lsn{2}));
 
@@ -42,6 +43,29 @@ TEST(Engine, AUnitThatACrashLeftHalfStaysHalfWhateverIsCleaned) {
   engine.ApplyTo(log->end().lsn);
   EXPECT_TRUE(engine.Get(0, "rest"));
   EXPECT_FALSE(engine.Get(0, "half"));
+}
+
+// A backup that is given a log with gaps hears of a commit LSN that lies in one.
+TEST(Engine, ATargetWithinAGapSkipsNothing) {
+  auto disk = std::make_shared<CrashDisk>(format::kDataOffset + 8 * kSegment);
+  auto pool = std::move(Pool::Open(std::make_unique<CrashMedia>(disk, 64), kSegment).value());
+  auto log = std::move(Log::Open(pool.get(), {}).value());
+  for (const char* key : {"cleaned", "also", "kept"}) {
+    Put(*log, key, 900'000);
+    ASSERT_TRUE(log->Seal().ok());
+  }
+  for (const Lsn lsn : {Lsn{1}, Lsn{2}}) {
+    ASSERT_TRUE(log->AppendFree(pool->SegmentOf(log->Find(lsn)->at)).ok());
+    ASSERT_TRUE(log->Seal().ok());
+  }
+  ASSERT_TRUE(log->Drain().ok());
+  ASSERT_TRUE(log->Release(log->end().lsn, [](const Segment&) { return true; }).ok());
+  Engine engine(log.get());
+  engine.ApplyTo(Lsn{2});
+  EXPECT_EQ(engine.Size(), 0U);
+  engine.ApplyTo(log->end().lsn);
+  EXPECT_TRUE(engine.Get(0, "kept"));
+  EXPECT_EQ(engine.Size(), 1U);
 }
 
 }  // namespace

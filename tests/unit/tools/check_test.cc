@@ -359,7 +359,7 @@ TEST_F(CheckTest, WhatCleaningTookIsNotLost) {
 TEST_F(CheckTest, APoolThatIsBeingInstalledIsNotDamaged) {
   Straddling from;
   Writer to;
-  ASSERT_TRUE(to.pool->BeginInstall().ok());
+  ASSERT_TRUE(to.pool->BeginInstall({}).ok());
   const auto land = [&](Lsn lsn) {
     const auto batch = *from.log->Find(lsn);
     return to.log->Land(batch.at, batch.bytes);
