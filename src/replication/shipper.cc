@@ -12,9 +12,11 @@ bool Shipper::Pump(Epoch epoch, Lsn committed) {
   while (posted_bytes_ - acked_bytes_ < kWindowBytes) {
     const auto batch = reader_->Peek();
     if (!batch) return true;
-    // The bytes may be placed by the device before the receiver's processor knows of them.
-    if (batch->reused_after > std::max(applied_, terms_.released_through)) {
-      if (told_ < batch->reused_after) {
+    // The bytes may be placed by the device before the receiver's processor knows of them.  Behind a gap all that the
+    // receiver was given will do: what a batch in the gap freed it was never given.
+    const Lsn needed = std::min(batch->reused_after, posted_);
+    if (needed > std::max(applied_, terms_.released_through)) {
+      if (told_ < needed) {
         told_ = reader_->Committed();
         fabric_->Send(data_, wire::Encode(wire::Committed{epoch, told_}));
       }

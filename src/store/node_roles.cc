@@ -143,6 +143,7 @@ void Node::StartCampaign(bool hand_over, Epoch floor, std::chrono::milliseconds 
                          std::function<void(const Status&)> done) {
   if (not_whole_) {
     if (done) done({Code::kNoPromise, "the log of this node is not whole yet: wait until it is in sync"});
+    if (!receiver_->active()) receiver_->Start();
     return;
   }
   EndCampaign({Code::kNoPromise, "another attempt has taken its place"});
