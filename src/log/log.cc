@@ -21,7 +21,6 @@ Result<std::unique_ptr<Log>> Log::Open(Pool* pool, const LogSink& sink) {
   for (const LogAddress at : scan->behind_end) {
     if (Status status = pool->media().Write(at.value, kNoHeader); !status.ok()) return status;
   }
-  if (Status status = pool->media().Drain(); !status.ok()) return status;
   for (const std::uint32_t index : scan->stale) {
     if (Status status = pool->ClearEntry(index); !status.ok()) return status;
   }

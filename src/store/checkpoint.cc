@@ -35,7 +35,10 @@ static_assert(sizeof(Header) == 64 && std::is_trivially_copyable_v<Header>);
 // Which segments are in use: a checkpoint's addresses mean nothing once one of them was given back.
 std::uint64_t SegmentsInUse(const Log& log) {
   ChecksumStream sum;
-  for (const auto& entry : log.segments().in_order()) sum.Add(std::as_bytes(std::span(&entry, 1)));
+  for (const auto& [generation, index] : log.segments().in_order()) {
+    const std::uint64_t entry[]{generation, index};
+    sum.Add(std::as_bytes(std::span(entry)));
+  }
   return sum.Value();
 }
 

@@ -22,8 +22,8 @@ std::string_view Node::StateWord() const {
   }
   if (fetching_) return "fetching";
   if (campaign_) return "electing";
-  if (!receiver_->streaming()) return not_whole_ ? "damaged" : "seeking";
-  if (not_whole_) return "installing";
+  if (not_whole_) return pool_->installing() ? "installing" : "damaged";
+  if (!receiver_->streaming()) return "seeking";
   return log_->end().lsn < heard_committed_ ? "syncing" : "following";
 }
 

@@ -60,6 +60,7 @@ void CrashRun::Open(Life& life) {
   life.fabric = std::make_unique<SimFabric>(&world_, life.depth);
   Options options;
   options.segment_bytes = format::kMinSegmentBytes;
+  options.pool_bytes = life.disk->written.size();
   options.batch_bytes = 4096;
   auto opened = Store::Open(
       options, this,

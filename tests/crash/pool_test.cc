@@ -18,7 +18,7 @@ namespace {
 
 constexpr std::uint64_t kSegment = format::kMinSegmentBytes;
 constexpr std::uint64_t kSeeds = 8;
-constexpr std::size_t kDisk = format::kDataOffset + 4 * kSegment;
+constexpr std::size_t kDisk = format::kDataOffset + 6 * kSegment;
 
 // Power fails in one way, and the drains of one site may be missing.
 struct World {

@@ -14,13 +14,22 @@ std::uint64_t FromEnvironment(const char* name, std::uint64_t otherwise) {
   return text != nullptr ? std::stoull(text) : otherwise;
 }
 
-TEST(Store, HoldsWhatWasAcknowledgedAndWholeUnitsInOrderWhereverPowerFails) {
+// Segments are written, cleaned, freed and written again.
+RunOptions Cleaning() {
+  RunOptions options;
+  options.history = {.steps = 110, .segments = 8, .keys = 8, .large_value = 300'000, .large_percent = 50};
+  options.modes = 1;
+  options.again_one_in = 8;
+  return options;
+}
+
+void HoldsWhereverPowerFails(const RunOptions& options, std::uint64_t seeds) {
   const std::uint64_t first = FromEnvironment("FAHA_SEED", 1);
-  const std::uint64_t last = std::getenv("FAHA_SEED") != nullptr ? first : FromEnvironment("FAHA_SEEDS", 40);
+  const std::uint64_t last = std::getenv("FAHA_SEED") != nullptr ? first : FromEnvironment("FAHA_SEEDS", seeds);
   std::map<Place, std::uint64_t> drains;
   std::uint64_t crashes = 0;
   for (std::uint64_t seed = first; seed <= last; ++seed) {
-    CrashRun run(seed, {});
+    CrashRun run(seed, options);
     const auto violation = run.Run();
     ASSERT_FALSE(violation.has_value()) << *violation;
     for (const auto& [place, count] : run.drains()) drains[place] += count;
@@ -30,6 +39,10 @@ TEST(Store, HoldsWhatWasAcknowledgedAndWholeUnitsInOrderWhereverPowerFails) {
     std::printf("  %8llu drains: %s\n", static_cast<unsigned long long>(count), Name(place).c_str());
   std::printf("  %8llu crashes\n", static_cast<unsigned long long>(crashes));
 }
+
+TEST(Store, HoldsWhatWasAcknowledgedAndWholeUnitsInOrderWhereverPowerFails) { HoldsWhereverPowerFails({}, 40); }
+
+TEST(Store, HoldsItWhileSegmentsAreCleaned) { HoldsWhereverPowerFails(Cleaning(), 8); }
 
 // A drain that a store needs by itself; what peers rely on is in pool_test.cc.
 class Mutated : public testing::TestWithParam<Place> {};

@@ -15,7 +15,7 @@
 namespace faha::fuzz {
 
 inline constexpr std::uint64_t kSegment = format::kMinSegmentBytes;
-inline constexpr std::uint64_t kSize = format::kDataOffset + 3 * kSegment;
+inline constexpr std::uint64_t kSize = format::kDataOffset + 6 * kSegment;
 
 // Bytes, and what of them was touched.
 struct Disk {

@@ -58,6 +58,7 @@ void TryStore(Disk* disk) {
   Observer observer;
   Options options;
   options.segment_bytes = kSegment;
+  options.pool_bytes = disk->bytes.size();
   auto store = Store::Open(options, &observer, {std::make_unique<DiskMedia>(disk), &fabric, &world});
   if (!store.ok()) return;
   std::uint64_t keys = 0;
