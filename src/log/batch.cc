@@ -114,7 +114,8 @@ std::optional<BatchView> BatchView::Parse(std::span<const std::byte> from) {
   if (from.size() < sizeof(format::BatchHeader)) return std::nullopt;
   const auto header = Load<format::BatchHeader>(from.data());
   if (header.magic != format::kBatchMagic || header.version != format::kBatchVersion ||
-      (header.flags & ~format::kBatchFlags) != 0 || header.payload_bytes > from.size() - sizeof header) {
+      (header.flags & ~format::kBatchFlags) != 0 || header.lsn == 0 || header.lsn > format::kMaxLsn ||
+      header.payload_bytes > from.size() - sizeof header) {
     return std::nullopt;
   }
   if (BatchChecksum(header, from.subspan(sizeof header, header.payload_bytes)) != header.checksum) return std::nullopt;

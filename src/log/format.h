@@ -61,6 +61,7 @@ inline constexpr std::uint64_t kMaxSegments = (kDataOffset - kTableOffset) / siz
 
 inline constexpr std::uint32_t kBatchMagic = 0x48435442;  // "BTCH"
 inline constexpr std::uint16_t kBatchVersion = 2;
+inline constexpr std::uint64_t kMaxLsn = UINT64_MAX / 2;  // no log gets there, and arithmetic stays whole
 // The batch's last unit goes on in the next batch; replay holds it back until its end.
 inline constexpr std::uint16_t kUnitContinues = 1;
 // The batch's first records belong to the unit that the batch before left open.

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <thread>
@@ -36,6 +37,7 @@ class Scanner {
     NoteCommitted();
     if (Status status = FindEnd(); !status.ok()) return status;
     KeepUpToEnd();
+    if (Status status = CheckOrder(); !status.ok()) return status;
     NoteFrees();
     return std::move(result_);
   }
@@ -197,6 +199,21 @@ class Scanner {
     std::erase_if(result_.damaged, [&](std::uint32_t index) {
       return std::find(result_.stale.begin(), result_.stale.end(), index) != result_.stale.end();
     });
+  }
+
+  // The segments of a head follow each other, as their generations do.
+  [[nodiscard]] Status CheckOrder() const {
+    std::array<Lsn, kHeads.size()> last{};
+    for (const Segment& segment : result_.segments) {
+      Lsn& before = last[static_cast<std::size_t>(segment.head)];
+      if (segment.first <= before) {
+        return {Code::kCorrupt, fmt::format("segment {} starts with batch {}, which an earlier one holds: restore this "
+                                            "node from its peers, or save what is readable with faha-check --extract",
+                                            segment.index, segment.first.value)};
+      }
+      before = segment.last;
+    }
+    return Status::Ok();
   }
 
   void NoteFrees() {

@@ -141,6 +141,13 @@ Status Node::OpenLog() {
   auto log = Log::Open(pool_.get(), options_.log);
   if (log.ok()) {
     log_ = std::move(log.value());
+    if (log_->end().epoch > pool_->promised()) {
+      // It may have voted in an epoch that it does not know of any more.
+      return {Code::kBadPool,
+              fmt::format("the superblock knows of epoch {}, but the log is of epoch {}: the newer superblock copy is "
+                          "lost; move the pool away and let the node join its cluster again",
+                          pool_->promised().value, log_->end().epoch.value)};
+    }
     not_whole_ = pool_->installing();
     ReadMembership();
     return Status::Ok();

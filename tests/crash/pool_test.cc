@@ -171,7 +171,7 @@ INSTANTIATE_TEST_SUITE_P(
     Pool, Promise,
     testing::Values(Told{"ANewPoolStaysWhoItIs", ANewPoolStaysWhoItIs, {Site::kSuperblock}},
                     Told{"APromiseIsKept", APromiseIsKept, {Site::kSuperblock}},
-                    Told{"ALogThatIsOpenedStays", ALogThatIsOpenedStays, {Site::kNothingWritten}},
+                    Told{"ALogThatIsOpenedStays", ALogThatIsOpenedStays, {Site::kBatch}},
                     Told{"WhatWasDrainedStays", WhatWasDrainedStays, {Site::kBatch}},
                     Told{"AnAdoptedPoolIsEmpty", AnAdoptedPoolIsEmpty, {Site::kEntryCleared, Site::kSuperblock}}),
     [](const auto& each) { return each.param.name; });

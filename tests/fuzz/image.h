@@ -43,6 +43,7 @@ class DiskMedia : public Media {
   }
   void Landed(std::uint64_t, std::size_t) override {}
   Status Drain() override { return Status::Ok(); }
+  Status Grow(std::uint64_t) override { return Status::Ok(); }
   [[nodiscard]] PersistenceDomain domain() const override { return PersistenceDomain::kCacheLine; }
   [[nodiscard]] std::uint32_t granule() const override { return 64; }
 
@@ -128,32 +129,33 @@ inline void Patch(std::span<std::byte> bytes, Input& input) {
   std::copy_n(patch.begin(), std::min(patch.size(), bytes.size() - offset), bytes.begin() + offset);
 }
 
-// Makes the checksum of the batch in `bytes` right, and its link to `previous`, as far as its length makes sense.
-inline std::uint64_t Repair(std::span<std::byte> bytes, std::uint64_t previous) {
+// Makes the checksum of the batch in `bytes` right, and its digest `digest`, as far as its length makes sense; returns
+// the next batch's digest if nothing is freed.
+inline std::uint64_t Repair(std::span<std::byte> bytes, std::uint64_t digest) {
   format::BatchHeader header;
   std::memcpy(&header, bytes.data(), sizeof header);
-  if (header.payload_bytes > bytes.size() - sizeof header) return header.checksum;
-  header.previous = previous;
+  if (header.payload_bytes > bytes.size() - sizeof header) return digest + header.checksum;
+  header.digest = digest;
   header.checksum = BatchChecksum(header, bytes.subspan(sizeof header, header.payload_bytes));
   std::memcpy(bytes.data(), &header, sizeof header);
-  return header.checksum;
+  return digest + header.checksum;
 }
 
 // Reads every byte of every record, as replay and a client would.
 inline std::uint64_t WalkAll(const Log& log) {
   std::uint64_t sum = 0;
-  LogAddress next;
-  const Lsn first = log.segments().empty() ? Lsn{1} : log.segments().front().first;
-  for (Lsn lsn = first; lsn <= log.end().lsn; lsn = lsn.Next()) {
-    const auto batch = log.Find(lsn, next);
-    FAHA_CHECK(batch.has_value() && batch->view.lsn() == lsn, "an open log holds its batches");
-    next = batch->at + batch->bytes.size();
+  LogCursor cursor;
+  Lsn last;
+  while (const auto batch = log.Next(cursor)) {
+    FAHA_CHECK(batch->view.lsn() > last && batch->view.lsn() <= log.end().lsn, "an open log's batches are in order");
+    last = batch->view.lsn();
     FAHA_CHECK(batch->view.ForEach([&](const Record& record, std::uint64_t offset) {
       sum += Checksum(std::as_bytes(std::span(record.key))) + Checksum(std::as_bytes(std::span(record.value)));
       FAHA_CHECK(log.RecordAt(batch->at + offset).key == record.key, "a record is where it is");
     }),
                "the scan has checked every record");
   }
+  FAHA_CHECK(last == log.end().lsn, "the log's last batch is there");
   return sum;
 }
 

@@ -31,7 +31,7 @@ void TryAll(std::span<const std::byte> bytes) {
 void TryMessages(std::span<const std::byte> bytes) {
   TryAll<wire::StateRequest, wire::StateReply, wire::PromiseRequest, wire::PromiseReply, wire::FollowRequest,
          wire::FollowReply, wire::DataHello, wire::Batch, wire::Ack, wire::Heartbeat, wire::HeartbeatAck,
-         wire::HandOver>(bytes);
+         wire::HandOver, wire::Gap, wire::Committed>(bytes);
 }
 
 // A stream, in pieces of any size.

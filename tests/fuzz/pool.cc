@@ -28,9 +28,9 @@ void RepairAll(Disk& disk, const Image& image) {
     RepairAt<format::SegmentEntry>(disk, format::kTableOffset + i * sizeof(format::SegmentEntry),
                                    [i](auto bytes) { return Checksum(bytes, i); });
   }
-  std::uint64_t previous = 0;
+  std::uint64_t digest = 0;
   for (const auto& [at, bytes] : image.batches) {
-    previous = Repair(std::span(disk.bytes).subspan(at.value, bytes.size()), previous);
+    digest = Repair(std::span(disk.bytes).subspan(at.value, bytes.size()), digest);
     disk.touched.emplace_back(at.value, sizeof(format::BatchHeader));
   }
 }
