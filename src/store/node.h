@@ -72,6 +72,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   Status OpenPool(std::unique_ptr<Media> media);
   Status OpenLog();
   void ReadMembership();
+  Status CheckPromise();
   void ReadCheckpointIfAny();
 
   // --- node_space.cc

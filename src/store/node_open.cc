@@ -111,6 +111,21 @@ Status Node::Start(std::unique_ptr<Media> media) {
   return failure_;
 }
 
+// The newer superblock copy may be lost, and with it a promise.  Who is alone has promised nobody else.
+Status Node::CheckPromise() {
+  const Epoch epoch = log_->end().epoch;
+  if (epoch <= pool_->promised()) return Status::Ok();
+  if (membership_.members().size() > 1) {
+    return {Code::kBadPool, fmt::format("the superblock knows of epoch {}, but the log is of epoch {}: the newer "
+                                        "superblock copy is lost; move the pool away and let the node join its cluster "
+                                        "again",
+                                        pool_->promised().value, epoch.value)};
+  }
+  Note(LogLevel::kWarning,
+       fmt::format("the newer superblock copy is lost: epoch {} is taken from the log", epoch.value));
+  return pool_->SetPromise(epoch, pool_->node());
+}
+
 void Node::ReadCheckpointIfAny() {
   if (options_.checkpoint_path.empty() || not_whole_) return;
   const Status status = faha::ReadCheckpoint(options_.checkpoint_path, *log_, *engine_);
@@ -141,16 +156,9 @@ Status Node::OpenLog() {
   auto log = Log::Open(pool_.get(), options_.log);
   if (log.ok()) {
     log_ = std::move(log.value());
-    if (log_->end().epoch > pool_->promised()) {
-      // It may have voted in an epoch that it does not know of any more.
-      return {Code::kBadPool,
-              fmt::format("the superblock knows of epoch {}, but the log is of epoch {}: the newer superblock copy is "
-                          "lost; move the pool away and let the node join its cluster again",
-                          pool_->promised().value, log_->end().epoch.value)};
-    }
     not_whole_ = pool_->installing();
     ReadMembership();
-    return Status::Ok();
+    return CheckPromise();
   }
   if (log.status().code() != Code::kCorrupt) return log.status();
   // The damaged pool stays as it is until a primary has promised a whole log.

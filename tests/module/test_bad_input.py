@@ -195,7 +195,7 @@ def test_a_full_pool(make_cluster):
 
 
 def test_a_full_pool_can_be_deleted_empty_and_says_so_when_even_that_ends(make_server):
-    server = make_server(args=["--faha.segment-bytes", "1mb", "--faha.pool-bytes", "6mb"]).start()
+    server = make_server(args=["--faha.segment-bytes", "1mb", "--faha.pool-bytes", "8mb"]).start()
     client = server.client()
     with pytest.raises(redis.exceptions.ResponseError, match="NOSPACE"):
         for i in range(100_000):
