@@ -110,7 +110,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   void CloseAsks();
   void FetchFromBest();
   void BecomePrimary();
-  void AppendMembers(const Members& members);
+  void AppendMembers(Members members);
   [[nodiscard]] std::uint32_t SegmentsOf(const Members& members) const;
   void StepDown();
   void Seek(const Member& primary);

@@ -65,7 +65,8 @@ std::uint32_t Node::SegmentsOf(const Members& members) const {
 }
 
 // Takes effect as it is appended; the next change waits until it is committed.
-void Node::AppendMembers(const Members& members) {
+// By value: it may come from the membership that it is added to.
+void Node::AppendMembers(Members members) {
   const auto at = log_->Append({.kind = format::RecordKind::kConfig, .key = {}, .value = EncodeMembers(members)});
   Status status = at.status();
   if (status.ok()) status = log_->Seal();

@@ -34,26 +34,26 @@ def restart(server, megabytes):
 
 
 def test_a_full_pool_writes_again(make_server):
-    server = make_server(args=pool_of(6)).start()
+    server = make_server(args=pool_of(8)).start()
     before = fill(server.client(), "before")
     inode = server.pool_path.stat().st_ino
-    restart(server, 12)
+    restart(server, 16)
     wait_for(lambda: server.info()["state"] == "serving", what="the node to serve")
-    assert "has grown from 6291456 to 12582912 bytes" in server.log()
+    assert "has grown from 8388608 to 16777216 bytes" in server.log()
     assert server.pool_path.stat().st_ino == inode, "it was copied"
-    assert server.info()["pool_usable_bytes"] == 10 * MB
+    assert server.info()["pool_usable_bytes"] == 14 * MB
     after = fill(server.client(), "after")
     assert len(after) > len(before)
 
-    restart(server, 6)
+    restart(server, 8)
     wait_for(lambda: server.info()["state"] == "serving", what="the node to serve")
-    assert "keeps its 12582912 bytes: it does not shrink to faha.pool-bytes, 6291456" in server.log()
-    assert server.pool_path.stat().st_size == 12 * MB == server.info()["pool_bytes"]
+    assert "keeps its 16777216 bytes: it does not shrink to faha.pool-bytes, 8388608" in server.log()
+    assert server.pool_path.stat().st_size == 16 * MB == server.info()["pool_bytes"]
     assert has_all(server.client(), before + after)
 
 
 def test_a_pool_that_cannot_grow_is_left_as_it_is(make_server):
-    server = make_server(args=pool_of(6)).start()
+    server = make_server(args=pool_of(8)).start()
     server.client().set("k", "v")
     server.kill()
     before = server.pool_path.read_bytes()
@@ -61,24 +61,24 @@ def test_a_pool_that_cannot_grow_is_left_as_it_is(make_server):
     assert server.spawn().process.wait(timeout=30) != 0
     assert "faha: NOSPACE cannot grow the pool" in server.log() and "lower faha.pool-bytes" in server.log()
     assert server.pool_path.read_bytes() == before, "the pool was changed"
-    restart(server, 6)
+    restart(server, 8)
     assert server.client().get("k") == "v"
 
 
 def test_a_cluster_grows_backups_first(make_cluster):
-    cluster = make_cluster(args=pool_of(6))
+    cluster = make_cluster(args=pool_of(8))
     primary, backups = cluster[0], cluster.nodes[1:]
     before = fill(primary.client(), "before")
     for backup in backups:
-        restart(backup, 12)
+        restart(backup, 16)
         wait_for(lambda: f":{backup.port} has changed and stays a member" in primary.log(), what="the news")
         cluster.wait_in_sync(primary)
-        assert primary.info()["pool_usable_bytes"] == 4 * MB
+        assert primary.info()["pool_usable_bytes"] == 6 * MB
         with pytest.raises(redis.exceptions.ResponseError, match="NOSPACE"):
             primary.client().set("k", VALUE)
-    restart(primary, 12)
+    restart(primary, 16)
     cluster.wait_in_sync(primary)
-    wait_for(lambda: all(node.info()["pool_usable_bytes"] == 10 * MB for node in cluster.nodes), what="the room")
+    wait_for(lambda: all(node.info()["pool_usable_bytes"] == 14 * MB for node in cluster.nodes), what="the room")
     after = fill(primary.client(), "after")
     assert len(after) > len(before)
     primary.kill()
@@ -87,12 +87,12 @@ def test_a_cluster_grows_backups_first(make_cluster):
 
 
 def test_a_smaller_pool_is_refused_and_told_its_size(make_server):
-    primary, late = make_server(args=pool_of(8)).start(), make_server(args=pool_of(6)).start()
+    primary, late = make_server(args=pool_of(10)).start(), make_server(args=pool_of(8)).start()
     assert primary.client().set("k", "v")
     late.client().execute_command("REPLICAOF", "127.0.0.1", primary.port)
     wait_for(lambda: "POOLSIZE" in late.info()["last_error"], what="the refusal")
-    assert "set its faha.pool-bytes to at least 8388608 and restart it" in late.info()["last_error"]
-    restart(late, 8)
+    assert "set its faha.pool-bytes to at least 10485760 and restart it" in late.info()["last_error"]
+    restart(late, 10)
     late.client().execute_command("REPLICAOF", "127.0.0.1", primary.port)
     wait_for(lambda: primary.info()["in_sync_backups"] == 1, what="the backup")
 
