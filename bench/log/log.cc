@@ -153,12 +153,13 @@ void Puts(const Settings& settings) {
              Median(inserts) / 1e6, Median(overwrites) / 1e6);
 }
 
-// The same uniform overwrites on a pool that is `fill` percent full of live records, and on one that is all but empty.
+// The same uniform overwrites of the same keys: in a pool that is `fill` percent full of them, and in one so large that
+// nothing is cleaned meanwhile.
 void Cleaning(const Settings& settings) {
   const std::uint64_t room = settings.pool_bytes - (2ULL << 20);
   const std::uint64_t keys = room / 100 * settings.fill / RecordSize(settings);
   Subject full(settings, "full", settings.pool_bytes);
-  Subject empty(settings, "empty", settings.pool_bytes);
+  Subject empty(settings, "empty", settings.pool_bytes * 4);
   PrintSetUp(settings, full, "cleaning");
   full.Fill(keys);
   // Every segment has been written anew before anything is measured: what is measured is the steady state.
@@ -166,19 +167,19 @@ void Cleaning(const Settings& settings) {
   std::mt19937_64 random(7);
   for (std::uint64_t i = 0; i < warm; ++i) full.Put(random() % keys);
   Require(full.store().Commit());
-  const std::uint64_t few = std::max<std::uint64_t>(keys / 16, 1);
-  empty.Fill(few);
-  std::vector<double> full_rates, empty_rates, same_keys;
+  empty.Fill(keys);
+  std::vector<double> full_rates, empty_rates;
   const StoreInfo before = full.store().Info();
   for (int round = 0; round < settings.rounds; ++round) {
-    empty_rates.push_back(empty.Overwrite(few, settings.seconds));
+    empty_rates.push_back(empty.Overwrite(keys, settings.seconds));
     full_rates.push_back(full.Overwrite(keys, settings.seconds));
   }
   const StoreInfo after = full.store().Info();
   const double put = static_cast<double>((after.records - before.records) * RecordSize(settings));
   const double written = static_cast<double>(after.batch_bytes - before.batch_bytes);
-  fmt::print("{} keys live in the full pool ({} %), {} in the other\n", keys, settings.fill, few);
-  fmt::print("all but empty {:>6.2f} million/s\n{} % full     {:>6.2f} million/s = {:.2f} of it\n",
+  if (empty.store().Info().cleaned_segments > 0) Die("the other pool was cleaned, too: lower --seconds or --rounds");
+  fmt::print("{} keys: {} % of the full pool\n", keys, settings.fill);
+  fmt::print("no cleaning   {:>6.2f} million/s\n{} % full     {:>6.2f} million/s = {:.2f} of it\n",
              Median(empty_rates) / 1e6, settings.fill, Median(full_rates) / 1e6,
              Median(full_rates) / Median(empty_rates));
   fmt::print("written to the medium / records put: {:.2f}; segments cleaned: {}\n", written / put,
