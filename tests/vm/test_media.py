@@ -20,12 +20,12 @@ def test_a_device_dax_is_not_written_by_pages(make_server):
 
 @pytest.mark.skipif(bool(POOLS), reason="a file on fsdax")
 def test_a_file_on_fsdax_grows_and_stays_what_it_is(make_server):
-    server = make_server(args=["--faha.pool-bytes", "16mb"]).start()
+    server = make_server(args=["--faha.pool-bytes", "24mb"]).start()
     assert server.client().set("k", "v")
     server.kill()
-    server.args = ["--faha.pool-bytes", "48mb"]
+    server.args = ["--faha.pool-bytes", "64mb"]
     server.start()
-    assert server.info()["pool_bytes"] == 48 << 20 and server.info()["domain"] == "cacheline"
+    assert server.info()["pool_bytes"] == 64 << 20 and server.info()["domain"] == "cacheline"
     assert server.client().get("k") == "v"
     for i in range(20):
         assert server.client().set(f"k{i}", "x" * (1 << 20))
