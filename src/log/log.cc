@@ -17,9 +17,8 @@ Result<std::unique_ptr<Log>> Log::Open(Pool* pool, const LogSink& sink) {
   if (!scan.ok()) return scan.status();
   std::unique_ptr<Log> log(new Log(pool));
   // What lies behind the end must not be taken for part of the log by a later scan.
-  static constexpr std::array<std::byte, sizeof(BatchHeader)> kNoHeader{};
   for (const LogAddress at : scan->behind_end) {
-    if (Status status = pool->media().Write(at.value, kNoHeader); !status.ok()) return status;
+    if (Status status = pool->EraseBatch(at); !status.ok()) return status;
   }
   for (const std::uint32_t index : scan->stale) {
     if (Status status = pool->ClearEntry(index); !status.ok()) return status;
@@ -235,7 +234,7 @@ Status Log::Land(LogAddress at, std::span<const std::byte> bytes) {
 Result<Head> Log::PlaceOf(const BatchView& view, LogAddress at, std::uint64_t bytes) const {
   const Geometry geometry = pool_->geometry();
   const BatchHeader& header = view.header();
-  const Head head = (header.flags & format::kColdHead) != 0 ? Head::kCold : Head::kHot;
+  const Head head = HeadOf(header);
   const std::uint64_t end = format::kDataOffset + geometry.segment_count * geometry.segment_bytes;
   if (at.value < format::kDataOffset || at.value >= end) return Bad("lies outside the pool");
   const std::uint32_t index = pool_->SegmentOf(at);
@@ -275,9 +274,8 @@ Status Log::CheckFrees(const BatchView& view, LogAddress at) const {
     }
     const Segment& segment = segments_.at(found->second);
     // A tail is, if the batch itself is in the next segment of its head.
-    const bool cold = (view.header().flags & format::kColdHead) != 0;
     const bool filled = &segment == segments_.Tail(segment.head) &&
-                        (cold != (segment.head == Head::kCold) || pool_->SegmentOf(at) == segment.index);
+                        (HeadOf(view.header()) != segment.head || pool_->SegmentOf(at) == segment.index);
     good = segment.index == note->index && segment.freed_by == Lsn{} && segment.digest == note->digest && !filled;
   });
   return good ? Status::Ok() : Bad("frees a segment that cannot be freed");
@@ -285,7 +283,6 @@ Status Log::CheckFrees(const BatchView& view, LogAddress at) const {
 
 // From the back, so that what is left in between is always a log that ends earlier.
 Status Log::EraseBehind(Lsn keep) {
-  static constexpr std::array<std::byte, sizeof(BatchHeader)> kNoHeader{};
   std::vector<LocatedBatch> batches;
   LogCursor cursor{.next = keep.Next()};
   while (auto batch = Next(cursor)) batches.push_back(*batch);
@@ -295,7 +292,7 @@ Status Log::EraseBehind(Lsn keep) {
     Segment& segment = segments_.at(pool_->SegmentOf(batch->at));
     segment.used_bytes -= batch->bytes.size();
     segment.digest -= batch->view.header().checksum;
-    if (Status status = pool_->media().Write(batch->at.value, kNoHeader); !status.ok()) return status;
+    if (Status status = pool_->EraseBatch(batch->at); !status.ok()) return status;
   }
   return pool_->media().Drain();
 }

@@ -285,11 +285,14 @@ Status Pool::WriteEntry(std::uint32_t index, std::uint64_t generation, Lsn first
   return media_->Drain();
 }
 
+Status Pool::EraseBatch(LogAddress at) {
+  const format::BatchHeader none{};
+  return media_->Write(at.value, std::as_bytes(std::span(&none, 1)));
+}
+
 Status Pool::ClearEntry(std::uint32_t index) {
   // With its first batch: where the next entry is torn, that batch would speak for the segment.
-  const format::BatchHeader none{};
-  if (Status status = media_->Write(SegmentStart(index).value, std::as_bytes(std::span(&none, 1))); !status.ok())
-    return status;
+  if (Status status = EraseBatch(SegmentStart(index)); !status.ok()) return status;
   const SegmentEntry empty{};
   if (Status status = media_->Write(EntryOffset(index), std::as_bytes(std::span(&empty, 1))); !status.ok())
     return status;

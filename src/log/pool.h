@@ -72,6 +72,8 @@ class Pool {
   [[nodiscard]] std::optional<format::SegmentEntry> ReadEntry(std::uint32_t index) const;
   // Is it neither whole nor empty?
   [[nodiscard]] bool EntryIsDamaged(std::uint32_t index) const;
+  // From the next drain on, no scan finds the batch at `at`.  Errors: IoError.
+  Status EraseBatch(LogAddress at);
   // Durable on return.  Errors: IoError.
   Status WriteEntry(std::uint32_t index, std::uint64_t generation, Lsn first_lsn, Head head);
   Status ClearEntry(std::uint32_t index);

@@ -64,9 +64,8 @@ class Scanner {
       result_.stale.push_back(index);
       return;
     }
-    const bool cold = (first->header().flags & format::kColdHead) != 0;
     listed_.push_back({.index = index,
-                       .head = cold ? Head::kCold : Head::kHot,
+                       .head = HeadOf(first->header()),
                        .generation = first->header().generation,
                        .first = first->lsn()});
     result_.damaged.push_back(index);

@@ -8,8 +8,7 @@ namespace faha {
 namespace {
 
 bool BelongsTo(const BatchView& view, const Segment& segment) {
-  const bool cold = (view.header().flags & format::kColdHead) != 0;
-  return view.header().generation == segment.generation && cold == (segment.head == Head::kCold);
+  return view.header().generation == segment.generation && HeadOf(view.header()) == segment.head;
 }
 
 // A whole batch can only start where the magic stands: looking at 4 bytes is all that most granules cost.

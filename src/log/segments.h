@@ -19,6 +19,9 @@ namespace faha {
 
 enum class Head : std::uint8_t { kHot = 0, kCold = 1 };
 inline constexpr std::array<Head, 2> kHeads{Head::kHot, Head::kCold};
+constexpr Head HeadOf(const format::BatchHeader& header) {
+  return (header.flags & format::kColdHead) != 0 ? Head::kCold : Head::kHot;
+}
 
 struct Segment {
   std::uint32_t index = 0;

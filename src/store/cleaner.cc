@@ -29,10 +29,13 @@ std::uint64_t Cleaner::Share(std::uint64_t appended) const {
   return static_cast<std::uint64_t>(static_cast<double>(appended) * 1.25 / room);
 }
 
-double Cleaner::NeededPart(const Segment& segment) const {
+std::uint64_t Cleaner::NeededBytes(const Segment& segment) const {
   const SegmentUsage& usage = engine_->usage().of(segment.index);
-  std::uint64_t needed = usage.live_bytes;
-  if (OldestBut(segment.index) < segment.last) needed += usage.tombstone_bytes;
+  return usage.live_bytes + (OldestBut(segment.index) < segment.last ? usage.tombstone_bytes : 0);
+}
+
+double Cleaner::NeededPart(const Segment& segment) const {
+  const std::uint64_t needed = NeededBytes(segment);
   // What the segment never held is not gained by moving it: large records leave as much behind elsewhere.
   const auto dead = static_cast<double>(segment.used_bytes - std::min(segment.used_bytes, needed));
   return 1 - dead / static_cast<double>(log_->pool().geometry().segment_bytes);
@@ -110,11 +113,8 @@ Result<bool> Cleaner::Step(std::uint64_t bytes, Lsn committed, Lsn everywhere) {
     offset_ = 0;
     if (!victim_) return false;
     const Segment& chosen = log_->segments().at(*victim_);
-    const double part = NeededPart(chosen);
-    needed_ += (part - needed_) / 4;
-    if (engine_->usage().of(*victim_).live_bytes == 0 &&
-        (engine_->usage().of(*victim_).tombstone_bytes == 0 || OldestBut(*victim_) > chosen.last))
-      offset_ = chosen.used_bytes;  // there is nothing to look for
+    needed_ += (NeededPart(chosen) - needed_) / 4;
+    if (NeededBytes(chosen) == 0) offset_ = chosen.used_bytes;  // there is nothing to look for
   }
   oldest_ = OldestBut(*victim_);
   const Segment& segment = log_->segments().at(*victim_);

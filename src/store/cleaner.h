@@ -54,6 +54,8 @@ class Cleaner {
   [[nodiscard]] std::optional<std::uint32_t> Choose(Lsn committed, Lsn everywhere);
   [[nodiscard]] std::optional<std::uint32_t> OldColdTail(Lsn limit);
   [[nodiscard]] bool Eligible(const Segment& segment, Lsn limit) const;
+  // Of its records, what must be moved before it can be freed.
+  [[nodiscard]] std::uint64_t NeededBytes(const Segment& segment) const;
   [[nodiscard]] double NeededPart(const Segment& segment) const;
   // The first LSN of the oldest segment besides `victim` that stays.
   [[nodiscard]] Lsn OldestBut(std::uint32_t victim) const;

@@ -61,7 +61,6 @@ void Node::ReleaseFreed() {
 
 // The last resort of a writer that is faster than the slices: its own call cleans until there is room.
 Status Node::MakeRoom(std::uint64_t bytes, std::uint32_t reserve) {
-  if (log_->HasRoom(bytes, reserve)) return Status::Ok();
   while (!log_->HasRoom(bytes, reserve)) {
     // What a unit has written must not be committed before its end.
     if (log_->InUnit()) return log_->Full();
