@@ -2,7 +2,9 @@
 
 #include <strings.h>
 
+#include <array>
 #include <charconv>
+#include <span>
 
 namespace faha::module {
 
@@ -51,6 +53,14 @@ int Reply::SendTo(RedisModuleCtx* ctx) const {
 bool Call::Is(int i, std::string_view option) const {
   const std::string_view text = arg(i);
   return text.size() == option.size() && strncasecmp(text.data(), option.data(), option.size()) == 0;
+}
+
+void Call::FetchAhead(int i, int step) const {
+  std::array<std::string_view, Store::kPrefetchKeys> keys;
+  if (argc_ <= 1 + step || static_cast<std::size_t>((i - 1) / step) % keys.size() != 0) return;
+  std::size_t count = 0;
+  for (; i < argc_ && count < keys.size(); i += step) keys[count++] = arg(i);
+  store().Prefetch(db_, std::span(keys).first(count));
 }
 
 std::optional<Entry> Call::Find(int i) {

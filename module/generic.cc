@@ -89,6 +89,7 @@ Reply Del(Call& call) {
   if (Status status = call.store().CheckErase(key_bytes, keys); !status.ok()) return Reply::Error(status);
   std::int64_t deleted = 0;
   for (int i = 1; i < call.size(); ++i) {
+    call.FetchAhead(i);
     if (!call.Find(i)) continue;
     if (Status status = call.Delete(i); !status.ok()) return Reply::Error(status);
     ++deleted;
@@ -98,7 +99,10 @@ Reply Del(Call& call) {
 
 Reply Exists(Call& call) {
   std::int64_t found = 0;
-  for (int i = 1; i < call.size(); ++i) found += call.Find(i) ? 1 : 0;
+  for (int i = 1; i < call.size(); ++i) {
+    call.FetchAhead(i);
+    found += call.Find(i) ? 1 : 0;
+  }
   return Reply::Integer(found);
 }
 

@@ -90,6 +90,7 @@ Reply SetAll(Call& call, Reply done) {
   const auto pairs = static_cast<std::uint64_t>(call.size() / 2);
   if (Status status = call.store().CheckWrite(bytes, pairs); !status.ok()) return Reply::Error(status);
   for (int i = 1; i < call.size(); i += 2) {
+    call.FetchAhead(i, 2);
     if (Status status = call.Put(i, call.arg(i + 1), kNoExpiry, kString, "set"); !status.ok())
       return Reply::Error(status);
   }
@@ -171,7 +172,10 @@ Reply MSetNx(Call& call) {
 
 Reply MGet(Call& call) {
   // First the expired ones go, so that no write comes between a view and its reply.
-  for (int i = 1; i < call.size(); ++i) (void)call.Find(i);
+  for (int i = 1; i < call.size(); ++i) {
+    call.FetchAhead(i);
+    (void)call.Find(i);
+  }
   std::vector<std::optional<std::string_view>> values;
   values.reserve(static_cast<std::size_t>(call.size() - 1));
   for (int i = 1; i < call.size(); ++i) {

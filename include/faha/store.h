@@ -9,6 +9,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -108,6 +109,10 @@ class Store {
 
   // The entry of `key`, expired or not: expiry is the caller's to judge.
   virtual std::optional<Entry> Get(DbId db, std::string_view key) = 0;
+  // `keys` are about to be read or written: fetches ahead, for all at once, what each would wait for.  kPrefetchKeys of
+  // them at a time are enough.
+  virtual void Prefetch(DbId db, std::span<const std::string_view> keys) const = 0;
+  static constexpr std::size_t kPrefetchKeys = 16;
   // Errors: as CheckWrite; then nothing has changed.
   virtual Status Put(DbId db, std::string_view key, std::string_view value, TimeMs expire_at) = 0;
   // Absent keys are no error and write nothing.

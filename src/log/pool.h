@@ -3,6 +3,7 @@
 //             (2) of the two superblock copies only the older is ever rewritten.
 #pragma once
 
+#include <bit>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -82,7 +83,8 @@ class Pool {
     return LogAddress{format::kDataOffset + index * super_.segment_bytes};
   }
   [[nodiscard]] std::uint32_t SegmentOf(LogAddress at) const {
-    return static_cast<std::uint32_t>((at.value - format::kDataOffset) / super_.segment_bytes);
+    return static_cast<std::uint32_t>((at.value - format::kDataOffset) >>
+                                      std::countr_zero(super_.segment_bytes));
   }
   [[nodiscard]] std::span<const std::byte> SegmentBytes(std::uint32_t index) const {
     return media_->bytes().subspan(SegmentStart(index).value, super_.segment_bytes);

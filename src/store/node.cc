@@ -51,6 +51,8 @@ Status Node::CheckErase(std::uint64_t bytes, std::uint64_t records) {
 
 std::optional<Entry> Node::Get(DbId db, std::string_view key) { return engine_->Get(db, key); }
 
+void Node::Prefetch(DbId db, std::span<const std::string_view> keys) const { engine_->Prefetch(db, keys); }
+
 Status Node::Put(DbId db, std::string_view key, std::string_view value, TimeMs expire_at) {
   ++records_;
   record_bytes_ += key.size() + value.size();

@@ -46,6 +46,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   Status CheckWrite(std::uint64_t bytes, std::uint64_t records) override;
   Status CheckErase(std::uint64_t bytes, std::uint64_t records) override;
   std::optional<Entry> Get(DbId db, std::string_view key) override;
+  void Prefetch(DbId db, std::span<const std::string_view> keys) const override;
   Status Put(DbId db, std::string_view key, std::string_view value, TimeMs expire_at) override;
   Status Delete(DbId db, std::string_view key) override;
   Status Flush(std::optional<DbId> db) override;
@@ -92,7 +93,8 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   Status PersistOpenBatch();
   Status WaitAcknowledged();
   Status RenewLease();
-  [[nodiscard]] bool LeaseHeld() const { return clock_->Now() < lease_end_; }
+  static constexpr MonoTime kForever = MonoTime::max();
+  [[nodiscard]] bool LeaseHeld() const { return lease_end_ == kForever || clock_->Now() < lease_end_; }
   void WaitForPeers(MonoTime deadline);
   Status Fail(Status status);
   void Note(LogLevel level, const std::string& line) const { options_.log(level, line); }

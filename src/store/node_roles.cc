@@ -11,7 +11,6 @@ namespace faha {
 
 namespace {
 constexpr MonoTime kAskPeriod{50'000};
-constexpr MonoTime kForever = MonoTime::max();
 constexpr std::chrono::milliseconds kHandOverPatience{5000};
 }  // namespace
 
