@@ -1,15 +1,14 @@
 #include "replication/shipper.h"
 
 #include <algorithm>
-#include <iterator>
 
 #include "replication/wire.h"
 
 namespace faha {
 
-bool Shipper::Pump(Epoch epoch, Lsn committed) {
+bool Shipper::Pump(Epoch epoch, Lsn committed, std::size_t depth) {
   if (data_ == LinkId::kNone) return true;
-  while (posted_bytes_ - acked_bytes_ < kWindowBytes) {
+  while (posted_bytes_ - acked_bytes_ < kWindowBytes && in_flight_.size() < depth) {
     const auto batch = reader_->Peek();
     if (!batch) return true;
     // The bytes may be placed by the device before the receiver's processor knows of them.  Behind a gap all that the
@@ -72,10 +71,10 @@ void Shipper::CountFlushed() {
 void Shipper::Acknowledge(Lsn durable) {
   if (durable <= acked_) return;
   acked_ = durable;
-  const auto left =
-      std::find_if(in_flight_.begin(), in_flight_.end(), [&](const InFlight& batch) { return batch.lsn > durable; });
-  if (left != in_flight_.begin()) acked_bytes_ = std::prev(left)->posted_bytes;
-  in_flight_.erase(in_flight_.begin(), left);
+  while (!in_flight_.empty() && in_flight_.front().lsn <= durable) {
+    acked_bytes_ = in_flight_.front().posted_bytes;
+    in_flight_.pop_front();
+  }
 }
 
 void Shipper::SendHeartbeat(Epoch epoch, Lsn committed, MonoTime now) {

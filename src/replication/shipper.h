@@ -5,12 +5,13 @@
 // Invariant: acked() <= posted(), and acked() only grows.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <span>
 #include <utility>
-#include <vector>
 
 #include "faha/clock.h"
 #include "faha/fabric.h"
@@ -70,9 +71,9 @@ class Shipper {
         control_(terms_.control) {}
 
   void OpenData(LinkId data) { data_ = data; }
-  // Posts what the window allows.  Never waits.  False: what comes next was cleaned away before it was shipped; the
+  // Posts what the window and `depth`, the batches in flight at most, allow.  Never waits.  False: what comes next was cleaned away before it was shipped; the
   // receiver must ask anew.
-  [[nodiscard]] bool Pump(Epoch epoch, Lsn committed);
+  [[nodiscard]] bool Pump(Epoch epoch, Lsn committed, std::size_t depth);
   // False if the receiver claims what was never sent.
   [[nodiscard]] bool OnAck(Lsn durable, Lsn applied, bool whole);
   // The first `placed` batches that were placed on the data link are in the receiver's persistence domain.
@@ -120,7 +121,7 @@ class Shipper {
   std::uint64_t posted_bytes_ = 0;
   std::uint64_t acked_bytes_ = 0;
   std::uint64_t placed_ = 0, flushed_ = 0;  // batches, on the data link
-  std::vector<InFlight> in_flight_;
+  std::deque<InFlight> in_flight_;
   MonoTime echoed_{0};
   LinkId control_;
   LinkId data_ = LinkId::kNone;

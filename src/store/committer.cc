@@ -66,7 +66,7 @@ const Shipper* Committer::Of(const NodeId& node) const {
 
 void Committer::Pump(Epoch epoch) {
   std::erase_if(shippers_, [&](const auto& shipper) {
-    const bool goes_on = shipper->Pump(epoch, committed_);
+    const bool goes_on = shipper->Pump(epoch, committed_, options_->batch_depth);
     if (!goes_on) shipper->Close();
     return !goes_on;
   });

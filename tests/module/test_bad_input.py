@@ -238,10 +238,10 @@ def test_a_bad_option(make_server, option):
 def test_options_at_run_time(make_server):
     server = make_server().start()
     client = server.client()
-    for name, value in (("faha.persist-timeout", "500"), ("faha.min-acks", "1"), ("faha.batch-bytes", "4096")):
+    for name, value in (("faha.persist-timeout", "500"), ("faha.min-acks", "1"), ("faha.batch-bytes", "4096"), ("faha.batch-depth", "2")):
         assert client.config_set(name, value)
         assert client.config_get(name)[name] == value
-    for name, value in (("faha.persist-timeout", "0"), ("faha.min-acks", "x"), ("faha.pool-bytes", "1gb"), ("faha.lease", "5000")):
+    for name, value in (("faha.persist-timeout", "0"), ("faha.min-acks", "x"), ("faha.batch-depth", "0"), ("faha.pool-bytes", "1gb"), ("faha.lease", "5000")):
         before = client.config_get(name)
         with pytest.raises(redis.exceptions.ResponseError):
             client.config_set(name, value)
