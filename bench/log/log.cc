@@ -172,7 +172,8 @@ void Puts(const Settings& settings) {
     }
   }
   fmt::print("million puts/s                            new keys  overwrites in the same order\n");
-  fmt::print("one at a time                             {:>8.2f}  {:>8.2f}\n", Median(rates[0][0]), Median(rates[0][1]));
+  fmt::print("one at a time                             {:>8.2f}  {:>8.2f}\n", Median(rates[0][0]),
+             Median(rates[0][1]));
   fmt::print("{} keys known at once, as to an MSET       {:>8.2f}  {:>8.2f}\n", Store::kPrefetchKeys,
              Median(rates[1][0]), Median(rates[1][1]));
 }

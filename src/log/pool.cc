@@ -280,9 +280,7 @@ Status Pool::WriteEntry(std::uint32_t index, std::uint64_t generation, Lsn first
                      .reserved = 0,
                      .checksum = 0};
   entry.checksum = EntryChecksum(entry, index);
-  if (Status status = media_->Write(EntryOffset(index), std::as_bytes(std::span(&entry, 1))); !status.ok())
-    return status;
-  return media_->Drain();
+  return media_->Write(EntryOffset(index), std::as_bytes(std::span(&entry, 1)));
 }
 
 Status Pool::EraseBatch(LogAddress at) {

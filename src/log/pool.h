@@ -75,16 +75,17 @@ class Pool {
   [[nodiscard]] bool EntryIsDamaged(std::uint32_t index) const;
   // From the next drain on, no scan finds the batch at `at`.  Errors: IoError.
   Status EraseBatch(LogAddress at);
-  // Durable on return.  Errors: IoError.
+  // Durable with the next drain, as the batch that it opens the segment for: one without the other is a torn end.
+  // Errors: IoError.
   Status WriteEntry(std::uint32_t index, std::uint64_t generation, Lsn first_lsn, Head head);
+  // Durable on return.  Errors: IoError.
   Status ClearEntry(std::uint32_t index);
 
   [[nodiscard]] LogAddress SegmentStart(std::uint32_t index) const {
     return LogAddress{format::kDataOffset + index * super_.segment_bytes};
   }
   [[nodiscard]] std::uint32_t SegmentOf(LogAddress at) const {
-    return static_cast<std::uint32_t>((at.value - format::kDataOffset) >>
-                                      std::countr_zero(super_.segment_bytes));
+    return static_cast<std::uint32_t>((at.value - format::kDataOffset) >> std::countr_zero(super_.segment_bytes));
   }
   [[nodiscard]] std::span<const std::byte> SegmentBytes(std::uint32_t index) const {
     return media_->bytes().subspan(SegmentStart(index).value, super_.segment_bytes);

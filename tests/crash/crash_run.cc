@@ -3,6 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+#include <stdexcept>
 
 #include "log/format.h"
 
@@ -11,6 +15,11 @@ namespace faha::crash {
 namespace {
 constexpr int kMaxCrashes = 2;  // one within the recovery from another
 constexpr std::array<std::uint32_t, 3> kGranules = {64, 256, 4096};
+
+std::string ReadFile(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
 }  // namespace
 
 std::string Name(Place place) {
@@ -28,16 +37,26 @@ Site SiteOf(const CrashDisk& disk, std::size_t since) {
   return zero ? Site::kEntryCleared : Site::kEntryWritten;
 }
 
+CrashRun::CrashRun(std::uint64_t seed, const RunOptions& options) : seed_(seed), options_(options), world_(seed) {
+  std::string name = (std::filesystem::temp_directory_path() / "faha-crash-XXXXXX").string();
+  if (mkdtemp(name.data()) == nullptr) throw std::runtime_error("no folder for checkpoints");
+  folder_ = name;
+}
+
+CrashRun::~CrashRun() {
+  std::error_code ignored;
+  std::filesystem::remove_all(folder_, ignored);
+}
+
 std::optional<std::string> CrashRun::Run() {
   const std::uint64_t size = format::kDataOffset + options_.history.segments * format::kMinSegmentBytes;
   for (int i = 0; i < kMaxCrashes; ++i) spare_.push_back(std::make_shared<CrashDisk>(size));
-  Life life{.disk = std::make_shared<CrashDisk>(size)};
+  Life life{.disk = std::make_shared<CrashDisk>(size), .pool_bytes = size, .checkpoint = folder_ / "life"};
   History history(seed_, options_.history);
   Open(life);
   for (int step = 0; step < options_.history.steps && !violation_ && !full_; ++step) {
-    if (history.OneIn(12)) {  // kill -9: what was written stays, drained or not
-      Die(life);
-      Open(life);
+    if (history.OneIn(12)) {
+      Restart(life, history);
     } else {
       Write(life, history);
       if (history.OneIn(2)) Commit(life);
@@ -60,8 +79,14 @@ void CrashRun::Open(Life& life) {
   life.fabric = std::make_unique<SimFabric>(&world_, life.depth);
   Options options;
   options.segment_bytes = format::kMinSegmentBytes;
-  options.pool_bytes = life.disk->written.size();
+  options.pool_bytes = life.pool_bytes;
+  options.checkpoint_path = life.checkpoint;
   options.batch_bytes = 4096;
+  options.log = [this](LogLevel, std::string_view line) {
+    if (line.starts_with("the index is that of the checkpoint")) ++checkpoints_used_;
+    if (line.find("is not used, for it") != std::string_view::npos) ++checkpoints_refused_;
+    if (line.find("has grown from") != std::string_view::npos) ++growths_;
+  };
   auto opened = Store::Open(
       options, this,
       {std::make_unique<CrashMedia>(life.disk, kGranules[seed_ % kGranules.size()]), life.fabric.get(), &world_});
@@ -85,6 +110,37 @@ void CrashRun::Open(Life& life) {
                                info.keys, life.model.acknowledged().size(), life.model.pending()));
   }
   life.claims = {info.epoch, info.committed, info.node, info.cluster};
+}
+
+// As planned, with a checkpoint, or by kill -9: what was written stays then, drained or not.
+void CrashRun::Restart(Life& life, History& history) {
+  if (violation_) return;
+  if (history.OneIn(options_.history.planned_one_in)) {
+    Commit(life);
+    if (violation_) return;
+    if (const Status status = life.store->Checkpoint(); !status.ok()) return Violate(status.ToString());
+    if (std::filesystem::exists(life.checkpoint)) checkpoints_.push_back(ReadFile(life.checkpoint));
+  }
+  Die(life);
+  if (options_.history.grows_one_in != 0 && history.OneIn(options_.history.grows_one_in)) {
+    life.pool_bytes += format::kMinSegmentBytes;
+  }
+  Open(life);
+}
+
+// A file system may leave any older version of a file, none, or one that is damaged.
+void CrashRun::LeaveCheckpoint(const Life& from, const Life& to, std::mt19937_64& random) const {
+  std::filesystem::remove(to.checkpoint);
+  if (checkpoints_.empty() || !std::filesystem::exists(from.checkpoint)) return;
+  std::string bytes = ReadFile(from.checkpoint);
+  switch (random() % 8) {
+    case 0: return;
+    case 1: bytes = checkpoints_[random() % checkpoints_.size()]; break;
+    case 2: bytes.resize(random() % bytes.size()); break;
+    case 3: bytes[random() % bytes.size()] ^= static_cast<char>(1 << random() % 8); break;
+    default: break;
+  }
+  std::ofstream(to.checkpoint, std::ios::binary) << bytes;
 }
 
 // The process is gone, whatever it was doing.
@@ -149,11 +205,14 @@ void CrashRun::PowerFails(const Life& life, CrashMode mode) {
   std::mt19937_64 random(seed_ << 32 ^ ++crashes_);
   const bool again = life.depth == 0 && random() % options_.again_one_in == 0;
   Life next{.disk = spare_[life.depth],
+            .pool_bytes = life.pool_bytes,
+            .checkpoint = folder_ / std::to_string(life.depth),
             .depth = again ? life.depth + 1 : kMaxCrashes,
             .model = life.model,
             .claims = life.claims};
   next.disk->CopyFrom(*life.disk);
   next.disk->Crash(random, mode);
+  LeaveCheckpoint(life, next, random);
   Open(next);
   next.depth = kMaxCrashes;  // what follows the recovery is as any other history
   History history(random(), options_.history, crashes_ << 32);

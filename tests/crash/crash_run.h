@@ -9,12 +9,14 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "faha/store.h"
 #include "tests/crash/history.h"
@@ -41,12 +43,19 @@ struct RunOptions {
 
 class CrashRun : private StoreObserver {
  public:
-  CrashRun(std::uint64_t seed, const RunOptions& options) : seed_(seed), options_(options), world_(seed) {}
+  CrashRun(std::uint64_t seed, const RunOptions& options);
+  ~CrashRun();
+  CrashRun(const CrashRun&) = delete;
+  CrashRun& operator=(const CrashRun&) = delete;
   // The first violation; nothing if there was none.
   std::optional<std::string> Run();
 
   [[nodiscard]] const std::map<Place, std::uint64_t>& drains() const { return drains_; }
   [[nodiscard]] std::uint64_t crashes() const { return crashes_; }
+  // Starts with the index of a checkpoint, and starts that found one and did not use it.
+  [[nodiscard]] std::uint64_t checkpoints_used() const { return checkpoints_used_; }
+  [[nodiscard]] std::uint64_t checkpoints_refused() const { return checkpoints_refused_; }
+  [[nodiscard]] std::uint64_t growths() const { return growths_; }
 
  private:
   // What a store has told of itself, which no crash may take back.
@@ -59,7 +68,9 @@ class CrashRun : private StoreObserver {
   // One process on a disk, and what it should hold.
   struct Life {
     std::shared_ptr<CrashDisk> disk;
-    int depth = 0;  // crashes behind it
+    std::uint64_t pool_bytes = 0;      // as the operator wants it
+    std::filesystem::path checkpoint;  // a file of the system's: what of it survives is chosen at the crash
+    int depth = 0;                     // crashes behind it
     Model model{};
     Claims claims{};
     std::unique_ptr<SimFabric> fabric{};
@@ -73,6 +84,8 @@ class CrashRun : private StoreObserver {
 
   void Open(Life& life);
   void Die(Life& life);
+  void Restart(Life& life, History& history);
+  void LeaveCheckpoint(const Life& from, const Life& to, std::mt19937_64& random) const;
   void Write(Life& life, History& history);
   void Commit(Life& life);
   bool OnDrain(Life& life);
@@ -87,6 +100,9 @@ class CrashRun : private StoreObserver {
   std::uint64_t crashes_ = 0;
   std::vector<std::string> where_;  // the crashes that led to the life that runs
   std::vector<std::shared_ptr<CrashDisk>> spare_;
+  std::filesystem::path folder_;          // of the checkpoints
+  std::vector<std::string> checkpoints_;  // all that were written, as bytes
+  std::uint64_t checkpoints_used_ = 0, checkpoints_refused_ = 0, growths_ = 0;
   bool full_ = false;
   std::optional<std::string> violation_;
 };

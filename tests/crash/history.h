@@ -16,8 +16,10 @@ struct HistoryOptions {
   std::uint64_t keys = 30;          // names in each database
   std::uint64_t small_value = 200;  // bytes, at most
   std::uint64_t large_value = 300'000;
-  int large_percent = 10;        // of the puts
-  bool pool_never_full = false;  // space is given back: a write that is refused is a violation
+  int large_percent = 10;            // of the puts
+  std::uint64_t planned_one_in = 2;  // of the restarts, with a checkpoint of the index
+  std::uint64_t grows_one_in = 0;    // of the restarts, with a pool of one more segment; 0: none
+  bool pool_never_full = false;      // space is given back: a write that is refused is a violation
 };
 
 inline constexpr DbId kDatabases = 3;

@@ -117,7 +117,9 @@ bool WhatWasDrainedStays(World& world) {
 // Whenever power fails, a node of the new cluster does not hold the old one's log.
 bool AnAdoptedPoolIsEmpty(World& world) {
   auto pool = world.Open();
-  world.Fill(*world.OpenLog(pool.get()));
+  const auto log = world.OpenLog(pool.get());
+  world.Fill(*log);
+  EXPECT_TRUE(log->Drain().ok());
   const ClusterId next{{7}};
   bool foreign = false;
   world.Drop([&world, &foreign, next] {

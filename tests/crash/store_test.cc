@@ -27,20 +27,35 @@ void HoldsWhereverPowerFails(const RunOptions& options, std::uint64_t seeds) {
   const std::uint64_t first = FromEnvironment("FAHA_SEED", 1);
   const std::uint64_t last = std::getenv("FAHA_SEED") != nullptr ? first : FromEnvironment("FAHA_SEEDS", seeds);
   std::map<Place, std::uint64_t> drains;
-  std::uint64_t crashes = 0;
+  std::uint64_t crashes = 0, used = 0, refused = 0, growths = 0;
   for (std::uint64_t seed = first; seed <= last; ++seed) {
     CrashRun run(seed, options);
     const auto violation = run.Run();
     ASSERT_FALSE(violation.has_value()) << *violation;
     for (const auto& [place, count] : run.drains()) drains[place] += count;
     crashes += run.crashes();
+    used += run.checkpoints_used();
+    refused += run.checkpoints_refused();
+    growths += run.growths();
   }
   for (const auto& [place, count] : drains)
     std::printf("  %8llu drains: %s\n", static_cast<unsigned long long>(count), Name(place).c_str());
-  std::printf("  %8llu crashes\n", static_cast<unsigned long long>(crashes));
+  std::printf("  %8llu crashes; checkpoints used %llu, refused %llu; %llu growths\n",
+              static_cast<unsigned long long>(crashes), static_cast<unsigned long long>(used),
+              static_cast<unsigned long long>(refused), static_cast<unsigned long long>(growths));
+  if (last - first < 4) return;
+  EXPECT_GT(used, 0U) << "no start found its checkpoint";
+  EXPECT_GT(refused, 0U) << "no start met a bad checkpoint";
+  EXPECT_TRUE(growths > 0 || options.history.grows_one_in == 0) << "no pool grew";
 }
 
 TEST(Store, HoldsWhatWasAcknowledgedAndWholeUnitsInOrderWhereverPowerFails) { HoldsWhereverPowerFails({}, 40); }
+
+TEST(Store, HoldsItWhileThePoolGrows) {
+  RunOptions options;
+  options.history.grows_one_in = 2;
+  HoldsWhereverPowerFails(options, 12);
+}
 
 TEST(Store, HoldsItWhileSegmentsAreCleaned) { HoldsWhereverPowerFails(Cleaning(), 8); }
 
@@ -56,8 +71,12 @@ TEST_P(Mutated, IsNoticed) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Store, Mutated,
-                         testing::Values(Place{Site::kBatch, Phase::kOpening}, Place{Site::kBatch, Phase::kServing}),
-                         [](const auto& each) { return each.param.second == Phase::kOpening ? "Opening" : "Serving"; });
+                         testing::Values(Place{Site::kSuperblock, Phase::kOpening},
+                                         Place{Site::kBatch, Phase::kOpening}, Place{Site::kBatch, Phase::kServing}),
+                         [](const auto& each) {
+                           return std::string(each.param.first == Site::kBatch ? "Batch" : "Superblock") +
+                                  (each.param.second == Phase::kOpening ? "Opening" : "Serving");
+                         });
 
 }  // namespace
 }  // namespace faha::crash
