@@ -238,6 +238,44 @@ TEST(Log, LandsWhatAnotherLogSealedByteForByteAndNothingElse) {
   EXPECT_TRUE(std::ranges::equal(log_bytes(*from_disk), log_bytes(*to_disk)));
 }
 
+// Of what a store, a copy or a device has put to the medium: whole granules, one behind the other, and no line twice.
+void ExpectEachLineOnce(const CrashDisk& disk, std::uint32_t granule) {
+  std::uint64_t end = format::kDataOffset;
+  for (const auto& [offset, data] : disk.undrained) {
+    if (offset < format::kDataOffset) continue;  // the superblock, the table
+    EXPECT_EQ(offset % granule, 0U);
+    EXPECT_EQ(data.size() % granule, 0U);
+    const bool next_segment = (offset - format::kDataOffset) % kSegment == 0 && offset >= end;
+    EXPECT_TRUE(offset == end || next_segment) << offset << " after " << end;
+    end = offset + data.size();
+  }
+  EXPECT_GT(end, format::kDataOffset + kSegment);
+}
+
+TEST(Log, WritesWholeGranulesInSequenceAndNoLineTwice) {
+  for (const std::uint32_t granule : {64U, 256U, 4096U}) {
+    auto from_disk = NewDisk(), copied_disk = NewDisk(), placed_disk = NewDisk();
+    auto from = Open(from_disk, granule), copied = Open(copied_disk, granule), placed = Open(placed_disk, granule);
+    for (const auto& disk : {from_disk, copied_disk, placed_disk}) disk->DrainAll();
+    std::mt19937_64 random(granule);
+    for (int i = 0; i < 300; ++i) {
+      for (std::uint64_t records = random() % 5 + 1; records > 0; --records) {
+        Put(*from->log, std::to_string(i), std::string(random() % 4'000, 'x'));
+      }
+      ASSERT_TRUE(from->log->Seal().ok());
+    }
+    for (Lsn lsn{1}; lsn <= from->log->end().lsn; lsn = lsn.Next()) {
+      const auto batch = *from->log->Find(lsn);
+      ASSERT_TRUE(copied->log->Land(batch.at, batch.bytes).ok());
+      // As a device does, which is no store of this node.
+      const auto place = std::span(placed_disk->written).subspan(batch.at.value, batch.bytes.size());
+      std::ranges::copy(batch.bytes, place.begin());
+      ASSERT_TRUE(placed->log->Land(batch.at, place).ok());
+    }
+    for (const auto& disk : {from_disk, copied_disk, placed_disk}) ExpectEachLineOnce(*disk, granule);
+  }
+}
+
 TEST(Log, AFullPoolRefusesAndLosesNothing) {
   auto disk = NewDisk();
   auto opened = Open(disk);
