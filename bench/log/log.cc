@@ -13,6 +13,7 @@
 #include <random>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "faha/store.h"
@@ -89,6 +90,11 @@ class Subject : public StoreObserver {
     if (!planned) unlink(options_.checkpoint_path.c_str());
   }
   [[nodiscard]] Store& store() { return *store_; }
+  // How long each turn, the puts of a commit and itself, took since the last call (us).
+  std::vector<double> TakeTurns() {
+    turn_start_ = Clock::now();
+    return std::exchange(turns_, {});
+  }
 
   void Put(std::uint64_t key) {
     KeyText text;
@@ -98,7 +104,11 @@ class Subject : public StoreObserver {
     Require(store_->CheckWrite(kKeyBytes + value_.size(), 1));
     Require(store_->Put(0, name, value_, kNoExpiry));
     store_->EndUnit();
-    if (++puts_ % settings_.commit_every == 0) Require(store_->Commit());
+    if (++puts_ % settings_.commit_every != 0) return;
+    Require(store_->Commit());
+    const auto now = Clock::now();
+    turns_.push_back(std::chrono::duration<double, std::micro>(now - turn_start_).count());
+    turn_start_ = now;
   }
   void Fill(std::uint64_t keys) {
     for (std::uint64_t key = 0; key < keys; ++key) Put(key);
@@ -141,6 +151,8 @@ class Subject : public StoreObserver {
   std::unique_ptr<Store> store_;
   std::string value_;
   std::uint64_t puts_ = 0;
+  std::vector<double> turns_;
+  Clock::time_point turn_start_ = Clock::now();
   std::mt19937_64 random_{1};
 };
 
@@ -193,11 +205,17 @@ void Cleaning(const Settings& settings) {
   for (std::uint64_t i = 0; i < warm; ++i) full.Put(random() % keys);
   Require(full.store().Commit());
   empty.Fill(keys);
-  std::vector<double> full_rates, empty_rates;
+  std::vector<double> full_rates, empty_rates, full_turns, empty_turns;
   const StoreInfo before = full.store().Info();
   for (int round = 0; round < settings.rounds; ++round) {
-    empty_rates.push_back(empty.Overwrite(keys, settings.seconds));
-    full_rates.push_back(full.Overwrite(keys, settings.seconds));
+    for (const bool cleans : {false, true}) {
+      Subject& subject = cleans ? full : empty;
+      (void)subject.TakeTurns();
+      (cleans ? full_rates : empty_rates).push_back(subject.Overwrite(keys, settings.seconds));
+      const auto turns = subject.TakeTurns();
+      auto& all = cleans ? full_turns : empty_turns;
+      all.insert(all.end(), turns.begin(), turns.end());
+    }
   }
   const StoreInfo after = full.store().Info();
   const double put = static_cast<double>((after.records - before.records) * RecordSize(settings));
@@ -207,6 +225,13 @@ void Cleaning(const Settings& settings) {
   fmt::print("no cleaning   {:>6.2f} million/s\n{} % full     {:>6.2f} million/s = {:.2f} of it\n",
              Median(empty_rates) / 1e6, settings.fill, Median(full_rates) / 1e6,
              Median(full_rates) / Median(empty_rates));
+  const auto print_turns = [](const char* of, std::vector<double> times) {
+    std::sort(times.begin(), times.end());
+    fmt::print("{:<13} a turn: median {:.0f} us, 99 % {:.0f} us, 99.9 % {:.0f} us, longest {:.0f} us\n", of,
+               times[times.size() / 2], times[times.size() * 99 / 100], times[times.size() * 999 / 1000], times.back());
+  };
+  print_turns("no cleaning", std::move(empty_turns));
+  print_turns("with cleaning", std::move(full_turns));
   fmt::print("written to the medium / records put: {:.2f}; segments cleaned: {}\n", written / put,
              after.cleaned_segments - before.cleaned_segments);
 }

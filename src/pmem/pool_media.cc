@@ -241,7 +241,7 @@ class PoolMedia : public Media {
   Mapping map_;
   bool device_;
   PersistenceDomain domain_;
-  static constexpr std::uint64_t kPiece = std::uint64_t{1} << 20;
+  static constexpr std::uint64_t kPiece = std::uint64_t{256} << 10;
   std::vector<bool> mapped_;  // by pieces, what this process has written to
   // Is there something for fdatasync to do?  At first that is unknown: a process that died may not have drained.
   bool undrained_ = true;

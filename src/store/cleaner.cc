@@ -21,7 +21,7 @@ constexpr std::size_t kAhead = 8;
 
 bool Cleaner::Needed() const {
   const SegmentMap& segments = log_->segments();
-  return segments.free() + log_->pending_frees() <= Log::kReservedSegments + 1 + segments.count() / 64;
+  return segments.free() + log_->pending_frees() <= Log::kReservedSegments + 2 + segments.count() / 128;
 }
 
 std::uint64_t Cleaner::Share(std::uint64_t appended) const {

@@ -24,16 +24,16 @@ struct CleanerStats {
 
 class Cleaner {
  public:
-  // A slice looks at so many bytes of a victim at most (and at one batch at least): well below a millisecond.
-  static constexpr std::uint64_t kSliceBytes = 256U << 10;
+  // To look at so many bytes of a victim takes some 100 us.
+  static constexpr std::uint64_t kPieceBytes = 64U << 10;
 
   Cleaner(Log* log, Engine* engine) : log_(log), engine_(engine) {}
 
   // Are free segments so few that it should work?
   [[nodiscard]] bool Needed() const;
   // Are they so few that nobody's convenience counts?
-  [[nodiscard]] bool Pressed() const { return log_->segments().free() <= Log::kReservedSegments + 1; }
-  // Looks at `bytes` of victims.  What happens is sealed when it returns.  `committed`, `everywhere`: the last batch
+  [[nodiscard]] bool Pressed() const { return log_->segments().free() <= Log::kReservedSegments; }
+  // Looks at `bytes` of victims, and at one batch at least.  What happens is sealed when it returns.  `committed`, `everywhere`: the last batch
   // that a majority, and that every member, has; a victim is at or before both, unless Pressed(). False: there was
   // nothing to do.  Errors: IoError - fence.
   Result<bool> Step(std::uint64_t bytes, Lsn committed, Lsn everywhere);

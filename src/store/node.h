@@ -212,6 +212,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   MonoTime next_ask_{0};
 
   std::uint64_t sealed_before_ = 0;    // Log::sealed_bytes() after the last slice of cleaning
+  std::uint64_t cleaning_owed_ = 0;    // bytes of victims to look at for what clients have appended
   std::map<LinkId, MonoTime> guests_;  // accepted links, and when they last spoke
   std::uint64_t commits_ = 0, commit_failures_ = 0, records_ = 0, record_bytes_ = 0;
 };

@@ -6,8 +6,10 @@
 namespace faha {
 
 namespace {
-// What one turn's cleaning looks at, at most: well below a millisecond.
-constexpr std::uint64_t kMaxTurnBytes = 3 * Cleaner::kSliceBytes;
+// What one turn's cleaning may take: pieces are begun until then.
+constexpr MonoTime kMaxTurn = std::chrono::microseconds(700);
+// What it looks at where there is no hurry, or nothing else to go by.
+constexpr std::uint64_t kTurnBytes = 12 * Cleaner::kPieceBytes;
 }  // namespace
 
 void Node::Clean(bool idle) {
@@ -15,18 +17,26 @@ void Node::Clean(bool idle) {
   ReleaseFreed();
   if (log_->HasOpenBatch() || log_->InUnit() || !(cleaner_->victim() || cleaner_->Needed())) {
     sealed_before_ = log_->sealed_bytes();
+    cleaning_owed_ = 0;
     return;
   }
-  // As fast as clients fill segments, victims give them back.
-  const std::uint64_t appended = log_->sealed_bytes() - sealed_before_;
-  const std::uint64_t share = idle || cleaner_->Pressed() ? kMaxTurnBytes : cleaner_->Share(appended);
-  bool worked = false;
-  Status status = CleanStep(std::min(share, kMaxTurnBytes), worked);
-  if (status.ok() && idle && worked) status = log_->Drain();
+  // As fast as clients fill segments, victims give them back; what does not fit into this turn is for the next ones.
+  cleaning_owed_ += cleaner_->Share(log_->sealed_bytes() - sealed_before_);
+  if (idle || cleaner_->Pressed()) cleaning_owed_ = std::max(cleaning_owed_, kTurnBytes);
+  const MonoTime end = clock_->Now() + kMaxTurn;
+  Status status;
+  bool worked = true, any = false;
+  while (status.ok() && worked && cleaning_owed_ > 0 && clock_->Now() < end) {
+    const std::uint64_t piece = std::min(cleaning_owed_, Cleaner::kPieceBytes);
+    status = CleanStep(piece, worked);
+    cleaning_owed_ -= piece;
+    any = any || worked;
+  }
+  if (status.ok() && idle && any) status = log_->Drain();
   sealed_before_ = log_->sealed_bytes();
   if (!status.ok()) {
     (void)Fail(status);
-  } else if (idle && worked) {
+  } else if (idle && any) {
     Progress();
   }
 }
