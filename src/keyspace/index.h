@@ -76,6 +76,9 @@ class Index {
   // Returns where `key` was; none if it was absent.
   LogAddress Erase(DbId db, std::string_view key);
   void Clear();
+  // For who adds about `keys` keys to an empty index and calls ShrinkToFit() then: no bucket is split meanwhile.
+  void Reserve(std::uint64_t keys);
+  void ShrinkToFit();
   // Erases all keys of `db`, calling erased(LogAddress) for each; returns how many.  Reads every key, also those of
   // other databases.
   template <typename Function>
@@ -207,7 +210,7 @@ std::uint64_t Index::EraseDb(DbId db, Function erased) {
     }
   }
   FAHA_CHECK(Size(db) == 0, "the keys of a database are counted");
-  while (size_ < kMinLoad * primary_.size() && primary_.size() > kMinBuckets) ShrinkByOne();
+  ShrinkToFit();
   return count;
 }
 

@@ -1,4 +1,5 @@
 // Chains, and the growing and shrinking of the table by one bucket at a time.  Thread: main loop only.
+#include <algorithm>
 #include <utility>
 
 #include "base/check.h"
@@ -95,6 +96,15 @@ void Index::ShrinkByOne() {
   primary_.Resize(gone);
   const int depth = DepthOf(kept);
   for (const Known& entry : scratch_) Append(kept, MakeSlot(entry.hash, depth, entry.at));
+}
+
+void Index::Reserve(std::uint64_t keys) {
+  FAHA_CHECK(size_ == 0, "only an empty table changes its size at once");
+  primary_.Resize(std::max(kMinBuckets, keys / kMaxLoad + 1));
+}
+
+void Index::ShrinkToFit() {
+  while (primary_.size() > kMinBuckets && size_ < kMinLoad * primary_.size()) ShrinkByOne();
 }
 
 void Index::ShrinkIfSparse() {

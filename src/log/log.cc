@@ -38,6 +38,7 @@ Result<std::unique_ptr<Log>> Log::Open(Pool* pool, const LogSink& sink) {
     return log->segments_.at(a).freed_by < log->segments_.at(b).freed_by;
   });
   for (const auto& [lsn, at] : scan->configs) log->configs_at_open_.push_back(at);
+  log->records_at_open_ = scan->records;
   log->end_ = scan->end;
   log->known_committed_ = scan->known_committed;
   log->freed_through_ = scan->freed_through;

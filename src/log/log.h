@@ -70,6 +70,8 @@ class Log {
 
   // The batches that hold a configuration, oldest first, as the pool was opened.
   [[nodiscard]] std::vector<LocatedBatch> ConfigsAtOpen() const;
+  // How many records of all kinds the log held then, or some more.
+  [[nodiscard]] std::uint64_t records_at_open() const { return records_at_open_; }
 
   // --- Appending (primary).
   // The epoch and commit LSN that the next sealed batches carry.
@@ -170,6 +172,7 @@ class Log {
   Lsn durable_, known_committed_, freed_through_, released_through_;
   bool gap_allowed_ = false;
   std::vector<LogAddress> configs_at_open_;
+  std::uint64_t records_at_open_ = 0;
 
   Epoch epoch_;
   Lsn committed_;

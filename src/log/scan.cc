@@ -189,6 +189,7 @@ class Scanner {
       // Who opened it knew what had stood there as freed by a committed batch.
       run.reused_after = Lsn{BatchView::Trusted(pool_.SegmentBytes(run.index).data()).header().committed};
       result_.segments.push_back(run);
+      result_.records += found.records;
       for (const auto& config : found.configs) {
         if (config.first <= result_.end.lsn) result_.configs.push_back(config);
       }

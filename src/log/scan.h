@@ -36,6 +36,7 @@ constexpr Verdict Judge(bool adds_up, bool before_committed) {
 struct ScanResult {
   std::vector<Segment> segments;  // oldest first
   ChainEnd end;
+  std::uint64_t records = 0;  // of these segments; what lies behind the end may be counted, too
   Lsn known_committed;
   Lsn freed_through;                                // behind this batch there is no gap
   std::vector<std::pair<Lsn, LogAddress>> configs;  // batches that hold a configuration, oldest first

@@ -56,6 +56,7 @@ ScannedSegment ScanSegment(const Pool& pool, const Segment& table) {
     run.used_bytes += view->PaddedBytes(pool.geometry().granule);
     found.committed = std::max(found.committed, Lsn{view->header().committed});
     ++found.batches;
+    found.records += view->header().record_count;
   }
   FindStray(pool, found);
   return found;

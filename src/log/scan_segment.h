@@ -28,7 +28,7 @@ struct ScannedFree {
 
 struct ScannedSegment {
   Segment segment;  // the whole run
-  std::uint64_t batches = 0;
+  std::uint64_t batches = 0, records = 0;
   Lsn committed{};  // the highest commit LSN that any whole batch of the generation names, stray or not
   std::vector<ScannedFree> frees{};
   std::vector<std::pair<Lsn, LogAddress>> configs{};  // batches that hold a configuration

@@ -94,6 +94,12 @@ bool Engine::Load(const std::function<bool(std::span<std::byte>)>& read, std::ui
   return true;
 }
 
+void Engine::Replay(Lsn target) {
+  if (index_.Size() == 0) index_.Reserve(log_->records_at_open());
+  ApplyTo(target);
+  index_.ShrinkToFit();
+}
+
 void Engine::ApplyTo(Lsn target) {
   target = std::min(target, log_->end().lsn);
   if (applied_ >= target) return;

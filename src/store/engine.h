@@ -66,6 +66,8 @@ class Engine : private KeySource {
   // Has every unit ended that was applied?
   [[nodiscard]] bool settled() const { return held_.empty(); }
 
+  // ApplyTo for a log that was just opened: the index has its size from the start.
+  void Replay(Lsn target);
   // Replays up to `target` or the log's end, whichever comes first.
   void ApplyTo(Lsn target);
   // A primary has applied what it appended.

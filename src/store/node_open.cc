@@ -99,7 +99,7 @@ Status Node::Start(std::unique_ptr<Media> media) {
   receiver_.emplace(fabric_, clock_, static_cast<BatchSink*>(this),
                     static_cast<std::uint32_t>(pool_->geometry().segment_bytes), options_.fabric == "rdma");
   ReadCheckpointIfAny();
-  engine_->ApplyTo(alone ? log_->end().lsn : log_->known_committed());
+  engine_->Replay(alone ? log_->end().lsn : log_->known_committed());
   Note(LogLevel::kNotice, fmt::format("recovered {} keys up to LSN {} of epoch {} from {}", engine_->Size(),
                                       log_->end().lsn.value, log_->end().epoch.value, options_.pool_path));
   // A node that was the primary seeks a new epoch; any other waits to hear of one.
