@@ -67,6 +67,12 @@ Reply FlushDb(Call& call);
 Reply FlushAll(Call& call);
 }  // namespace generic
 
+namespace scan {
+Reply Scan(Call& call);
+Reply AllKeys(Call& call);
+Reply RandomKey(Call& call);
+}  // namespace scan
+
 namespace admin {
 Reply GetStatus(Call& call);
 Reply Promote(Call& call);

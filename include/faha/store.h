@@ -121,6 +121,14 @@ class Store {
   virtual Status Flush(std::optional<DbId> db) = 0;
   // Calls visit(key) for every key in `db`, in no order.  `visit` must not change the store.  Reads every key.
   virtual void ForEachKey(DbId db, const std::function<void(std::string_view)>& visit) const = 0;
+  // What is visited, expired or not; valid until the store changes, which the visitor must not do.
+  using Visitor = std::function<void(std::string_view key, const Entry& entry)>;
+  // A part of the keys of `db`: visits some, perhaps none, and returns the cursor of the next part.  0 is the first
+  // cursor and what comes after the last part.  A key that is there from the first part to the last is visited,
+  // whatever is written and deleted meanwhile, and perhaps twice.  Any number is a cursor.
+  virtual std::uint64_t Scan(DbId db, std::uint64_t cursor, const Visitor& visit) const = 0;
+  // Visits one key of `db`, each with nearly the same probability; false if there is none.
+  virtual bool RandomKey(DbId db, std::uint64_t random, const Visitor& visit) const = 0;
   // Keys in `db`, the expired ones that nobody has touched since included.
   [[nodiscard]] virtual std::uint64_t Size(DbId db) const = 0;
   // The largest key plus value, in bytes.

@@ -1,6 +1,7 @@
 // Looking up, adding and removing keys.  Growing and shrinking is in index_resize.cc.  Thread: main loop only.
 #include "keyspace/index.h"
 
+#include <tuple>
 #include <utility>
 
 #include "base/check.h"
@@ -61,6 +62,32 @@ LogAddress Index::Erase(DbId db, std::string_view key) {
   CountDown(db);
   ShrinkIfSparse();
   return at;
+}
+
+namespace {
+
+std::uint64_t ReverseBits(std::uint64_t bits) {
+  bits = (bits & 0x5555555555555555) << 1 | (bits >> 1 & 0x5555555555555555);
+  bits = (bits & 0x3333333333333333) << 2 | (bits >> 2 & 0x3333333333333333);
+  bits = (bits & 0x0F0F0F0F0F0F0F0F) << 4 | (bits >> 4 & 0x0F0F0F0F0F0F0F0F);
+  return __builtin_bswap64(bits);
+}
+
+}  // namespace
+
+// The first hash, in the order of reversed bits, that the bucket of `depth` at `cursor` does not hold.
+std::uint64_t Index::CursorBehind(std::uint64_t cursor, int depth) {
+  return ReverseBits(ReverseBits(cursor | ~std::uint64_t{0} << depth) + 1);
+}
+
+LogAddress Index::Sample(std::uint64_t random) const {
+  constexpr std::uint64_t kPlaces = 3 * std::tuple_size_v<decltype(Bucket::slots)>;
+  std::uint64_t place = random % kPlaces;
+  LogAddress found;
+  ForEachSlot(random / kPlaces % primary_.size(), [&](std::uint64_t slot) {
+    if (place-- == 0) found = AddressIn(slot);
+  });
+  return found;
 }
 
 void Index::Clear() {

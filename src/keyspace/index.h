@@ -104,6 +104,25 @@ class Index {
     }
   }
 
+  // A part of the keys: calls fn(LogAddress) for each, and returns the cursor of the next part.  0 is the first cursor
+  // and what comes after the last part.  A key that is there from the first part to the last is among them, however the
+  // table grows and shrinks meanwhile; one may be told of twice.  Any number is a cursor.  `fn` must not change the
+  // index.
+  //
+  // A cursor is a hash, of which only as many low bits count as a bucket's depth: its part is that bucket.  They go in
+  // the order of their bits read backwards (the idea is Pieter Noordhuis', for Redis' tables of 2^n buckets): all that
+  // a split makes of a bucket, or a merge, then lies on the same side of every cursor.
+  template <typename Function>
+  std::uint64_t Scan(std::uint64_t cursor, Function fn) const {
+    const std::uint64_t bucket = BucketOf(cursor);
+    ForEachSlot(bucket, [&](std::uint64_t slot) { keys_.Prefetch(AddressIn(slot)); });
+    ForEachSlot(bucket, [&](std::uint64_t slot) { fn(AddressIn(slot)); });
+    return CursorBehind(cursor, DepthOf(bucket));
+  }
+  // The key at a place that `random` chooses; none if that place is empty, which it is 9 times in 10 at worst.  Every
+  // key is as likely as any other, but for the last ones of chains that are longer than any should be.
+  [[nodiscard]] LogAddress Sample(std::uint64_t random) const;
+
   // The table as bytes, piece by piece, for a process with the same hash function; false as soon as `write` says so.
   bool Save(const std::function<bool(std::span<const std::byte>)>& write) const;
   // Takes what Save wrote, of at most `limit` bytes.  False, and in no usable state until Clear(), if `read` or the
@@ -162,6 +181,8 @@ class Index {
       }
     }
   }
+
+  static std::uint64_t CursorBehind(std::uint64_t cursor, int depth);
 
   // The slot of a key in the chain of `bucket`; null if it is absent.
   [[nodiscard]] const std::uint64_t* FindSlot(std::uint64_t bucket, std::uint64_t hash, DbId db,

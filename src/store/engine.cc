@@ -1,6 +1,7 @@
 #include "store/engine.h"
 
 #include <algorithm>
+#include <random>
 
 #include "base/check.h"
 
@@ -78,6 +79,36 @@ void Engine::ForEachKey(DbId db, const std::function<void(std::string_view)>& vi
   index_.ForEach([&](LogAddress at) {
     if (const Key key = KeyAt(at); key.db == db) visit(key.key);
   });
+}
+
+std::uint64_t Engine::Scan(DbId db, std::uint64_t cursor, const Visitor& visit) const {
+  return index_.Scan(cursor, [&](LogAddress at) {
+    const Record record = log_->RecordAt(at);
+    if (record.db == db) visit(record.key, {record.value, record.expire_at});
+  });
+}
+
+bool Engine::RandomKey(DbId db, std::uint64_t random, const Visitor& visit) const {
+  if (index_.Size(db) == 0) return false;
+  // Chance does not find the few keys of a database among many: then the first behind some place is taken.
+  constexpr int kTries = 500;
+  std::mt19937_64 next(random);
+  for (int i = 0; i < kTries; ++i) {
+    const LogAddress at = index_.Sample(next());
+    if (at.IsNone()) continue;
+    const Record record = log_->RecordAt(at);
+    if (record.db != db) continue;
+    visit(record.key, {record.value, record.expire_at});
+    return true;
+  }
+  bool found = false;
+  for (std::uint64_t cursor = next(); !found;) {
+    cursor = Scan(db, cursor, [&](std::string_view key, const Entry& entry) {
+      if (!found) visit(key, entry);
+      found = true;
+    });
+  }
+  return true;
 }
 
 bool Engine::Save(const std::function<bool(std::span<const std::byte>)>& write) const {

@@ -34,6 +34,10 @@ class Engine : private KeySource {
   Status Delete(DbId db, std::string_view key);
   Status Flush(std::optional<DbId> db);
   void ForEachKey(DbId db, const std::function<void(std::string_view)>& visit) const;
+  // See Store.
+  using Visitor = std::function<void(std::string_view key, const Entry& entry)>;
+  std::uint64_t Scan(DbId db, std::uint64_t cursor, const Visitor& visit) const;
+  bool RandomKey(DbId db, std::uint64_t random, const Visitor& visit) const;
   [[nodiscard]] std::uint64_t Size(DbId db) const { return index_.Size(db); }
   [[nodiscard]] std::uint64_t Size() const { return index_.Size(); }
   // Is the put at `at` the newest of its key?

@@ -53,6 +53,12 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   void ForEachKey(DbId db, const std::function<void(std::string_view)>& visit) const override {
     engine_->ForEachKey(db, visit);
   }
+  std::uint64_t Scan(DbId db, std::uint64_t cursor, const Visitor& visit) const override {
+    return engine_->Scan(db, cursor, visit);
+  }
+  bool RandomKey(DbId db, std::uint64_t random, const Visitor& visit) const override {
+    return engine_->RandomKey(db, random, visit);
+  }
   [[nodiscard]] std::uint64_t Size(DbId db) const override { return engine_->Size(db); }
   [[nodiscard]] std::uint64_t MaxRecordBytes() const override { return log_->MaxRecordBytes() - 64; }
   void EndUnit() override;

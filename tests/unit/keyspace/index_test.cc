@@ -138,6 +138,78 @@ TEST_P(IndexModel, AgreesThroughGrowthAndShrink) {
   CheckAll();
 }
 
+// The table grows to its full size and shrinks to nothing while scans are under way, from everywhere and at their own
+// pace: what was there all the time is told, and nothing that never was.
+TEST_P(IndexModel, AScanMissesNothingThatStays) {
+  std::mt19937_64 random(7);
+  const std::uint64_t keys = GetParam().keys / 4;
+  std::set<LogAddress> stay;
+  for (std::uint64_t i = 0; i < 20; ++i) {
+    const std::string key = std::to_string(1'000'000 + i);
+    Upsert(0, key);
+    stay.insert(model_.at({0, key}));
+  }
+  struct Walk {
+    std::uint64_t cursor = 0;
+    std::set<LogAddress> missing;
+  };
+  std::vector<Walk> walks(30, {0, stay});
+  std::uint64_t finished = 0;
+  const auto step = [&](Walk& walk) {
+    walk.cursor = index_.Scan(walk.cursor, [&](LogAddress at) { walk.missing.erase(at); });
+    if (walk.cursor != 0) return;
+    EXPECT_TRUE(walk.missing.empty()) << walk.missing.size() << " keys were missed";
+    walk.missing = stay;
+    ++finished;
+  };
+  for (const bool grows : {true, false, true, false}) {
+    for (std::uint64_t i = 0; i < keys; ++i) {
+      grows ? Upsert(0, std::to_string(i)) : Erase(0, std::to_string(i));
+      if (random() % 2 == 0) step(walks[random() % walks.size()]);
+    }
+  }
+  // And each to its end.
+  for (Walk& walk : walks) {
+    do {
+      step(walk);
+    } while (walk.cursor != 0);
+  }
+  EXPECT_GE(finished, walks.size());
+}
+
+TEST_P(IndexModel, AScanOfWhatDoesNotChangeTellsEachKeyOnce) {
+  for (std::uint64_t i = 0; i < GetParam().keys / 4; ++i) Upsert(kDbs[i % std::size(kDbs)], std::to_string(i));
+  std::set<LogAddress> told;
+  std::uint64_t cursor = 0;
+  do {
+    cursor = index_.Scan(cursor, [&](LogAddress at) { EXPECT_TRUE(told.insert(at).second); });
+  } while (cursor != 0);
+  EXPECT_EQ(told.size(), model_.size());
+}
+
+TEST(Index, ASampleIsAnyKeyWithTheSameChance) {
+  FakeLog log;
+  Index index(log);
+  std::map<LogAddress, int> seen;
+  for (int i = 0; i < 500; ++i) {
+    const LogAddress at = log.Append(0, std::to_string(i));
+    index.Upsert(0, std::to_string(i), at);
+    seen[at] = 0;
+  }
+  std::mt19937_64 random(3);
+  constexpr int kEach = 200;
+  for (std::size_t i = 0; i < kEach * seen.size();) {
+    const LogAddress at = index.Sample(random());
+    if (at.IsNone()) continue;
+    ++seen.at(at);
+    ++i;
+  }
+  // Chi-square with 499 degrees of freedom: 499 on average, and over 650 once in a million.
+  double chi = 0;
+  for (const auto& [at, count] : seen) chi += (count - kEach) * (count - kEach) / double{kEach};
+  EXPECT_LT(chi, 650) << "some keys are found more often than others";
+}
+
 TEST_P(IndexModel, ClearsAndFillsAgain) {
   for (int round = 0; round < 2; ++round) {
     for (int i = 0; i < 140; ++i) Upsert(1, std::to_string(i));

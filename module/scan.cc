@@ -1,0 +1,119 @@
+// Redis' commands that go through the keyspace.  Semantics, replies and errors are those of Redis 7.0.
+#include <charconv>
+#include <string>
+#include <vector>
+
+#include "module/commands.h"
+#include "module/glob.h"
+
+namespace faha::module::scan {
+namespace {
+
+// SCAN goes on over parts in which there is nothing to tell, but not for long: as many times COUNT, as Redis does.
+constexpr std::uint64_t kPartsPerCount = 10;
+
+// Views of keys, valid until something is written.
+using Keys = std::vector<std::string_view>;
+
+// What a key must be like to be told.
+struct Filter {
+  std::string_view pattern = "*";
+  bool other_types = false;  // only keys of a type that none is of
+  TimeMs now = UnitTime();
+
+  [[nodiscard]] bool Takes(std::string_view key, const Entry& entry) const {
+    const bool alive = entry.expire_at == kNoExpiry || now <= entry.expire_at;
+    return alive && !other_types && (pattern == "*" || GlobMatches(pattern, key));
+  }
+};
+
+std::uint64_t ScanPart(const Call& call, std::uint64_t cursor, const Filter& filter, Keys& keys) {
+  return call.store().Scan(call.db(), cursor, [&](std::string_view key, const Entry& entry) {
+    if (filter.Takes(key, entry)) keys.push_back(key);
+  });
+}
+
+std::optional<std::uint64_t> ParseCursor(std::string_view text) {
+  std::uint64_t cursor = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), cursor);
+  if (text.empty() || error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
+  return cursor;
+}
+
+void Send(RedisModuleCtx* ctx, const Keys& keys) {
+  RedisModule_ReplyWithArray(ctx, static_cast<long>(keys.size()));
+  for (const std::string_view key : keys) RedisModule_ReplyWithStringBuffer(ctx, key.data(), key.size());
+}
+
+}  // namespace
+
+Reply Scan(Call& call) {
+  const auto from = ParseCursor(call.arg(1));
+  if (!from) return Reply::Error("ERR invalid cursor");
+  Filter filter;
+  std::int64_t count = 10;
+  for (int i = 2; i < call.size(); i += 2) {
+    if (i + 1 == call.size()) return Call::SyntaxError();
+    if (call.Is(i, "count")) {
+      const auto number = ParseInteger(call.arg(i + 1));
+      if (!number) return Call::NotAnInteger();
+      if (*number < 1) return Call::SyntaxError();
+      count = *number;
+    } else if (call.Is(i, "match")) {
+      filter.pattern = call.arg(i + 1);
+    } else if (call.Is(i, "type")) {
+      filter.other_types = !call.Is(i + 1, "string");
+    } else {
+      return Call::SyntaxError();
+    }
+  }
+  Keys keys;
+  std::uint64_t cursor = *from;
+  std::uint64_t visited = 0;
+  do {
+    cursor = ScanPart(call, cursor, filter, keys);
+    ++visited;
+  } while (cursor != 0 && keys.size() < static_cast<std::uint64_t>(count) &&
+           visited / kPartsPerCount < static_cast<std::uint64_t>(count));
+  const std::string next = std::to_string(cursor);
+  RedisModule_ReplyWithArray(call.ctx(), 2);
+  RedisModule_ReplyWithStringBuffer(call.ctx(), next.data(), next.size());
+  Send(call.ctx(), keys);
+  return Reply::Sent();
+}
+
+Reply AllKeys(Call& call) {
+  Filter filter;
+  filter.pattern = call.arg(1);
+  Keys keys;
+  std::uint64_t cursor = 0;
+  do {
+    cursor = ScanPart(call, cursor, filter, keys);
+  } while (cursor != 0);
+  Send(call.ctx(), keys);
+  return Reply::Sent();
+}
+
+Reply RandomKey(Call& call) {
+  const Filter filter;
+  std::optional<std::string_view> found;
+  // Where most keys have expired and nobody has noticed, the next living one is as good.
+  for (int tries = 0; tries < 100 && !found; ++tries) {
+    std::uint64_t random = 0;
+    RedisModule_GetRandomBytes(reinterpret_cast<unsigned char*>(&random), sizeof random);
+    const bool any = call.store().RandomKey(call.db(), random, [&](std::string_view key, const Entry& entry) {
+      if (filter.Takes(key, entry)) found = key;
+    });
+    if (!any) return Reply::Null();
+  }
+  Keys keys;
+  std::uint64_t cursor = 0;
+  while (!found) {
+    cursor = ScanPart(call, cursor, filter, keys);
+    if (!keys.empty()) found = keys.front();
+    if (cursor == 0) break;
+  }
+  return found ? Reply::Bulk(*found) : Reply::Null();
+}
+
+}  // namespace faha::module::scan
