@@ -8,8 +8,9 @@ namespace {
 
 // Does the set that `at` has just entered, behind its bracket, hold `byte`?  Moves `at` behind the set.  A set that is
 // not closed ends with the pattern.
-bool SetHolds(std::string_view pattern, std::size_t& at, unsigned char byte) {
-  const auto in_pattern = [&](std::size_t i) { return static_cast<unsigned char>(pattern[i]); };
+// Bytes over 127 count as negative in a range, as they do on Redis' usual machines.
+bool SetHolds(std::string_view pattern, std::size_t& at, signed char byte) {
+  const auto in_pattern = [&](std::size_t i) { return static_cast<signed char>(pattern[i]); };
   const bool negated = at < pattern.size() && pattern[at] == '^';
   if (negated) ++at;
   bool holds = false;
@@ -36,7 +37,7 @@ bool OneMatches(std::string_view pattern, std::size_t& at, char byte) {
   if (at == pattern.size()) return false;
   switch (const char first = pattern[at++]; first) {
     case '?': return true;
-    case '[': return SetHolds(pattern, at, static_cast<unsigned char>(byte));
+    case '[': return SetHolds(pattern, at, static_cast<signed char>(byte));
     case '\\':
       if (at < pattern.size()) return pattern[at++] == byte;
       [[fallthrough]];
@@ -47,6 +48,7 @@ bool OneMatches(std::string_view pattern, std::size_t& at, char byte) {
 }  // namespace
 
 bool GlobMatches(std::string_view pattern, std::string_view text) {
+  if (text.empty()) return pattern.empty();  // no star matches nothing of nothing
   std::size_t at = 0, here = 0;
   // Behind the last star, and the text that it has not taken: only that star need ever take more.
   std::size_t behind_star = std::string_view::npos, kept = 0;

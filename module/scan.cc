@@ -1,5 +1,8 @@
 // Redis' commands that go through the keyspace.  Semantics, replies and errors are those of Redis 7.0.
-#include <charconv>
+#include <cctype>
+#include <cerrno>
+#include <cstdlib>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -33,10 +36,14 @@ std::uint64_t ScanPart(const Call& call, std::uint64_t cursor, const Filter& fil
   });
 }
 
+// As Redis reads one, which asks the C library and so takes a sign, too.
 std::optional<std::uint64_t> ParseCursor(std::string_view text) {
-  std::uint64_t cursor = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), cursor);
-  if (text.empty() || error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
+  const std::string owned(text);
+  char* end = nullptr;
+  errno = 0;
+  const std::uint64_t cursor = std::strtoull(owned.c_str(), &end, 10);
+  const bool spaced = !owned.empty() && std::isspace(static_cast<unsigned char>(owned.front())) != 0;
+  if (spaced || *end != '\0' || errno == ERANGE) return std::nullopt;
   return cursor;
 }
 

@@ -136,6 +136,14 @@ SESSIONS = {
         "EXPIRE k -1", "EXISTS k", "SET k v", "EXPIRE k 0", "EXISTS k", "SET k v", "PEXPIRE k -100", "EXISTS k", "SET k v",
         "EXPIREAT k 1", "EXISTS k", "SET k v", "PEXPIREAT k 0", "GET k", "SET k v", f"PEXPIRE k {SMALL}", "EXISTS k",
         "SETEX k 100 v", "EXPIRE k -1 GT", "EXPIRE k -1 LT", "EXISTS k"],
+    "scan keys randomkey": [
+        "SCAN 0", "KEYS *", "RANDOMKEY", "SET key:1 v", "SCAN 0", "SCAN 0 COUNT 100", "SCAN 0 MATCH key:*", "SCAN 0 MATCH a*",
+        "SCAN 0 TYPE string", "SCAN 0 TYPE STRING", "SCAN 0 TYPE list", "SCAN 0 TYPE nothing", "SCAN 0 COUNT 7 MATCH * TYPE string",
+        "SCAN 0 MATCH a* MATCH key:?", "SCAN", "SCAN abc", "SCAN 1x", "SCAN ' 1'", "SCAN ''", "SCAN +0", "SCAN 0 COUNT 0",
+        "SCAN 0 COUNT -1", "SCAN 0 COUNT abc", "SCAN 0 COUNT", "SCAN 0 MATCH", "SCAN 0 TYPE", "SCAN 0 BAD 1", "SCAN 0 BAD",
+        "SCAN 99999999999999999999999", "scan 0 count 7 match KEY*", "KEYS key:1", "KEYS key:[0-9]", "KEYS", "KEYS a b", "KEYS ''",
+        "RANDOMKEY", "RANDOMKEY a", "SELECT 3", "KEYS *", "SCAN 0", "RANDOMKEY", "SELECT 0", "PEXPIREAT key:1 1", "KEYS *", "SCAN 0",
+        "RANDOMKEY", "SET '' empty", "KEYS *", "KEYS ''", "KEYS ?", "KEYS **", "SCAN 0 MATCH ''", "RANDOMKEY"],
     "databases": [
         *[c for i in range(16) for c in (f"SELECT {i}", f"SET k {i}", f"SET own{i} x")], *[
             c for i in range(16) for c in (f"SELECT {i}", "GET k", "DBSIZE", f"EXISTS own{i} own{i + 1}")],
@@ -443,3 +451,65 @@ def test_every_other_command_with_keys_is_refused(servers, twins):
 def test_commands_without_keys_work(twins):
     for line in ("PING", "ECHO x", "PUBLISH c m", "SCRIPT EXISTS abc", "OBJECT HELP", "CLIENT GETNAME", "WAIT 0 0"):
         twins(*words(line))
+
+
+def test_keys_match_patterns_as_redis_matches_them(twins):
+    """Patterns that are odd in every way, on keys of the same few bytes."""
+    choices = random.Random(SEED)
+    alphabet = ["a", "b", "c", "]", "[", "^", "-", "\\", "*", "?", "\xff"]
+    for _ in range(300):
+        twins("SET", "".join(choices.choices(alphabet, k=choices.randrange(5))).encode("latin-1"), "v")
+    for _ in range(2000):
+        pattern = "".join(choices.choices(alphabet + ["*", "[", "]", "a-c"], k=choices.randrange(9))).encode("latin-1")
+        for connection in twins.connections:
+            connection.send("KEYS", pattern)
+        stock, faha = (sorted(connection.read()[1]) for connection in twins.connections)
+        assert stock == faha, pattern
+
+
+def test_scan_tells_every_key_that_stays(servers):
+    """Whatever comes and goes meanwhile: the table grows many times over and shrinks again."""
+    client, choices = servers[1].client(), random.Random(SEED)
+    client.flushall()
+    stay = {f"stay:{i}" for i in range(500)}
+    client.mset(dict.fromkeys(stay, "v"))
+    other = client.connection_pool.make_connection()  # another database's keys are not told
+    other.send_command("SELECT", 5)
+    other.read_response()
+    other.send_command("SET", "elsewhere", "v")
+    other.read_response()
+    other.disconnect()
+    for grows in (True, False, True, False):
+        cursor, told, i = 0, set(), 0
+        while True:
+            cursor, keys = client.scan(cursor, count=choices.randrange(1, 60))
+            told.update(keys)
+            if i < 100_000:  # more would outrun the scan
+                names = [f"goes:{j}" for j in range(i, i + 500)]
+                client.mset(dict.fromkeys(names, "v")) if grows else client.delete(*names)
+                i += 500
+            if cursor == 0:
+                break
+        assert stay <= told and "elsewhere" not in told
+        assert all(key.startswith(("stay:", "goes:")) for key in told)
+    assert sorted(client.scan_iter(match="stay:1?")) == sorted(f"stay:1{i}" for i in range(10))
+    assert set(client.keys("stay:*")) == stay
+    client.delete(*[f"goes:{i}" for i in range(100_000)])
+
+
+def test_random_keys_are_found_in_a_small_database_beside_a_large_one(servers):
+    client = servers[1].client()
+    client.flushall()
+    for i in range(0, 200_000, 1000):
+        client.mset({f"k{j}": "v" for j in range(i, i + 1000)})
+    small = {"a", "b", "c"}
+    with client.client() as one:
+        one.execute_command("SELECT", 1)
+        for key in small:
+            one.set(key, "v")
+        assert {one.randomkey() for _ in range(30)} <= small
+        one.set("a", "v", px=1)
+        one.delete("b", "c")
+        wait_for(lambda: one.randomkey() is None, what="the last key to expire")
+        one.execute_command("SELECT", 0)
+        assert len({one.randomkey() for _ in range(200)}) > 150
