@@ -68,8 +68,11 @@ std::optional<Entry> Call::Find(int i) {
   auto entry = store().Get(db_, key);
   if (!entry || entry->expire_at == kNoExpiry || UnitTime() <= entry->expire_at) return entry;
   // Gone for everybody who asks; the record of its end is worth less than an answer, so a full pool does not matter.
-  if (store().CheckErase(key.size(), 1).ok() && store().Delete(db_, key).ok()) {
+  // While clients are paused nothing is written.
+  if (RedisModule_AvoidReplicaTraffic() == 0 && store().CheckErase(key.size(), 1).ok() &&
+      store().Delete(db_, key).ok()) {
     Changed(i, REDISMODULE_NOTIFY_EXPIRED, "expired");
+    ++TheState().expired_keys;
   }
   return std::nullopt;
 }

@@ -47,6 +47,8 @@ void Visit(const StoreInfo& info, const Fields& fields) {
   fields.number("moved-bytes", info.moved_bytes);
   fields.number("whole", info.whole ? 1 : 0);
   fields.number("keys", info.keys);
+  fields.number("expiring", info.expiring);
+  fields.number("expired-keys", TheState().expired_keys);
   fields.number("barrier", TheState().barrier ? 1 : 0);
   fields.number("commits", info.commits);
   fields.number("commit-failures", info.commit_failures);

@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "module/active_expiry.h"
 #include "module/barrier.h"
 #include "module/commands.h"
 #include "module/commit.h"
@@ -39,6 +40,7 @@ void OnTimer(RedisModuleCtx* ctx, void*) {
   TheState().store->Tick();
   TheRoles().Align(ctx);
   CheckBarrier(ctx);
+  ExpireSome(ctx);
 }
 
 // What a dump or an AOF of former days holds would be hidden, not lost: better not to start.

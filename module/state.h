@@ -25,6 +25,8 @@ struct State {
   bool scripts_seen = false;
   // A commit failed inside a command: no reply of this turn may leave.
   Status turn_failed;
+  // Deleted because their time had come, since the start.
+  std::uint64_t expired_keys = 0;
   // The frozen time of the current unit; 0: not taken yet.
   TimeMs unit_time = 0;
 };

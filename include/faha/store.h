@@ -68,7 +68,7 @@ struct StoreInfo {
   std::uint64_t live_bytes = 0, tombstone_bytes = 0;    // of records: puts that count, and deletes
   std::uint64_t cleaned_segments = 0, moved_bytes = 0;  // since the start, as a primary
   bool whole = true;  // false: damaged or not yet received; it is no copy and does not vote
-  std::uint64_t keys = 0;
+  std::uint64_t keys = 0, expiring = 0;  // in all databases; those that have an expiry
   std::uint64_t commits = 0, batches = 0, records = 0, record_bytes = 0, batch_bytes = 0;
   std::uint64_t commit_failures = 0;
 };
@@ -107,6 +107,9 @@ class Store {
   // The same for deletes, for which a full pool keeps a reserve; `bytes`: of the keys.
   virtual Status CheckErase(std::uint64_t bytes, std::uint64_t records) = 0;
 
+  // Would CheckWrite(0, 0) allow a write at once, without waiting for peers?
+  [[nodiscard]] virtual bool Serving() const = 0;
+
   // The entry of `key`, expired or not: expiry is the caller's to judge.
   virtual std::optional<Entry> Get(DbId db, std::string_view key) = 0;
   // `keys` are about to be read or written: fetches ahead, for all at once, what each would wait for.  kPrefetchKeys of
@@ -129,6 +132,11 @@ class Store {
   virtual std::uint64_t Scan(DbId db, std::uint64_t cursor, const Visitor& visit) const = 0;
   // Visits one key of `db`, each with nearly the same probability; false if there is none.
   virtual bool RandomKey(DbId db, std::uint64_t random, const Visitor& visit) const = 0;
+  // As Scan, of all databases, but only keys that have an expiry are visited.
+  using ExpiryVisitor = std::function<void(DbId db, std::string_view key, TimeMs expire_at)>;
+  virtual std::uint64_t ScanExpiring(std::uint64_t cursor, const ExpiryVisitor& visit) const = 0;
+  // How many keys have an expiry, in all databases.
+  [[nodiscard]] virtual std::uint64_t Expiring() const = 0;
   // Keys in `db`, the expired ones that nobody has touched since included.
   [[nodiscard]] virtual std::uint64_t Size(DbId db) const = 0;
   // The largest key plus value, in bytes.

@@ -3,6 +3,7 @@
 // so. Thread: main loop only.
 //
 //   header      what state of which log it belongs to
+//   expiring    how many keys have an expiry
 //   usage       for every segment: SegmentUsage
 //   index       as Index::Save writes it
 //   checksum    of all that

@@ -88,6 +88,13 @@ std::uint64_t Engine::Scan(DbId db, std::uint64_t cursor, const Visitor& visit) 
   });
 }
 
+std::uint64_t Engine::ScanExpiring(std::uint64_t cursor, const ExpiryVisitor& visit) const {
+  return index_.Scan(cursor, [&](LogAddress at) {
+    const Record record = log_->RecordAt(at);
+    if (record.expire_at != kNoExpiry) visit(record.db, record.key, record.expire_at);
+  });
+}
+
 bool Engine::RandomKey(DbId db, std::uint64_t random, const Visitor& visit) const {
   if (index_.Size(db) == 0) return false;
   // Chance does not find the few keys of a database among many: then the first behind some place is taken.
@@ -112,11 +119,13 @@ bool Engine::RandomKey(DbId db, std::uint64_t random, const Visitor& visit) cons
 }
 
 bool Engine::Save(const std::function<bool(std::span<const std::byte>)>& write) const {
-  return write(std::as_bytes(usage_.segments())) && index_.Save(write);
+  return write(std::as_bytes(std::span(&expiring_, 1))) && write(std::as_bytes(usage_.segments())) &&
+         index_.Save(write);
 }
 
 bool Engine::Load(const std::function<bool(std::span<std::byte>)>& read, std::uint64_t limit) {
   std::vector<SegmentUsage> segments(log_->segments().count());
+  if (!read(std::as_writable_bytes(std::span(&expiring_, 1)))) return false;
   if (!read(std::as_writable_bytes(std::span(segments)))) return false;
   usage_.Restore(std::move(segments));
   if (!index_.Load(read, limit)) return false;
@@ -193,6 +202,7 @@ void Engine::ApplyPut(const Record& record, LogAddress at) {
   const LogAddress old = index_.Upsert(record.db, record.key, at);
   if (!old.IsNone()) Died(old);
   usage_.AddLive(at, record.Size());
+  if (record.expire_at != kNoExpiry) ++expiring_;
   touched_ = true;
 }
 
@@ -209,6 +219,7 @@ void Engine::ApplyFlush(const Record& record, LogAddress at) {
   if (record.db == format::kAllDatabases || index_.Size(record.db) == index_.Size()) {
     index_.Clear();
     usage_.DropAllLive();
+    expiring_ = 0;
   } else {
     index_.EraseDb(record.db, [&](LogAddress dead) { Died(dead); });
   }
@@ -220,6 +231,7 @@ void Engine::RollBackTo(Lsn keep) {
   applied_ = Lsn{};
   cursor_ = {};
   usage_.Reset();
+  expiring_ = 0;
   touched_ = false;
   ApplyTo(keep);
 }

@@ -38,6 +38,9 @@ class Engine : private KeySource {
   using Visitor = std::function<void(std::string_view key, const Entry& entry)>;
   std::uint64_t Scan(DbId db, std::uint64_t cursor, const Visitor& visit) const;
   bool RandomKey(DbId db, std::uint64_t random, const Visitor& visit) const;
+  using ExpiryVisitor = std::function<void(DbId db, std::string_view key, TimeMs expire_at)>;
+  std::uint64_t ScanExpiring(std::uint64_t cursor, const ExpiryVisitor& visit) const;
+  [[nodiscard]] std::uint64_t expiring() const { return expiring_; }
   [[nodiscard]] std::uint64_t Size(DbId db) const { return index_.Size(db); }
   [[nodiscard]] std::uint64_t Size() const { return index_.Size(); }
   // Is the put at `at` the newest of its key?
@@ -93,11 +96,16 @@ class Engine : private KeySource {
   void ApplyPut(const Record& record, LogAddress at);
   void ApplyDelete(const Record& record, LogAddress at);
   void ApplyFlush(const Record& record, LogAddress at);
-  void Died(LogAddress at) { usage_.DropLive(at, log_->RecordAt(at).bytes); }
+  void Died(LogAddress at) {
+    const Record record = log_->RecordAt(at);
+    usage_.DropLive(at, record.bytes);
+    if (record.expire_at != kNoExpiry) --expiring_;
+  }
 
   Log* log_;
   Index index_;
   Usage usage_;
+  std::uint64_t expiring_ = 0;  // keys that have an expiry
   Lsn applied_;
   LogCursor cursor_;              // behind the last batch that ApplyTo applied
   std::vector<LogAddress> held_;  // the records whose unit is not complete yet

@@ -45,6 +45,9 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   Status CheckRead() override;
   Status CheckWrite(std::uint64_t bytes, std::uint64_t records) override;
   Status CheckErase(std::uint64_t bytes, std::uint64_t records) override;
+  [[nodiscard]] bool Serving() const override {
+    return failure_.ok() && Leads() && committer_->committed() >= stalled_until_;
+  }
   std::optional<Entry> Get(DbId db, std::string_view key) override;
   void Prefetch(DbId db, std::span<const std::string_view> keys) const override;
   Status Put(DbId db, std::string_view key, std::string_view value, TimeMs expire_at) override;
@@ -59,6 +62,10 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   bool RandomKey(DbId db, std::uint64_t random, const Visitor& visit) const override {
     return engine_->RandomKey(db, random, visit);
   }
+  std::uint64_t ScanExpiring(std::uint64_t cursor, const ExpiryVisitor& visit) const override {
+    return engine_->ScanExpiring(cursor, visit);
+  }
+  [[nodiscard]] std::uint64_t Expiring() const override { return engine_->expiring(); }
   [[nodiscard]] std::uint64_t Size(DbId db) const override { return engine_->Size(db); }
   [[nodiscard]] std::uint64_t MaxRecordBytes() const override { return log_->MaxRecordBytes() - 64; }
   void EndUnit() override;
@@ -101,6 +108,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   Status RenewLease();
   static constexpr MonoTime kForever = MonoTime::max();
   [[nodiscard]] bool LeaseHeld() const { return lease_end_ == kForever || clock_->Now() < lease_end_; }
+  [[nodiscard]] bool Leads() const { return role_ == Role::kPrimary && committer_->Serving() && LeaseHeld(); }
   void WaitForPeers(MonoTime deadline);
   Status Fail(Status status);
   void Note(LogLevel level, const std::string& line) const { options_.log(level, line); }

@@ -71,6 +71,7 @@ StoreInfo Node::Info() const {
   info.moved_bytes = cleaner_->stats().moved_bytes;
   info.whole = !not_whole_;
   info.keys = engine_->Size();
+  info.expiring = engine_->expiring();
   info.commits = commits_;
   info.commit_failures = commit_failures_;
   info.batches = log_->sealed_batches();

@@ -167,7 +167,7 @@ bool Node::OnGuestFrame(LinkId link, std::span<const std::byte> head) {
 
 void Node::AnswerState(LinkId link, const wire::StateRequest& request) {
   if (request.cluster != pool_->cluster()) return fabric_->Close(link);
-  const bool serving = role_ == Role::kPrimary && committer_->Serving() && LeaseHeld();
+  const bool serving = Leads();
   fabric_->Send(link, wire::Encode(wire::StateReply{.from = self_.id,
                                                     .serving = serving,
                                                     .lease_may_run = serving || voter_->LeaseMayRun(clock_->Now()),
@@ -180,7 +180,7 @@ void Node::AnswerState(LinkId link, const wire::StateRequest& request) {
 void Node::AnswerPromise(LinkId link, const wire::PromiseRequest& request) {
   if (request.cluster != pool_->cluster()) return fabric_->Close(link);
   Refusal refusal = voter_->Judge(request.epoch, request.candidate.id, request.hand_over, clock_->Now());
-  const bool serving = role_ == Role::kPrimary && committer_->Serving() && LeaseHeld();
+  const bool serving = Leads();
   if (not_whole_) refusal = Refusal::kNotWhole;
   if (refusal == Refusal::kNone && serving && !request.hand_over) refusal = Refusal::kPrimaryAlive;
   if (refusal == Refusal::kNone && request.epoch > voter_->promised()) {

@@ -192,7 +192,7 @@ def served():
     # fmt: off
     return ["set", "get", "getdel", "getex", "setnx", "setex", "psetex", "mset", "msetnx", "mget", "append", "strlen", "incr",
             "decr", "incrby", "decrby", "incrbyfloat", "del", "unlink", "exists", "type", "expire", "pexpire", "expireat",
-            "pexpireat", "ttl", "pttl", "persist", "dbsize", "flushdb", "flushall"]
+            "pexpireat", "ttl", "pttl", "persist", "scan", "keys", "randomkey", "dbsize", "flushdb", "flushall"]
     # fmt: on
 
 
