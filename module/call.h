@@ -73,7 +73,8 @@ class Call {
   [[nodiscard]] DbId db() const { return db_; }
   [[nodiscard]] Store& store() const { return *TheState().store; }
 
-  // In a loop over the keys at the arguments 1, 1 + step, ...: called for each, fetches ahead the next few now and then.
+  // In a loop over the keys at the arguments 1, 1 + step, ...: called for each, fetches ahead the next few now and
+  // then.
   void FetchAhead(int i, int step = 1) const;
 
   // The entry of the key at argument `i`.  One that has expired is not there; where this node may write, it goes.

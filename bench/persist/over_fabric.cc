@@ -102,7 +102,8 @@ class FabricShipping final : public Shipping, private FabricHandler {
   }
 
   static void Ship(Shipper& shipper) {
-    if (!shipper.Pump(kEpoch, Lsn{}, std::numeric_limits<std::size_t>::max())) Die({Code::kCorrupt, "the log has a gap: nothing is cleaned here"});
+    if (!shipper.Pump(kEpoch, Lsn{}, std::numeric_limits<std::size_t>::max()))
+      Die({Code::kCorrupt, "the log has a gap: nothing is cleaned here"});
   }
 
   void PollOrDie() {

@@ -67,7 +67,7 @@ struct StoreInfo {
   std::uint32_t segments = 0, free_segments = 0;
   std::uint64_t live_bytes = 0, tombstone_bytes = 0;    // of records: puts that count, and deletes
   std::uint64_t cleaned_segments = 0, moved_bytes = 0;  // since the start, as a primary
-  bool whole = true;  // false: damaged or not yet received; it is no copy and does not vote
+  bool whole = true;                     // false: damaged or not yet received; it is no copy and does not vote
   std::uint64_t keys = 0, expiring = 0;  // in all databases; those that have an expiry
   std::uint64_t commits = 0, batches = 0, records = 0, record_bytes = 0, batch_bytes = 0;
   std::uint64_t commit_failures = 0;

@@ -71,8 +71,8 @@ class Shipper {
         control_(terms_.control) {}
 
   void OpenData(LinkId data) { data_ = data; }
-  // Posts what the window and `depth`, the batches in flight at most, allow.  Never waits.  False: what comes next was cleaned away before it was shipped; the
-  // receiver must ask anew.
+  // Posts what the window and `depth`, the batches in flight at most, allow.  Never waits.  False: what comes next was
+  // cleaned away before it was shipped; the receiver must ask anew.
   [[nodiscard]] bool Pump(Epoch epoch, Lsn committed, std::size_t depth);
   // False if the receiver claims what was never sent.
   [[nodiscard]] bool OnAck(Lsn durable, Lsn applied, bool whole);

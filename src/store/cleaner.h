@@ -33,9 +33,9 @@ class Cleaner {
   [[nodiscard]] bool Needed() const;
   // Are they so few that nobody's convenience counts?
   [[nodiscard]] bool Pressed() const { return log_->segments().free() <= Log::kReservedSegments; }
-  // Looks at `bytes` of victims, and at one batch at least.  What happens is sealed when it returns.  `committed`, `everywhere`: the last batch
-  // that a majority, and that every member, has; a victim is at or before both, unless Pressed(). False: there was
-  // nothing to do.  Errors: IoError - fence.
+  // Looks at `bytes` of victims, and at one batch at least.  What happens is sealed when it returns.  `committed`,
+  // `everywhere`: the last batch that a majority, and that every member, has; a victim is at or before both, unless
+  // Pressed(). False: there was nothing to do.  Errors: IoError - fence.
   Result<bool> Step(std::uint64_t bytes, Lsn committed, Lsn everywhere);
   // The victim under way, which holds batches up to its `last`; none between two.
   [[nodiscard]] std::optional<std::uint32_t> victim() const { return victim_; }
