@@ -23,8 +23,7 @@ const std::uint64_t* Index::FindSlot(std::uint64_t bucket, std::uint64_t hash, D
   return nullptr;
 }
 
-void Index::PrefetchEntry(DbId db, std::string_view key) const {
-  const std::uint64_t hash = hash_(db, key);
+void Index::PrefetchEntry(std::uint64_t hash) const {
   const std::uint64_t bucket = BucketOf(hash);
   const std::uint64_t fingerprint = FingerprintOf(hash, DepthOf(bucket));
   for (const std::uint64_t slot : primary_[bucket].slots) {
@@ -38,9 +37,8 @@ LogAddress Index::Find(DbId db, std::string_view key) const {
   return slot == nullptr ? LogAddress{} : AddressIn(*slot);
 }
 
-LogAddress Index::Upsert(DbId db, std::string_view key, LogAddress at) {
+LogAddress Index::Upsert(std::uint64_t hash, DbId db, std::string_view key, LogAddress at) {
   FAHA_CHECK(!at.IsNone() && (at.value & ~kAddressMask) == 0, "an address fits a slot");
-  const std::uint64_t hash = hash_(db, key);
   const std::uint64_t bucket = BucketOf(hash);
   const std::uint64_t fresh = MakeSlot(hash, DepthOf(bucket), at);
   if (auto* slot = const_cast<std::uint64_t*>(FindSlot(bucket, hash, db, key)); slot != nullptr) {

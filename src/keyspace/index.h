@@ -27,6 +27,7 @@
 
 #include "base/check.h"
 #include "base/checksum.h"
+#include "base/prefetch.h"
 #include "faha/types.h"
 #include "keyspace/bucket_array.h"
 
@@ -68,11 +69,13 @@ class Index {
   [[nodiscard]] LogAddress Find(DbId db, std::string_view key) const;
   // For whoever knows several keys at once: first the bucket of each, some calls later its entry, and then the
   // operation.
-  void Prefetch(DbId db, std::string_view key) const { __builtin_prefetch(&primary_[BucketOf(hash_(db, key))]); }
-  void PrefetchEntry(DbId db, std::string_view key) const;
+  [[nodiscard]] std::uint64_t Hash(DbId db, std::string_view key) const { return hash_(db, key); }
+  void Prefetch(std::uint64_t hash) const { PrefetchLine(&primary_[BucketOf(hash)]); }
+  void PrefetchEntry(std::uint64_t hash) const;
 
-  // From now on `key` is at `at`.  Returns where it was; none if it was absent.
-  LogAddress Upsert(DbId db, std::string_view key, LogAddress at);
+  // From now on `key`, whose hash may be known already, is at `at`.  Returns where it was; none if it was absent.
+  LogAddress Upsert(DbId db, std::string_view key, LogAddress at) { return Upsert(hash_(db, key), db, key, at); }
+  LogAddress Upsert(std::uint64_t hash, DbId db, std::string_view key, LogAddress at);
   // Returns where `key` was; none if it was absent.
   LogAddress Erase(DbId db, std::string_view key);
   void Clear();
@@ -85,8 +88,6 @@ class Index {
   std::uint64_t EraseDb(DbId db, Function erased);
 
   // --- For who moves records, which takes no look at a key.
-  [[nodiscard]] std::uint64_t Hash(DbId db, std::string_view key) const { return hash_(db, key); }
-  void Prefetch(std::uint64_t hash) const { __builtin_prefetch(&primary_[BucketOf(hash)]); }
   // Is the key with that hash at `at`?
   [[nodiscard]] bool Holds(std::uint64_t hash, LogAddress at) const { return FindAddress(hash, at) != nullptr; }
   // The key with that hash, which is at `from`, is at `to` from now on.

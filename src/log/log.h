@@ -18,6 +18,7 @@
 #include <span>
 #include <vector>
 
+#include "base/prefetch.h"
 #include "faha/options.h"
 #include "faha/status.h"
 #include "faha/types.h"
@@ -111,7 +112,7 @@ class Log {
   // --- Reading.
   // The record at an address that Append returned or a batch holds; valid until the next change.
   [[nodiscard]] Record RecordAt(LogAddress at) const;
-  void Prefetch(LogAddress at) const { __builtin_prefetch(pool_->media().bytes().data() + at.value); }
+  void Prefetch(LogAddress at) const { PrefetchLine(pool_->media().bytes().data() + at.value); }
   // The first batch at or behind cursor.next, which is moved behind it; nothing at the log's end.
   [[nodiscard]] std::optional<LocatedBatch> Next(LogCursor& cursor) const;
   // The batch with `lsn`; nothing if the log does not hold it.

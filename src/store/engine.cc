@@ -23,15 +23,15 @@ std::optional<Entry> Engine::Get(DbId db, std::string_view key) const {
 
 // Each key costs two cache misses, one after the other; here those of all keys overlap.
 void Engine::Prefetch(DbId db, std::span<const std::string_view> keys) const {
-  for (const std::string_view key : keys) index_.Prefetch(db, key);
-  for (const std::string_view key : keys) index_.PrefetchEntry(db, key);
+  for (const std::string_view key : keys) index_.Prefetch(index_.Hash(db, key));
+  for (const std::string_view key : keys) index_.PrefetchEntry(index_.Hash(db, key));
 }
 
 Status Engine::Put(DbId db, std::string_view key, std::string_view value, TimeMs expire_at) {
   const Record record{.kind = RecordKind::kPut, .db = db, .key = key, .value = value, .expire_at = expire_at};
   const auto at = log_->Append(record);
   if (!at.ok()) return at.status();
-  ApplyPut(record, at.value());
+  ApplyPut(record, {at.value(), index_.Hash(db, key)});
   return Status::Ok();
 }
 
@@ -162,46 +162,41 @@ void Engine::Apply(const LocatedBatch& batch) {
   const bool goes_on = (flags & format::kUnitContinued) != 0 && batch.view.lsn() == held_through_.Next();
   if (!goes_on) held_.clear();
   held_through_ = batch.view.lsn();
-  const bool well_formed =
-      batch.view.ForEach([&](const Record&, std::uint64_t offset) { held_.push_back(batch.at + offset); });
+  const bool well_formed = batch.view.ForEach([&](const Record& record, std::uint64_t offset) {
+    held_.push_back({batch.at + offset, index_.Hash(record.db, record.key)});
+  });
   FAHA_CHECK(well_formed, "records are checked before a batch enters the log");
   if ((flags & format::kUnitContinues) != 0) return;
-  ApplyRecords(held_);
-  held_.clear();
+  ApplyHeld();
 }
 
 // Keys are spread over the index and the log, so each costs two cache misses: those of the next ones are fetched while
-// one is applied.
-void Engine::ApplyRecords(const std::vector<LogAddress>& at) {
+// one is applied.  All at once would be more than the processor has under way.
+void Engine::ApplyHeld() {
   constexpr std::size_t kBucketAhead = 16, kEntryAhead = 8;
-  for (std::size_t i = 0; i < at.size(); ++i) {
-    if (i + kBucketAhead < at.size()) {
-      const Record later = log_->RecordAt(at[i + kBucketAhead]);
-      index_.Prefetch(later.db, later.key);
-    }
-    if (i + kEntryAhead < at.size()) {
-      const Record soon = log_->RecordAt(at[i + kEntryAhead]);
-      index_.PrefetchEntry(soon.db, soon.key);
-    }
-    ApplyRecord(log_->RecordAt(at[i]), at[i]);
+  for (std::size_t i = 0; i < held_.size(); ++i) {
+    if (i + kBucketAhead < held_.size()) index_.Prefetch(held_[i + kBucketAhead].hash);
+    if (i + kEntryAhead < held_.size()) index_.PrefetchEntry(held_[i + kEntryAhead].hash);
+    ApplyRecord(log_->RecordAt(held_[i].at), held_[i]);
   }
+  held_.clear();
 }
 
-void Engine::ApplyRecord(const Record& record, LogAddress at) {
+void Engine::ApplyRecord(const Record& record, const Held& held) {
   switch (record.kind) {
-    case RecordKind::kPut: return ApplyPut(record, at);
-    case RecordKind::kDelete: return ApplyDelete(record, at);
-    case RecordKind::kFlush: return ApplyFlush(record, at);
+    case RecordKind::kPut: return ApplyPut(record, held);
+    case RecordKind::kDelete: return ApplyDelete(record, held.at);
+    case RecordKind::kFlush: return ApplyFlush(record, held.at);
     case RecordKind::kConfig:
     case RecordKind::kEpochStart:
     case RecordKind::kFree: return;  // the cluster's and the log's, not the keyspace's
   }
 }
 
-void Engine::ApplyPut(const Record& record, LogAddress at) {
-  const LogAddress old = index_.Upsert(record.db, record.key, at);
+void Engine::ApplyPut(const Record& record, const Held& held) {
+  const LogAddress old = index_.Upsert(held.hash, record.db, record.key, held.at);
   if (!old.IsNone()) Died(old);
-  usage_.AddLive(at, record.Size());
+  usage_.AddLive(held.at, record.Size());
   if (record.expire_at != kNoExpiry) ++expiring_;
   touched_ = true;
 }

@@ -91,9 +91,14 @@ class Engine : private KeySource {
  private:
   [[nodiscard]] Key KeyAt(LogAddress at) const override;
   void Prefetch(LogAddress at) const override { log_->Prefetch(at); }
-  void ApplyRecords(const std::vector<LogAddress>& at);
-  void ApplyRecord(const Record& record, LogAddress at);
-  void ApplyPut(const Record& record, LogAddress at);
+  // A record to be applied, and its key's hash.
+  struct Held {
+    LogAddress at;
+    std::uint64_t hash = 0;
+  };
+  void ApplyHeld();
+  void ApplyRecord(const Record& record, const Held& held);
+  void ApplyPut(const Record& record, const Held& held);
   void ApplyDelete(const Record& record, LogAddress at);
   void ApplyFlush(const Record& record, LogAddress at);
   void Died(LogAddress at) {
@@ -107,9 +112,9 @@ class Engine : private KeySource {
   Usage usage_;
   std::uint64_t expiring_ = 0;  // keys that have an expiry
   Lsn applied_;
-  LogCursor cursor_;              // behind the last batch that ApplyTo applied
-  std::vector<LogAddress> held_;  // the records whose unit is not complete yet
-  Lsn held_through_;              // the last batch that was replayed
+  LogCursor cursor_;        // behind the last batch that ApplyTo applied
+  std::vector<Held> held_;  // the records whose unit is not complete yet
+  Lsn held_through_;        // the last batch that was replayed
   bool touched_ = false;
 };
 
