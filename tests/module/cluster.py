@@ -21,7 +21,9 @@ PORT_OFFSET = 10000
 HOST = os.environ.get("FAHA_HOST", "127.0.0.1")
 FABRIC = os.environ.get("FAHA_FABRIC", "auto")
 POOLS = [path for path in os.environ.get("FAHA_POOLS", "").split(",") if path]
-_ports = itertools.count(20000 + os.getpid() % 1000 * 16)
+# With those of replication all below 32768: the system hands out what is above to whoever dials, also while a server is
+# down for a moment.
+_ports = itertools.count(11000 + os.getpid() % 620 * 16)
 
 
 def scratch(need_bytes):
