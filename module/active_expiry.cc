@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "module/expiry.h"
 #include "module/state.h"
 
 namespace faha::module {
@@ -19,26 +20,23 @@ struct Walk {
 };
 Walk walk;
 
-// False: not now, for the log has no room.
+// False: not now.
 bool Expire(RedisModuleCtx* ctx, DbId db, const std::string& key) {
-  Store& store = *TheState().store;
-  if (!store.CheckErase(key.size(), 1).ok() || !store.Delete(db, key).ok()) return false;
-  EndUnit();
-  ++TheState().expired_keys;
-  if (RedisModule_SelectDb(ctx, static_cast<int>(db)) != REDISMODULE_OK) return true;  // nobody can watch it
+  if (RedisModule_SelectDb(ctx, static_cast<int>(db)) != REDISMODULE_OK) {
+    return true;  // of a database that the server is not configured to have: nobody can ask for it
+  }
   RedisModuleString* name = RedisModule_CreateString(ctx, key.data(), key.size());
-  RedisModule_SignalModifiedKey(ctx, name);
-  RedisModule_NotifyKeyspaceEvent(ctx, REDISMODULE_NOTIFY_EXPIRED, "expired", name);
+  const bool removed = RemoveExpired(ctx, db, name);
   RedisModule_FreeString(ctx, name);
-  return true;
+  EndUnit();
+  return removed;
 }
 
 }  // namespace
 
 void ExpireSome(RedisModuleCtx* ctx) {
   const Store& store = *TheState().store;
-  // Traffic is to be avoided while clients are paused, for a failover, say.
-  if (store.Expiring() == 0 || !store.Serving() || RedisModule_AvoidReplicaTraffic() != 0) return;
+  if (store.Expiring() == 0 || !store.Serving()) return;
   EndUnit();
   const TimeMs now = UnitTime();
   const auto end = Clock::now() + (walk.busy ? kBusyShare : kShare);

@@ -6,6 +6,8 @@
 #include <charconv>
 #include <span>
 
+#include "module/expiry.h"
+
 namespace faha::module {
 
 State& TheState() {
@@ -24,6 +26,12 @@ std::string ConfigValue(RedisModuleCtx* ctx, const char* name) {
   }
   RedisModule_FreeCallReply(reply);
   return value;
+}
+
+void Reply::Own() {
+  if (kind_ != Kind::kView) return;
+  text_ = view_;
+  kind_ = Kind::kText;
 }
 
 int Reply::SendTo(RedisModuleCtx* ctx) const {
@@ -63,18 +71,19 @@ void Call::FetchAhead(int i, int step) const {
   store().Prefetch(db_, std::span(keys).first(count));
 }
 
-std::optional<Entry> Call::Find(int i) {
-  const std::string_view key = arg(i);
-  auto entry = store().Get(db_, key);
+std::optional<Entry> Call::Peek(int i, bool& expired) {
+  auto entry = store().Get(db_, arg(i));
   if (!entry || entry->expire_at == kNoExpiry || UnitTime() <= entry->expire_at) return entry;
-  // Gone for everybody who asks; the record of its end is worth less than an answer, so a full pool does not matter.
-  // While clients are paused nothing is written.
-  if (RedisModule_AvoidReplicaTraffic() == 0 && store().CheckErase(key.size(), 1).ok() &&
-      store().Delete(db_, key).ok()) {
-    Changed(i, REDISMODULE_NOTIFY_EXPIRED, "expired");
-    ++TheState().expired_keys;
-  }
+  expired = true;
   return std::nullopt;
+}
+
+std::optional<Entry> Call::Find(int i) {
+  bool expired = false;
+  auto entry = Peek(i, expired);
+  // Gone for everybody who asks; the record of its end is worth less than an answer, so a full pool does not matter.
+  if (expired) (void)RemoveExpired(ctx_, db_, argv_[i]);
+  return entry;
 }
 
 Status Call::MayWrite(int key, std::uint64_t value_bytes) {

@@ -46,6 +46,8 @@ class Reply {
   static Reply Sent() { return Reply(Kind::kSent); }
 
   [[nodiscard]] Kind kind() const { return kind_; }
+  // Copies what it only views: something is about to be written.
+  void Own();
   int SendTo(RedisModuleCtx* ctx) const;
 
  private:
@@ -77,7 +79,9 @@ class Call {
   // then.
   void FetchAhead(int i, int step = 1) const;
 
-  // The entry of the key at argument `i`.  One that has expired is not there; where this node may write, it goes.
+  // The entry of the key at argument `i`; nothing if it has expired, which `expired` tells.  Writes nothing.
+  std::optional<Entry> Peek(int i, bool& expired);
+  // The same; where this node may write, one that has expired goes.
   std::optional<Entry> Find(int i);
 
   // May a record for argument `key` with a value of `value_bytes` be written?  Before anything is changed.

@@ -81,8 +81,11 @@ int Adapter(RedisModuleCtx* ctx, RedisModuleString** argv, int argc) {
     // Deletes need no room: they are how a full pool is emptied.
     if (status.code() == Code::kNoSpace) status = Status::Ok();
     if (!status.ok()) return Reply::Error(status).SendTo(ctx);
-    const Reply reply = command.run(call);
-    if (inside && kWrites) status = CommitInside();
+    Reply reply = command.run(call);
+    if (inside && kWrites) {
+      reply.Own();
+      status = CommitInside();
+    }
     return (status.ok() ? reply : Reply::Error(status)).SendTo(ctx);
   }
 }

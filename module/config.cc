@@ -127,6 +127,7 @@ bool Register(RedisModuleCtx* ctx) {
                                         std::size(kFabrics), GetFabric, SetFabric, nullptr,
                                         nullptr) == REDISMODULE_OK &&
          AddNumber<&Options::rdma_spin>(ctx, "rdma-spin", REDISMODULE_CONFIG_DEFAULT, 0, 10'000) &&
+         AddNumber<&Options::hot_bytes>(ctx, "hot-bytes", REDISMODULE_CONFIG_MEMORY, 0, kMaxBytes) &&
          AddNumber<&Options::batch_bytes>(ctx, "batch-bytes", REDISMODULE_CONFIG_MEMORY, 64, 1 << 30) &&
          AddNumber<&Options::batch_depth>(ctx, "batch-depth", REDISMODULE_CONFIG_DEFAULT, 1, 1 << 20) &&
          AddNumber<&Options::min_acks>(ctx, "min-acks", REDISMODULE_CONFIG_DEFAULT, 0, 64) &&

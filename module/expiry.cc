@@ -37,4 +37,15 @@ std::optional<TimeMs> TimeOf(const Call& call, const Deadline& deadline, std::op
   return time;
 }
 
+bool RemoveExpired(RedisModuleCtx* ctx, DbId db, RedisModuleString* key) {
+  Store& store = *TheState().store;
+  const std::string_view name = View(key);
+  if (RedisModule_AvoidReplicaTraffic() != 0) return false;
+  if (!store.CheckErase(name.size(), 1).ok() || !store.Delete(db, name).ok()) return false;
+  ++TheState().expired_keys;
+  RedisModule_SignalModifiedKey(ctx, key);
+  RedisModule_NotifyKeyspaceEvent(ctx, REDISMODULE_NOTIFY_EXPIRED, "expired", key);
+  return true;
+}
+
 }  // namespace faha::module

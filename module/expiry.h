@@ -1,4 +1,4 @@
-// The options by which commands name a time, and their limits.  Thread: main loop only.
+// Expiry: the options by which commands name a time, and the end of a key whose time has come.  Thread: main loop only.
 #pragma once
 
 #include <optional>
@@ -22,5 +22,9 @@ bool TakeDeadline(const Call& call, int& i, Deadline& deadline);
 
 // The time a deadline names.  On a bad one nothing, and the error is in `error`.
 std::optional<TimeMs> TimeOf(const Call& call, const Deadline& deadline, std::optional<Reply>& error);
+
+// Deletes a key whose time has come, and tells who watches.  False: not now, for the log has no room, or clients are
+// paused and nothing may be written.
+bool RemoveExpired(RedisModuleCtx* ctx, DbId db, RedisModuleString* key);
 
 }  // namespace faha::module

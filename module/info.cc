@@ -49,6 +49,16 @@ void Visit(const StoreInfo& info, const Fields& fields) {
   fields.number("keys", info.keys);
   fields.number("expiring", info.expiring);
   fields.number("expired-keys", TheState().expired_keys);
+  fields.number("index-bytes", info.index_bytes);
+  fields.number("hot-bytes", info.hot_bytes);
+  fields.number("hot-used-bytes", info.hot_used_bytes);
+  fields.number("hot-keys", info.hot_keys);
+  fields.number("hot-hits", info.hot_hits);
+  fields.number("hot-misses", info.hot_misses);
+  fields.number("hot-admissions", info.hot_admissions);
+  fields.number("hot-evictions", info.hot_evictions);
+  fields.number("hot-ghost-hits", info.hot_ghost_hits);
+  fields.number("hot-refreshes", info.hot_refreshes);
   fields.number("barrier", TheState().barrier ? 1 : 0);
   fields.number("commits", info.commits);
   fields.number("commit-failures", info.commit_failures);

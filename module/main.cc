@@ -10,6 +10,7 @@
 #include "module/config.h"
 #include "module/filter.h"
 #include "module/info.h"
+#include "module/memory.h"
 #include "module/redis_api.h"
 #include "module/roles.h"
 #include "module/state.h"
@@ -37,6 +38,7 @@ void OnReadable(int, void* ctx, int) {
 
 void OnTimer(RedisModuleCtx* ctx, void*) {
   RedisModule_CreateTimer(ctx, Store::kTickPeriod.count(), OnTimer, nullptr);
+  EndUnit();
   TheState().store->Tick();
   TheRoles().Align(ctx);
   CheckBarrier(ctx);
@@ -57,7 +59,9 @@ void OnLoaded(RedisModuleCtx* ctx, RedisModuleEvent, uint64_t subevent, void*) {
 Status OpenStore(Options options) {
   State& state = TheState();
   options.log = Log;
-  auto opened = Store::Open(options, &TheRoles());
+  Env env;
+  env.memory = &ServerMemory();
+  auto opened = Store::Open(options, &TheRoles(), std::move(env));
   if (!opened.ok()) return opened.status();
   state.store = std::move(opened.value());
   return Status::Ok();

@@ -171,16 +171,22 @@ Reply MSetNx(Call& call) {
 }
 
 Reply MGet(Call& call) {
-  // First the expired ones go, so that no write comes between a view and its reply.
-  for (int i = 1; i < call.size(); ++i) {
-    call.FetchAhead(i);
-    (void)call.Find(i);
-  }
   std::vector<std::optional<std::string_view>> values;
+  const auto look = [&] {
+    bool expired = false;
+    values.clear();
+    for (int i = 1; i < call.size(); ++i) {
+      call.FetchAhead(i);
+      const auto entry = call.Peek(i, expired);
+      values.push_back(entry ? std::optional(entry->value) : std::nullopt);
+    }
+    return expired;
+  };
   values.reserve(static_cast<std::size_t>(call.size() - 1));
-  for (int i = 1; i < call.size(); ++i) {
-    const auto entry = call.Find(i);
-    values.push_back(entry ? std::optional(entry->value) : std::nullopt);
+  if (look()) {
+    // What has expired goes, which is a write: the views are taken again.
+    for (int i = 1; i < call.size(); ++i) (void)call.Find(i);
+    (void)look();
   }
   return Reply::Array(std::move(values));
 }

@@ -24,6 +24,9 @@ struct Options {
   // Where the index is written at a planned stop and read at the next start; empty: nowhere.
   std::string checkpoint_path;
 
+  // DRAM for copies of what is read most, in bytes; less than 1 MiB is none.
+  std::uint64_t hot_bytes = 64ULL << 20;
+
   // Committing.
   std::uint32_t batch_bytes = 64U << 10;  // an open batch is sealed when it has grown past this
   std::uint32_t batch_depth = 1024;       // batches on their way to a backup, not acknowledged yet, at most

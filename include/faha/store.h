@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <memory_resource>
 #include <optional>
 #include <span>
 #include <string>
@@ -28,7 +29,7 @@ enum class Role { kBackup, kCandidate, kPrimary };
 std::string_view RoleName(Role role);
 
 struct Entry {
-  std::string_view value;  // valid until the next call that changes the store
+  std::string_view value;  // valid until the next call that changes the store, or that ends a unit
   TimeMs expire_at = kNoExpiry;
 };
 
@@ -69,6 +70,10 @@ struct StoreInfo {
   std::uint64_t cleaned_segments = 0, moved_bytes = 0;  // since the start, as a primary
   bool whole = true;                     // false: damaged or not yet received; it is no copy and does not vote
   std::uint64_t keys = 0, expiring = 0;  // in all databases; those that have an expiry
+  std::uint64_t index_bytes = 0;         // DRAM
+  std::uint64_t hot_bytes = 0, hot_used_bytes = 0, hot_keys = 0;  // DRAM, the limit and what is used
+  std::uint64_t hot_hits = 0, hot_misses = 0, hot_admissions = 0, hot_evictions = 0;  // since the start
+  std::uint64_t hot_ghost_hits = 0, hot_refreshes = 0;
   std::uint64_t commits = 0, batches = 0, records = 0, record_bytes = 0, batch_bytes = 0;
   std::uint64_t commit_failures = 0;
 };
@@ -88,6 +93,7 @@ struct Env {
   std::unique_ptr<Media> media;
   Fabric* fabric = nullptr;
   Clock* clock = nullptr;
+  std::pmr::memory_resource* memory = nullptr;  // of the index and the hot tier
 };
 
 class Store {

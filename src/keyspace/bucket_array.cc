@@ -1,29 +1,25 @@
-// Chunks straight from the kernel: zero, aligned, and given back for good.  Thread: main loop only.
+// Chunks from whoever accounts for memory.  Thread: main loop only.
 #include "keyspace/bucket_array.h"
-
-#include <sys/mman.h>
-
-#include "base/check.h"
 
 namespace faha {
 
 void BucketArray::Resize(std::uint64_t size) {
   const std::uint64_t needed = (size + kChunkBuckets - 1) / kChunkBuckets;
   while (chunks_.size() < needed) {
-    void* chunk = ::mmap(nullptr, kChunkBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    FAHA_CHECK(chunk != MAP_FAILED, "out of memory for the index");
-    chunks_.push_back(static_cast<Bucket*>(chunk));
+    chunks_.push_back(static_cast<Bucket*>(memory_->allocate(kChunkBytes, alignof(Bucket))));
   }
+  // Zeroed as they come into use: a whole chunk at once would make one operation wait.
+  for (std::uint64_t at = size_; at < size; ++at) (*this)[at] = Bucket{};
   // One chunk is kept, so that a size that goes up and down across a border costs nothing.
   while (chunks_.size() > needed + 1) {
-    ::munmap(chunks_.back(), kChunkBytes);
+    memory_->deallocate(chunks_.back(), kChunkBytes, alignof(Bucket));
     chunks_.pop_back();
   }
   size_ = size;
 }
 
 void BucketArray::Clear() {
-  for (Bucket* chunk : chunks_) ::munmap(chunk, kChunkBytes);
+  for (Bucket* chunk : chunks_) memory_->deallocate(chunk, kChunkBytes, alignof(Bucket));
   chunks_ = {};
   size_ = 0;
 }

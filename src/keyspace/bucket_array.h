@@ -1,5 +1,5 @@
 // An array of cache-line buckets that grows and shrinks without moving one.  Thread: main loop only.
-// Invariants: (1) a bucket outside the array is zero: so is one that the array has just grown by.
+// Invariants: (1) a bucket that the array has just grown by is zero.
 //             (2) a bucket keeps its address as long as the array holds it.
 #pragma once
 
@@ -7,6 +7,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory_resource>
 #include <span>
 #include <vector>
 
@@ -24,7 +25,7 @@ class BucketArray {
   static constexpr std::size_t kChunkBytes = std::size_t{1} << 20;
   static constexpr std::uint64_t kChunkBuckets = kChunkBytes / sizeof(Bucket);
 
-  BucketArray() = default;
+  explicit BucketArray(std::pmr::memory_resource* memory) : memory_(memory) {}
   ~BucketArray() { Clear(); }
   BucketArray(const BucketArray&) = delete;
   BucketArray& operator=(const BucketArray&) = delete;
@@ -33,7 +34,7 @@ class BucketArray {
   const Bucket& operator[](std::uint64_t at) const { return chunks_[at / kChunkBuckets][at % kChunkBuckets]; }
 
   [[nodiscard]] std::uint64_t size() const { return size_; }
-  // The caller has zeroed what the array shrinks by.  Running out of memory ends the process, as it does Redis.
+  // Running out of memory ends the process, as it does Redis.
   void Resize(std::uint64_t size);
   void Clear();
   // The buckets in pieces that lie together: calls fn(span of Bucket) until it returns false; false then.
@@ -44,12 +45,12 @@ class BucketArray {
     }
     return true;
   }
-  // Of address space; what was never touched costs no memory.
   [[nodiscard]] std::size_t MemoryBytes() const {
     return chunks_.size() * kChunkBytes + chunks_.capacity() * sizeof(Bucket*);
   }
 
  private:
+  std::pmr::memory_resource* memory_;
   std::vector<Bucket*> chunks_;
   std::uint64_t size_ = 0;
 };

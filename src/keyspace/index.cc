@@ -8,58 +8,87 @@
 
 namespace faha {
 
-Index::Index(const KeySource& keys, HashFunction hash) : keys_(keys), hash_(hash) { primary_.Resize(kMinBuckets); }
+Index::Index(const KeySource& keys, std::pmr::memory_resource* memory, HashFunction hash)
+    : keys_(keys), hash_(hash), primary_(memory), overflow_(memory) {
+  primary_.Resize(kMinBuckets);
+}
 
-const std::uint64_t* Index::FindSlot(std::uint64_t bucket, std::uint64_t hash, DbId db, std::string_view key) const {
-  const std::uint64_t fingerprint = FingerprintOf(hash, DepthOf(bucket));
-  for (const Bucket* at = &primary_[bucket]; at != nullptr; at = Next(*at)) {
-    for (const std::uint64_t& slot : at->slots) {
-      if (slot == 0) return nullptr;
-      if (slot >> 48 != fingerprint) continue;
-      const KeySource::Key found = keys_.KeyAt(AddressIn(slot));
-      if (found.db == db && found.key == key) return &slot;
-    }
-  }
-  return nullptr;
+const std::uint64_t* Index::FindKey(std::uint64_t bucket, std::uint64_t hash, DbId db, std::string_view key) const {
+  return FindSlot(bucket, hash, [&](Place place) {
+    const KeySource::Key found = keys_.KeyAt(place);
+    return found.db == db && found.key == key;
+  });
+}
+
+const std::uint64_t* Index::FindAddress(std::uint64_t hash, LogAddress at) const {
+  return FindSlot(BucketOf(hash), hash, [at](Place place) { return place.log_address() == at; });
 }
 
 void Index::PrefetchEntry(std::uint64_t hash) const {
   const std::uint64_t bucket = BucketOf(hash);
   const std::uint64_t fingerprint = FingerprintOf(hash, DepthOf(bucket));
   for (const std::uint64_t slot : primary_[bucket].slots) {
-    if (slot != 0 && slot >> 48 == fingerprint) keys_.Prefetch(AddressIn(slot));
+    if (slot != 0 && slot >> 48 == fingerprint) keys_.Prefetch(Place::FromSlot(slot));
   }
 }
 
-LogAddress Index::Find(DbId db, std::string_view key) const {
+Place Index::Find(DbId db, std::string_view key) const {
   const std::uint64_t hash = hash_(db, key);
-  const std::uint64_t* slot = FindSlot(BucketOf(hash), hash, db, key);
-  return slot == nullptr ? LogAddress{} : AddressIn(*slot);
+  const std::uint64_t* slot = FindKey(BucketOf(hash), hash, db, key);
+  return slot == nullptr ? Place{} : Place::FromSlot(*slot);
 }
 
-LogAddress Index::Upsert(std::uint64_t hash, DbId db, std::string_view key, LogAddress at) {
-  FAHA_CHECK(!at.IsNone() && (at.value & ~kAddressMask) == 0, "an address fits a slot");
+Place Index::Read(std::uint64_t hash, DbId db, std::string_view key) {
+  auto* slot = const_cast<std::uint64_t*>(FindKey(BucketOf(hash), hash, db, key));
+  if (slot == nullptr) return {};
+  const Place place = Place::FromSlot(*slot);
+  if (place.hot() && place.frequency() < Place::kMaxFrequency) {
+    *slot = (*slot & ~(Place::kLimit - 1)) | Place::Hot(place.block(), place.frequency() + 1).bits();
+  }
+  return place;
+}
+
+namespace {
+void CheckAddress(LogAddress at) {
+  FAHA_CHECK(!at.IsNone() && at.value % Place::kUnit == 0 && at.value < Place::kLimit, "an address fits a slot");
+}
+}  // namespace
+
+Place Index::Upsert(std::uint64_t hash, DbId db, std::string_view key, LogAddress at) {
+  CheckAddress(at);
   const std::uint64_t bucket = BucketOf(hash);
-  const std::uint64_t fresh = MakeSlot(hash, DepthOf(bucket), at);
-  if (auto* slot = const_cast<std::uint64_t*>(FindSlot(bucket, hash, db, key)); slot != nullptr) {
-    return AddressIn(std::exchange(*slot, fresh));
+  const std::uint64_t fresh = MakeSlot(hash, DepthOf(bucket), Place::Cold(at));
+  if (auto* slot = const_cast<std::uint64_t*>(FindKey(bucket, hash, db, key)); slot != nullptr) {
+    return Place::FromSlot(std::exchange(*slot, fresh));
   }
   Append(bucket, fresh);
   CountUp(db);
   if (size_ > kMaxLoad * primary_.size()) GrowByOne();
-  return LogAddress{};
+  return {};
 }
 
-LogAddress Index::Erase(DbId db, std::string_view key) {
+Place Index::Erase(DbId db, std::string_view key) {
   const std::uint64_t hash = hash_(db, key);
   const std::uint64_t bucket = BucketOf(hash);
-  auto* slot = const_cast<std::uint64_t*>(FindSlot(bucket, hash, db, key));
-  if (slot == nullptr) return LogAddress{};
-  const LogAddress at = AddressIn(*slot);
+  auto* slot = const_cast<std::uint64_t*>(FindKey(bucket, hash, db, key));
+  if (slot == nullptr) return {};
+  const Place place = Place::FromSlot(*slot);
   RemoveSlot(bucket, slot);
   CountDown(db);
   ShrinkIfSparse();
-  return at;
+  return place;
+}
+
+void Index::Move(std::uint64_t hash, LogAddress from, LogAddress to) {
+  CheckAddress(to);
+  auto* slot = const_cast<std::uint64_t*>(FindAddress(hash, from));
+  FAHA_CHECK(slot != nullptr, "what is moved is held");
+  const Place place = Place::FromSlot(*slot);
+  if (place.hot()) {
+    place.block()->at = to;
+  } else {
+    *slot = MakeSlot(hash, DepthOf(BucketOf(hash)), Place::Cold(to));
+  }
 }
 
 namespace {
@@ -78,12 +107,12 @@ std::uint64_t Index::CursorBehind(std::uint64_t cursor, int depth) {
   return ReverseBits(ReverseBits(cursor | ~std::uint64_t{0} << depth) + 1);
 }
 
-LogAddress Index::Sample(std::uint64_t random) const {
+Place Index::Sample(std::uint64_t random) const {
   constexpr std::uint64_t kPlaces = 3 * std::tuple_size_v<decltype(Bucket::slots)>;
   std::uint64_t place = random % kPlaces;
-  LogAddress found;
+  Place found;
   ForEachSlot(random / kPlaces % primary_.size(), [&](std::uint64_t slot) {
-    if (place-- == 0) found = AddressIn(slot);
+    if (place-- == 0) found = Place::FromSlot(slot);
   });
   return found;
 }
@@ -94,24 +123,6 @@ void Index::Clear() {
   primary_.Resize(kMinBuckets);
   size_ = 0;
   sizes_.clear();
-}
-
-const std::uint64_t* Index::FindAddress(std::uint64_t hash, LogAddress at) const {
-  const std::uint64_t bucket = BucketOf(hash);
-  for (const Bucket* link = &primary_[bucket]; link != nullptr; link = Next(*link)) {
-    for (const std::uint64_t& slot : link->slots) {
-      if (slot == 0) return nullptr;
-      if (AddressIn(slot) == at) return &slot;
-    }
-  }
-  return nullptr;
-}
-
-void Index::Move(std::uint64_t hash, LogAddress from, LogAddress to) {
-  FAHA_CHECK(!to.IsNone() && (to.value & ~kAddressMask) == 0, "an address fits a slot");
-  auto* slot = const_cast<std::uint64_t*>(FindAddress(hash, from));
-  FAHA_CHECK(slot != nullptr, "what is moved is held");
-  *slot = MakeSlot(hash, DepthOf(BucketOf(hash)), to);
 }
 
 void Index::CountUp(DbId db) {
@@ -135,7 +146,17 @@ struct SavedTable {
 
 bool Index::Save(const std::function<bool(std::span<const std::byte>)>& write) const {
   const SavedTable saved{primary_.size(), overflow_.size(), size_, sizes_.size()};
-  const auto write_buckets = [&](std::span<Bucket> buckets) { return write(std::as_bytes(buckets)); };
+  std::vector<Bucket> cold;
+  const auto write_buckets = [&](std::span<Bucket> buckets) {
+    cold.assign(buckets.begin(), buckets.end());
+    for (Bucket& bucket : cold) {
+      for (std::uint64_t& slot : bucket.slots) {
+        if (const Place place = Place::FromSlot(slot); place.hot())
+          slot = (slot & ~(Place::kLimit - 1)) | place.log_address().value;
+      }
+    }
+    return write(std::as_bytes(std::span(cold)));
+  };
   return write(std::as_bytes(std::span(&saved, 1))) && write(std::as_bytes(std::span(sizes_))) &&
          const_cast<BucketArray&>(primary_).ForEachPiece(write_buckets) &&
          const_cast<BucketArray&>(overflow_).ForEachPiece(write_buckets);

@@ -1,4 +1,4 @@
-// The hash index: from the keys of all databases to the log addresses of their newest records.  Thread: main loop only.
+// The hash index: from the keys of all databases to the places of their newest records.  Thread: main loop only.
 //
 // Linear hashing: a table of N buckets, N between 2^L and 2^(L+1), is addressed by the low L+1 bits of a key's hash,
 // or, where that bucket does not exist yet, by the low L bits.  Growing by one splits one bucket; shrinking by one
@@ -6,10 +6,10 @@
 // of bits that brought a key to its bucket is the bucket's depth.  A full bucket goes on in overflow buckets: its
 // chain.
 //
-// A slot is 16 bits of the hash (the fingerprint), 45 bits of address / 8, and 3 bits that are 0 for now.  The
-// fingerprint is a window on the hash that begins at or just below the depth.  So a bucket's number and a fingerprint
-// together are the low bits of the hash, beyond those that the bucket's next splits ask for: only one split in
-// kWindowStep per key, when the window must move up, reads the key from the log, and a merge never does.
+// A slot is 16 bits of the hash (the fingerprint) and 48 bits that are a Place.  The fingerprint is a window on the
+// hash that begins at or just below the depth.  So a bucket's number and a fingerprint together are the low bits of the
+// hash, beyond those that the bucket's next splits ask for: only one split in kWindowStep per key, when the window must
+// move up, reads the key from the log, and a merge never does.
 //
 // Invariants: (1) a key has at most one slot, in the chain of the bucket that its hash addresses.
 //             (2) a chain is dense: an empty slot ends it, and no overflow bucket is empty.
@@ -20,6 +20,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory_resource>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -30,10 +31,11 @@
 #include "base/prefetch.h"
 #include "faha/types.h"
 #include "keyspace/bucket_array.h"
+#include "keyspace/place.h"
 
 namespace faha {
 
-// Who knows the keys: the log.
+// Who knows the keys: the log, and the hot tier.
 class KeySource {
  public:
   virtual ~KeySource() = default;
@@ -41,71 +43,80 @@ class KeySource {
     DbId db = 0;
     std::string_view key;
   };
-  // The key of the record at `at`, which the index was given.  Valid until the next call.
-  [[nodiscard]] virtual Key KeyAt(LogAddress at) const = 0;
-  // KeyAt(at) may follow soon.
-  virtual void Prefetch(LogAddress) const {}
+  // The key at a place that the index was given.  Valid until the next call.
+  [[nodiscard]] virtual Key KeyAt(Place place) const = 0;
+  // KeyAt(place) may follow soon.
+  virtual void Prefetch(Place) const {}
 };
 
 class Index {
  public:
   using HashFunction = std::uint64_t (*)(DbId db, std::string_view key);
 
-  // An address is a multiple of kAddressUnit (bytes) below kAddressLimit, and not none.
-  static constexpr std::uint64_t kAddressUnit = 8;
-  static constexpr std::uint64_t kAddressLimit = std::uint64_t{1} << 48;
   static constexpr std::uint64_t kMinBuckets = 64;
   // Keys per bucket, of 7 slots: the table grows over the one and shrinks under the other.
   static constexpr std::uint64_t kMaxLoad = 5;
   static constexpr std::uint64_t kMinLoad = 2;
   static_assert(kMinLoad * 2 < kMaxLoad, "growing and shrinking do not take turns");
 
-  // `keys` must outlive the index, and be able to read every address from the moment Upsert() is told of it.
-  explicit Index(const KeySource& keys, HashFunction hash = &HashKey);
+  // `keys` and `memory` must outlive the index; `keys` can read every place from the moment the index is told of it.
+  explicit Index(const KeySource& keys, std::pmr::memory_resource* memory = std::pmr::get_default_resource(),
+                 HashFunction hash = &HashKey);
   Index(const Index&) = delete;
   Index& operator=(const Index&) = delete;
 
-  // The address of `key`; none if it is absent.
-  [[nodiscard]] LogAddress Find(DbId db, std::string_view key) const;
+  // Where `key` is; none if it is absent.
+  [[nodiscard]] Place Find(DbId db, std::string_view key) const;
+  // The same, counted as a read of a hot key.
+  Place Read(std::uint64_t hash, DbId db, std::string_view key);
   // For whoever knows several keys at once: first the bucket of each, some calls later its entry, and then the
   // operation.
   [[nodiscard]] std::uint64_t Hash(DbId db, std::string_view key) const { return hash_(db, key); }
   void Prefetch(std::uint64_t hash) const { PrefetchLine(&primary_[BucketOf(hash)]); }
   void PrefetchEntry(std::uint64_t hash) const;
 
-  // From now on `key`, whose hash may be known already, is at `at`.  Returns where it was; none if it was absent.
-  LogAddress Upsert(DbId db, std::string_view key, LogAddress at) { return Upsert(hash_(db, key), db, key, at); }
-  LogAddress Upsert(std::uint64_t hash, DbId db, std::string_view key, LogAddress at);
+  // From now on `key`, whose hash may be known already, is cold and at `at`, which is a multiple of Place::kUnit below
+  // Place::kLimit, and not none.  Returns where it was; none if it was absent.
+  Place Upsert(DbId db, std::string_view key, LogAddress at) { return Upsert(hash_(db, key), db, key, at); }
+  Place Upsert(std::uint64_t hash, DbId db, std::string_view key, LogAddress at);
   // Returns where `key` was; none if it was absent.
-  LogAddress Erase(DbId db, std::string_view key);
+  Place Erase(DbId db, std::string_view key);
   void Clear();
   // For who adds about `keys` keys to an empty index and calls ShrinkToFit() then: no bucket is split meanwhile.
   void Reserve(std::uint64_t keys);
   void ShrinkToFit();
-  // Erases all keys of `db`, calling erased(LogAddress) for each; returns how many.  Reads every key, also those of
+  // Erases all keys of `db`, calling erased(Place) for each; returns how many.  Reads every key, also those of
   // other databases.
   template <typename Function>
   std::uint64_t EraseDb(DbId db, Function erased);
 
-  // --- For who moves records, which takes no look at a key.
-  // Is the key with that hash at `at`?
+  // --- For who moves records and blocks, which takes no look at a key.  Of the hash the low 48 bits are enough.
+  // Is the newest record of the key with that hash at `at`?
   [[nodiscard]] bool Holds(std::uint64_t hash, LogAddress at) const { return FindAddress(hash, at) != nullptr; }
-  // The key with that hash, which is at `from`, is at `to` from now on.
+  // The record of the key with that hash, which is at `from`, is at `to` from now on.  A hot key stays hot.
   void Move(std::uint64_t hash, LogAddress from, LogAddress to);
+  // Is there a key with that hash at that place?
+  [[nodiscard]] bool Names(std::uint64_t hash, Place place) const {
+    return FindSlot(BucketOf(hash), hash, [place](Place other) { return place.Same(other); }) != nullptr;
+  }
+  // The key with that hash, whose place is `from`, is where change(Place) says from now on; it is told the frequency,
+  // too.  False if there is none.
+  template <typename Function>
+  bool Change(std::uint64_t hash, Place from, Function change);
 
   [[nodiscard]] std::uint64_t Size(DbId db) const { return db < sizes_.size() ? sizes_[db] : 0; }
   [[nodiscard]] std::uint64_t Size() const { return size_; }
   [[nodiscard]] std::size_t MemoryBytes() const;
 
-  // Calls fn(LogAddress) for every key, in no order.  `fn` must not change the index.
+  // Calls fn(Place) for every key, in no order.  `fn` must not change the index.
   template <typename Function>
   void ForEach(Function fn) const {
     for (std::uint64_t i = 0; i < primary_.size(); ++i) {
-      ForEachSlot(i, [&fn](std::uint64_t slot) { fn(AddressIn(slot)); });
+      ForEachSlot(i, [&fn](std::uint64_t slot) { fn(Place::FromSlot(slot)); });
     }
   }
 
-  // A part of the keys: calls fn(LogAddress) for each, and returns the cursor of the next part.  0 is the first cursor
+  // A part of the keys: calls fn(Place) for each, and returns the cursor of the next part.  0 is the first cursor
   // and what comes after the last part.  A key that is there from the first part to the last is among them, however the
   // table grows and shrinks meanwhile; one may be told of twice.  Any number is a cursor.  `fn` must not change the
   // index.
@@ -116,15 +127,16 @@ class Index {
   template <typename Function>
   std::uint64_t Scan(std::uint64_t cursor, Function fn) const {
     const std::uint64_t bucket = BucketOf(cursor);
-    ForEachSlot(bucket, [&](std::uint64_t slot) { keys_.Prefetch(AddressIn(slot)); });
-    ForEachSlot(bucket, [&](std::uint64_t slot) { fn(AddressIn(slot)); });
+    ForEachSlot(bucket, [&](std::uint64_t slot) { keys_.Prefetch(Place::FromSlot(slot)); });
+    ForEachSlot(bucket, [&](std::uint64_t slot) { fn(Place::FromSlot(slot)); });
     return CursorBehind(cursor, DepthOf(bucket));
   }
   // The key at a place that `random` chooses; none if that place is empty, which it is 9 times in 10 at worst.  Every
   // key is as likely as any other, but for the last ones of chains that are longer than any should be.
-  [[nodiscard]] LogAddress Sample(std::uint64_t random) const;
+  [[nodiscard]] Place Sample(std::uint64_t random) const;
 
   // The table as bytes, piece by piece, for a process with the same hash function; false as soon as `write` says so.
+  // Every key is cold there.
   bool Save(const std::function<bool(std::span<const std::byte>)>& write) const;
   // Takes what Save wrote, of at most `limit` bytes.  False, and in no usable state until Clear(), if `read` or the
   // bytes say so; what a checksum would find is not found here.
@@ -135,7 +147,6 @@ class Index {
 
  private:
   static constexpr int kWindowStep = 4;  // 16 - 3 bits or more of a fingerprint tell the keys of a bucket apart
-  static constexpr std::uint64_t kAddressMask = kAddressLimit - kAddressUnit;
   // Bucket::link: the next overflow bucket's number + 1 (0: none), and, of an overflow bucket, its chain's number.
   static constexpr int kOwnerShift = 32;
   static constexpr std::uint64_t kNextMask = (std::uint64_t{1} << kOwnerShift) - 1;
@@ -143,15 +154,14 @@ class Index {
   // A slot with the bits of its hash that it knows: WindowOf(depth) + 16 of them.
   struct Known {
     std::uint64_t hash = 0;
-    LogAddress at;
+    Place place;
   };
 
-  static LogAddress AddressIn(std::uint64_t slot) { return LogAddress{slot & kAddressMask}; }
   // The lowest bit of the hash in the fingerprints of a bucket of `depth`.
   static int WindowOf(int depth) { return depth - depth % kWindowStep; }
   static std::uint64_t FingerprintOf(std::uint64_t hash, int depth) { return (hash >> WindowOf(depth)) & 0xFFFF; }
-  static std::uint64_t MakeSlot(std::uint64_t hash, int depth, LogAddress at) {
-    return FingerprintOf(hash, depth) << 48 | at.value;
+  static std::uint64_t MakeSlot(std::uint64_t hash, int depth, Place place) {
+    return FingerprintOf(hash, depth) << 48 | place.bits();
   }
 
   [[nodiscard]] std::uint64_t BucketOf(std::uint64_t hash) const {
@@ -185,11 +195,13 @@ class Index {
 
   static std::uint64_t CursorBehind(std::uint64_t cursor, int depth);
 
-  // The slot of a key in the chain of `bucket`; null if it is absent.
-  [[nodiscard]] const std::uint64_t* FindSlot(std::uint64_t bucket, std::uint64_t hash, DbId db,
-                                              std::string_view key) const;
+  // The first slot in the chain of `bucket` with the fingerprint of `hash` that matches(Place); null: there is none.
+  template <typename Function>
+  [[nodiscard]] const std::uint64_t* FindSlot(std::uint64_t bucket, std::uint64_t hash, Function matches) const;
+  [[nodiscard]] const std::uint64_t* FindKey(std::uint64_t bucket, std::uint64_t hash, DbId db,
+                                             std::string_view key) const;
   [[nodiscard]] const std::uint64_t* FindAddress(std::uint64_t hash, LogAddress at) const;
-  [[nodiscard]] std::uint64_t HashAt(LogAddress at) const;
+  [[nodiscard]] std::uint64_t HashAt(Place place) const;
 
   void Append(std::uint64_t bucket, std::uint64_t slot);
   void RemoveSlot(std::uint64_t bucket, std::uint64_t* slot);
@@ -215,6 +227,27 @@ class Index {
 };
 
 template <typename Function>
+const std::uint64_t* Index::FindSlot(std::uint64_t bucket, std::uint64_t hash, Function matches) const {
+  const std::uint64_t fingerprint = FingerprintOf(hash, DepthOf(bucket));
+  for (const Bucket* at = &primary_[bucket]; at != nullptr; at = Next(*at)) {
+    for (const std::uint64_t& slot : at->slots) {
+      if (slot == 0) return nullptr;
+      if (slot >> 48 == fingerprint && matches(Place::FromSlot(slot))) return &slot;
+    }
+  }
+  return nullptr;
+}
+
+template <typename Function>
+bool Index::Change(std::uint64_t hash, Place from, Function change) {
+  const std::uint64_t bucket = BucketOf(hash);
+  auto* slot = const_cast<std::uint64_t*>(FindSlot(bucket, hash, [from](Place place) { return place.Same(from); }));
+  if (slot == nullptr) return false;
+  *slot = MakeSlot(hash, DepthOf(bucket), change(Place::FromSlot(*slot)));
+  return true;
+}
+
+template <typename Function>
 std::uint64_t Index::EraseDb(DbId db, Function erased) {
   const std::uint64_t count = Size(db);
   if (count == 0) return 0;
@@ -223,11 +256,11 @@ std::uint64_t Index::EraseDb(DbId db, Function erased) {
     scratch_.clear();
     TakeChain(bucket, scratch_);
     for (const Known& entry : scratch_) {
-      if (keys_.KeyAt(entry.at).db == db) {
-        erased(entry.at);
+      if (keys_.KeyAt(entry.place).db == db) {
+        erased(entry.place);
         CountDown(db);
       } else {
-        Append(bucket, MakeSlot(entry.hash, depth, entry.at));
+        Append(bucket, MakeSlot(entry.hash, depth, entry.place));
       }
     }
   }

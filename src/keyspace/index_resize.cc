@@ -53,7 +53,6 @@ void Index::FreeLastOfChain(std::uint64_t bucket) {
     to_moved->link = (to_moved->link & ~kNextMask) | (freed + 1);
     overflow_[freed] = overflow_[moved];
   }
-  overflow_[moved] = Bucket{};
   overflow_.Resize(moved);
 }
 
@@ -61,13 +60,15 @@ void Index::FreeLastOfChain(std::uint64_t bucket) {
 void Index::TakeChain(std::uint64_t bucket, std::vector<Known>& into) {
   const int window = WindowOf(DepthOf(bucket));
   const std::uint64_t below = bucket & ((std::uint64_t{1} << window) - 1);
-  ForEachSlot(bucket, [&](std::uint64_t slot) { into.push_back({(slot >> 48) << window | below, AddressIn(slot)}); });
+  ForEachSlot(bucket, [&](std::uint64_t slot) {
+    into.push_back({(slot >> 48) << window | below, Place::FromSlot(slot)});
+  });
   while (Next(primary_[bucket]) != nullptr) FreeLastOfChain(bucket);
   primary_[bucket] = Bucket{};
 }
 
-std::uint64_t Index::HashAt(LogAddress at) const {
-  const KeySource::Key found = keys_.KeyAt(at);
+std::uint64_t Index::HashAt(Place place) const {
+  const KeySource::Key found = keys_.KeyAt(place);
   return hash_(found.db, found.key);
 }
 
@@ -81,8 +82,8 @@ void Index::GrowByOne() {
   primary_.Resize(fresh + 1);
   const bool window_moves = WindowOf(depth + 1) != WindowOf(depth);
   for (const Known& entry : scratch_) {
-    const std::uint64_t hash = window_moves ? HashAt(entry.at) : entry.hash;
-    Append((hash >> depth & 1) != 0 ? fresh : old, MakeSlot(hash, depth + 1, entry.at));
+    const std::uint64_t hash = window_moves ? HashAt(entry.place) : entry.hash;
+    Append((hash >> depth & 1) != 0 ? fresh : old, MakeSlot(hash, depth + 1, entry.place));
   }
 }
 
@@ -95,7 +96,7 @@ void Index::ShrinkByOne() {
   TakeChain(gone, scratch_);
   primary_.Resize(gone);
   const int depth = DepthOf(kept);
-  for (const Known& entry : scratch_) Append(kept, MakeSlot(entry.hash, depth, entry.at));
+  for (const Known& entry : scratch_) Append(kept, MakeSlot(entry.hash, depth, entry.place));
 }
 
 void Index::Reserve(std::uint64_t keys) {
@@ -122,11 +123,13 @@ void Index::CheckChain(std::uint64_t bucket, std::vector<std::uint64_t>& sizes, 
       FAHA_CHECK(slot == 0 || !ended, "a chain is dense");
       ended = ended || slot == 0;
       if (slot == 0) continue;
-      const KeySource::Key key = keys_.KeyAt(AddressIn(slot));
+      const Place place = Place::FromSlot(slot);
+      const KeySource::Key key = keys_.KeyAt(place);
       const std::uint64_t hash = hash_(key.db, key.key);
       FAHA_CHECK(BucketOf(hash) == bucket, "a key is in the bucket that its hash addresses");
-      FAHA_CHECK(slot == MakeSlot(hash, DepthOf(bucket), AddressIn(slot)), "a slot is an address and a fingerprint");
-      FAHA_CHECK(Find(key.db, key.key) == AddressIn(slot), "a key has one slot");
+      FAHA_CHECK(slot == MakeSlot(hash, DepthOf(bucket), place), "a slot is a place and a fingerprint");
+      FAHA_CHECK(!place.hot() || place.block()->hash == (hash & HotBlock::kHashMask), "a block knows its key's hash");
+      FAHA_CHECK(Find(key.db, key.key) == place, "a key has one slot");
       FAHA_CHECK(key.db < sizes.size(), "a database in use is counted");
       ++sizes[key.db];
     }

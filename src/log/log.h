@@ -112,6 +112,8 @@ class Log {
   // --- Reading.
   // The record at an address that Append returned or a batch holds; valid until the next change.
   [[nodiscard]] Record RecordAt(LogAddress at) const;
+  // Its bytes, padding included; valid as long.
+  [[nodiscard]] std::span<const std::byte> RecordBytesAt(LogAddress at) const;
   void Prefetch(LogAddress at) const { PrefetchLine(pool_->media().bytes().data() + at.value); }
   // The first batch at or behind cursor.next, which is moved behind it; nothing at the log's end.
   [[nodiscard]] std::optional<LocatedBatch> Next(LogCursor& cursor) const;
@@ -154,6 +156,7 @@ class Log {
   [[nodiscard]] Pool& pool() const { return *pool_; }
 
  private:
+  [[nodiscard]] const std::byte* BytesAt(LogAddress at) const;
   explicit Log(Pool* pool) : pool_(pool), segments_(pool->geometry().segment_count) {}
   Status OpenSegment(std::uint32_t index, Head head, std::uint64_t generation, Lsn first);
   Status WriteBatch(LogAddress at, std::span<const std::byte> bytes, const BatchView& view, Segment& segment);

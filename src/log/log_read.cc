@@ -8,11 +8,16 @@
 
 namespace faha {
 
-Record Log::RecordAt(LogAddress at) const {
-  if (!open_.empty() && at >= open_at_ && at.value < open_at_.value + open_.size()) {
-    return TrustedRecord(open_.data() + (at.value - open_at_.value));
-  }
-  return TrustedRecord(pool_->media().bytes().data() + at.value);
+const std::byte* Log::BytesAt(LogAddress at) const {
+  const bool open = !open_.empty() && at >= open_at_ && at.value < open_at_.value + open_.size();
+  return open ? open_.data() + (at.value - open_at_.value) : pool_->media().bytes().data() + at.value;
+}
+
+Record Log::RecordAt(LogAddress at) const { return TrustedRecord(BytesAt(at)); }
+
+std::span<const std::byte> Log::RecordBytesAt(LogAddress at) const {
+  const std::byte* bytes = BytesAt(at);
+  return {bytes, TrustedRecord(bytes).bytes};
 }
 
 // Moves the cursor's place in `head` to the first batch at or behind cursor.next; false if there is none yet.

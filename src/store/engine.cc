@@ -9,15 +9,17 @@ namespace faha {
 
 using format::RecordKind;
 
-KeySource::Key Engine::KeyAt(LogAddress at) const {
-  const Record record = log_->RecordAt(at);
+KeySource::Key Engine::KeyAt(Place place) const {
+  const Record record = RecordAt(place);
   return {record.db, record.key};
 }
 
-std::optional<Entry> Engine::Get(DbId db, std::string_view key) const {
-  const LogAddress at = index_.Find(db, key);
-  if (at.IsNone()) return std::nullopt;
-  const Record record = log_->RecordAt(at);
+std::optional<Entry> Engine::Get(DbId db, std::string_view key) {
+  const std::uint64_t hash = index_.Hash(db, key);
+  const Place place = index_.Read(hash, db, key);
+  if (place.IsNone()) return std::nullopt;
+  hot_.Count(hash, place);
+  const Record record = RecordAt(place);
   return Entry{record.value, record.expire_at};
 }
 
@@ -76,21 +78,21 @@ Result<bool> Engine::MoveDelete(const Record& record, Lsn of) {
 }
 
 void Engine::ForEachKey(DbId db, const std::function<void(std::string_view)>& visit) const {
-  index_.ForEach([&](LogAddress at) {
-    if (const Key key = KeyAt(at); key.db == db) visit(key.key);
+  index_.ForEach([&](Place place) {
+    if (const Key key = KeyAt(place); key.db == db) visit(key.key);
   });
 }
 
 std::uint64_t Engine::Scan(DbId db, std::uint64_t cursor, const Visitor& visit) const {
-  return index_.Scan(cursor, [&](LogAddress at) {
-    const Record record = log_->RecordAt(at);
+  return index_.Scan(cursor, [&](Place place) {
+    const Record record = RecordAt(place);
     if (record.db == db) visit(record.key, {record.value, record.expire_at});
   });
 }
 
 std::uint64_t Engine::ScanExpiring(std::uint64_t cursor, const ExpiryVisitor& visit) const {
-  return index_.Scan(cursor, [&](LogAddress at) {
-    const Record record = log_->RecordAt(at);
+  return index_.Scan(cursor, [&](Place place) {
+    const Record record = RecordAt(place);
     if (record.expire_at != kNoExpiry) visit(record.db, record.key, record.expire_at);
   });
 }
@@ -101,9 +103,9 @@ bool Engine::RandomKey(DbId db, std::uint64_t random, const Visitor& visit) cons
   constexpr int kTries = 500;
   std::mt19937_64 next(random);
   for (int i = 0; i < kTries; ++i) {
-    const LogAddress at = index_.Sample(next());
-    if (at.IsNone()) continue;
-    const Record record = log_->RecordAt(at);
+    const Place place = index_.Sample(next());
+    if (place.IsNone()) continue;
+    const Record record = RecordAt(place);
     if (record.db != db) continue;
     visit(record.key, {record.value, record.expire_at});
     return true;
@@ -194,16 +196,17 @@ void Engine::ApplyRecord(const Record& record, const Held& held) {
 }
 
 void Engine::ApplyPut(const Record& record, const Held& held) {
-  const LogAddress old = index_.Upsert(held.hash, record.db, record.key, held.at);
+  const Place old = index_.Upsert(held.hash, record.db, record.key, held.at);
   if (!old.IsNone()) Died(old);
+  if (old.hot()) hot_.Refresh(old.block(), old.frequency(), held.at, log_->RecordBytesAt(held.at));
   usage_.AddLive(held.at, record.Size());
   if (record.expire_at != kNoExpiry) ++expiring_;
   touched_ = true;
 }
 
 void Engine::ApplyDelete(const Record& record, LogAddress at) {
-  const LogAddress old = index_.Erase(record.db, record.key);
-  if (!old.IsNone()) Died(old);
+  const Place old = index_.Erase(record.db, record.key);
+  if (!old.IsNone()) Erased(old);
   usage_.AddTombstone(at, record.Size());
   touched_ = true;
 }
@@ -213,15 +216,17 @@ void Engine::ApplyFlush(const Record& record, LogAddress at) {
   usage_.AddFlush(at);
   if (record.db == format::kAllDatabases || index_.Size(record.db) == index_.Size()) {
     index_.Clear();
+    hot_.Clear();
     usage_.DropAllLive();
     expiring_ = 0;
   } else {
-    index_.EraseDb(record.db, [&](LogAddress dead) { Died(dead); });
+    index_.EraseDb(record.db, [&](Place dead) { Erased(dead); });
   }
 }
 
 void Engine::RollBackTo(Lsn keep) {
   index_.Clear();
+  hot_.Clear();
   held_.clear();
   applied_ = Lsn{};
   cursor_ = {};
@@ -229,6 +234,14 @@ void Engine::RollBackTo(Lsn keep) {
   expiring_ = 0;
   touched_ = false;
   ApplyTo(keep);
+}
+
+void Engine::CheckInvariants() const {
+  index_.CheckInvariants();
+  hot_.CheckInvariants([this](LogAddress at) { return log_->RecordBytesAt(at); });
+  std::uint64_t hot = 0;
+  index_.ForEach([&](Place place) { hot += place.hot() ? 1 : 0; });
+  FAHA_CHECK(hot == hot_.stats().keys, "every hot slot has its block");
 }
 
 }  // namespace faha

@@ -3,10 +3,12 @@
 // Invariants: (1) the index names, for each key, the newest applied put; applied() says how far that is.
 //             (2) replay applies whole units only; a unit whose end never came is dropped.
 //             (3) usage() counts as live exactly what the index names.
+//             (4) a hot key's block holds what its newest record holds: readers cannot tell the difference.
 #pragma once
 
 #include <cstdint>
 #include <functional>
+#include <memory_resource>
 #include <optional>
 #include <span>
 #include <string_view>
@@ -15,6 +17,7 @@
 #include "faha/status.h"
 #include "faha/store.h"
 #include "faha/types.h"
+#include "keyspace/hot_tier.h"
 #include "keyspace/index.h"
 #include "log/log.h"
 #include "store/usage.h"
@@ -23,11 +26,13 @@ namespace faha {
 
 class Engine : private KeySource {
  public:
-  explicit Engine(Log* log) : log_(log), index_(*this), usage_(&log->pool()) {}
+  // `memory`: for the index and the hot tier, which has none before SetHotBytes().
+  explicit Engine(Log* log, std::pmr::memory_resource* memory = std::pmr::get_default_resource())
+      : log_(log), index_(*this, memory), hot_(&index_, memory), usage_(&log->pool()) {}
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
-  [[nodiscard]] std::optional<Entry> Get(DbId db, std::string_view key) const;
+  [[nodiscard]] std::optional<Entry> Get(DbId db, std::string_view key);
   void Prefetch(DbId db, std::span<const std::string_view> keys) const;
   // Appends and applies at once (primary).  Errors: as Log::Append.
   Status Put(DbId db, std::string_view key, std::string_view value, TimeMs expire_at);
@@ -48,6 +53,19 @@ class Engine : private KeySource {
     return index_.Holds(index_.Hash(record.db, record.key), at);
   }
 
+  // --- The hot tier.
+  void SetHotBytes(std::uint64_t bytes) { hot_.SetLimit(bytes); }
+  // Between units: what was read may become hot.
+  void SettleHot() {
+    hot_.Settle([this](LogAddress at) { return log_->RecordBytesAt(at); });
+  }
+  // See HotTier::Shrink.
+  bool ShrinkHot() { return hot_.Shrink(); }
+  [[nodiscard]] const HotTier& hot() const { return hot_; }
+  [[nodiscard]] std::uint64_t IndexBytes() const { return index_.MemoryBytes(); }
+  // For tests: ends the process if an invariant of index or hot tier does not hold.  Reads every key.
+  void CheckInvariants() const;
+
   // --- For the cleaner (primary).
   // What must be known of a record to move it, fetched ahead.
   [[nodiscard]] std::uint64_t PrepareMove(const Record& record) const {
@@ -62,7 +80,10 @@ class Engine : private KeySource {
   Result<bool> MoveDelete(const Record& record, Lsn of);
   [[nodiscard]] const Usage& usage() const { return usage_; }
   // The segment is about to be given back: nothing in the index names it.
-  void Forget(std::uint32_t segment) { usage_.Forget(segment); }
+  void Forget(std::uint32_t segment) {
+    usage_.Forget(segment);
+    hot_.ForgetMissed();
+  }
 
   // --- For a checkpoint.
   // Index and usage as bytes, piece by piece; false as soon as `write` says so.
@@ -89,8 +110,17 @@ class Engine : private KeySource {
   [[nodiscard]] bool touched() const { return touched_; }
 
  private:
-  [[nodiscard]] Key KeyAt(LogAddress at) const override;
-  void Prefetch(LogAddress at) const override { log_->Prefetch(at); }
+  [[nodiscard]] Key KeyAt(Place place) const override;
+  void Prefetch(Place place) const override {
+    if (place.hot()) {
+      PrefetchLine(place.block());
+    } else {
+      log_->Prefetch(place.log_address());
+    }
+  }
+  [[nodiscard]] Record RecordAt(Place place) const {
+    return place.hot() ? TrustedRecord(place.block()->record()) : log_->RecordAt(place.log_address());
+  }
   // A record to be applied, and its key's hash.
   struct Held {
     LogAddress at;
@@ -101,14 +131,21 @@ class Engine : private KeySource {
   void ApplyPut(const Record& record, const Held& held);
   void ApplyDelete(const Record& record, LogAddress at);
   void ApplyFlush(const Record& record, LogAddress at);
-  void Died(LogAddress at) {
-    const Record record = log_->RecordAt(at);
-    usage_.DropLive(at, record.bytes);
+  // The record at `place` is not its key's newest any more.
+  void Died(Place place) {
+    const Record record = RecordAt(place);
+    usage_.DropLive(place.log_address(), record.bytes);
     if (record.expire_at != kNoExpiry) --expiring_;
+  }
+  // The key at `place` is gone.
+  void Erased(Place place) {
+    Died(place);
+    if (place.hot()) hot_.Drop(place.block());
   }
 
   Log* log_;
   Index index_;
+  HotTier hot_;
   Usage usage_;
   std::uint64_t expiring_ = 0;  // keys that have an expiry
   Lsn applied_;

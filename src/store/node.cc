@@ -11,6 +11,8 @@ namespace faha {
 namespace {
 // However long the lease: peers that hear nothing for a few seconds take this node for dead.
 constexpr MonoTime kMaxHeartbeatPeriod = std::chrono::milliseconds(500);
+// Of each tick, for giving memory back after faha.hot-bytes was lowered.
+constexpr MonoTime kMaxShrinkTime = std::chrono::milliseconds(1);
 // Of a record, besides key and value, at most (bytes).
 constexpr std::uint64_t kRecordOverhead = sizeof(format::RecordHeader) + sizeof(TimeMs) + format::kRecordAlign;
 }  // namespace
@@ -83,6 +85,7 @@ void Node::Ship() {
 
 void Node::EndUnit() {
   log_->EndUnit();
+  engine_->SettleHot();
   if (log_->OpenBatchBytes() < options_.batch_bytes || role_ != Role::kPrimary) return;
   if (Status status = log_->Seal(); !status.ok()) {
     (void)Fail(status);
@@ -200,6 +203,13 @@ void Node::Tick() {
   Progress();
   Clean(true);
   DropSilentGuests();
+  TendHotTier(now);
+}
+
+void Node::TendHotTier(MonoTime now) {
+  engine_->SetHotBytes(options_.hot_bytes);
+  while (engine_->ShrinkHot() && clock_->Now() < now + kMaxShrinkTime) {
+  }
 }
 
 }  // namespace faha

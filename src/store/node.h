@@ -110,6 +110,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   [[nodiscard]] bool LeaseHeld() const { return lease_end_ == kForever || clock_->Now() < lease_end_; }
   [[nodiscard]] bool Leads() const { return role_ == Role::kPrimary && committer_->Serving() && LeaseHeld(); }
   void WaitForPeers(MonoTime deadline);
+  void TendHotTier(MonoTime now);
   Status Fail(Status status);
   void Note(LogLevel level, const std::string& line) const { options_.log(level, line); }
   void Remember(const Status& problem);
@@ -178,6 +179,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   std::unique_ptr<Fabric> own_fabric_;
   Clock* clock_;
   Fabric* fabric_;
+  std::pmr::memory_resource* memory_;
   std::unique_ptr<Pool> pool_;
   std::unique_ptr<Log> log_;
   std::unique_ptr<Engine> engine_;

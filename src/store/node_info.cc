@@ -72,6 +72,17 @@ StoreInfo Node::Info() const {
   info.whole = !not_whole_;
   info.keys = engine_->Size();
   info.expiring = engine_->expiring();
+  info.index_bytes = engine_->IndexBytes();
+  const HotStats& hot = engine_->hot().stats();
+  info.hot_bytes = engine_->hot().limit();
+  info.hot_used_bytes = engine_->hot().MemoryBytes();
+  info.hot_keys = hot.keys;
+  info.hot_hits = hot.hits;
+  info.hot_misses = hot.misses;
+  info.hot_admissions = hot.admissions;
+  info.hot_evictions = hot.evictions;
+  info.hot_ghost_hits = hot.ghost_hits;
+  info.hot_refreshes = hot.refreshes;
   info.commits = commits_;
   info.commit_failures = commit_failures_;
   info.batches = log_->sealed_batches();

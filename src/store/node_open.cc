@@ -26,11 +26,12 @@ Result<std::unique_ptr<Store>> Store::Open(const Options& options, StoreObserver
 }
 
 Node::Node(const Options& options, StoreObserver* observer, Env env)
-    : options_(options), observer_(observer), clock_(env.clock), fabric_(env.fabric) {
+    : options_(options), observer_(observer), clock_(env.clock), fabric_(env.fabric), memory_(env.memory) {
   if (clock_ == nullptr) {
     own_clock_ = std::make_unique<SystemClock>();
     clock_ = own_clock_.get();
   }
+  if (memory_ == nullptr) memory_ = std::pmr::get_default_resource();
 }
 
 // The fabric, and what it says about RDMA.  Errors: BadConfig; Unavailable - RDMA is required and not there.
@@ -89,7 +90,8 @@ Status Node::Start(std::unique_ptr<Media> media) {
                      options_.pool_path));
   }
   if (Status status = OpenLog(); !status.ok()) return status;
-  engine_ = std::make_unique<Engine>(log_.get());
+  engine_ = std::make_unique<Engine>(log_.get(), memory_);
+  engine_->SetHotBytes(options_.hot_bytes);
   cleaner_.emplace(log_.get(), engine_.get());
   self_ = {pool_->node(), options_.announce_host, options_.port, options_.redis_port, pool_->media().bytes().size()};
   const bool alone = membership_.members().size() <= 1;

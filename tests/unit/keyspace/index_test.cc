@@ -20,11 +20,12 @@ class FakeLog final : public KeySource {
  public:
   LogAddress Append(DbId db, std::string_view key) {
     records_.emplace_back(db, key);
-    return LogAddress{records_.size() * Index::kAddressUnit + kBase};
+    return LogAddress{records_.size() * Place::kUnit + kBase};
   }
-  [[nodiscard]] Key KeyAt(LogAddress at) const override {
+  [[nodiscard]] Key KeyAt(Place place) const override {
+    const LogAddress at = place.log_address();
     ++reads_;
-    const auto& [db, key] = records_.at((at.value - kBase) / Index::kAddressUnit - 1);
+    const auto& [db, key] = records_.at((at.value - kBase) / Place::kUnit - 1);
     return {db, key};
   }
   [[nodiscard]] std::uint64_t reads() const { return reads_; }
@@ -62,23 +63,23 @@ class IndexModel : public testing::TestWithParam<HashCase> {
   void Upsert(DbId db, const std::string& key) {
     const LogAddress at = log_.Append(db, key);
     const auto [place, fresh] = model_.try_emplace({db, key}, at);
-    EXPECT_EQ(index_.Upsert(db, key, at), fresh ? LogAddress{} : place->second);
+    EXPECT_EQ(index_.Upsert(db, key, at), fresh ? Place{} : Place::Cold(place->second));
     place->second = at;
   }
   void Erase(DbId db, const std::string& key) {
     const auto found = model_.find({db, key});
-    EXPECT_EQ(index_.Erase(db, key), found == model_.end() ? LogAddress{} : found->second);
+    EXPECT_EQ(index_.Erase(db, key), found == model_.end() ? Place{} : Place::Cold(found->second));
     if (found != model_.end()) model_.erase(found);
   }
   void Find(DbId db, const std::string& key) {
     const auto found = model_.find({db, key});
-    EXPECT_EQ(index_.Find(db, key), found == model_.end() ? LogAddress{} : found->second);
+    EXPECT_EQ(index_.Find(db, key), found == model_.end() ? Place{} : Place::Cold(found->second));
   }
   void EraseDb(DbId db) {
     const auto from = model_.lower_bound({db, ""});
     const auto to = std::find_if(from, model_.end(), [db](const auto& entry) { return entry.first.first != db; });
     std::set<LogAddress> erased, expected;
-    EXPECT_EQ(index_.EraseDb(db, [&](LogAddress at) { erased.insert(at); }), std::distance(from, to));
+    EXPECT_EQ(index_.EraseDb(db, [&](Place place) { erased.insert(place.log_address()); }), std::distance(from, to));
     for (auto at = from; at != to; ++at) expected.insert(at->second);
     EXPECT_EQ(erased, expected);
     model_.erase(from, to);
@@ -89,19 +90,19 @@ class IndexModel : public testing::TestWithParam<HashCase> {
     std::map<DbId, std::uint64_t> sizes;
     std::set<LogAddress> addresses;
     for (const auto& [key, at] : model_) {
-      ASSERT_EQ(index_.Find(key.first, key.second), at);
+      ASSERT_EQ(index_.Find(key.first, key.second), Place::Cold(at));
       ++sizes[key.first];
       addresses.insert(at);
     }
     EXPECT_EQ(index_.Size(), model_.size());
     for (const DbId db : kDbs) EXPECT_EQ(index_.Size(db), sizes[db]);
-    index_.ForEach([&addresses](LogAddress at) { EXPECT_EQ(addresses.erase(at), 1U); });
+    index_.ForEach([&addresses](Place place) { EXPECT_EQ(addresses.erase(place.log_address()), 1U); });
     EXPECT_TRUE(addresses.empty());
   }
 
   static constexpr DbId kDbs[] = {0, 1, 15, 16, std::numeric_limits<DbId>::max()};
   FakeLog log_;
-  Index index_{log_, GetParam().hash};
+  Index index_{log_, std::pmr::get_default_resource(), GetParam().hash};
   Model model_;
 };
 
@@ -156,7 +157,7 @@ TEST_P(IndexModel, AScanMissesNothingThatStays) {
   std::vector<Walk> walks(30, {0, stay});
   std::uint64_t finished = 0;
   const auto step = [&](Walk& walk) {
-    walk.cursor = index_.Scan(walk.cursor, [&](LogAddress at) { walk.missing.erase(at); });
+    walk.cursor = index_.Scan(walk.cursor, [&](Place place) { walk.missing.erase(place.log_address()); });
     if (walk.cursor != 0) return;
     EXPECT_TRUE(walk.missing.empty()) << walk.missing.size() << " keys were missed";
     walk.missing = stay;
@@ -182,7 +183,7 @@ TEST_P(IndexModel, AScanOfWhatDoesNotChangeTellsEachKeyOnce) {
   std::set<LogAddress> told;
   std::uint64_t cursor = 0;
   do {
-    cursor = index_.Scan(cursor, [&](LogAddress at) { EXPECT_TRUE(told.insert(at).second); });
+    cursor = index_.Scan(cursor, [&](Place place) { EXPECT_TRUE(told.insert(place.log_address()).second); });
   } while (cursor != 0);
   EXPECT_EQ(told.size(), model_.size());
 }
@@ -199,7 +200,7 @@ TEST(Index, ASampleIsAnyKeyWithTheSameChance) {
   std::mt19937_64 random(3);
   constexpr int kEach = 200;
   for (std::size_t i = 0; i < kEach * seen.size();) {
-    const LogAddress at = index.Sample(random());
+    const LogAddress at = index.Sample(random()).log_address();
     if (at.IsNone()) continue;
     ++seen.at(at);
     ++i;
@@ -228,16 +229,16 @@ INSTANTIATE_TEST_SUITE_P(Hashes, IndexModel, testing::ValuesIn(kHashes),
 
 TEST(Index, TellsEqualKeysOfTwoDatabasesApart) {
   FakeLog log;
-  Index index(log, [](DbId, std::string_view) { return std::uint64_t{5}; });
+  Index index(log, std::pmr::get_default_resource(), [](DbId, std::string_view) { return std::uint64_t{5}; });
   const LogAddress zero = log.Append(0, "key"), one = log.Append(1, "key");
   index.Upsert(0, "key", zero);
   EXPECT_TRUE(index.Find(1, "key").IsNone());
   index.Upsert(1, "key", one);
-  EXPECT_EQ(index.Find(0, "key"), zero);
-  EXPECT_EQ(index.Find(1, "key"), one);
-  EXPECT_EQ(index.Erase(0, "key"), zero);
+  EXPECT_EQ(index.Find(0, "key"), Place::Cold(zero));
+  EXPECT_EQ(index.Find(1, "key"), Place::Cold(one));
+  EXPECT_EQ(index.Erase(0, "key"), Place::Cold(zero));
   EXPECT_TRUE(index.Find(0, "key").IsNone());
-  EXPECT_EQ(index.Find(1, "key"), one);
+  EXPECT_EQ(index.Find(1, "key"), Place::Cold(one));
 }
 
 TEST(Index, TakesEmptyAndBinaryKeys) {
@@ -247,7 +248,7 @@ TEST(Index, TakesEmptyAndBinaryKeys) {
   for (const std::string& key : {std::string(), binary, binary.substr(0, 1), std::string(100000, 'x')}) {
     const LogAddress at = log.Append(0, key);
     EXPECT_TRUE(index.Upsert(0, key, at).IsNone());
-    EXPECT_EQ(index.Find(0, key), at);
+    EXPECT_EQ(index.Find(0, key), Place::Cold(at));
   }
   EXPECT_EQ(index.Size(), 4U);
 }
@@ -255,10 +256,10 @@ TEST(Index, TakesEmptyAndBinaryKeys) {
 TEST(Index, RefusesWhatIsNoAddress) {
   FakeLog log;
   Index index(log);
-  for (const std::uint64_t at : {std::uint64_t{0}, std::uint64_t{12}, Index::kAddressLimit}) {
+  for (const std::uint64_t at : {std::uint64_t{0}, std::uint64_t{12}, Place::kLimit}) {
     EXPECT_DEATH(index.Upsert(0, "key", LogAddress{at}), "an address fits a slot");
   }
-  index.Upsert(0, "key", LogAddress{Index::kAddressLimit - Index::kAddressUnit});
+  index.Upsert(0, "key", LogAddress{Place::kLimit - Place::kUnit});
 }
 
 TEST(Index, ReadsFewKeysToGrowAndNoneToShrink) {

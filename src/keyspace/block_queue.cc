@@ -1,0 +1,111 @@
+#include "keyspace/block_queue.h"
+
+#include <utility>
+
+#include "base/check.h"
+
+namespace faha {
+
+std::byte* ChunkSource::Take(std::uint64_t bytes) {
+  if (bytes == kChunkBytes && kept_ != nullptr) return std::exchange(kept_, nullptr);
+  if (bytes_ + bytes > limit_) Trim();
+  if (bytes_ + bytes > limit_) return nullptr;
+  bytes_ += bytes;
+  return static_cast<std::byte*>(memory_->allocate(bytes, HotBlock::kUnit));
+}
+
+void ChunkSource::Give(std::byte* chunk, std::uint64_t bytes) {
+  if (bytes == kChunkBytes && kept_ == nullptr && bytes_ <= limit_) {
+    kept_ = chunk;
+    return;
+  }
+  memory_->deallocate(chunk, bytes, HotBlock::kUnit);
+  bytes_ -= bytes;
+}
+
+void ChunkSource::Trim() {
+  if (kept_ == nullptr) return;
+  memory_->deallocate(std::exchange(kept_, nullptr), kChunkBytes, HotBlock::kUnit);
+  bytes_ -= kChunkBytes;
+}
+
+HotBlock* BlockQueue::Add(std::uint64_t bytes, std::uint64_t hash) {
+  FAHA_CHECK(bytes % HotBlock::kUnit == 0 && bytes <= HotBlock::kMaxBytes, "a block's size fits its head");
+  // A large one has a chunk to itself, a little older than its place: so the open chunk goes on.
+  const bool large = bytes > ChunkSource::kChunkBytes / 4;
+  std::byte* memory = nullptr;
+  if (large) {
+    memory = chunks_->Take(bytes);
+    if (memory == nullptr) return nullptr;
+    queue_.insert(queue_.empty() ? queue_.end() : queue_.end() - 1, Chunk{memory, bytes, 0, bytes});
+  } else {
+    if (!OpenChunk(bytes)) return nullptr;
+    Chunk& open = queue_.back();
+    memory = open.memory + open.end;
+    open.end += bytes;
+  }
+  bytes_ += bytes;
+  auto* block = reinterpret_cast<HotBlock*>(memory);
+  block->at = {};
+  block->hash = hash & HotBlock::kHashMask;
+  block->units = static_cast<std::uint16_t>(bytes / HotBlock::kUnit);
+  return block;
+}
+
+// Sees to room for `bytes` in the last chunk.
+bool BlockQueue::OpenChunk(std::uint64_t bytes) {
+  if (!queue_.empty() && queue_.back().size - queue_.back().end >= bytes) return true;
+  std::byte* memory = chunks_->Take(ChunkSource::kChunkBytes);
+  if (memory == nullptr) return false;
+  if (!queue_.empty() && queue_.back().end < queue_.back().size) {
+    Chunk& full = queue_.back();
+    const std::uint64_t rest = full.size - full.end;
+    auto* filler = reinterpret_cast<HotBlock*>(full.memory + full.end);
+    filler->at = {};
+    filler->hash = 0;
+    filler->units = static_cast<std::uint16_t>(rest / HotBlock::kUnit);
+    full.end = full.size;
+    bytes_ += rest;
+  }
+  queue_.push_back({memory, ChunkSource::kChunkBytes, 0, 0});
+  return true;
+}
+
+HotBlock* BlockQueue::Oldest() {
+  while (!queue_.empty()) {
+    Chunk& chunk = queue_.front();
+    // Where the open chunk has been emptied it begins anew.
+    if (chunk.begin == chunk.end && queue_.size() == 1) {
+      chunk.begin = chunk.end = 0;
+      return nullptr;
+    }
+    auto* block = reinterpret_cast<HotBlock*>(chunk.memory + chunk.begin);
+    if (!block->at.IsNone()) return block;
+    Leave(block->bytes());
+  }
+  return nullptr;
+}
+
+void BlockQueue::DropOldest() {
+  const HotBlock* block = Oldest();
+  FAHA_CHECK(block != nullptr, "what leaves a queue is in it");
+  Leave(block->bytes());
+}
+
+// The first `bytes` of the oldest chunk go.
+void BlockQueue::Leave(std::uint64_t bytes) {
+  Chunk& chunk = queue_.front();
+  chunk.begin += bytes;
+  bytes_ -= bytes;
+  if (chunk.begin < chunk.end || (queue_.size() == 1 && chunk.end < chunk.size)) return;
+  chunks_->Give(chunk.memory, chunk.size);
+  queue_.pop_front();
+}
+
+void BlockQueue::Clear() {
+  for (const Chunk& chunk : queue_) chunks_->Give(chunk.memory, chunk.size);
+  queue_.clear();
+  bytes_ = 0;
+}
+
+}  // namespace faha

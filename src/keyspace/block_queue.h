@@ -1,0 +1,87 @@
+// A queue of blocks in DRAM, first in, first out: a log of its own, in chunks.  Thread: main loop only.
+// Adding a block moves a pointer; a chunk is given back when its last block has left.  A block that is not needed any
+// more stays where it is, marked dead, until it is the oldest.
+// Invariant: blocks of a chunk lie side by side from its start, in the order in which they came.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <memory_resource>
+
+#include "keyspace/place.h"
+
+namespace faha {
+
+// Where chunks come from: bounded memory, shared by the queues.
+class ChunkSource {
+ public:
+  static constexpr std::uint64_t kChunkBytes = 64U << 10;
+
+  explicit ChunkSource(std::pmr::memory_resource* memory) : memory_(memory) {}
+  ~ChunkSource() { Trim(); }
+  ChunkSource(const ChunkSource&) = delete;
+  ChunkSource& operator=(const ChunkSource&) = delete;
+
+  void SetLimit(std::uint64_t bytes) { limit_ = bytes; }
+  // Null if that would be more than the limit.
+  std::byte* Take(std::uint64_t bytes);
+  void Give(std::byte* chunk, std::uint64_t bytes);
+  // Gives back what is kept for the next to come.
+  void Trim();
+  [[nodiscard]] std::uint64_t bytes() const { return bytes_; }  // taken or kept
+
+ private:
+  std::pmr::memory_resource* memory_;
+  std::uint64_t limit_ = 0, bytes_ = 0;
+  std::byte* kept_ = nullptr;  // one of kChunkBytes
+};
+
+class BlockQueue {
+ public:
+  explicit BlockQueue(ChunkSource* chunks) : chunks_(chunks) {}
+  ~BlockQueue() { Clear(); }
+  BlockQueue(const BlockQueue&) = delete;
+  BlockQueue& operator=(const BlockQueue&) = delete;
+
+  // A new block of `bytes` (a multiple of HotBlock::kUnit, at most kMaxBytes), dead until it is filled.  Null: no
+  // memory.
+  HotBlock* Add(std::uint64_t bytes, std::uint64_t hash);
+  // The oldest block that is not dead; null: there is none.
+  [[nodiscard]] HotBlock* Oldest();
+  // The oldest leaves.
+  void DropOldest();
+  void Clear();
+  // Of what was added and has not left, dead blocks and the unused ends of full chunks included.
+  [[nodiscard]] std::uint64_t bytes() const { return bytes_; }
+  // Calls fn(const HotBlock&) for every block that is not dead, the oldest first.
+  template <typename Function>
+  void ForEach(Function fn) const;
+
+ private:
+  struct Chunk {
+    std::byte* memory = nullptr;
+    std::uint64_t size = 0;
+    std::uint64_t begin = 0, end = 0;  // of its blocks; `end` of one that is full is `size`
+  };
+  static const HotBlock& At(const Chunk& chunk, std::uint64_t offset) {
+    return *reinterpret_cast<const HotBlock*>(chunk.memory + offset);
+  }
+  bool OpenChunk(std::uint64_t bytes);
+  void Leave(std::uint64_t bytes);
+
+  ChunkSource* chunks_;
+  std::deque<Chunk> queue_;  // the oldest first
+  std::uint64_t bytes_ = 0;
+};
+
+template <typename Function>
+void BlockQueue::ForEach(Function fn) const {
+  for (const Chunk& chunk : queue_) {
+    for (std::uint64_t at = chunk.begin; at < chunk.end; at += At(chunk, at).bytes()) {
+      if (!At(chunk, at).at.IsNone()) fn(At(chunk, at));
+    }
+  }
+}
+
+}  // namespace faha

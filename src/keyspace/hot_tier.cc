@@ -1,0 +1,148 @@
+#include "keyspace/hot_tier.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/check.h"
+
+namespace faha {
+
+void HotTier::SetLimit(std::uint64_t bytes) {
+  if (bytes == limit_) return;
+  limit_ = bytes;
+  const std::uint64_t usable = bytes < kMinLimit ? 0 : bytes - kSlackBytes;
+  // The ghost remembers as many bytes as the main queue holds.
+  const std::uint64_t window = usable / kSmallShare * (kSmallShare - 1);
+  ghost_.SetWindow(window);
+  ghost_bytes_ = Ghost::BytesFor(window);
+  capacity_ = usable - std::min(usable, ghost_bytes_);
+  chunks_.SetLimit(bytes - std::min(bytes, ghost_bytes_));
+}
+
+void HotTier::Admit(std::uint64_t hash, Place cold, std::span<const std::byte> record) {
+  const std::uint64_t bytes = HotBlock::BytesFor(record.size());
+  if (bytes > std::min(HotBlock::kMaxBytes, capacity_ / kLargest)) return;
+  const bool remembered = ghost_.Take(hash);
+  HotBlock* block = MakeRoom(bytes) ? (remembered ? main_ : small_).Add(bytes, hash) : nullptr;
+  if (block == nullptr) return;
+  const bool named = index_->Change(hash, cold, [&](Place) { return Place::Hot(block); });
+  FAHA_CHECK(named, "what is admitted is cold");
+  block->Fill(cold.log_address(), record);
+  ++stats_.admissions;
+  ++stats_.keys;
+  if (remembered) ++stats_.ghost_hits;
+}
+
+// Evicts until `bytes` more fit.  False: it would take too long for now.
+bool HotTier::MakeRoom(std::uint64_t bytes) {
+  for (int looks = 0; small_.bytes() + main_.bytes() + bytes > capacity_; ++looks) {
+    if (looks == kLooks) return false;
+    const bool any_main = main_.Oldest() != nullptr;
+    if (small_.Oldest() != nullptr && (!any_main || small_.bytes() > capacity_ / kSmallShare)) {
+      LookAtSmall();
+    } else if (any_main) {
+      // A main queue that is all read often is no reason to admit nothing.
+      LookAtMain(looks < kLooks / 2);
+    } else {
+      return bytes <= capacity_;
+    }
+  }
+  return true;
+}
+
+bool HotTier::Shrink() {
+  if (!MakeRoom(0)) return true;
+  if (capacity_ == 0 && MemoryBytes() > 0) Clear();
+  return false;
+}
+
+void HotTier::LookAtSmall() {
+  HotBlock* block = small_.Oldest();
+  bool move = false;
+  const bool named = index_->Change(block->hash, Place::Hot(block), [&](Place place) {
+    move = place.frequency() > 1;
+    return move ? place : Place::Cold(block->at);
+  });
+  FAHA_CHECK(named, "a block is named by a slot");
+  if (move) {
+    MoveToMain(block, 0);
+  } else {
+    ghost_.Add(block->hash, block->bytes());
+    ++stats_.evictions;
+    --stats_.keys;
+  }
+  small_.DropOldest();
+  if (const HotBlock* next = small_.Oldest(); next != nullptr) index_->Prefetch(next->hash);
+}
+
+// `spare`: a block that was read since it was looked at last goes round once more.
+void HotTier::LookAtMain(bool spare) {
+  HotBlock* block = main_.Oldest();
+  unsigned frequency = 0;
+  const bool named = index_->Change(block->hash, Place::Hot(block), [&](Place place) {
+    frequency = spare ? place.frequency() : 0;
+    return frequency > 0 ? place : Place::Cold(block->at);
+  });
+  FAHA_CHECK(named, "a block is named by a slot");
+  if (frequency > 0) {
+    MoveToMain(block, frequency - 1);
+  } else {
+    ++stats_.evictions;
+    --stats_.keys;
+  }
+  main_.DropOldest();
+  if (const HotBlock* next = main_.Oldest(); next != nullptr) index_->Prefetch(next->hash);
+}
+
+// A copy of `block`, which is about to leave its queue, joins the main queue.
+void HotTier::MoveToMain(HotBlock* block, unsigned frequency) {
+  HotBlock* to = main_.Add(block->bytes(), block->hash);
+  if (to != nullptr) to->Fill(block->at, {block->record(), block->bytes() - sizeof(HotBlock)});
+  index_->Change(block->hash, Place::Hot(block),
+                 [&](Place) { return to == nullptr ? Place::Cold(block->at) : Place::Hot(to, frequency); });
+  if (to != nullptr) return;
+  ++stats_.evictions;
+  --stats_.keys;
+}
+
+void HotTier::Refresh(HotBlock* block, unsigned frequency, LogAddress cold, std::span<const std::byte> record) {
+  const std::uint64_t hash = block->hash;
+  const std::uint64_t bytes = HotBlock::BytesFor(record.size());
+  ++stats_.refreshes;
+  // What shrinks much would hold bytes that nobody has a use for.
+  const bool in_place = bytes <= block->bytes() && bytes * 2 >= block->bytes();
+  HotBlock* to = block;
+  if (!in_place) {
+    block->at = {};
+    const bool fits = bytes <= std::min(HotBlock::kMaxBytes, capacity_ / kLargest) && MakeRoom(bytes);
+    to = fits ? small_.Add(bytes, hash) : nullptr;
+  }
+  if (to == nullptr) {
+    ++stats_.evictions;
+    --stats_.keys;
+    return;
+  }
+  to->Fill(cold, record);
+  const bool named = index_->Change(hash, Place::Cold(cold), [&](Place) { return Place::Hot(to, frequency); });
+  FAHA_CHECK(named, "what is refreshed was just put");
+}
+
+void HotTier::Drop(HotBlock* block) {
+  block->at = {};
+  --stats_.keys;
+}
+
+void HotTier::Clear() {
+  small_.Clear();
+  main_.Clear();
+  chunks_.Trim();
+  missed_count_ = 0;
+  stats_.keys = 0;
+}
+
+void HotTier::CheckBlock(const HotBlock& block, std::span<const std::byte> record) const {
+  FAHA_CHECK(index_->Holds(block.hash, block.at), "a block is named by a slot");
+  FAHA_CHECK(std::memcmp(block.record(), record.data(), record.size()) == 0, "a block is a copy of its record");
+}
+
+}  // namespace faha

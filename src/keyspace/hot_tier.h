@@ -1,0 +1,131 @@
+// The hot tier: copies in DRAM of the records that are read most, so that reading them touches no persistent memory.
+// Thread: main loop only.
+//
+// Which records: S3-FIFO (Yang et al., "FIFO queues are all you need for cache eviction", SOSP 2023).  What is read
+// for the first time enters a small queue, a tenth of the tier.  From there it leaves for the main queue if it was
+// read more than once meanwhile, or else for the ghost, which remembers only that it was here: if it is read again
+// soon it goes to the main queue at once.  In the main queue a block that was read since it came to its end goes round
+// once more for each time it was read, up to three.  So one scan of everything passes through the small queue alone.
+// How often a key was read is counted in its slot.
+//
+// Reading allocates nothing and moves nothing: a miss is only noted.  What was noted is admitted between units, so
+// views that readers hold stay valid.
+//
+// Invariants: (1) a block that is not dead is named by exactly one slot, and holds a copy of the record at block->at.
+//             (2) chunks and ghost together never take more than the limit.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory_resource>
+#include <span>
+
+#include "keyspace/block_queue.h"
+#include "keyspace/ghost.h"
+#include "keyspace/index.h"
+#include "keyspace/place.h"
+
+namespace faha {
+
+// Since the start.
+struct HotStats {
+  std::uint64_t hits = 0, misses = 0;  // reads of keys that exist
+  std::uint64_t admissions = 0;
+  std::uint64_t ghost_hits = 0;  // of the admissions, those of keys that the ghost remembered
+  std::uint64_t evictions = 0;   // deletions do not count
+  std::uint64_t refreshes = 0;   // puts of hot keys
+  std::uint64_t keys = 0;        // that are hot now
+};
+
+class HotTier {
+ public:
+  // Less than that is too little to be of use, and counts as 0.
+  static constexpr std::uint64_t kMinLimit = std::uint64_t{1} << 20;
+
+  HotTier(Index* index, std::pmr::memory_resource* memory)
+      : index_(index), chunks_(memory), ghost_(memory), small_(&chunks_), main_(&chunks_) {}
+
+  // Bytes of DRAM, at most.  What is too much then goes by Shrink().
+  void SetLimit(std::uint64_t bytes);
+  [[nodiscard]] std::uint64_t limit() const { return limit_; }
+
+  // The key with that hash was read at `place`.
+  void Count(std::uint64_t hash, Place place) {
+    if (place.hot()) {
+      ++stats_.hits;
+      return;
+    }
+    ++stats_.misses;
+    if (capacity_ != 0 && missed_count_ < missed_.size()) missed_[missed_count_++] = {hash, place};
+  }
+  // Between units: admits what was missed, as far as it is still there.
+  // record_at(LogAddress) gives the bytes of a record.
+  template <typename Function>
+  void Settle(Function record_at) {
+    for (std::size_t i = 0; i < missed_count_; ++i) {
+      const auto& [hash, place] = missed_[i];
+      if (index_->Names(hash, place)) Admit(hash, place, record_at(place.log_address()));
+    }
+    missed_count_ = 0;
+  }
+  // Records are about to leave their addresses.
+  void ForgetMissed() { missed_count_ = 0; }
+  // Evicts a little of what is too much since the limit was lowered; true: there may be more.
+  bool Shrink();
+
+  // `block` was that of the key whose slot says `cold` now, and whose newest record is `record`: the key stays hot.
+  void Refresh(HotBlock* block, unsigned frequency, LogAddress cold, std::span<const std::byte> record);
+  // The key of `block` is gone.
+  void Drop(HotBlock* block);
+  // All keys are gone.
+  void Clear();
+
+  [[nodiscard]] const HotStats& stats() const { return stats_; }
+  [[nodiscard]] std::uint64_t MemoryBytes() const { return chunks_.bytes() + ghost_bytes_; }
+  // For tests: ends the process if an invariant does not hold.  Reads every block; record_at as above.
+  template <typename Function>
+  void CheckInvariants(Function record_at) const;
+
+ private:
+  struct Missed {
+    std::uint64_t hash;
+    Place place;
+  };
+  // A queue's oldest and newest chunk may be nearly empty, and one more is opened before another one ends.
+  static constexpr std::uint64_t kSlackBytes = 5 * ChunkSource::kChunkBytes;
+  static constexpr std::uint64_t kSmallShare = 10;  // the small queue is that part of the capacity
+  static constexpr int kLooks = 128;                // at blocks, for one admission or one turn
+  static constexpr std::uint64_t kLargest = 16;     // a block is at most that part of the capacity
+
+  void Admit(std::uint64_t hash, Place cold, std::span<const std::byte> record);
+  bool MakeRoom(std::uint64_t bytes);
+  void LookAtSmall();
+  void LookAtMain(bool spare);
+  void MoveToMain(HotBlock* block, unsigned frequency);
+  void CheckBlock(const HotBlock& block, std::span<const std::byte> record) const;
+
+  Index* index_;
+  std::uint64_t limit_ = 0, capacity_ = 0, ghost_bytes_ = 0;
+  ChunkSource chunks_;
+  Ghost ghost_;
+  BlockQueue small_, main_;
+  std::array<Missed, 64> missed_;
+  std::size_t missed_count_ = 0;
+  HotStats stats_;
+};
+
+template <typename Function>
+void HotTier::CheckInvariants(Function record_at) const {
+  std::uint64_t keys = 0;
+  for (const BlockQueue* queue : {&small_, &main_}) {
+    queue->ForEach([&](const HotBlock& block) {
+      CheckBlock(block, record_at(block.at));
+      ++keys;
+    });
+  }
+  FAHA_CHECK(keys == stats_.keys, "hot keys are counted");
+  FAHA_CHECK(MemoryBytes() <= limit_ || small_.bytes() + main_.bytes() > capacity_, "the limit holds");
+}
+
+}  // namespace faha

@@ -1,0 +1,208 @@
+// The engine against a model, by whatever RapidCheck thinks of: puts, deletes and flushes among growth and shrink of
+// the index, reads that make keys hot, limits that make them cold again, and a cleaner that moves the records of both.
+#include <gtest/gtest.h>
+#include <rapidcheck/gtest.h>
+
+#include <map>
+#include <memory>
+#include <ostream>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "store/cleaner.h"
+#include "store/engine.h"
+#include "tests/fakes/crash_media.h"
+
+namespace faha {
+namespace {
+
+constexpr std::uint64_t kSegment = 1ULL << 20;
+constexpr std::uint64_t kSegments = 24;
+
+// One step; what `key`, `count` and `size` mean depends on it.
+struct Step {
+  enum Kind { kPut, kDelete, kRead, kFlush, kFlushAll, kHotBytes, kClean, kCommit, kReopen } kind = kPut;
+  DbId db = 0;
+  std::uint64_t key = 0, count = 1, size = 0;
+};
+
+[[maybe_unused]] std::ostream& operator<<(std::ostream& out, const Step& step) {
+  constexpr const char* kNames[] = {"put",       "delete", "read",   "flush", "flush all",
+                                    "hot bytes", "clean",  "commit", "reopen"};
+  return out << kNames[step.kind] << " db=" << step.db << " key=" << step.key << " count=" << step.count
+             << " size=" << step.size;
+}
+
+class Subject {
+ public:
+  void Do(const Step& step) {
+    switch (step.kind) {
+      case Step::kPut:
+        for (std::uint64_t i = 0; i < step.count; ++i) Put(step.db, step.key + i, step.size);
+        break;
+      case Step::kDelete:
+        for (std::uint64_t i = 0; i < step.count; ++i) Delete(step.db, step.key + i);
+        break;
+      case Step::kRead:
+        for (std::uint64_t i = 0; i < step.count; ++i) Read({step.db, Name(step.key + i)});
+        break;
+      case Step::kFlush: Flush(step.db); break;
+      case Step::kFlushAll: Flush(std::nullopt); break;
+      case Step::kHotBytes:
+        hot_bytes_ = step.size % 5 * (kSegment / 2);
+        engine_->SetHotBytes(hot_bytes_);
+        while (engine_->ShrinkHot()) continue;
+        break;
+      case Step::kClean: Clean(); break;
+      case Step::kCommit: Commit(); break;
+      case Step::kReopen: Reopen(); break;
+    }
+  }
+
+  void CheckAll() {
+    engine_->CheckInvariants();
+    std::map<DbId, std::uint64_t> sizes;
+    for (const auto& [key, value] : model_) {
+      Read(key);
+      ++sizes[key.first];
+    }
+    for (DbId db = 0; db < 3; ++db) RC_ASSERT(engine_->Size(db) == sizes[db]);
+    std::uint64_t live = 0;
+    for (const auto& [key, value] : model_) live += format::RecordBytes(key.second.size(), value.size(), false);
+    RC_ASSERT(engine_->usage().live_bytes() == live);
+  }
+  [[nodiscard]] const HotStats& hot() const { return engine_->hot().stats(); }
+  [[nodiscard]] const CleanerStats& cleaned() const { return cleaner_->stats(); }
+
+ private:
+  using Key = std::pair<DbId, std::string>;
+
+  static std::string Name(std::uint64_t key) { return "key:" + std::to_string(key); }
+
+  void Put(DbId db, std::uint64_t key, std::uint64_t size) {
+    if (!HasRoom(size + 100)) return;
+    const std::string value(size, static_cast<char>('a' + ++puts_ % 26));
+    RC_ASSERT(engine_->Put(db, Name(key), value, kNoExpiry).ok());
+    model_[{db, Name(key)}] = value;
+    EndUnit();
+  }
+  void Delete(DbId db, std::uint64_t key) {
+    if (!HasRoom(100)) return;
+    RC_ASSERT(engine_->Delete(db, Name(key)).ok());
+    model_.erase({db, Name(key)});
+    EndUnit();
+  }
+  void Flush(std::optional<DbId> db) {
+    if (!HasRoom(100)) return;
+    RC_ASSERT(engine_->Flush(db).ok());
+    std::erase_if(model_, [db](const auto& entry) { return !db || entry.first.first == *db; });
+    EndUnit();
+  }
+  void Read(const Key& key) {
+    const auto expected = model_.find(key);
+    const auto entry = engine_->Get(key.first, key.second);
+    RC_ASSERT(entry.has_value() == (expected != model_.end()));
+    if (entry) RC_ASSERT(entry->value == expected->second);
+    EndUnit();
+  }
+  void EndUnit() {
+    log_->EndUnit();
+    engine_->SettleHot();
+    if (log_->OpenBatchBytes() > 30'000) Commit();
+  }
+  void Commit() {
+    RC_ASSERT(log_->Seal().ok());
+    RC_ASSERT(log_->Drain().ok());
+    log_->SetCommitted(log_->end().lsn);
+  }
+  // Moves what is live in a victim, frees it, and gives it back.
+  void Clean() {
+    Commit();
+    const auto more = cleaner_->Step(kSegment, log_->end().lsn, log_->end().lsn);
+    RC_ASSERT(more.ok());
+    Commit();
+    RC_ASSERT(log_->Release(log_->end().lsn,
+                            [&](const Segment& segment) {
+                              engine_->Forget(segment.index);
+                              return true;
+                            })
+                  .ok());
+  }
+  bool HasRoom(std::uint64_t bytes) {
+    for (int i = 0; i < 4 && !log_->HasRoom(bytes); ++i) Clean();
+    return log_->HasRoom(bytes);
+  }
+  void Reopen() {
+    Commit();
+    Open();
+  }
+  void Open() {
+    cleaner_.reset();
+    engine_.reset();
+    log_.reset();
+    pool_.reset();
+    pool_ = std::move(Pool::Open(std::make_unique<CrashMedia>(disk_, 64), kSegment).value());
+    log_ = std::move(Log::Open(pool_.get(), {}).value());
+    engine_ = std::make_unique<Engine>(log_.get());
+    engine_->SetHotBytes(hot_bytes_);
+    engine_->Replay(log_->end().lsn);
+    cleaner_.emplace(log_.get(), engine_.get());
+  }
+
+  std::shared_ptr<CrashDisk> disk_ = std::make_shared<CrashDisk>(format::kDataOffset + kSegments * kSegment);
+  std::unique_ptr<Pool> pool_;
+  std::unique_ptr<Log> log_;
+  std::unique_ptr<Engine> engine_;
+  std::optional<Cleaner> cleaner_;
+  std::map<Key, std::string> model_;
+  std::uint64_t puts_ = 0, hot_bytes_ = kSegment;
+
+ public:
+  Subject() { Open(); }
+};
+
+}  // namespace
+}  // namespace faha
+
+namespace rc {
+
+template <>
+struct Arbitrary<faha::Step> {
+  static Gen<faha::Step> arbitrary() {
+    using faha::Step;
+    // Few keys often, many sometimes: the index grows and shrinks by thousands, and keys meet again.
+    const auto kind = gen::weightedElement<Step::Kind>({{8, Step::kPut},
+                                                        {5, Step::kDelete},
+                                                        {8, Step::kRead},
+                                                        {1, Step::kFlush},
+                                                        {1, Step::kFlushAll},
+                                                        {2, Step::kHotBytes},
+                                                        {4, Step::kClean},
+                                                        {2, Step::kCommit},
+                                                        {1, Step::kReopen}});
+    return gen::build<Step>(gen::set(&Step::kind, kind),
+                            gen::set(&Step::db, gen::weightedElement<faha::DbId>({{8, 0}, {2, 1}, {1, 2}})),
+                            gen::set(&Step::key, gen::element<std::uint64_t>(0, 1, 2, 50, 500, 1000, 1500)),
+                            gen::set(&Step::count, gen::element<std::uint64_t>(1, 1, 10, 100, 1000, 2000)),
+                            gen::set(&Step::size, gen::element<std::uint64_t>(0, 8, 100, 101, 900, 1024, 1500, 4096)));
+  }
+};
+
+}  // namespace rc
+
+namespace faha {
+namespace {
+
+RC_GTEST_PROP(EngineProperty, AgreesWithAModel, (const std::vector<Step>& steps)) {
+  Subject subject;
+  for (const Step& step : steps) subject.Do(step);
+  subject.CheckAll();
+  RC_TAG(std::string(subject.hot().evictions > 0 ? "evicts"
+                     : subject.hot().hits > 0    ? "hot"
+                                                 : "cold") +
+         (subject.cleaned().segments > 0 ? ", cleans" : ""));
+}
+
+}  // namespace
+}  // namespace faha
