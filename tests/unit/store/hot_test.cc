@@ -77,6 +77,21 @@ TEST_F(Hot, WhatWasReadIsHotAndWhatWasNotIsCold) {
   engine_->CheckInvariants();
 }
 
+TEST_F(Hot, WhatHappensToAKeyInTheUnitThatReadItCounts) {
+  for (std::uint64_t key = 0; key < 4; ++key) {
+    Put(key, 100);
+    EXPECT_TRUE(engine_->Get(0, Key(key)));
+  }
+  EXPECT_TRUE(engine_->Get(0, Key(1)));
+  ASSERT_TRUE(engine_->Put(0, Key(2), "another", kNoExpiry).ok());
+  ASSERT_TRUE(engine_->Delete(0, Key(3)).ok());
+  engine_->SettleHot();
+  EXPECT_EQ(stats().keys, 2U);
+  engine_->CheckInvariants();
+  EXPECT_FALSE(Read(2));
+  EXPECT_EQ(engine_->Get(0, Key(2))->value, "another");
+}
+
 TEST_F(Hot, APutRefreshesAHotKeyAndLeavesAColdOneCold) {
   Put(1, 100);
   Put(2, 100);
