@@ -26,7 +26,7 @@ def used_memory(client):
 
 
 def test_reads_are_counted_and_their_memory_is_the_servers(make_server):
-    server = make_server(args=["--faha.hot-bytes", "8mb"]).start()
+    server = make_server(args=["--faha.hot-bytes", "14mb"]).start()
     client = server.client()
     fill(client, 3000, 1000)
     before = used_memory(client)
@@ -96,10 +96,10 @@ def random_command(generator, client, model, keys):
 
 
 def test_nobody_can_tell_a_hot_key_from_a_cold_one(make_cluster):
-    args = ["--faha.hot-bytes", "1mb", "--faha.segment-bytes", "1mb", "--faha.pool-bytes", "8mb"]
+    args = ["--faha.hot-bytes", "1mb", "--faha.segment-bytes", "1mb", "--faha.pool-bytes", "14mb"]
     cluster, model, generator = make_cluster(args=args), {}, random.Random(3)
     client = cluster[0].client()
-    for _ in range(15_000):
+    for _ in range(25_000):
         answer, expected = random_command(generator, client, model, 1000)
         assert answer == expected
     info = cluster[0].info()
