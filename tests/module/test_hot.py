@@ -26,7 +26,7 @@ def used_memory(client):
 
 
 def test_reads_are_counted_and_their_memory_is_the_servers(make_server):
-    server = make_server(args=["--faha.hot-bytes", "14mb"]).start()
+    server = make_server(args=["--faha.hot-bytes", "8mb"]).start()
     client = server.client()
     fill(client, 3000, 1000)
     before = used_memory(client)
