@@ -7,7 +7,7 @@
 namespace faha {
 
 std::byte* ChunkSource::Take(std::uint64_t bytes) {
-  if (bytes == kChunkBytes && kept_ != nullptr) return std::exchange(kept_, nullptr);
+  if (bytes == chunk_bytes_ && kept_ != nullptr) return std::exchange(kept_, nullptr);
   if (bytes_ + bytes > limit_) Trim();
   if (bytes_ + bytes > limit_) return nullptr;
   bytes_ += bytes;
@@ -15,7 +15,7 @@ std::byte* ChunkSource::Take(std::uint64_t bytes) {
 }
 
 void ChunkSource::Give(std::byte* chunk, std::uint64_t bytes) {
-  if (bytes == kChunkBytes && kept_ == nullptr && bytes_ <= limit_) {
+  if (bytes == chunk_bytes_ && kept_ == nullptr && bytes_ <= limit_) {
     kept_ = chunk;
     return;
   }
@@ -25,19 +25,20 @@ void ChunkSource::Give(std::byte* chunk, std::uint64_t bytes) {
 
 void ChunkSource::Trim() {
   if (kept_ == nullptr) return;
-  memory_->deallocate(std::exchange(kept_, nullptr), kChunkBytes, HotBlock::kUnit);
-  bytes_ -= kChunkBytes;
+  memory_->deallocate(std::exchange(kept_, nullptr), chunk_bytes_, HotBlock::kUnit);
+  bytes_ -= chunk_bytes_;
 }
 
 HotBlock* BlockQueue::Add(std::uint64_t bytes, std::uint64_t hash) {
   FAHA_CHECK(bytes % HotBlock::kUnit == 0 && bytes <= HotBlock::kMaxBytes, "a block's size fits its head");
   // A large one has a chunk to itself, a little older than its place: so the open chunk goes on.
-  const bool large = bytes > ChunkSource::kChunkBytes / 4;
+  const bool large = bytes > chunks_->chunk_bytes() / 4;
   std::byte* memory = nullptr;
   if (large) {
     memory = chunks_->Take(bytes);
     if (memory == nullptr) return nullptr;
-    queue_.insert(queue_.empty() ? queue_.end() : queue_.end() - 1, Chunk{memory, bytes, 0, bytes});
+    const bool open = !queue_.empty() && queue_.back().end < queue_.back().size;
+    queue_.insert(open ? queue_.end() - 1 : queue_.end(), Chunk{memory, bytes, 0, bytes});
   } else {
     if (!OpenChunk(bytes)) return nullptr;
     Chunk& open = queue_.back();
@@ -55,7 +56,8 @@ HotBlock* BlockQueue::Add(std::uint64_t bytes, std::uint64_t hash) {
 // Sees to room for `bytes` in the last chunk.
 bool BlockQueue::OpenChunk(std::uint64_t bytes) {
   if (!queue_.empty() && queue_.back().size - queue_.back().end >= bytes) return true;
-  std::byte* memory = chunks_->Take(ChunkSource::kChunkBytes);
+  const std::uint64_t size = chunks_->chunk_bytes();
+  std::byte* memory = chunks_->Take(size);
   if (memory == nullptr) return false;
   if (!queue_.empty() && queue_.back().end < queue_.back().size) {
     Chunk& full = queue_.back();
@@ -67,18 +69,13 @@ bool BlockQueue::OpenChunk(std::uint64_t bytes) {
     full.end = full.size;
     bytes_ += rest;
   }
-  queue_.push_back({memory, ChunkSource::kChunkBytes, 0, 0});
+  queue_.push_back({memory, size, 0, 0});
   return true;
 }
 
 HotBlock* BlockQueue::Oldest() {
   while (!queue_.empty()) {
-    Chunk& chunk = queue_.front();
-    // Where the open chunk has been emptied it begins anew.
-    if (chunk.begin == chunk.end && queue_.size() == 1) {
-      chunk.begin = chunk.end = 0;
-      return nullptr;
-    }
+    const Chunk& chunk = queue_.front();
     auto* block = reinterpret_cast<HotBlock*>(chunk.memory + chunk.begin);
     if (!block->at.IsNone()) return block;
     Leave(block->bytes());
@@ -97,7 +94,7 @@ void BlockQueue::Leave(std::uint64_t bytes) {
   Chunk& chunk = queue_.front();
   chunk.begin += bytes;
   bytes_ -= bytes;
-  if (chunk.begin < chunk.end || (queue_.size() == 1 && chunk.end < chunk.size)) return;
+  if (chunk.begin < chunk.end) return;
   chunks_->Give(chunk.memory, chunk.size);
   queue_.pop_front();
 }

@@ -4,6 +4,8 @@
 // Invariant: blocks of a chunk lie side by side from its start, in the order in which they came.
 #pragma once
 
+#include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -16,25 +18,38 @@ namespace faha {
 // Where chunks come from: bounded memory, shared by the queues.
 class ChunkSource {
  public:
-  static constexpr std::uint64_t kChunkBytes = 64U << 10;
+  // Of a chunk: so many of the limit, within bounds.
+  static constexpr std::uint64_t kChunksPerLimit = 512;
+  static constexpr std::uint64_t kMinChunkBytes = 4U << 10, kMaxChunkBytes = 64U << 10;
+  static constexpr std::uint64_t ChunkBytesFor(std::uint64_t limit) {
+    return std::clamp(std::bit_floor(limit / kChunksPerLimit), kMinChunkBytes, kMaxChunkBytes);
+  }
 
   explicit ChunkSource(std::pmr::memory_resource* memory) : memory_(memory) {}
   ~ChunkSource() { Trim(); }
   ChunkSource(const ChunkSource&) = delete;
   ChunkSource& operator=(const ChunkSource&) = delete;
 
-  void SetLimit(std::uint64_t bytes) { limit_ = bytes; }
+  // What was taken stays.
+  void SetLimit(std::uint64_t bytes) {
+    Trim();
+    limit_ = bytes;
+    chunk_bytes_ = ChunkBytesFor(bytes);
+  }
+  [[nodiscard]] std::uint64_t chunk_bytes() const { return chunk_bytes_; }
   // Null if that would be more than the limit.
   std::byte* Take(std::uint64_t bytes);
   void Give(std::byte* chunk, std::uint64_t bytes);
   // Gives back what is kept for the next to come.
   void Trim();
   [[nodiscard]] std::uint64_t bytes() const { return bytes_; }  // taken or kept
+  // Is more taken than a lowered limit allows?
+  [[nodiscard]] bool over() const { return bytes_ > limit_; }
 
  private:
   std::pmr::memory_resource* memory_;
-  std::uint64_t limit_ = 0, bytes_ = 0;
-  std::byte* kept_ = nullptr;  // one of kChunkBytes
+  std::uint64_t limit_ = 0, bytes_ = 0, chunk_bytes_ = kMinChunkBytes;
+  std::byte* kept_ = nullptr;  // one of chunk_bytes_
 };
 
 class BlockQueue {

@@ -10,7 +10,7 @@ namespace faha {
 void HotTier::SetLimit(std::uint64_t bytes) {
   if (bytes == limit_) return;
   limit_ = bytes;
-  const std::uint64_t usable = bytes < kMinLimit ? 0 : bytes - kSlackBytes;
+  const std::uint64_t usable = bytes < kMinLimit ? 0 : bytes - kSlackChunks * ChunkSource::ChunkBytesFor(bytes);
   // The ghost remembers as many bytes as the main queue holds.
   const std::uint64_t window = usable / kSmallShare * (kSmallShare - 1);
   ghost_.SetWindow(window);
@@ -19,11 +19,18 @@ void HotTier::SetLimit(std::uint64_t bytes) {
   chunks_.SetLimit(bytes - std::min(bytes, ghost_bytes_));
 }
 
+// A new block, for which others may leave.  Null: it is too large, or to make room would take too long for now.
+HotBlock* HotTier::Add(BlockQueue& queue, std::uint64_t bytes, std::uint64_t hash) {
+  if (bytes > std::min(HotBlock::kMaxBytes, capacity_ / kLargest) || !MakeRoom(bytes)) return nullptr;
+  HotBlock* block = queue.Add(bytes, hash);
+  // There are still chunks of a size that was right for a larger limit.
+  for (int looks = 0; block == nullptr && looks < kLooks && LookAtOne(false); ++looks) block = queue.Add(bytes, hash);
+  return block;
+}
+
 void HotTier::Admit(std::uint64_t hash, Place cold, std::span<const std::byte> record) {
-  const std::uint64_t bytes = HotBlock::BytesFor(record.size());
-  if (bytes > std::min(HotBlock::kMaxBytes, capacity_ / kLargest)) return;
   const bool remembered = ghost_.Take(hash);
-  HotBlock* block = MakeRoom(bytes) ? (remembered ? main_ : small_).Add(bytes, hash) : nullptr;
+  HotBlock* block = Add(remembered ? main_ : small_, HotBlock::BytesFor(record.size()), hash);
   if (block == nullptr) return;
   const bool named = index_->Change(hash, cold, [&](Place) { return Place::Hot(block); });
   FAHA_CHECK(named, "what is admitted is cold");
@@ -35,19 +42,23 @@ void HotTier::Admit(std::uint64_t hash, Place cold, std::span<const std::byte> r
 
 // Evicts until `bytes` more fit.  False: it would take too long for now.
 bool HotTier::MakeRoom(std::uint64_t bytes) {
-  for (int looks = 0; small_.bytes() + main_.bytes() + bytes > capacity_; ++looks) {
-    if (looks == kLooks) return false;
-    const bool any_main = main_.Oldest() != nullptr;
-    if (small_.Oldest() != nullptr && (!any_main || small_.bytes() > capacity_ / kSmallShare)) {
-      LookAtSmall();
-    } else if (any_main) {
-      // A main queue that is all read often is no reason to admit nothing.
-      LookAtMain(looks < kLooks / 2);
-    } else {
-      return bytes <= capacity_;
-    }
+  const auto fits = [&] { return small_.bytes() + main_.bytes() + bytes <= capacity_ && !chunks_.over(); };
+  for (int looks = 0; !fits(); ++looks) {
+    // A main queue that is all read often is no reason to admit nothing.
+    if (looks == kLooks || !LookAtOne(looks < kLooks / 2)) return fits();
   }
   return true;
+}
+
+// False: there is none.
+bool HotTier::LookAtOne(bool spare) {
+  const bool any_main = main_.Oldest() != nullptr;
+  if (small_.Oldest() != nullptr && (!any_main || small_.bytes() > capacity_ / kSmallShare)) {
+    LookAtSmall();
+    return true;
+  }
+  if (any_main) LookAtMain(spare);
+  return any_main;
 }
 
 bool HotTier::Shrink() {
@@ -114,8 +125,7 @@ void HotTier::Refresh(HotBlock* block, unsigned frequency, LogAddress cold, std:
   HotBlock* to = block;
   if (!in_place) {
     block->at = {};
-    const bool fits = bytes <= std::min(HotBlock::kMaxBytes, capacity_ / kLargest) && MakeRoom(bytes);
-    to = fits ? small_.Add(bytes, hash) : nullptr;
+    to = Add(small_, bytes, hash);
   }
   if (to == nullptr) {
     ++stats_.evictions;

@@ -93,13 +93,15 @@ class HotTier {
     Place place;
   };
   // A queue's oldest and newest chunk may be nearly empty, and one more is opened before another one ends.
-  static constexpr std::uint64_t kSlackBytes = 5 * ChunkSource::kChunkBytes;
+  static constexpr std::uint64_t kSlackChunks = 5;
   static constexpr std::uint64_t kSmallShare = 10;  // the small queue is that part of the capacity
   static constexpr int kLooks = 128;                // at blocks, for one admission or one turn
   static constexpr std::uint64_t kLargest = 16;     // a block is at most that part of the capacity
 
+  HotBlock* Add(BlockQueue& queue, std::uint64_t bytes, std::uint64_t hash);
   void Admit(std::uint64_t hash, Place cold, std::span<const std::byte> record);
   bool MakeRoom(std::uint64_t bytes);
+  bool LookAtOne(bool spare);
   void LookAtSmall();
   void LookAtMain(bool spare);
   void MoveToMain(HotBlock* block, unsigned frequency);
@@ -125,7 +127,7 @@ void HotTier::CheckInvariants(Function record_at) const {
     });
   }
   FAHA_CHECK(keys == stats_.keys, "hot keys are counted");
-  FAHA_CHECK(MemoryBytes() <= limit_ || small_.bytes() + main_.bytes() > capacity_, "the limit holds");
+  FAHA_CHECK(MemoryBytes() <= limit_ || chunks_.over(), "the limit holds");
 }
 
 }  // namespace faha

@@ -66,7 +66,7 @@ class BlockQueueModel : public testing::Test {
 
   // Small ones, some larger than a chunk, and all between.
   std::uint64_t AnySize() {
-    const std::uint64_t largest = random_() % 16 == 0 ? 3 * ChunkSource::kChunkBytes : 500;
+    const std::uint64_t largest = random_() % 16 == 0 ? 3 * ChunkSource::kMaxChunkBytes : 500;
     return HotBlock::BytesFor(random_() % largest);
   }
   void Add() {
@@ -77,7 +77,7 @@ class BlockQueueModel : public testing::Test {
     block->at = LogAddress{8 * ++number_};
     std::memset(static_cast<void*>(block + 1), static_cast<int>(number_), bytes - sizeof(HotBlock));
     // One with a chunk to itself may go before those of the open chunk.
-    (bytes > ChunkSource::kChunkBytes / 4 ? large_ : small_).push_back({block, number_});
+    (bytes > chunks_.chunk_bytes() / 4 ? large_ : small_).push_back({block, number_});
   }
   void CheckBlock(const HotBlock& block, std::uint64_t number) {
     ASSERT_EQ(block.at.value, 8 * number);
@@ -112,7 +112,7 @@ class BlockQueueModel : public testing::Test {
 };
 
 TEST_F(BlockQueueModel, IsFirstInFirstOutWithinItsMemory) {
-  constexpr std::uint64_t kLimit = 20 * ChunkSource::kChunkBytes;
+  constexpr std::uint64_t kLimit = 20 * ChunkSource::kMaxChunkBytes;
   chunks_.SetLimit(kLimit);
   for (int round = 0; round < 20; ++round) {
     for (int i = 0; i < 2000; ++i) {
