@@ -1,0 +1,187 @@
+// Look-ups per second, one structure beside the other.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <cstring>
+#include <functional>
+#include <random>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "bench/index/commands.h"
+#include "bench/index/keys.h"
+#include "bench/index/measure.h"
+#include "bench/index/redis_dict.h"
+#include "bench/index/structures.h"
+#include "bench/index/zipf.h"
+
+namespace faha::bench {
+namespace {
+
+constexpr std::size_t kAhead = 16;  // keys known at once
+
+// The keys that are looked up, in the form that each structure takes, and what they add up to.
+class Sequence {
+ public:
+  // Of `keys` keys that are there, or of as many that are not; a zipf exponent of 0 is uniform.
+  Sequence(std::uint64_t keys, std::uint64_t lookups, bool present, double exponent) : strings_(lookups) {
+    std::mt19937_64 random(lookups + static_cast<std::uint64_t>(exponent * 100));
+    std::uniform_int_distribution<std::uint64_t> uniform(0, keys - 1);
+    Zipf zipf(keys, exponent);
+    const Scatter scatter(keys);
+    for (auto& string : strings_) {
+      const std::uint64_t number = exponent == 0 ? uniform(random) : scatter(zipf(random));
+      RedisMakeSds(string.data(), TextOf(present ? number : keys + number).data(), kKeyBytes);
+      if (present) sum_ += number + 1;
+    }
+  }
+  [[nodiscard]] std::size_t size() const { return strings_.size(); }
+  [[nodiscard]] const char* Sds(std::size_t at) const { return strings_[at].data() + kSdsHeader; }
+  [[nodiscard]] std::string_view View(std::size_t at) const { return {Sds(at), kKeyBytes}; }
+  // Of the values that are found, each one higher.
+  [[nodiscard]] std::uint64_t sum() const { return sum_; }
+
+ private:
+  static constexpr std::size_t kSdsHeader = kSdsExtra - 1;  // and a zero behind the string
+  std::vector<std::array<char, kKeyBytes + kSdsExtra>> strings_;
+  std::uint64_t sum_ = 0;
+};
+
+// What is compared: each runs a sequence and returns the sum.
+struct Contestant {
+  const char* name;
+  std::function<std::uint64_t(const Sequence&)> run;
+};
+
+std::uint64_t ValueOf(const Entry& entry) {
+  std::uint64_t value = 0;
+  std::memcpy(&value, entry.value.data(), sizeof value);
+  return value;
+}
+
+std::uint64_t SumOfOurs(const Engine& engine, const Sequence& keys) {
+  std::uint64_t sum = 0;
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    if (const auto entry = engine.Get(0, keys.View(i))) sum += ValueOf(*entry) + 1;
+  }
+  return sum;
+}
+
+std::uint64_t SumOfOursAhead(const Engine& engine, const Sequence& keys) {
+  std::uint64_t sum = 0;
+  std::array<std::string_view, kAhead> views;
+  for (std::size_t i = 0; i < keys.size(); i += kAhead) {
+    const auto some = std::span(views).first(std::min(kAhead, keys.size() - i));
+    for (std::size_t j = 0; j < some.size(); ++j) some[j] = keys.View(i + j);
+    engine.Prefetch(0, some);
+    for (const std::string_view key : some) {
+      if (const auto entry = engine.Get(0, key)) sum += ValueOf(*entry) + 1;
+    }
+  }
+  return sum;
+}
+
+std::uint64_t SumOfDict(dict* table, const Sequence& keys) {
+  std::uint64_t sum = 0;
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    if (const dictEntry* entry = dictFind(table, keys.Sds(i))) sum += entry->v.u64 + 1;
+  }
+  return sum;
+}
+
+std::uint64_t SumOfAbsl(const AbslMap& map, const Sequence& keys) {
+  std::uint64_t sum = 0;
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    const std::string_view key = keys.View(i);
+    if (const auto found = map.find(absl::string_view(key.data(), key.size())); found != map.end()) {
+      sum += found->second + 1;
+    }
+  }
+  return sum;
+}
+
+// All of them, with the same keys.
+struct Tables {
+  explicit Tables(std::uint64_t keys) : ours(keys) {
+    for (std::uint64_t number = 0; number < keys; ++number) {
+      ours.Put(ViewOf(TextOf(number)), number);
+      ours.SealIfFull();
+    }
+    ours.Seal();
+    for (std::uint64_t number = 0; number < keys; ++number) redis.Put(ViewOf(TextOf(number)), number);
+    redis.FinishRehashing();
+    map.reserve(keys);
+    for (std::uint64_t number = 0; number < keys; ++number) map.emplace(ViewOf(TextOf(number)), number);
+    if (ours.engine().Size() != keys || dictSize(redis.table()) != keys || map.size() != keys) Die("keys are missing");
+  }
+  LogKeyspace ours;
+  RedisDict redis;
+  AbslMap map;
+};
+
+// Million look-ups per second.
+double Measure(const Contestant& contestant, const Sequence& sequence) {
+  const auto start = Clock::now();
+  const std::uint64_t sum = contestant.run(sequence);
+  const double rate = static_cast<double>(sequence.size()) / Seconds(start) / 1e6;
+  if (sum != sequence.sum()) Die(fmt::format("{} finds other values than it was given", contestant.name));
+  return rate;
+}
+
+// In turns, so that a machine that is busy for a while is so for all.
+void Compare(const char* kind, const std::vector<Contestant>& contestants, const Sequence& sequence, int rounds) {
+  std::vector<std::vector<double>> rates(contestants.size());
+  for (int round = -1; round < rounds; ++round) {  // the first is not counted
+    for (std::size_t i = 0; i < contestants.size(); ++i) {
+      const double rate = Measure(contestants[i], sequence);
+      if (round >= 0) rates[i].push_back(rate);
+    }
+  }
+  // Ratios of what ran in the same round.
+  const auto ratio = [&](std::size_t a, std::size_t b) {
+    std::vector<double> ratios(rates[a].size());
+    for (std::size_t i = 0; i < ratios.size(); ++i) ratios[i] = rates[a][i] / rates[b][i];
+    return Median(std::move(ratios));
+  };
+  fmt::print("{:<16}", kind);
+  for (const auto& of_one : rates) fmt::print(" {:>8.2f}", Median(of_one));
+  fmt::print("  {:>9.2f} {:>9.2f} {:>9.2f} {:>9.2f}\n", ratio(0, 2), ratio(0, 3), ratio(1, 2), ratio(1, 3));
+  std::fflush(stdout);
+}
+
+}  // namespace
+
+void Lookup(const LookupSettings& settings) {
+  RedisStart();
+  PrintSetUp(fmt::format(
+      "lookup: {} keys of {} bytes, values of 8; log in anonymous memory instead of persistent memory; dict (not "
+      "rehashing) and absl with {}",
+      settings.keys, kKeyBytes, RedisAllocator()));
+  fmt::print(
+      "# ours: the key compared in the log, the value read there; dict: SipHash and sds keys, the value pointer "
+      "read, not what it points to\n"
+      "# medians of {} interleaved rounds of {} look-ups and of the ratios within a round; all structures built "
+      "first, one after the other\n",
+      settings.rounds, settings.lookups);
+  std::fflush(stdout);
+  const Tables tables(settings.keys);
+  const std::vector<Contestant> contestants = {
+      {"ours", [&](const Sequence& keys) { return SumOfOurs(tables.ours.engine(), keys); }},
+      {"ours, 16 known", [&](const Sequence& keys) { return SumOfOursAhead(tables.ours.engine(), keys); }},
+      {"dict", [&](const Sequence& keys) { return SumOfDict(tables.redis.table(), keys); }},
+      {"absl", [&](const Sequence& keys) { return SumOfAbsl(tables.map, keys); }}};
+  fmt::print("million/s            ours  ours x{}   dict     absl  ours/dict ours/absl  x{}/dict  x{}/absl\n", kAhead,
+             kAhead, kAhead);
+  for (const bool present : {true, false}) {
+    for (const double exponent : {0.0, 0.99}) {
+      const Sequence sequence(settings.keys, settings.lookups, present, exponent);
+      const std::string kind = fmt::format("{}, {}", present ? "hit" : "miss", exponent == 0 ? "uniform" : "zipf 0.99");
+      Compare(kind.c_str(), contestants, sequence, settings.rounds);
+    }
+  }
+}
+
+}  // namespace faha::bench
