@@ -50,57 +50,62 @@ class Sequence {
   std::uint64_t sum_ = 0;
 };
 
+// How look-ups follow each other.
+enum class Pace {
+  kOverlapping,  // the processor begins the next ones while one waits for memory
+  kWaiting,      // the next one begins when one has its result, as commands of a server do
+};
+
 // What is compared: each runs a sequence and returns the sum.
 struct Contestant {
   const char* name;
-  std::function<std::uint64_t(const Sequence&)> run;
+  std::function<std::uint64_t(const Sequence&, Pace)> run;
 };
 
-std::uint64_t ValueOf(const Entry& entry) {
+// Calls look_up(place) -> value + 1, or 0, for every `step`th place; returns the sum.
+template <typename LookUp>
+std::uint64_t Sum(const Sequence& keys, Pace pace, std::size_t step, LookUp look_up) {
+  static volatile std::uint64_t unknown_zero = 0;
+  const std::uint64_t zero = unknown_zero;
+  std::uint64_t sum = 0;
+  if (pace == Pace::kOverlapping) {
+    for (std::size_t i = 0; i < keys.size(); i += step) sum += look_up(i);
+  } else {
+    for (std::size_t i = 0; i < keys.size(); i += step) {
+      const std::uint64_t found = look_up(i);
+      sum += found;
+      i += found & zero;  // only the processor has to wait for it
+    }
+  }
+  return sum;
+}
+
+std::uint64_t FindOurs(const Engine& engine, std::string_view key) {
+  const auto entry = engine.Get(0, key);
+  if (!entry) return 0;
   std::uint64_t value = 0;
-  std::memcpy(&value, entry.value.data(), sizeof value);
-  return value;
+  std::memcpy(&value, entry->value.data(), sizeof value);
+  return value + 1;
 }
 
-std::uint64_t SumOfOurs(const Engine& engine, const Sequence& keys) {
-  std::uint64_t sum = 0;
-  for (std::size_t i = 0; i < keys.size(); ++i) {
-    if (const auto entry = engine.Get(0, keys.View(i))) sum += ValueOf(*entry) + 1;
-  }
-  return sum;
-}
-
-std::uint64_t SumOfOursAhead(const Engine& engine, const Sequence& keys) {
-  std::uint64_t sum = 0;
+std::uint64_t FindOursAhead(const Engine& engine, const Sequence& keys, std::size_t at) {
   std::array<std::string_view, kAhead> views;
-  for (std::size_t i = 0; i < keys.size(); i += kAhead) {
-    const auto some = std::span(views).first(std::min(kAhead, keys.size() - i));
-    for (std::size_t j = 0; j < some.size(); ++j) some[j] = keys.View(i + j);
-    engine.Prefetch(0, some);
-    for (const std::string_view key : some) {
-      if (const auto entry = engine.Get(0, key)) sum += ValueOf(*entry) + 1;
-    }
-  }
+  const auto some = std::span(views).first(std::min(kAhead, keys.size() - at));
+  for (std::size_t i = 0; i < some.size(); ++i) some[i] = keys.View(at + i);
+  engine.Prefetch(0, some);
+  std::uint64_t sum = 0;
+  for (const std::string_view key : some) sum += FindOurs(engine, key);
   return sum;
 }
 
-std::uint64_t SumOfDict(dict* table, const Sequence& keys) {
-  std::uint64_t sum = 0;
-  for (std::size_t i = 0; i < keys.size(); ++i) {
-    if (const dictEntry* entry = dictFind(table, keys.Sds(i))) sum += entry->v.u64 + 1;
-  }
-  return sum;
+std::uint64_t FindInDict(dict* table, const char* sds) {
+  const dictEntry* entry = dictFind(table, sds);
+  return entry == nullptr ? 0 : entry->v.u64 + 1;
 }
 
-std::uint64_t SumOfAbsl(const AbslMap& map, const Sequence& keys) {
-  std::uint64_t sum = 0;
-  for (std::size_t i = 0; i < keys.size(); ++i) {
-    const std::string_view key = keys.View(i);
-    if (const auto found = map.find(absl::string_view(key.data(), key.size())); found != map.end()) {
-      sum += found->second + 1;
-    }
-  }
-  return sum;
+std::uint64_t FindInAbsl(const AbslMap& map, std::string_view key) {
+  const auto found = map.find(absl::string_view(key.data(), key.size()));
+  return found == map.end() ? 0 : found->second + 1;
 }
 
 // All of them, with the same keys.
@@ -122,21 +127,41 @@ struct Tables {
   AbslMap map;
 };
 
+std::vector<Contestant> ContestantsOf(const Tables& tables) {
+  const Engine& engine = tables.ours.engine();
+  return {{"ours",
+           [&](const Sequence& keys, Pace pace) {
+             return Sum(keys, pace, 1, [&](std::size_t at) { return FindOurs(engine, keys.View(at)); });
+           }},
+          {"ours x16",
+           [&](const Sequence& keys, Pace pace) {
+             return Sum(keys, pace, kAhead, [&](std::size_t at) { return FindOursAhead(engine, keys, at); });
+           }},
+          {"dict",
+           [&](const Sequence& keys, Pace pace) {
+             return Sum(keys, pace, 1, [&](std::size_t at) { return FindInDict(tables.redis.table(), keys.Sds(at)); });
+           }},
+          {"absl", [&](const Sequence& keys, Pace pace) {
+             return Sum(keys, pace, 1, [&](std::size_t at) { return FindInAbsl(tables.map, keys.View(at)); });
+           }}};
+}
+
 // Million look-ups per second.
-double Measure(const Contestant& contestant, const Sequence& sequence) {
+double Measure(const Contestant& contestant, const Sequence& sequence, Pace pace) {
   const auto start = Clock::now();
-  const std::uint64_t sum = contestant.run(sequence);
+  const std::uint64_t sum = contestant.run(sequence, pace);
   const double rate = static_cast<double>(sequence.size()) / Seconds(start) / 1e6;
   if (sum != sequence.sum()) Die(fmt::format("{} finds other values than it was given", contestant.name));
   return rate;
 }
 
 // In turns, so that a machine that is busy for a while is so for all.
-void Compare(const char* kind, const std::vector<Contestant>& contestants, const Sequence& sequence, int rounds) {
+void Compare(const std::string& kind, const std::vector<Contestant>& contestants, const Sequence& sequence, Pace pace,
+             int rounds) {
   std::vector<std::vector<double>> rates(contestants.size());
   for (int round = -1; round < rounds; ++round) {  // the first is not counted
     for (std::size_t i = 0; i < contestants.size(); ++i) {
-      const double rate = Measure(contestants[i], sequence);
+      const double rate = Measure(contestants[i], sequence, pace);
       if (round >= 0) rates[i].push_back(rate);
     }
   }
@@ -146,7 +171,7 @@ void Compare(const char* kind, const std::vector<Contestant>& contestants, const
     for (std::size_t i = 0; i < ratios.size(); ++i) ratios[i] = rates[a][i] / rates[b][i];
     return Median(std::move(ratios));
   };
-  fmt::print("{:<16}", kind);
+  fmt::print("{:<28}", kind);
   for (const auto& of_one : rates) fmt::print(" {:>8.2f}", Median(of_one));
   fmt::print("  {:>9.2f} {:>9.2f} {:>9.2f} {:>9.2f}\n", ratio(0, 2), ratio(0, 3), ratio(1, 2), ratio(1, 3));
   std::fflush(stdout);
@@ -168,18 +193,18 @@ void Lookup(const LookupSettings& settings) {
       settings.rounds, settings.lookups);
   std::fflush(stdout);
   const Tables tables(settings.keys);
-  const std::vector<Contestant> contestants = {
-      {"ours", [&](const Sequence& keys) { return SumOfOurs(tables.ours.engine(), keys); }},
-      {"ours, 16 known", [&](const Sequence& keys) { return SumOfOursAhead(tables.ours.engine(), keys); }},
-      {"dict", [&](const Sequence& keys) { return SumOfDict(tables.redis.table(), keys); }},
-      {"absl", [&](const Sequence& keys) { return SumOfAbsl(tables.map, keys); }}};
-  fmt::print("million/s            ours  ours x{}   dict     absl  ours/dict ours/absl  x{}/dict  x{}/absl\n", kAhead,
-             kAhead, kAhead);
-  for (const bool present : {true, false}) {
-    for (const double exponent : {0.0, 0.99}) {
-      const Sequence sequence(settings.keys, settings.lookups, present, exponent);
-      const std::string kind = fmt::format("{}, {}", present ? "hit" : "miss", exponent == 0 ? "uniform" : "zipf 0.99");
-      Compare(kind.c_str(), contestants, sequence, settings.rounds);
+  const auto contestants = ContestantsOf(tables);
+  fmt::print("{:<28}", "million/s");
+  for (const auto& contestant : contestants) fmt::print(" {:>8}", contestant.name);
+  fmt::print("  ours/dict ours/absl  x16/dict  x16/absl\n");
+  for (const Pace pace : {Pace::kWaiting, Pace::kOverlapping}) {
+    for (const bool present : {true, false}) {
+      for (const double exponent : {0.0, 0.99}) {
+        const Sequence sequence(settings.keys, settings.lookups, present, exponent);
+        Compare(fmt::format("{}, {}, {}", present ? "hit" : "miss", exponent == 0 ? "uniform" : "zipf 0.99",
+                            pace == Pace::kWaiting ? "waiting" : "overlapping"),
+                contestants, sequence, pace, settings.rounds);
+      }
     }
   }
 }
