@@ -108,9 +108,10 @@ void InsertIndex(const KeyTable& keys, Times times) {
 
 void InsertDict(const KeyTable& keys, Times times) {
   RedisStart();  // threads do not survive a fork
-  RedisDict redis;
+  const RedisDict redis(RedisDictCreate());
   TimeInserts(
-      times, [&](std::uint64_t number) { redis.Put(keys.Text(number), number); }, [] {});
+      times, [&](std::uint64_t number) { RedisDictAdd(redis.table(), keys.Text(number).data(), kKeyBytes, number); },
+      [] {});
   if (dictSize(redis.table()) != keys.size()) Die("Redis' dict does not hold all keys");
 }
 

@@ -91,9 +91,9 @@ void Memory(std::uint64_t keys) {
     Print("our index, cold keys", ours, per_key(before));
   }
   const std::uint64_t before = ResidentBytes(), used_before = RedisUsedMemory();
-  RedisDict redis;
+  const RedisDict redis(RedisDictCreate());
   Grow(
-      keys, [&](std::uint64_t number) { redis.Put(ViewOf(TextOf(number)), number); },
+      keys, [&](std::uint64_t number) { RedisDictAdd(redis.table(), TextOf(number).data(), kKeyBytes, number); },
       [&](std::uint64_t count) {
         const std::uint64_t bytes = RedisUsedMemory() - used_before;
         dict.Add(bytes, count);

@@ -33,14 +33,14 @@ class LogKeyspace {
   std::unique_ptr<Engine> engine_;
 };
 
+// Owns a table.
 class RedisDict {
  public:
-  RedisDict() : table_(RedisDictCreate()) {}
+  explicit RedisDict(dict* table) : table_(table) {}
   ~RedisDict() { dictRelease(table_); }
   RedisDict(const RedisDict&) = delete;
   RedisDict& operator=(const RedisDict&) = delete;
 
-  void Put(std::string_view key, std::uint64_t value) { RedisDictAdd(table_, key.data(), key.size(), value); }
   [[nodiscard]] dict* table() const { return table_; }
   // The server's cron does so in the course of time.
   void FinishRehashing() {
