@@ -1,4 +1,4 @@
-# What the scripts share: packages, redismodule.h, building.  Sourced, not run.
+# What the scripts share: packages, Redis' sources, building.  Sourced, not run.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -6,7 +6,7 @@ redis_headers="$root/build/redis"
 
 run_packages=(redis-server redis-tools)
 build_packages=(cmake ninja-build g++ pkg-config dpkg-dev libpmem-dev libxxhash-dev libfmt-dev libssl-dev libibverbs-dev librdmacm-dev
-                libgtest-dev libgmock-dev librapidcheck-dev libcli11-dev)
+                libgtest-dev libgmock-dev librapidcheck-dev libcli11-dev libabsl-dev libjemalloc-dev)
 test_packages=(python3 python3-redis python3-pytest clang-format)
 fuzz_packages=(clang libclang-rt-dev)
 vm_packages=(qemu-system-x86 linux-image-amd64 busybox-static cpio kmod xz-utils python3 ndctl e2fsprogs iproute2
@@ -85,22 +85,33 @@ write_source_lists() {
   done
 }
 
-# redismodule.h is in no package: it comes from Debian's source package of redis.  Lists and state are private, so that the
-# machine's own apt is left as it is.
+# redismodule.h is in no package, nor are the files that Redis' hash table needs, which bench/index measures beside ours: they
+# come from Debian's source package of redis.  Lists and state are private, so that the machine's own apt is left as it is.
+redis_table=(dict.c dict.h mt19937-64.c mt19937-64.h siphash.c sds.c sds.h sdsalloc.h zmalloc.c zmalloc.h atomicvar.h config.h
+             fmacros.h solarisfixes.h redisassert.c redisassert.h)
+has_redis_files() {
+  local file
+  for file in redismodule.h "${redis_table[@]/#/src/}"; do [ -f "$redis_headers/$file" ] || return 1; done
+}
 fetch_redismodule() {
-  [ -f "$redis_headers/redismodule.h" ] && return 0
-  say "fetching redismodule.h from Debian's source package of redis"
+  has_redis_files && return 0
+  say "fetching redismodule.h and Redis' hash table from Debian's source package of redis"
   local work
   work=$(mktemp -d)
-  mkdir -p "$work/parts" "$work/lists/partial" "$work/cache/archives/partial" "$redis_headers"
+  mkdir -p "$work/parts" "$work/lists/partial" "$work/cache/archives/partial" "$work/src" "$redis_headers/src"
   write_source_lists "$work/parts"
   local options=(-o Dir::Etc::sourcelist=/dev/null -o "Dir::Etc::sourceparts=$work/parts" -o "Dir::State::lists=$work/lists"
                  -o "Dir::Cache=$work/cache" -o APT::Sandbox::User=root)
-  quietly apt-get "${options[@]}" update || die "apt-get update of the source lists failed: check the machine's apt sources"
-  (cd "$work" && quietly apt-get "${options[@]}" source --download-only redis) ||
-    die "Debian's source package of redis cannot be fetched: put its src/redismodule.h into $redis_headers"
-  tar -xf "$work"/redis_*.orig.tar.* -C "$work" --wildcards --strip-components=2 '*/src/redismodule.h'
-  mv "$work/redismodule.h" "$redis_headers/redismodule.h"
+  if ! quietly apt-get "${options[@]}" update || ! (cd "$work" && quietly apt-get "${options[@]}" source --download-only redis); then
+    [ -f "$redis_headers/redismodule.h" ] ||
+      die "Debian's source package of redis cannot be fetched: check the machine's apt sources, or put its src/redismodule.h into $redis_headers"
+    say "Debian's source package of redis cannot be fetched: bench/index is not built"
+    rm -rf "$work"
+    return 0
+  fi
+  tar -xf "$work"/redis_*.orig.tar.* -C "$work/src" --wildcards --strip-components=2 '*/src/redismodule.h' "${redis_table[@]/#/*/src/}"
+  mv "$work/src/redismodule.h" "$redis_headers/redismodule.h"
+  mv "$work"/src/* "$redis_headers/src"
   rm -rf "$work"
 }
 
