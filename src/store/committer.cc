@@ -64,9 +64,13 @@ const Shipper* Committer::Of(const NodeId& node) const {
   return nullptr;
 }
 
+bool Committer::Pump(Shipper& shipper, Epoch epoch) const {
+  return shipper.Pump(epoch, committed_, options_->batch_depth);
+}
+
 void Committer::Pump(Epoch epoch) {
   std::erase_if(shippers_, [&](const auto& shipper) {
-    const bool goes_on = shipper->Pump(epoch, committed_, options_->batch_depth);
+    const bool goes_on = Pump(*shipper, epoch);
     if (!goes_on) shipper->Close();
     return !goes_on;
   });

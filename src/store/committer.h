@@ -40,6 +40,9 @@ class Committer {
   [[nodiscard]] Shipper* FindToken(std::uint64_t token);
   [[nodiscard]] const std::list<std::unique_ptr<Shipper>>& shippers() const { return shippers_; }
 
+  // Sends what may be sent now, to one or to all; those that cannot be sent to are dropped, the one is left to the
+  // caller: false.
+  [[nodiscard]] bool Pump(Shipper& shipper, Epoch epoch) const;
   void Pump(Epoch epoch);
   void Heartbeat(MonoTime now);
   // Counts again.  True if the commit LSN moved.

@@ -1,6 +1,7 @@
 #include "store/engine.h"
 
 #include <algorithm>
+#include <array>
 #include <random>
 
 #include "base/check.h"
@@ -25,8 +26,13 @@ std::optional<Entry> Engine::Get(DbId db, std::string_view key) {
 
 // Each key costs two cache misses, one after the other; here those of all keys overlap.
 void Engine::Prefetch(DbId db, std::span<const std::string_view> keys) const {
-  for (const std::string_view key : keys) index_.Prefetch(index_.Hash(db, key));
-  for (const std::string_view key : keys) index_.PrefetchEntry(index_.Hash(db, key));
+  std::array<std::uint64_t, Store::kPrefetchKeys> hashes;
+  const std::size_t count = std::min(keys.size(), hashes.size());
+  for (std::size_t i = 0; i < count; ++i) {
+    hashes[i] = index_.Hash(db, keys[i]);
+    index_.Prefetch(hashes[i]);
+  }
+  for (std::size_t i = 0; i < count; ++i) index_.PrefetchEntry(hashes[i]);
 }
 
 Status Engine::Put(DbId db, std::string_view key, std::string_view value, TimeMs expire_at) {

@@ -33,6 +33,7 @@ class Engine : private KeySource {
   Engine& operator=(const Engine&) = delete;
 
   [[nodiscard]] std::optional<Entry> Get(DbId db, std::string_view key);
+  // Of kPrefetchKeys keys at most; see Store.
   void Prefetch(DbId db, std::span<const std::string_view> keys) const;
   // Appends and applies at once (primary).  Errors: as Log::Append.
   Status Put(DbId db, std::string_view key, std::string_view value, TimeMs expire_at);

@@ -56,7 +56,7 @@ void Node::OnFlushed(LinkId link, std::uint64_t count) {
   Shipper* shipper = committer_->Find(link);
   if (shipper == nullptr) return;
   shipper->OnFlushed(count);
-  if (!shipper->Pump(voter_->promised(), committer_->committed(), options_.batch_depth)) committer_->Drop(link);
+  if (!committer_->Pump(*shipper, voter_->promised())) committer_->Drop(link);
 }
 
 void Node::OnClose(LinkId link, const Status& reason) {
@@ -131,7 +131,7 @@ bool Node::OnShipperFrame(Shipper* shipper, LinkId link, std::span<const std::by
     if (!ack || ack->epoch != voter_->promised() || !shipper->OnAck(ack->durable, ack->applied, ack->whole)) {
       return false;
     }
-    return shipper->Pump(voter_->promised(), committer_->committed(), options_.batch_depth);
+    return committer_->Pump(*shipper, voter_->promised());
   }
   const auto ack = wire::Decode<wire::HeartbeatAck>(head);
   if (!ack || ack->epoch != voter_->promised()) return false;
@@ -158,7 +158,7 @@ bool Node::OnGuestFrame(LinkId link, std::span<const std::byte> head) {
       if (shipper == nullptr || shipper->data() != LinkId::kNone) return false;
       guests_.erase(link);
       shipper->OpenData(link);
-      if (!shipper->Pump(voter_->promised(), committer_->committed(), options_.batch_depth)) committer_->Drop(link);
+      if (!committer_->Pump(*shipper, voter_->promised())) committer_->Drop(link);
       return true;
     }
     default: return false;

@@ -12,6 +12,8 @@ constexpr MonoTime kMaxTurn = std::chrono::microseconds(700);
 constexpr std::uint64_t kTurnBytes = 12 * Cleaner::kPieceBytes;
 }  // namespace
 
+// What is moved becomes durable, and is acknowledged, with the next turn's batch: nobody waits for it.  When idle there
+// is no next turn, so it is drained here.
 void Node::Clean(bool idle) {
   if (!failure_.ok() || role_ != Role::kPrimary || !committer_->Serving()) return;
   ReleaseFreed();
