@@ -85,11 +85,12 @@ write_source_lists() {
   done
 }
 
-# redismodule.h is in no package: it comes from Debian's source package of redis.  Lists and state are private, so that the
-# machine's own apt is left as it is.
-fetch_redismodule() {
-  [ -f "$redis_headers/redismodule.h" ] && return 0
-  say "fetching redismodule.h from Debian's source package of redis"
+# Debian's source package of redis, fetched once: redismodule.h and Redis' test suite are in no package.  Lists and state are
+# private, so that the machine's own apt is left as it is.
+redis_source="$redis_headers/redis.orig.tar"
+fetch_redis_source() {
+  [ -f "$redis_source" ] && return 0
+  say "fetching Debian's source package of redis"
   local work
   work=$(mktemp -d)
   mkdir -p "$work/parts" "$work/lists/partial" "$work/cache/archives/partial" "$redis_headers"
@@ -99,9 +100,24 @@ fetch_redismodule() {
   quietly apt-get "${options[@]}" update || die "apt-get update of the source lists failed: check the machine's apt sources"
   (cd "$work" && quietly apt-get "${options[@]}" source --download-only redis) ||
     die "Debian's source package of redis cannot be fetched: put its src/redismodule.h into $redis_headers"
-  tar -xf "$work"/redis_*.orig.tar.* -C "$work" --wildcards --strip-components=2 '*/src/redismodule.h'
-  mv "$work/redismodule.h" "$redis_headers/redismodule.h"
+  mv "$work"/redis_*.orig.tar.* "$redis_source"
   rm -rf "$work"
+}
+
+# extract_redis PATTERN: what matches it in the source package, into build/redis, without the package's own folder.
+extract_redis() { tar -xf "$redis_source" -C "$redis_headers" --wildcards --strip-components="$2" "$1"; }
+
+fetch_redismodule() {
+  [ -f "$redis_headers/redismodule.h" ] && return 0
+  fetch_redis_source
+  extract_redis '*/src/redismodule.h' 2
+}
+
+# Redis' own test suite, into build/redis/tests.
+fetch_redis_tests() {
+  [ -f "$redis_headers/tests/test_helper.tcl" ] && return 0
+  fetch_redis_source
+  extract_redis '*/tests/*' 1
 }
 
 # build PRESET [TARGET ...]
