@@ -45,6 +45,17 @@ int Reply::SendTo(RedisModuleCtx* ctx) const {
         }
       }
       return REDISMODULE_OK;
+    case Kind::kIntegers:
+      RedisModule_ReplyWithArray(ctx, static_cast<long>(integers_.size()));
+      for (const auto& integer : integers_) {
+        if (integer) {
+          RedisModule_ReplyWithLongLong(ctx, *integer);
+        } else {
+          RedisModule_ReplyWithNull(ctx);
+        }
+      }
+      return REDISMODULE_OK;
+    case Kind::kNative: return RedisModule_ReplyWithCallReply(ctx, native_.get());
     case Kind::kSent: break;
   }
   return REDISMODULE_OK;
@@ -104,6 +115,14 @@ void Call::Changed(int key, int event_class, const char* event) {
   RedisModule_NotifyKeyspaceEvent(ctx_, event_class, event, argv_[key]);
 }
 
+std::optional<Reply> Call::TooLong(std::uint64_t bytes) const {
+  constexpr std::uint64_t kLeastLimit = 1024 * 1024;  // Redis takes no less for the setting, which costs a look-up
+  if (bytes <= kLeastLimit) return std::nullopt;
+  const auto limit = ParseInteger(ConfigValue(ctx_, "proto-max-bulk-len"));
+  if (limit && bytes <= static_cast<std::uint64_t>(*limit)) return std::nullopt;
+  return Reply::Error("ERR string exceeds maximum allowed size (proto-max-bulk-len)");
+}
+
 Reply Call::WrongArity() const {
   return Reply::Error("ERR wrong number of arguments for '" + std::string(name_) + "' command");
 }
@@ -121,5 +140,7 @@ std::optional<std::int64_t> ParseInteger(std::string_view text) {
   if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
   return value;
 }
+
+std::int64_t Databases(RedisModuleCtx* ctx) { return ParseInteger(ConfigValue(ctx, "databases")).value_or(1); }
 
 }  // namespace faha::module

@@ -147,14 +147,16 @@ void AddRules(RedisModuleCtx* ctx) {
   }
   if (table != nullptr) RedisModule_FreeCallReply(table);
   for (const std::string_view sub : kDebugRefused) {
-    rules["debug|" + std::string(sub)] = {.action = Action::kRefuse, .family = "keys of every type"};
+    rules.try_emplace("debug|" + std::string(sub), Rule{.action = Action::kRefuse, .family = "keys of every type"});
   }
 }
 
-void ServeOurs() {
+// DEBUG is for servers that allow it to everybody.
+void ServeOurs(RedisModuleCtx* ctx) {
+  const bool debug = ConfigValue(ctx, "enable-debug-command") == "yes";
   for (const Command& command : Commands()) {
-    if (command.access == Access::kAdmin) continue;
-    const std::string ours = "faha." + std::string(command.name);
+    if (command.access == Access::kAdmin || (command.name.starts_with("debug|") && !debug)) continue;
+    const std::string ours = ModuleName(command);
     TheFilter().rules[std::string(command.name)] = {
         .action = Action::kServe,
         .replacement = RedisModule_CreateString(nullptr, ours.data(), ours.size()),
@@ -217,7 +219,9 @@ void OnCommand(RedisModuleCommandFilterCtx* filter) {
     case Action::kYield:
     case Action::kContainer: {
       const Rule* sub = RuleOfSubcommand(filter, name, buffer);
-      if (sub != nullptr && sub->action == Action::kRefuse) {
+      if (sub != nullptr && sub->action == Action::kServe) {
+        Serve(filter, *sub);
+      } else if (sub != nullptr && sub->action == Action::kRefuse) {
         Refuse(filter);
       } else if (rule.action == Action::kYield) {
         PrecommitOrRefuse(filter);
@@ -240,7 +244,7 @@ const char* FamilyOf(std::string_view name) {
 bool StartFiltering(RedisModuleCtx* ctx) {
   TheFilter().refuse = RedisModule_CreateString(nullptr, "faha.refuse", sizeof "faha.refuse" - 1);
   AddRules(ctx);
-  ServeOurs();
+  ServeOurs(ctx);
   return RedisModule_RegisterCommandFilter(ctx, OnCommand, REDISMODULE_CMDFILTER_NOSELF) != nullptr &&
          RedisModule_SubscribeToServerEvent(ctx, RedisModuleEvent_ModuleChange, OnModuleChange) == REDISMODULE_OK;
 }

@@ -64,6 +64,7 @@ Status OpenStore(Options options) {
 }
 
 bool Start(RedisModuleCtx* ctx) {
+  RedisModule_SetModuleOptions(ctx, REDISMODULE_OPTION_NO_IMPLICIT_SIGNAL_MODIFIED);  // see scratch.h
   Options options;
   if (!LoadConfigs(ctx, options)) return false;
   // Beside the pool; a device has no beside, but the server has a dir.
