@@ -74,8 +74,11 @@ class Reply {
 
 class Call {
  public:
+  // In the selected database.
   Call(RedisModuleCtx* ctx, RedisModuleString** argv, int argc, std::string_view name)
-      : ctx_(ctx), argv_(argv), argc_(argc), name_(name), db_(static_cast<DbId>(RedisModule_GetSelectedDb(ctx))) {}
+      : Call(ctx, argv, argc, name, static_cast<DbId>(RedisModule_GetSelectedDb(ctx))) {}
+  Call(RedisModuleCtx* ctx, RedisModuleString** argv, int argc, std::string_view name, DbId db)
+      : ctx_(ctx), argv_(argv), argc_(argc), name_(name), db_(db) {}
 
   [[nodiscard]] RedisModuleCtx* ctx() const { return ctx_; }
   [[nodiscard]] std::string_view name() const { return name_; }  // as Redis calls it: "set"

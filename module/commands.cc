@@ -78,7 +78,7 @@ constexpr auto kTable = std::to_array<Command>({
     {"rename", move::Rename, 3, Access::kWrite, "write", {1, 1, 1, kTake}, {2, 2, 1, kOverwrite}},
     {"renamenx", move::RenameNx, 3, Access::kWrite, kWriteFast, {1, 1, 1, kTake}, {2, 2, 1, kInsert}},
     {"copy", move::Copy, -3, Access::kWrite, kWriteGrow, {1, 1, 1, kRead}, {2, 2, 1, kOverwrite}},
-    {"move", move::Move, 3, Access::kWrite, kWriteFast, 1, 1, 1, kTake},
+    {"move", move::Move, 3, Access::kWrite, kWriteFast, 1, 1, 1, kAccessUpdate},
     {"dump", native::Dump, 2, Access::kRead, kReadOnly, 1, 1, 1, kRead},
     {"restore", native::Restore, -4, Access::kWrite, kWriteGrow, 1, 1, 1, kOverwrite},
     {"sort",
@@ -116,13 +116,13 @@ constexpr auto kTable = std::to_array<Command>({
 template <std::size_t kIndex>
 int Adapter(RedisModuleCtx* ctx, RedisModuleString** argv, int argc) {
   constexpr const Command& command = kTable[kIndex];
-  Call call(ctx, argv, argc, command.name);
   if constexpr (command.find_keys != nullptr) {
-    if (RedisModule_IsKeysPositionRequest(ctx) != 0) {
-      command.find_keys(call);
+    if (RedisModule_IsKeysPositionRequest(ctx) != 0) {  // there is no client
+      command.find_keys(Call(ctx, argv, argc, command.name, DbId{0}));
       return REDISMODULE_OK;
     }
   }
+  Call call(ctx, argv, argc, command.name);
   if constexpr (command.access == Access::kAdmin || command.access == Access::kServer) {
     return command.run(call).SendTo(ctx);
   } else {
@@ -162,6 +162,7 @@ RedisModuleCommandKeySpec Describe(const KeyRange& keys) {
 void DescribeKeys(RedisModuleCommand* created, const Command& command) {
   RedisModuleCommandKeySpec specs[3] = {};
   if (command.keys.first > 0) specs[0] = Describe(command.keys);
+  if (command.find_keys != nullptr) specs[0].flags |= REDISMODULE_CMD_KEY_INCOMPLETE;  // then Redis asks
   if (command.more_keys.first > 0) specs[1] = Describe(command.more_keys);
   RedisModuleCommandInfo info = {};
   info.version = REDISMODULE_COMMAND_INFO_VERSION;

@@ -51,9 +51,8 @@ constexpr std::array<std::string_view, 12> kDebugRefused = {"object",   "populat
                                                             "listpack", "flushall", "quicklist", "htstats-key"};
 
 constexpr std::pair<std::string_view, const char*> kFamilies[] = {
-    {"@list", "lists"},     {"@hash", "hashes"},  {"@sortedset", "sorted sets"},    {"@set", "sets"},
-    {"@stream", "streams"}, {"@geo", "geo sets"}, {"@hyperloglog", "HyperLogLogs"}, {"@bitmap", "bitmaps"},
-    {"@string", "strings"}};
+    {"@list", "lists"},     {"@hash", "hashes"},  {"@sortedset", "sorted sets"},   {"@set", "sets"},
+    {"@stream", "streams"}, {"@geo", "geo sets"}, {"@hyperloglog", "HyperLogLogs"}};
 
 template <typename Names>
 bool Contains(const Names& names, std::string_view name) {

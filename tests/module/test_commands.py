@@ -344,11 +344,14 @@ def test_random_calls(twins, seed):
 
 def test_watch(twins):
     other = twins.another()
-    changes = ["SET k x", "APPEND k x", "DEL k", "EXPIRE k 100", "FLUSHDB", "FLUSHALL", "SET k v KEEPTTL", "GETDEL k", "INCR n"]
-    for change in [*changes, "GET k", "SET unrelated x", "PERSIST k", "EXPIRE none 1", "DEL none", "SET k v NX"]:
+    changes = ["SET k x", "APPEND k x", "DEL k", "EXPIRE k 100", "FLUSHDB", "FLUSHALL", "SET k v KEEPTTL", "GETDEL k", "INCR n", "GETSET k x", "SETRANGE k 0 x", "SETBIT k 0 1", "RENAME n k", "COPY n k REPLACE", "MOVE k 7",
+               "BITOP NOT k n", "PFADD k a", "RESTORE k 0 bad REPLACE"]
+    for change in [*changes, "GET k", "SET unrelated x", "PERSIST k", "EXPIRE none 1", "DEL none", "SET k v NX", "PFCOUNT k", "DUMP k",
+                   "LCS k n", "SORT k", "MEMORY USAGE k", "SETBIT k 1 1", "RENAMENX n k", "COPY n k", "GETRANGE k 0 1", "TOUCH k"]:
         for prepare in ("SET k v", "DEL k"):
             twins(*words(prepare))
             twins("SET", "n", 1)
+            other("EVAL", "redis.call('SELECT', 7) return redis.call('DEL', 'k')", 0)
             twins("WATCH", "k", "n", "never")
             other(*words(change))
             twins("MULTI")
@@ -394,7 +397,12 @@ def test_keyspace_notifications(twins):
     lines = ["SET k v", "SET k v EX 100", "SET k v KEEPTTL", "SETNX k w", "SETNX l w", "SETEX k 100 v", "GETEX k PERSIST",
              "GETEX k EX 100", "APPEND k x", "INCR n", "DECRBY n 5", "INCRBYFLOAT n 1.5", "MSET a 1 b 2", "MSETNX c 1 d 2",
              "EXPIRE a 100", "PERSIST a", "PERSIST a", "EXPIRE a -1", "GETDEL b", "DEL c d none", "UNLINK l", "GET k",
-             "SET k v EXAT 1", "GET k", "SET z v", "GETEX z EXAT 1", "EXPIREAT none 1", "SELECT 1", "SET k v", "DEL k"]
+             "SET k v EXAT 1", "GET k", "SET z v", "GETEX z EXAT 1", "EXPIREAT none 1", "SELECT 1", "SET k v", "DEL k",
+             "GETSET k v", "SETRANGE k 1 x", "SETRANGE k 1 ''", "SETBIT k 1 1", "SETBIT k 1 1", "BITFIELD k SET u8 0 1 GET u8 0",
+             "BITFIELD k SET u8 0 1", "BITOP NOT l k", "BITOP AND l none", "BITOP AND none none", "PFADD h a", "PFADD h a", "PFMERGE i h",
+             "PFMERGE i h", "PFMERGE i k", "PFCOUNT h", "PFCOUNT h i", "RENAME k l", "RENAME l l", "RENAMENX l k", "RENAMENX k k", "COPY k m",
+             "COPY k m", "COPY k m DB 2", "MOVE k 3", "MOVE k 3", "DUMP m", "LCS m m", "SORT none STORE m", "SORT none STORE m", "TOUCH h",
+             "OBJECT ENCODING none", "MEMORY USAGE none", "RESTORE h 0 bad REPLACE"]
     # fmt: on
     for line in lines:
         twins(*words(line))
@@ -412,7 +420,7 @@ def test_client_side_tracking(twins):
     for connection in reader.connections:
         connection.call("HELLO", 3)
     reader("CLIENT", "TRACKING", "ON")
-    for change in ("SET k w", "DEL k", "EXPIRE k 100", "APPEND k x", "FLUSHALL", "GETDEL k", "MSET k 1 other 2"):
+    for change in ("SET k w", "DEL k", "EXPIRE k 100", "APPEND k x", "FLUSHALL", "GETDEL k", "MSET k 1 other 2", "SETRANGE k 3 x", "RENAME k l", "MOVE k 1", "BITOP NOT k k"):
         twins("SET", "k", "v")
         reader("GET", "k")
         twins(*words(change))
