@@ -141,6 +141,4 @@ std::optional<std::int64_t> ParseInteger(std::string_view text) {
   return value;
 }
 
-std::int64_t Databases(RedisModuleCtx* ctx) { return ParseInteger(ConfigValue(ctx, "databases")).value_or(1); }
-
 }  // namespace faha::module

@@ -127,7 +127,4 @@ inline Reply After(const Status& status, Reply reply) { return status.ok() ? std
 // An integer exactly as Redis reads one: no spaces, no plus, no leading zeros.
 std::optional<std::int64_t> ParseInteger(std::string_view text);
 
-// How many databases the server has.
-std::int64_t Databases(RedisModuleCtx* ctx);
-
 }  // namespace faha::module

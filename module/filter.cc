@@ -209,6 +209,7 @@ void OnCommand(RedisModuleCommandFilterCtx* filter) {
     case Action::kWatch: RememberAll(filter); break;
     case Action::kExec:
       EndUnit();
+      ExpireWatched();
       if (TheState().scripts_seen && !Precommit().ok()) Refuse(filter);
       break;
     case Action::kScript:
@@ -242,6 +243,7 @@ const char* FamilyOf(std::string_view name) {
 
 bool StartFiltering(RedisModuleCtx* ctx) {
   TheFilter().refuse = RedisModule_CreateString(nullptr, "faha.refuse", sizeof "faha.refuse" - 1);
+  StartWatching(ctx);
   AddRules(ctx);
   ServeOurs(ctx);
   return RedisModule_RegisterCommandFilter(ctx, OnCommand, REDISMODULE_CMDFILTER_NOSELF) != nullptr &&

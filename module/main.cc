@@ -75,6 +75,7 @@ bool Start(RedisModuleCtx* ctx) {
     Log(LogLevel::kWarning, status.ToString());
     return false;
   }
+  TheState().databases = static_cast<DbId>(ParseInteger(ConfigValue(ctx, "databases")).value_or(1));
   if (!CreateCommands(ctx) || !StartFiltering(ctx) || !StartCommitting(ctx) || !StartBarrier(ctx) || !AddInfo(ctx) ||
       RedisModule_SubscribeToServerEvent(ctx, RedisModuleEvent_Loading, OnLoaded) != REDISMODULE_OK) {
     Log(LogLevel::kWarning, "BADCONFIG the server refuses a part of the module: FaHA needs Redis 7.0 or later");

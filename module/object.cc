@@ -118,7 +118,7 @@ Reply DebugObject(Call& call) {
 
 Reply DebugDigest(Call& call) {
   Digest digest{};
-  for (std::int64_t db = 0; db < Databases(call.ctx()); ++db) MixDatabase(digest, call.store(), static_cast<DbId>(db));
+  for (DbId db = 0; db < TheState().databases; ++db) MixDatabase(digest, call.store(), db);
   return Reply::Simple(Hex(digest));
 }
 

@@ -28,7 +28,7 @@ std::vector<std::uint64_t> Expiring(const Store& store, const std::vector<std::u
 }
 
 std::string Keyspace(const Call& call) {
-  std::vector<std::uint64_t> keys(static_cast<std::size_t>(Databases(call.ctx())));
+  std::vector<std::uint64_t> keys(TheState().databases);
   for (std::size_t db = 0; db < keys.size(); ++db) keys[db] = call.store().Size(static_cast<DbId>(db));
   const auto expiring = Expiring(call.store(), keys);
   std::string lines;

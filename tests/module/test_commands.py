@@ -329,8 +329,6 @@ def test_random_calls(twins, seed):
             open_transaction[client] = False
         elif chance < 0.11 and not open_transaction[client]:
             keys = [world.key(), world.key()]
-            # Redis knows that a watched key had expired before; FaHA then aborts for no reason, which is safe.
-            client("EXISTS", *keys)
             client("WATCH", *keys)
         elif chance < 0.115:
             client(pick.choice(["FLUSHDB", "FLUSHALL"]))
