@@ -139,6 +139,7 @@ void AddRules(RedisModuleCtx* ctx) {
     command.ForEachSubcommand([&](const Described& sub) {
       if (!sub.TouchesKeys() || sub.name().ends_with("|help")) return;
       container = true;
+      rule.family = sub.Family();
       rules[std::string(sub.name())] = {.action = Action::kRefuse, .family = sub.Family()};
     });
     if (container && rule.action != Action::kScript) rule.action = Action::kContainer;

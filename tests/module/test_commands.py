@@ -480,6 +480,10 @@ def test_every_other_command_with_keys_is_refused(servers, twins):
             f"{args} in Lua: {reply}"
         )
         assert_nothing_native(faha)
+    for args, family in ((["LPUSH", "l", "1"], "lists"), (["BLPOP", "l", "0"], "lists"), (["HSET", "h", "f", "v"], "hashes"), (["SADD", "s", "1"], "sets"),
+                         (["ZADD", "z", "1", "m"], "sorted sets"), (["XADD", "x", "*", "f", "v"], "streams"), (["XGROUP", "CREATE", "x", "g", "$"], "streams"),
+                         (["GEOADD", "g", "1", "1", "m"], "geo sets")):  # fmt: skip
+        assert f" works on {family}: FaHA does not serve it yet" in connection.call(*args)[1]
     for args in (["lPuSh", "l", "1"], ["SWAPDB", "0", "1"], ["DEBUG", "POPULATE", "10"], ["debug", "reload"]):
         reply = connection.call(*args)
         assert reply[1].startswith("UNSUPPORTED "), f"{args}: {reply}"
