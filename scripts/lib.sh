@@ -99,12 +99,12 @@ fetch_redis_source() {
                  -o "Dir::Cache=$work/cache" -o APT::Sandbox::User=root)
   quietly apt-get "${options[@]}" update || die "apt-get update of the source lists failed: check the machine's apt sources"
   (cd "$work" && quietly apt-get "${options[@]}" source --download-only redis) ||
-    die "Debian's source package of redis cannot be fetched: put its src/redismodule.h into $redis_headers"
+    die "Debian's source package of redis cannot be fetched: put its src/redismodule.h and its tests into $redis_headers"
   mv "$work"/redis_*.orig.tar.* "$redis_source"
   rm -rf "$work"
 }
 
-# extract_redis PATTERN: what matches it in the source package, into build/redis, without the package's own folder.
+# extract_redis PATTERN COUNT: what matches it in the source package, into build/redis, without the first COUNT folders.
 extract_redis() { tar -xf "$redis_source" -C "$redis_headers" --wildcards --strip-components="$2" "$1"; }
 
 fetch_redismodule() {

@@ -11,11 +11,17 @@ from twins import words
 FAR = 4102444800000  # a date in 2100, in milliseconds
 # Of every command that runs natively: what works, and what fails half way.
 LINES = [
-    "SET secret-name lent-value", "PFADD h a b c", "PFADD h a", "PFCOUNT h", "PFCOUNT h other", "PFMERGE m h other", "PFMERGE m secret-name", "PFADD secret-name x",
-    "LCS secret-name h", "LCS secret-name h IDX BAD", "DUMP secret-name", "DUMP none", "RESTORE secret-name 0 bad REPLACE", "SORT secret-name", "SORT none STORE secret-name",
-    "SORT none LIMIT x y STORE h", "SORT_RO none", "MEMORY USAGE h", "MEMORY USAGE h SAMPLES x", "DEBUG OBJECT h", "DEBUG OBJECT none",
+    "SET secret-name lent-value", "PFADD h a b c", "PFADD h a", "PFCOUNT h", "PFCOUNT h other", "PFMERGE m h other",
+    "PFMERGE m secret-name", "PFADD secret-name x",
+    "LCS secret-name h", "LCS secret-name h IDX BAD", "DUMP secret-name", "DUMP none", "RESTORE secret-name 0 bad REPLACE",
+    "SORT secret-name", "SORT none STORE secret-name",
+    "SORT none LIMIT x y STORE h", "SORT_RO none", "MEMORY USAGE h", "MEMORY USAGE h SAMPLES x", "DEBUG OBJECT h",
+    "DEBUG OBJECT none",
 ]  # fmt: skip
-READS = ["PFCOUNT h", "PFCOUNT h k", "LCS k h", "DUMP k", "SORT none", "SORT k", "SORT_RO k", "MEMORY USAGE k", "DEBUG OBJECT k", "PFADD h a", "PFADD k x"]
+READS = [
+    "PFCOUNT h", "PFCOUNT h k", "LCS k h", "DUMP k", "SORT none", "SORT k", "SORT_RO k", "MEMORY USAGE k", "DEBUG OBJECT k", "PFADD h a",
+    "PFADD k x",
+]  # fmt: skip
 
 
 def test_nothing_is_propagated(servers, twins):
@@ -84,15 +90,16 @@ def test_values_move_both_ways(twins):
     for value in values:
         twins("SET", "k", value)
         payload = twins("DUMP", "k")[1].encode("latin-1")
-        for options in ([], ["REPLACE"], ["BAD"], ["REPLACE", "IDLETIME", "5"], ["REPLACE", "FREQ", "5"], ["REPLACE", "FREQ", "5", "IDLETIME", "5"]):
-            twins("RESTORE", "k", 0, payload, *options)
-            twins("RESTORE", "new", 0, payload, *options)
+        for options in ("", "REPLACE", "BAD", "REPLACE IDLETIME 5", "REPLACE FREQ 5", "REPLACE FREQ 5 IDLETIME 5"):
+            twins("RESTORE", "k", 0, payload, *options.split())
+            twins("RESTORE", "new", 0, payload, *options.split())
             twins("GET", "new")
             twins("DEL", "new")
-        for ttl, options in ((100_000, []), (FAR, ["ABSTTL"]), (1, ["ABSTTL"]), (-1, []), ("x", []), (2**63 - 1, ["ABSTTL"]), (0, ["ABSTTL"])):
+        for options in ("100000", f"{FAR} ABSTTL", "1 ABSTTL", "-1", "x", f"{2**63 - 1} ABSTTL", "0 ABSTTL"):
+            ttl, *more = options.split()
             twins("SET", "old", "v")
             for key in ("fresh", "old"):
-                twins("RESTORE", key, ttl, payload, "REPLACE", *options)
+                twins("RESTORE", key, ttl, payload, "REPLACE", *more)
                 twins("PTTL", key)
                 twins("GET", key)
                 twins("DEL", key)
@@ -128,9 +135,11 @@ def test_hyperloglogs_are_redis_own(twins):
 
 def test_in_transactions_and_scripts(twins):
     for line in (
-        "SET k v", "MULTI", "PFADD h a", "PFCOUNT h", "PFADD k a", "DUMP k", "SORT none STORE k", "EXISTS k", "EXEC", "SET k v",
+        "SET k v", "MULTI", "PFADD h a", "PFCOUNT h", "PFADD k a", "DUMP k", "SORT none STORE k", "EXISTS k", "EXEC",
+        "SET k v",
         "EVAL 'return {redis.call(\"PFADD\", \"h\", \"b\"), redis.call(\"PFCOUNT\", \"h\"), redis.call(\"LCS\", \"k\", \"k\")}' 0",
-        "EVAL 'return redis.pcall(\"PFADD\", \"k\", \"b\")' 0", "EVAL 'redis.setresp(3) return redis.call(\"LCS\", \"k\", \"k\", \"IDX\")' 0",
+        "EVAL 'return redis.pcall(\"PFADD\", \"k\", \"b\")' 0",
+        "EVAL 'redis.setresp(3) return redis.call(\"LCS\", \"k\", \"k\", \"IDX\")' 0",
         "EVAL 'return redis.call(\"DUMP\", \"k\")' 0", "GET k", "PFCOUNT h",
     ):  # fmt: skip
         twins(*words(line))
