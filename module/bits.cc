@@ -13,6 +13,12 @@ namespace {
 
 constexpr std::size_t kWord = sizeof(std::uint64_t);
 
+std::uint64_t WordAt(const char* bytes) {
+  std::uint64_t word = 0;
+  std::memcpy(&word, bytes, kWord);
+  return word;
+}
+
 unsigned Byte(std::string_view bytes, std::uint64_t i) { return static_cast<unsigned char>(bytes[i]); }
 
 // Bits, inclusive; none if first > last.
@@ -41,9 +47,7 @@ Range ParseRange(const Call& call, int at, std::int64_t bytes, std::optional<Rep
 std::int64_t CountBytes(std::string_view bytes) {
   std::int64_t count = 0;
   for (; bytes.size() >= kWord; bytes.remove_prefix(kWord)) {
-    std::uint64_t word = 0;
-    std::memcpy(&word, bytes.data(), kWord);
-    count += std::popcount(word);
+    count += std::popcount(WordAt(bytes.data()));
   }
   for (const char byte : bytes) count += std::popcount(static_cast<unsigned char>(byte));
   return count;
@@ -59,11 +63,13 @@ std::int64_t Count(std::string_view bytes, Range range) {
 
 // The first bit of `range` that is as `wanted`; nothing if there is none.
 std::optional<std::int64_t> Search(std::string_view bytes, Range range, bool wanted) {
-  const unsigned char skipped = wanted ? 0x00 : 0xff;
+  const std::uint64_t skipped = wanted ? 0 : ~std::uint64_t{0};
+  constexpr std::int64_t kWordBits = kWord * 8;
   std::int64_t bit = range.first;
   while (bit <= range.last) {
-    if (bit % 8 == 0 && Byte(bytes, static_cast<std::uint64_t>(bit / 8)) == skipped) {
-      bit += 8;
+    const bool aligned = bit % 8 == 0 && bit + kWordBits <= range.last + 1;
+    if (aligned && WordAt(bytes.data() + bit / 8) == skipped) {
+      bit += kWordBits;
     } else if (BitAt(bytes, static_cast<std::uint64_t>(bit)) == wanted) {
       return bit;
     } else {
@@ -73,19 +79,38 @@ std::optional<std::int64_t> Search(std::string_view bytes, Range range, bool wan
   return std::nullopt;
 }
 
-using Operation = unsigned char (*)(unsigned char, unsigned char);
-
 // The sources combined; one that is too short counts as if zeros followed it.
+template <typename Operation>
 std::string Combine(const std::vector<std::string_view>& sources, std::size_t size, Operation operation) {
   std::string result(sources.front());
   result.resize(size);
   for (std::size_t i = 1; i < sources.size(); ++i) {
     const std::string_view source = sources[i];
-    for (std::size_t at = 0; at < size; ++at) {
-      const auto other = at < source.size() ? static_cast<unsigned char>(source[at]) : static_cast<unsigned char>(0);
-      result[at] = static_cast<char>(operation(static_cast<unsigned char>(result[at]), other));
-    }
+    for (std::size_t at = 0; at < source.size(); ++at) result[at] = operation(result[at], source[at]);
+    for (std::size_t at = source.size(); at < size; ++at) result[at] = operation(result[at], '\0');
   }
+  return result;
+}
+
+enum class Operation { kAnd, kOr, kXor, kNot };
+
+std::optional<Operation> ParseOperation(const Call& call) {
+  if (call.Is(1, "and")) return Operation::kAnd;
+  if (call.Is(1, "or")) return Operation::kOr;
+  if (call.Is(1, "xor")) return Operation::kXor;
+  if (call.Is(1, "not")) return Operation::kNot;
+  return std::nullopt;
+}
+
+std::string Combine(const std::vector<std::string_view>& sources, std::size_t size, Operation operation) {
+  switch (operation) {
+    case Operation::kAnd: return Combine(sources, size, [](char a, char b) { return static_cast<char>(a & b); });
+    case Operation::kOr: return Combine(sources, size, [](char a, char b) { return static_cast<char>(a | b); });
+    case Operation::kXor: return Combine(sources, size, [](char a, char b) { return static_cast<char>(a ^ b); });
+    case Operation::kNot: break;
+  }
+  std::string result(sources.front());
+  for (char& byte : result) byte = static_cast<char>(~byte);
   return result;
 }
 
@@ -170,18 +195,11 @@ Reply BitPos(Call& call) {
 }
 
 Reply BitOp(Call& call) {
-  Operation operation = nullptr;
-  const bool negate = call.Is(1, "not");
-  if (call.Is(1, "and")) {
-    operation = [](unsigned char a, unsigned char b) { return static_cast<unsigned char>(a & b); };
-  } else if (call.Is(1, "or")) {
-    operation = [](unsigned char a, unsigned char b) { return static_cast<unsigned char>(a | b); };
-  } else if (call.Is(1, "xor")) {
-    operation = [](unsigned char a, unsigned char b) { return static_cast<unsigned char>(a ^ b); };
-  } else if (!negate) {
-    return Call::SyntaxError();
+  const auto operation = ParseOperation(call);
+  if (!operation) return Call::SyntaxError();
+  if (operation == Operation::kNot && call.size() != 4) {
+    return Reply::Error("ERR BITOP NOT must be called with a single source key.");
   }
-  if (negate && call.size() != 4) return Reply::Error("ERR BITOP NOT must be called with a single source key.");
   // First the expired ones go, so that no write comes between a view and its use.
   for (int i = 3; i < call.size(); ++i) (void)call.Find(i);
   std::vector<std::string_view> sources;
@@ -192,9 +210,7 @@ Reply BitOp(Call& call) {
     size = std::max(size, sources.back().size());
   }
   if (size == 0) return call.Find(2) ? After(call.Delete(2), Reply::Integer(0)) : Reply::Integer(0);
-  std::string result = Combine(sources, size, operation);
-  if (negate)
-    std::transform(result.begin(), result.end(), result.begin(), [](char byte) { return static_cast<char>(~byte); });
+  const std::string result = Combine(sources, size, *operation);
   return After(call.Put(2, result, kNoExpiry, REDISMODULE_NOTIFY_STRING, "set"),
                Reply::Integer(static_cast<std::int64_t>(size)));
 }

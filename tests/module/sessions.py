@@ -151,6 +151,9 @@ SESSIONS = {
         "BITPOS k 1 100", "BITPOS k 0 100", "BITFIELD f SET u8 0 255 SET u8 8 255 SET u8 16 255", "BITPOS f 0",
         "BITPOS f 0 0", "BITPOS f 0 1", "BITPOS f 0 0 -1", "BITPOS f 0 3",
         "BITPOS f 0 0 23 BIT", "BITPOS f 0 1 22 BIT", "BITPOS f 1 9 9 BIT", "BITPOS f 0 9 9 BIT", "BITPOS f 1 -1 -1 BIT",
+        "SETBIT z 9 1", "BITPOS z 1 4 20 BIT", "SETBIT y 200 1", "BITPOS y 1", "BITPOS y 1 3 -1 BIT", "BITPOS y 1 0 24", "BITPOS y 1 0 25",
+        "BITPOS y 1 0 199 BIT", "BITPOS y 1 0 200 BIT", "BITOP NOT w y", "BITPOS w 0", "BITPOS w 0 4 -1 BIT", "BITPOS w 0 25", "BITPOS w 0 26",
+        "BITPOS w 0 0 199 BIT", "BITPOS w 0 8 200 BIT", "BITCOUNT w", "BITCOUNT w 3 200 BIT", "BITCOUNT w 5 20", "BITOP OR v z y f", "GET v",
         f"BITPOS f 1 {SMALL} {BIG}"],
     "bitop": [
         "MSET a foobar b abcdef c 12", "BITOP AND d a b", "GET d", "BITOP OR d a b c", "GET d", "BITOP XOR d a b c",
