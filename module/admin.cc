@@ -64,7 +64,7 @@ Reply Refuse(Call& call) {
   std::string name(call.size() > 1 ? call.arg(1) : std::string_view("refuse"));
   for (char& c : name) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
   return Reply::Error("UNSUPPORTED '" + name.substr(0, 64) + "' works on " + FamilyOf(name) +
-                      ": FaHA does not serve it yet; see the table of commands in its README");
+                      ": FaHA does not serve it yet; its docs/commands.md lists what it serves");
 }
 
 }  // namespace faha::module::admin

@@ -53,6 +53,17 @@ int Reply::SendTo(RedisModuleCtx* ctx) const {
         }
       }
       return REDISMODULE_OK;
+    case Kind::kIntegers:
+      RedisModule_ReplyWithArray(ctx, static_cast<long>(integers_.size()));
+      for (const auto& integer : integers_) {
+        if (integer) {
+          RedisModule_ReplyWithLongLong(ctx, *integer);
+        } else {
+          RedisModule_ReplyWithNull(ctx);
+        }
+      }
+      return REDISMODULE_OK;
+    case Kind::kNative: return RedisModule_ReplyWithCallReply(ctx, native_.get());
     case Kind::kSent: break;
   }
   return REDISMODULE_OK;
@@ -111,6 +122,14 @@ Status Call::Delete(int key, const char* event) {
 void Call::Changed(int key, int event_class, const char* event) {
   RedisModule_SignalModifiedKey(ctx_, argv_[key]);
   RedisModule_NotifyKeyspaceEvent(ctx_, event_class, event, argv_[key]);
+}
+
+std::optional<Reply> Call::TooLong(std::uint64_t bytes) const {
+  constexpr std::uint64_t kLeastLimit = 1024 * 1024;  // Redis takes no less for the setting, which costs a look-up
+  if (bytes <= kLeastLimit) return std::nullopt;
+  const auto limit = ParseInteger(ConfigValue(ctx_, "proto-max-bulk-len")).value_or(512 * 1024 * 1024);
+  if (bytes <= static_cast<std::uint64_t>(limit)) return std::nullopt;
+  return Reply::Error("ERR string exceeds maximum allowed size (proto-max-bulk-len)");
 }
 
 Reply Call::WrongArity() const {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -17,7 +18,7 @@ namespace faha::module {
 
 class Reply {
  public:
-  enum class Kind { kOk, kNull, kInteger, kView, kText, kError, kSimple, kArray, kSent };
+  enum class Kind { kOk, kNull, kInteger, kView, kText, kError, kSimple, kArray, kIntegers, kNative, kSent };
 
   static Reply Ok() { return Reply(Kind::kOk); }
   static Reply Null() { return Reply(Kind::kNull); }
@@ -42,6 +43,17 @@ class Reply {
     reply.items_ = std::move(items);
     return reply;
   }
+  static Reply Integers(std::vector<std::optional<std::int64_t>> integers) {
+    Reply reply(Kind::kIntegers);
+    reply.integers_ = std::move(integers);
+    return reply;
+  }
+  // As Redis' own command replied.
+  static Reply Native(std::shared_ptr<RedisModuleCallReply> native) {
+    Reply reply(Kind::kNative);
+    reply.native_ = std::move(native);
+    return reply;
+  }
   // The handler has replied by itself, or blocked the client.
   static Reply Sent() { return Reply(Kind::kSent); }
 
@@ -58,18 +70,24 @@ class Reply {
   std::string_view view_;
   std::string text_;
   std::vector<std::optional<std::string_view>> items_;
+  std::vector<std::optional<std::int64_t>> integers_;
+  std::shared_ptr<RedisModuleCallReply> native_;
 };
 
 class Call {
  public:
+  // In the selected database.
   Call(RedisModuleCtx* ctx, RedisModuleString** argv, int argc, std::string_view name)
-      : ctx_(ctx), argv_(argv), argc_(argc), name_(name), db_(static_cast<DbId>(RedisModule_GetSelectedDb(ctx))) {}
+      : Call(ctx, argv, argc, name, static_cast<DbId>(RedisModule_GetSelectedDb(ctx))) {}
+  Call(RedisModuleCtx* ctx, RedisModuleString** argv, int argc, std::string_view name, DbId db)
+      : ctx_(ctx), argv_(argv), argc_(argc), name_(name), db_(db) {}
 
   [[nodiscard]] RedisModuleCtx* ctx() const { return ctx_; }
   [[nodiscard]] std::string_view name() const { return name_; }  // as Redis calls it: "set"
   [[nodiscard]] int size() const { return argc_; }
   [[nodiscard]] std::string_view arg(int i) const { return View(argv_[i]); }
   [[nodiscard]] RedisModuleString* raw(int i) const { return argv_[i]; }
+  [[nodiscard]] RedisModuleString** raw() const { return argv_; }
   // Case does not matter.
   [[nodiscard]] bool Is(int i, std::string_view option) const;
   [[nodiscard]] DbId db() const { return db_; }
@@ -91,6 +109,9 @@ class Call {
   // Tells WATCH, client-side caches and subscribers that the key at argument `key` has changed.
   void Changed(int key, int event_class, const char* event);
 
+  // May a value of `bytes` be, by Redis' own limit (proto-max-bulk-len)?  Nothing, or its error.
+  [[nodiscard]] std::optional<Reply> TooLong(std::uint64_t bytes) const;
+
   [[nodiscard]] Reply WrongArity() const;
   static Reply SyntaxError() { return Reply::Error("ERR syntax error"); }
   static Reply NotAnInteger() { return Reply::Error("ERR value is not an integer or out of range"); }
@@ -103,6 +124,9 @@ class Call {
   std::string_view name_;
   DbId db_;
 };
+
+// The reply of the many commands that end with one write.
+inline Reply After(const Status& status, Reply reply) { return status.ok() ? std::move(reply) : Reply::Error(status); }
 
 // An integer exactly as Redis reads one: no spaces, no plus, no leading zeros.
 std::optional<std::int64_t> ParseInteger(std::string_view text);

@@ -1,6 +1,7 @@
 // The table, and the one adapter between Redis and the handlers.
 #include "module/commands.h"
 
+#include <algorithm>
 #include <array>
 #include <string>
 
@@ -16,9 +17,12 @@ constexpr std::uint64_t kInsert = REDISMODULE_CMD_KEY_OW | REDISMODULE_CMD_KEY_I
 constexpr std::uint64_t kUpdate = REDISMODULE_CMD_KEY_RW | REDISMODULE_CMD_KEY_UPDATE;
 constexpr std::uint64_t kAccessUpdate = kUpdate | REDISMODULE_CMD_KEY_ACCESS;
 constexpr std::uint64_t kAppend = REDISMODULE_CMD_KEY_RW | REDISMODULE_CMD_KEY_INSERT;
+constexpr std::uint64_t kAccessInsert = kAppend | REDISMODULE_CMD_KEY_ACCESS;
 constexpr std::uint64_t kTake = REDISMODULE_CMD_KEY_RW | REDISMODULE_CMD_KEY_ACCESS | REDISMODULE_CMD_KEY_DELETE;
 constexpr std::uint64_t kRemove = REDISMODULE_CMD_KEY_RM | REDISMODULE_CMD_KEY_DELETE;
 
+constexpr const char* kReadOnly = "readonly";
+constexpr const char* kDebug = "readonly admin deny-script";
 constexpr const char* kReadFast = "readonly fast";
 constexpr const char* kWriteFast = "write fast";
 constexpr const char* kWriteGrow = "write deny-oom";
@@ -37,14 +41,30 @@ constexpr auto kTable = std::to_array<Command>({
     {"mget", strings::MGet, -2, Access::kRead, kReadFast, 1, -1, 1, kRead},
     {"append", strings::Append, 3, Access::kWrite, kWriteGrowFast, 1, 1, 1, kAppend},
     {"strlen", strings::StrLen, 2, Access::kRead, kReadFast, 1, 1, 1, kLook},
+    {"getset", strings::GetSet, 3, Access::kWrite, kWriteGrowFast, 1, 1, 1, kAccessUpdate},
+    {"getrange", strings::GetRange, 4, Access::kRead, kReadOnly, 1, 1, 1, kRead},
+    {"substr", strings::GetRange, 4, Access::kRead, kReadOnly, 1, 1, 1, kRead},
+    {"setrange", strings::SetRange, 4, Access::kWrite, kWriteGrow, 1, 1, 1, kUpdate},
+    {"lcs", native::Lcs, -3, Access::kRead, kReadOnly, 1, 2, 1, kRead},
     {"incr", strings::Incr, 2, Access::kWrite, kWriteGrowFast, 1, 1, 1, kAccessUpdate},
     {"decr", strings::Decr, 2, Access::kWrite, kWriteGrowFast, 1, 1, 1, kAccessUpdate},
     {"incrby", strings::IncrBy, 3, Access::kWrite, kWriteGrowFast, 1, 1, 1, kAccessUpdate},
     {"decrby", strings::DecrBy, 3, Access::kWrite, kWriteGrowFast, 1, 1, 1, kAccessUpdate},
     {"incrbyfloat", strings::IncrByFloat, 3, Access::kWrite, kWriteGrowFast, 1, 1, 1, kAccessUpdate},
+    {"setbit", bits::SetBit, 4, Access::kWrite, kWriteGrow, 1, 1, 1, kAccessUpdate},
+    {"getbit", bits::GetBit, 3, Access::kRead, kReadFast, 1, 1, 1, kRead},
+    {"bitcount", bits::BitCount, -2, Access::kRead, kReadOnly, 1, 1, 1, kRead},
+    {"bitpos", bits::BitPos, -3, Access::kRead, kReadOnly, 1, 1, 1, kRead},
+    {"bitop", bits::BitOp, -4, Access::kWrite, kWriteGrow, {2, 2, 1, kOverwrite}, {3, -1, 1, kRead}},
+    {"bitfield", bits::BitField, -2, Access::kWrite, kWriteGrow, 1, 1, 1, kAccessUpdate},
+    {"bitfield_ro", bits::BitFieldRo, -2, Access::kRead, kReadFast, 1, 1, 1, kRead},
+    {"pfadd", native::PfAdd, -2, Access::kWrite, kWriteGrowFast, 1, 1, 1, kAppend},
+    {"pfcount", native::PfCount, -2, Access::kRead, kReadOnly, 1, -1, 1, kRead},
+    {"pfmerge", native::PfMerge, -2, Access::kWrite, kWriteGrow, {1, 1, 1, kAccessInsert}, {2, -1, 1, kRead}},
     {"del", generic::Del, -2, Access::kWrite, "write", 1, -1, 1, kRemove},
     {"unlink", generic::Del, -2, Access::kWrite, kWriteFast, 1, -1, 1, kRemove},
     {"exists", generic::Exists, -2, Access::kRead, kReadFast, 1, -1, 1, kLook},
+    {"touch", generic::Exists, -2, Access::kRead, kReadFast, 1, -1, 1, kLook},
     {"type", generic::Type, 2, Access::kRead, kReadFast, 1, 1, 1, kLook},
     {"expire", generic::Expire, -3, Access::kWrite, kWriteFast, 1, 1, 1, kUpdate},
     {"pexpire", generic::PExpire, -3, Access::kWrite, kWriteFast, 1, 1, 1, kUpdate},
@@ -52,26 +72,58 @@ constexpr auto kTable = std::to_array<Command>({
     {"pexpireat", generic::PExpireAt, -3, Access::kWrite, kWriteFast, 1, 1, 1, kUpdate},
     {"ttl", generic::Ttl, 2, Access::kRead, kReadFast, 1, 1, 1, kRead},
     {"pttl", generic::PTtl, 2, Access::kRead, kReadFast, 1, 1, 1, kRead},
+    {"expiretime", generic::ExpireTime, 2, Access::kRead, kReadFast, 1, 1, 1, kRead},
+    {"pexpiretime", generic::PExpireTime, 2, Access::kRead, kReadFast, 1, 1, 1, kRead},
     {"persist", generic::Persist, 2, Access::kWrite, kWriteFast, 1, 1, 1, kUpdate},
-    {"scan", scan::Scan, -2, Access::kRead, "readonly", 0, 0, 0, 0},
-    {"keys", scan::AllKeys, 2, Access::kRead, "readonly", 0, 0, 0, 0},
-    {"randomkey", scan::RandomKey, 1, Access::kRead, "readonly", 0, 0, 0, 0},
-    {"dbsize", generic::DbSize, 1, Access::kRead, kReadFast, 0, 0, 0, 0},
-    {"flushdb", generic::FlushDb, -1, Access::kWrite, "write", 0, 0, 0, 0},
-    {"flushall", generic::FlushAll, -1, Access::kWrite, "write", 0, 0, 0, 0},
+    {"rename", move::Rename, 3, Access::kWrite, "write", {1, 1, 1, kTake}, {2, 2, 1, kOverwrite}},
+    {"renamenx", move::RenameNx, 3, Access::kWrite, kWriteFast, {1, 1, 1, kTake}, {2, 2, 1, kInsert}},
+    {"copy", move::Copy, -3, Access::kWrite, kWriteGrow, {1, 1, 1, kRead}, {2, 2, 1, kOverwrite}},
+    {"move", move::Move, 3, Access::kWrite, kWriteFast, 1, 1, 1, kAccessUpdate},
+    {"dump", native::Dump, 2, Access::kRead, kReadOnly, 1, 1, 1, kRead},
+    {"restore", native::Restore, -4, Access::kWrite, kWriteGrow, 1, 1, 1, kOverwrite},
+    {"sort",
+     native::Sort,
+     -2,
+     Access::kWrite,
+     "write deny-oom getkeys-api",
+     {1, 1, 1, kRead},
+     {},
+     native::FindSortKeys},
+    {"sort_ro", native::SortRo, -2, Access::kRead, kReadOnly, 1, 1, 1, kRead},
+    {"object|encoding", object::Encoding, 3, Access::kRead, kReadOnly, 2, 2, 1, kLook},
+    {"object|freq", object::Frequency, 3, Access::kRead, kReadOnly, 2, 2, 1, kLook},
+    {"object|idletime", object::IdleTime, 3, Access::kRead, kReadOnly, 2, 2, 1, kLook},
+    {"object|refcount", object::RefCount, 3, Access::kRead, kReadOnly, 2, 2, 1, kLook},
+    {"memory|usage", native::MemoryUsage, -3, Access::kRead, kReadOnly, 2, 2, 1, kLook},
+    {"debug|object", object::DebugObject, -3, Access::kRead, kDebug, 2, 2, 1, kLook},
+    {"debug|digest", object::DebugDigest, 2, Access::kRead, kDebug},
+    {"debug|digest-value", object::DebugDigestValue, -2, Access::kRead, kDebug, 2, -1, 1, kRead},
+    {"scan", scan::Scan, -2, Access::kRead, "readonly"},
+    {"keys", scan::AllKeys, 2, Access::kRead, "readonly"},
+    {"randomkey", scan::RandomKey, 1, Access::kRead, "readonly"},
+    {"dbsize", generic::DbSize, 1, Access::kRead, kReadFast},
+    {"flushdb", generic::FlushDb, -1, Access::kWrite, "write"},
+    {"flushall", generic::FlushAll, -1, Access::kWrite, "write"},
+    {"info", server::Info, -1, Access::kServer, "allow-loading allow-stale"},
     // Ours alone: the filter does not rewrite these.
-    {"status", admin::GetStatus, 1, Access::kAdmin, "readonly fast allow-loading allow-stale", 0, 0, 0, 0},
-    {"promote", admin::Promote, -1, Access::kAdmin, "admin deny-script allow-loading allow-stale", 0, 0, 0, 0},
-    {"failover", admin::Failover, -1, Access::kAdmin, "admin deny-script allow-stale", 0, 0, 0, 0},
-    {"refuse", admin::Refuse, -1, Access::kAdmin, "readonly fast allow-loading allow-stale", 0, 0, 0, 0},
+    {"status", admin::GetStatus, 1, Access::kAdmin, "readonly fast allow-loading allow-stale"},
+    {"promote", admin::Promote, -1, Access::kAdmin, "admin deny-script allow-loading allow-stale"},
+    {"failover", admin::Failover, -1, Access::kAdmin, "admin deny-script allow-stale"},
+    {"refuse", admin::Refuse, -1, Access::kAdmin, "readonly fast allow-loading allow-stale"},
 });
 
 // From a command's arrival to its reply.
 template <std::size_t kIndex>
 int Adapter(RedisModuleCtx* ctx, RedisModuleString** argv, int argc) {
   constexpr const Command& command = kTable[kIndex];
+  if constexpr (command.find_keys != nullptr) {
+    if (RedisModule_IsKeysPositionRequest(ctx) != 0) {  // there is no client
+      command.find_keys(Call(ctx, argv, argc, command.name, DbId{0}));
+      return REDISMODULE_OK;
+    }
+  }
   Call call(ctx, argv, argc, command.name);
-  if constexpr (command.access == Access::kAdmin) {
+  if constexpr (command.access == Access::kAdmin || command.access == Access::kServer) {
     return command.run(call).SendTo(ctx);
   } else {
     const bool inside = BeginCommand(ctx);
@@ -98,19 +150,27 @@ constexpr std::array<RedisHandler, sizeof...(kIndex)> Adapters(std::index_sequen
 }
 constexpr auto kAdapters = Adapters(std::make_index_sequence<kTable.size()>());
 
+RedisModuleCommandKeySpec Describe(const KeyRange& keys) {
+  RedisModuleCommandKeySpec spec = {};
+  spec.flags = keys.flags;
+  spec.begin_search_type = REDISMODULE_KSPEC_BS_INDEX;
+  spec.bs.index.pos = keys.first;
+  spec.find_keys_type = REDISMODULE_KSPEC_FK_RANGE;
+  spec.fk.range.lastkey = keys.last < 0 ? keys.last : keys.last - keys.first;
+  spec.fk.range.keystep = keys.step;
+  return spec;
+}
+
 // ACL and cluster redirects go by these: the same rights as for the built-in command.
 void DescribeKeys(RedisModuleCommand* created, const Command& command) {
-  RedisModuleCommandKeySpec specs[2] = {};
-  specs[0].flags = command.key_flags;
-  specs[0].begin_search_type = REDISMODULE_KSPEC_BS_INDEX;
-  specs[0].bs.index.pos = command.first_key;
-  specs[0].find_keys_type = REDISMODULE_KSPEC_FK_RANGE;
-  specs[0].fk.range.lastkey = command.last_key < 0 ? command.last_key : command.last_key - command.first_key;
-  specs[0].fk.range.keystep = command.key_step;
+  RedisModuleCommandKeySpec specs[3] = {};
+  if (command.keys.first > 0) specs[0] = Describe(command.keys);
+  if (command.find_keys != nullptr) specs[0].flags |= REDISMODULE_CMD_KEY_INCOMPLETE;  // then Redis asks
+  if (command.more_keys.first > 0) specs[1] = Describe(command.more_keys);
   RedisModuleCommandInfo info = {};
   info.version = REDISMODULE_COMMAND_INFO_VERSION;
   info.arity = command.arity;
-  info.key_specs = command.first_key > 0 ? specs : nullptr;
+  info.key_specs = command.keys.first > 0 ? specs : nullptr;
   RedisModule_SetCommandInfo(created, &info);
 }
 
@@ -118,12 +178,18 @@ void DescribeKeys(RedisModuleCommand* created, const Command& command) {
 
 std::span<const Command> Commands() { return kTable; }
 
+std::string ModuleName(const Command& command) {
+  std::string name = "faha." + std::string(command.name);
+  std::replace(name.begin(), name.end(), '|', '.');
+  return name;
+}
+
 bool CreateCommands(RedisModuleCtx* ctx) {
   for (std::size_t i = 0; i < kTable.size(); ++i) {
     const Command& command = kTable[i];
-    const std::string name = "faha." + std::string(command.name);
-    if (RedisModule_CreateCommand(ctx, name.c_str(), kAdapters[i], command.flags, command.first_key, command.last_key,
-                                  command.key_step) != REDISMODULE_OK) {
+    const std::string name = ModuleName(command);
+    if (RedisModule_CreateCommand(ctx, name.c_str(), kAdapters[i], command.flags, command.keys.first, command.keys.last,
+                                  command.keys.step) != REDISMODULE_OK) {
       Log(LogLevel::kWarning, "BADCONFIG the server refuses the command " + name + ": is FaHA loaded twice?");
       return false;
     }

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <string_view>
 
 #include "module/call.h"
@@ -10,20 +11,33 @@
 namespace faha::module {
 
 enum class Access : std::uint8_t {
-  kRead,   // needs a node that may answer reads
-  kWrite,  // needs the primary
-  kAdmin,  // works on any node and touches no data
+  kRead,    // needs a node that may answer reads
+  kWrite,   // needs the primary
+  kServer,  // works on any node and tells of data, not what they are
+  kAdmin,   // FaHA's own: works on any node and touches no data; the filter rewrites nothing to it
+};
+
+// Arguments that are keys: as in COMMAND.
+struct KeyRange {
+  int first = 0, last = 0, step = 0;
+  std::uint64_t flags = 0;  // REDISMODULE_CMD_KEY_*
 };
 
 struct Command {
-  std::string_view name;  // Redis' name, lower case; the module's command is "faha." before it
+  // Redis' name, lower case; that of a subcommand is "container|sub".  The module's command has "faha." before it, and
+  // '.' for '|'; its arguments are those of Redis', a subcommand's name included.
+  std::string_view name;
   Reply (*run)(Call&);
   int arity;  // as in COMMAND: negative means "at least"
   Access access;
   const char* flags;  // RM_CreateCommand's
-  int first_key, last_key, key_step;
-  std::uint64_t key_flags;  // REDISMODULE_CMD_KEY_*
+  KeyRange keys = {}, more_keys = {};
+  // For keys that no range describes: tells Redis by RM_KeyAtPosWithFlags.
+  void (*find_keys)(const Call&) = nullptr;
 };
+
+// The module's name of `command`.
+std::string ModuleName(const Command& command);
 
 std::span<const Command> Commands();
 
@@ -37,6 +51,9 @@ Reply SetNx(Call& call);
 Reply SetEx(Call& call);
 Reply PSetEx(Call& call);
 Reply Get(Call& call);
+Reply GetSet(Call& call);
+Reply GetRange(Call& call);
+Reply SetRange(Call& call);
 Reply GetDel(Call& call);
 Reply GetEx(Call& call);
 Reply MSet(Call& call);
@@ -51,6 +68,50 @@ Reply DecrBy(Call& call);
 Reply IncrByFloat(Call& call);
 }  // namespace strings
 
+namespace bits {
+Reply SetBit(Call& call);
+Reply GetBit(Call& call);
+Reply BitCount(Call& call);
+Reply BitPos(Call& call);
+Reply BitOp(Call& call);
+Reply BitField(Call& call);
+Reply BitFieldRo(Call& call);
+}  // namespace bits
+
+namespace native {
+Reply Lcs(Call& call);
+Reply PfAdd(Call& call);
+Reply PfCount(Call& call);
+Reply PfMerge(Call& call);
+Reply Dump(Call& call);
+Reply Restore(Call& call);
+Reply Sort(Call& call);
+Reply SortRo(Call& call);
+void FindSortKeys(const Call& call);
+Reply MemoryUsage(Call& call);
+}  // namespace native
+
+namespace move {
+Reply Rename(Call& call);
+Reply RenameNx(Call& call);
+Reply Copy(Call& call);
+Reply Move(Call& call);
+}  // namespace move
+
+namespace object {
+Reply Encoding(Call& call);
+Reply RefCount(Call& call);
+Reply IdleTime(Call& call);
+Reply Frequency(Call& call);
+Reply DebugObject(Call& call);
+Reply DebugDigest(Call& call);
+Reply DebugDigestValue(Call& call);
+}  // namespace object
+
+namespace server {
+Reply Info(Call& call);
+}  // namespace server
+
 namespace generic {
 Reply Del(Call& call);
 Reply Exists(Call& call);
@@ -61,6 +122,8 @@ Reply ExpireAt(Call& call);
 Reply PExpireAt(Call& call);
 Reply Ttl(Call& call);
 Reply PTtl(Call& call);
+Reply ExpireTime(Call& call);
+Reply PExpireTime(Call& call);
 Reply Persist(Call& call);
 Reply DbSize(Call& call);
 Reply FlushDb(Call& call);

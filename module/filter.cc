@@ -51,9 +51,8 @@ constexpr std::array<std::string_view, 12> kDebugRefused = {"object",   "populat
                                                             "listpack", "flushall", "quicklist", "htstats-key"};
 
 constexpr std::pair<std::string_view, const char*> kFamilies[] = {
-    {"@list", "lists"},     {"@hash", "hashes"},  {"@sortedset", "sorted sets"},    {"@set", "sets"},
-    {"@stream", "streams"}, {"@geo", "geo sets"}, {"@hyperloglog", "HyperLogLogs"}, {"@bitmap", "bitmaps"},
-    {"@string", "strings"}};
+    {"@list", "lists"},     {"@hash", "hashes"},  {"@sortedset", "sorted sets"},   {"@set", "sets"},
+    {"@stream", "streams"}, {"@geo", "geo sets"}, {"@hyperloglog", "HyperLogLogs"}};
 
 template <typename Names>
 bool Contains(const Names& names, std::string_view name) {
@@ -140,6 +139,7 @@ void AddRules(RedisModuleCtx* ctx) {
     command.ForEachSubcommand([&](const Described& sub) {
       if (!sub.TouchesKeys() || sub.name().ends_with("|help")) return;
       container = true;
+      rule.family = sub.Family();
       rules[std::string(sub.name())] = {.action = Action::kRefuse, .family = sub.Family()};
     });
     if (container && rule.action != Action::kScript) rule.action = Action::kContainer;
@@ -147,14 +147,16 @@ void AddRules(RedisModuleCtx* ctx) {
   }
   if (table != nullptr) RedisModule_FreeCallReply(table);
   for (const std::string_view sub : kDebugRefused) {
-    rules["debug|" + std::string(sub)] = {.action = Action::kRefuse, .family = "keys of every type"};
+    rules.try_emplace("debug|" + std::string(sub), Rule{.action = Action::kRefuse, .family = "keys of every type"});
   }
 }
 
-void ServeOurs() {
+// DEBUG is for servers that allow it to everybody.
+void ServeOurs(RedisModuleCtx* ctx) {
+  const bool debug = ConfigValue(ctx, "enable-debug-command") == "yes";
   for (const Command& command : Commands()) {
-    if (command.access == Access::kAdmin) continue;
-    const std::string ours = "faha." + std::string(command.name);
+    if (command.access == Access::kAdmin || (command.name.starts_with("debug|") && !debug)) continue;
+    const std::string ours = ModuleName(command);
     TheFilter().rules[std::string(command.name)] = {
         .action = Action::kServe,
         .replacement = RedisModule_CreateString(nullptr, ours.data(), ours.size()),
@@ -208,6 +210,7 @@ void OnCommand(RedisModuleCommandFilterCtx* filter) {
     case Action::kWatch: RememberAll(filter); break;
     case Action::kExec:
       EndUnit();
+      ExpireWatched();
       if (TheState().scripts_seen && !Precommit().ok()) Refuse(filter);
       break;
     case Action::kScript:
@@ -217,7 +220,9 @@ void OnCommand(RedisModuleCommandFilterCtx* filter) {
     case Action::kYield:
     case Action::kContainer: {
       const Rule* sub = RuleOfSubcommand(filter, name, buffer);
-      if (sub != nullptr && sub->action == Action::kRefuse) {
+      if (sub != nullptr && sub->action == Action::kServe) {
+        Serve(filter, *sub);
+      } else if (sub != nullptr && sub->action == Action::kRefuse) {
         Refuse(filter);
       } else if (rule.action == Action::kYield) {
         PrecommitOrRefuse(filter);
@@ -239,8 +244,9 @@ const char* FamilyOf(std::string_view name) {
 
 bool StartFiltering(RedisModuleCtx* ctx) {
   TheFilter().refuse = RedisModule_CreateString(nullptr, "faha.refuse", sizeof "faha.refuse" - 1);
+  StartWatching(ctx);
   AddRules(ctx);
-  ServeOurs();
+  ServeOurs(ctx);
   return RedisModule_RegisterCommandFilter(ctx, OnCommand, REDISMODULE_CMDFILTER_NOSELF) != nullptr &&
          RedisModule_SubscribeToServerEvent(ctx, RedisModuleEvent_ModuleChange, OnModuleChange) == REDISMODULE_OK;
 }

@@ -69,6 +69,13 @@ Reply TimeToLive(Call& call, bool milliseconds) {
   return Reply::Integer(milliseconds ? left : (left + 500) / 1000);
 }
 
+Reply TimeOfExpiry(Call& call, bool milliseconds) {
+  const auto entry = call.Find(1);
+  if (!entry) return Reply::Integer(-2);
+  if (entry->expire_at == kNoExpiry) return Reply::Integer(-1);
+  return Reply::Integer(milliseconds ? entry->expire_at : (entry->expire_at + 500) / 1000);
+}
+
 Reply FlushWith(Call& call, std::optional<DbId> db) {
   if (call.size() > 2 || (call.size() == 2 && !call.Is(1, "sync") && !call.Is(1, "async"))) return Call::SyntaxError();
   SignalFlush(call.ctx(), db);
@@ -114,6 +121,8 @@ Reply ExpireAt(Call& call) { return ExpireWith(call, 0, 1000); }
 Reply PExpireAt(Call& call) { return ExpireWith(call, 0, 1); }
 Reply Ttl(Call& call) { return TimeToLive(call, false); }
 Reply PTtl(Call& call) { return TimeToLive(call, true); }
+Reply ExpireTime(Call& call) { return TimeOfExpiry(call, false); }
+Reply PExpireTime(Call& call) { return TimeOfExpiry(call, true); }
 
 Reply Persist(Call& call) {
   const auto entry = call.Find(1);

@@ -68,6 +68,7 @@ Status OpenStore(Options options) {
 }
 
 bool Start(RedisModuleCtx* ctx) {
+  RedisModule_SetModuleOptions(ctx, REDISMODULE_OPTION_NO_IMPLICIT_SIGNAL_MODIFIED);  // see scratch.h
   Options options;
   if (!LoadConfigs(ctx, options)) return false;
   // Beside the pool; a device has no beside, but the server has a dir.
@@ -78,6 +79,7 @@ bool Start(RedisModuleCtx* ctx) {
     Log(LogLevel::kWarning, status.ToString());
     return false;
   }
+  TheState().databases = static_cast<DbId>(ParseInteger(ConfigValue(ctx, "databases")).value_or(1));
   if (!CreateCommands(ctx) || !StartFiltering(ctx) || !StartCommitting(ctx) || !StartBarrier(ctx) || !AddInfo(ctx) ||
       RedisModule_SubscribeToServerEvent(ctx, RedisModuleEvent_Loading, OnLoaded) != REDISMODULE_OK) {
     Log(LogLevel::kWarning, "BADCONFIG the server refuses a part of the module: FaHA needs Redis 7.0 or later");

@@ -14,6 +14,7 @@ enum class Mutant { kNone, kNoWindowCommit, kNoPrecommit, kNoBarrier };
 struct State {
   std::unique_ptr<Store> store;
   Options options;
+  DbId databases = 1;  // Redis' setting
   Mutant mutant = Mutant::kNone;
 
   // Between BEFORE_SLEEP and AFTER_SLEEP: clients that were blocked run their pipelines, and no hook follows before

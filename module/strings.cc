@@ -12,9 +12,6 @@ constexpr int kString = REDISMODULE_NOTIFY_STRING;
 
 std::string Owned(const std::optional<Entry>& entry) { return std::string(entry->value); }
 
-// The reply of the many commands that end with one write.
-Reply After(const Status& status, Reply reply) { return status.ok() ? std::move(reply) : Reply::Error(status); }
-
 struct SetOptions {
   bool nx = false, xx = false, get = false, keep_ttl = false;
   Deadline deadline;
@@ -124,6 +121,12 @@ Reply Get(Call& call) {
   return entry ? Reply::Bulk(entry->value) : Reply::Null();
 }
 
+Reply GetSet(Call& call) {
+  const auto old = call.Find(1);
+  Reply reply = old ? Reply::Text(Owned(old)) : Reply::Null();
+  return After(call.Put(1, call.arg(2), kNoExpiry, kString, "set"), std::move(reply));
+}
+
 Reply GetDel(Call& call) {
   const auto entry = call.Find(1);
   if (!entry) return Reply::Null();
@@ -193,6 +196,7 @@ Reply MGet(Call& call) {
 
 Reply Append(Call& call) {
   const auto entry = call.Find(1);
+  if (auto error = call.TooLong((entry ? entry->value.size() : 0) + call.arg(2).size())) return *error;
   std::string value = entry ? Owned(entry) : std::string();
   value += call.arg(2);
   const Status status = call.Put(1, value, entry ? entry->expire_at : kNoExpiry, kString, "append");

@@ -1,5 +1,7 @@
 #include "module/watch.h"
 
+#include <iterator>
+#include <set>
 #include <string>
 #include <unordered_set>
 
@@ -8,15 +10,24 @@
 namespace faha::module {
 namespace {
 
-constexpr DbId kMaxDatabase = 1023;        // more than anybody configures; empty ones cost one look-up
 constexpr std::size_t kMaxNames = 65'536;  // beyond that, remembering costs more than signalling every key
+
+// A key with an expiry that was watched, and when.
+struct End {
+  TimeMs when;
+  DbId db;
+  std::string name;
+  auto operator<=>(const End&) const = default;
+};
 
 // Since all databases were empty last: Redis tells nobody when a client no longer watches.
 struct Watched {
   std::unordered_set<std::string> names;
   bool everything = false;  // too many names: take every key for a watched one
+  std::set<End> ends;       // those to come; too many: the next ones
 };
 Watched watched;
+RedisModuleCtx* detached = nullptr;  // for the life of the server: the filter has none
 
 void Signal(RedisModuleCtx* ctx, std::string_view name) {
   RedisModuleString* key = RedisModule_CreateString(ctx, name.data(), name.size());
@@ -35,9 +46,40 @@ void SignalDatabase(RedisModuleCtx* ctx, DbId db) {
   }
 }
 
+// Deletes a key whose time has come.  Not within a script, whose time stands still.
+void Expire(DbId db, std::string_view name) {
+  Store& store = *TheState().store;
+  if ((RedisModule_GetContextFlags(detached) & REDISMODULE_CTX_FLAGS_LUA) != 0 ||
+      RedisModule_AvoidReplicaTraffic() != 0 || !store.CheckErase(name.size(), 1).ok() || !store.Delete(db, name).ok())
+    return;
+  RedisModule_SelectDb(detached, static_cast<int>(db));
+  RedisModuleString* key = RedisModule_CreateString(detached, name.data(), name.size());
+  RedisModule_SignalModifiedKey(detached, key);
+  RedisModule_NotifyKeyspaceEvent(detached, REDISMODULE_NOTIFY_EXPIRED, "expired", key);
+  RedisModule_FreeString(detached, key);
+  ++TheState().expired_keys;
+}
+
+void RememberEnds(std::string_view name) {
+  const Store& store = *TheState().store;
+  for (DbId db = 0; db < TheState().databases; ++db) {
+    const auto entry = store.Size(db) == 0 ? std::nullopt : TheState().store->Get(db, name);
+    if (!entry || entry->expire_at == kNoExpiry) continue;
+    if (RedisModule_Milliseconds() > entry->expire_at) {
+      Expire(db, name);
+    } else {
+      watched.ends.insert({entry->expire_at, db, std::string(name)});
+      if (watched.ends.size() > kMaxNames) watched.ends.erase(std::prev(watched.ends.end()));
+    }
+  }
+}
+
 }  // namespace
 
+void StartWatching(RedisModuleCtx* ctx) { detached = RedisModule_GetDetachedThreadSafeContext(ctx); }
+
 void RememberWatched(std::string_view key) {
+  RememberEnds(key);
   if (watched.everything) return;
   watched.names.emplace(key);
   if (watched.names.size() <= kMaxNames) return;
@@ -45,9 +87,18 @@ void RememberWatched(std::string_view key) {
   watched.everything = true;
 }
 
+void ExpireWatched() {
+  const TimeMs now = RedisModule_Milliseconds();
+  while (!watched.ends.empty() && watched.ends.begin()->when < now) {
+    const auto end = watched.ends.extract(watched.ends.begin());
+    const auto entry = TheState().store->Get(end.value().db, end.value().name);
+    if (entry && entry->expire_at != kNoExpiry && entry->expire_at < now) Expire(end.value().db, end.value().name);
+  }
+}
+
 void SignalFlush(RedisModuleCtx* ctx, std::optional<DbId> db) {
   const int selected = RedisModule_GetSelectedDb(ctx);
-  for (DbId each = db.value_or(0); each <= db.value_or(kMaxDatabase); ++each) {
+  for (DbId each = db.value_or(0); each <= db.value_or(TheState().databases - 1); ++each) {
     if (TheState().store->Size(each) == 0 || RedisModule_SelectDb(ctx, static_cast<int>(each)) != REDISMODULE_OK)
       continue;
     SignalDatabase(ctx, each);

@@ -1,6 +1,7 @@
 // WATCH and the flushes.  Redis marks a client's transaction when a key it watches changes and signals every change of
 // one key by itself; a flush, it believes, changes nothing, for its own keyspace is empty.  So FaHA remembers which
-// names were watched, and signals those that a flush removes.  Thread: main loop only.
+// names were watched, and signals those that a flush removes.  Nor does it know which watched keys have expired
+// already, whose end is no change: those go before they are watched.  Thread: main loop only.
 #pragma once
 
 #include <optional>
@@ -11,8 +12,13 @@
 
 namespace faha::module {
 
-// A client has named `key` in a WATCH, in some database.
+void StartWatching(RedisModuleCtx* ctx);
+
+// A client names `key` in a WATCH, in some database.
 void RememberWatched(std::string_view key);
+
+// A transaction is about to run.
+void ExpireWatched();
 
 // All keys of `db`, or of all databases, are about to go.
 void SignalFlush(RedisModuleCtx* ctx, std::optional<DbId> db);

@@ -6,8 +6,8 @@ redis_headers="$root/build/redis"
 
 run_packages=(redis-server redis-tools)
 build_packages=(cmake ninja-build g++ pkg-config dpkg-dev libpmem-dev libxxhash-dev libfmt-dev libssl-dev libibverbs-dev librdmacm-dev
-                libgtest-dev libgmock-dev librapidcheck-dev libcli11-dev libabsl-dev libjemalloc-dev)
-test_packages=(python3 python3-redis python3-pytest clang-format)
+                libgtest-dev libgmock-dev librapidcheck-dev libcli11-dev)
+test_packages=(python3 python3-redis python3-pytest clang-format tcl libabsl-dev libjemalloc-dev)
 fuzz_packages=(clang libclang-rt-dev)
 vm_packages=(qemu-system-x86 linux-image-amd64 busybox-static cpio kmod xz-utils python3 ndctl e2fsprogs iproute2
              rdma-core ibverbs-providers)
@@ -85,34 +85,50 @@ write_source_lists() {
   done
 }
 
-# redismodule.h is in no package, nor are the files that Redis' hash table needs, which bench/index measures beside ours: they
-# come from Debian's source package of redis.  Lists and state are private, so that the machine's own apt is left as it is.
-redis_table=(dict.c dict.h mt19937-64.c mt19937-64.h siphash.c sds.c sds.h sdsalloc.h zmalloc.c zmalloc.h atomicvar.h config.h
-             fmacros.h solarisfixes.h redisassert.c redisassert.h)
-has_redis_files() {
-  local file
-  for file in redismodule.h "${redis_table[@]/#/src/}"; do [ -f "$redis_headers/$file" ] || return 1; done
-}
-fetch_redismodule() {
-  has_redis_files && return 0
-  say "fetching redismodule.h and Redis' hash table from Debian's source package of redis"
+# Debian's source package of redis, fetched once: redismodule.h, Redis' hash table and its test suite are in no package.  Lists
+# and state are private, so that the machine's own apt is left as it is.
+redis_source="$redis_headers/redis.orig.tar"
+fetch_redis_source() {
+  [ -f "$redis_source" ] && return 0
+  say "fetching Debian's source package of redis"
   local work
   work=$(mktemp -d)
-  mkdir -p "$work/parts" "$work/lists/partial" "$work/cache/archives/partial" "$work/src" "$redis_headers/src"
+  mkdir -p "$work/parts" "$work/lists/partial" "$work/cache/archives/partial" "$redis_headers"
   write_source_lists "$work/parts"
   local options=(-o Dir::Etc::sourcelist=/dev/null -o "Dir::Etc::sourceparts=$work/parts" -o "Dir::State::lists=$work/lists"
                  -o "Dir::Cache=$work/cache" -o APT::Sandbox::User=root)
-  if ! quietly apt-get "${options[@]}" update || ! (cd "$work" && quietly apt-get "${options[@]}" source --download-only redis); then
-    [ -f "$redis_headers/redismodule.h" ] ||
-      die "Debian's source package of redis cannot be fetched: check the machine's apt sources, or put its src/redismodule.h into $redis_headers"
-    say "Debian's source package of redis cannot be fetched: bench/index is not built"
-    rm -rf "$work"
-    return 0
-  fi
-  tar -xf "$work"/redis_*.orig.tar.* -C "$work/src" --wildcards --strip-components=2 '*/src/redismodule.h' "${redis_table[@]/#/*/src/}"
-  mv "$work/src/redismodule.h" "$redis_headers/redismodule.h"
-  mv "$work"/src/* "$redis_headers/src"
+  quietly apt-get "${options[@]}" update || die "apt-get update of the source lists failed: check the machine's apt sources"
+  (cd "$work" && quietly apt-get "${options[@]}" source --download-only redis) ||
+    die "Debian's source package of redis cannot be fetched: put its src/redismodule.h and its tests into $redis_headers"
+  mv "$work"/redis_*.orig.tar.* "$redis_source"
   rm -rf "$work"
+}
+
+# extract_redis COUNT PATTERN...: what matches them in the source package, into build/redis, without the first COUNT folders.
+extract_redis() {
+  local count=$1
+  shift
+  fetch_redis_source
+  tar -xf "$redis_source" -C "$redis_headers" --wildcards --strip-components="$count" "$@"
+}
+
+fetch_redismodule() {
+  [ -f "$redis_headers/redismodule.h" ] || extract_redis 2 '*/src/redismodule.h'
+}
+
+# What bench/index measures beside our index, into build/redis/src.
+redis_table=(dict.c dict.h mt19937-64.c mt19937-64.h siphash.c sds.c sds.h sdsalloc.h zmalloc.c zmalloc.h atomicvar.h config.h
+             fmacros.h solarisfixes.h redisassert.c redisassert.h)
+fetch_redis_table() {
+  local file
+  for file in "${redis_table[@]}"; do
+    [ -f "$redis_headers/src/$file" ] || { extract_redis 1 "${redis_table[@]/#/*/src/}" && return; }
+  done
+}
+
+# Redis' own test suite, into build/redis/tests.
+fetch_redis_tests() {
+  [ -f "$redis_headers/tests/test_helper.tcl" ] || extract_redis 1 '*/tests/*'
 }
 
 # build PRESET [TARGET ...]

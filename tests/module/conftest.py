@@ -5,6 +5,7 @@ import tempfile
 import pytest
 
 from cluster import Cluster, Server, scratch
+from twins import Twins, assert_nothing_native
 
 
 def _folder():
@@ -54,3 +55,24 @@ def make_cluster(request, folder):
     yield make
     for cluster in clusters:
         cluster.close()
+
+
+DEBUG = ["--enable-debug-command", "yes"]
+
+
+@pytest.fixture(scope="module")
+def servers(module_folder):
+    stock = Server(module_folder / "stock", faha=False, args=DEBUG)
+    faha = Server(module_folder / "faha", args=[*DEBUG, "--faha.pool-bytes", "1gb"])
+    yield stock.start(), faha.start()
+    stock.kill()
+    faha.kill()
+
+
+@pytest.fixture
+def twins(servers):
+    twins = Twins(*servers)
+    yield twins
+    for connection in twins.connections:
+        connection.close()
+    assert_nothing_native(servers[1])

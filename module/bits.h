@@ -1,0 +1,22 @@
+// What the commands on bits share.  Bit 0 is the highest of byte 0.  Thread: any; pure functions.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "module/call.h"
+
+namespace faha::module::bits {
+
+// A bit's offset; with a `width`, #N means N times that.  Nothing if Redis would hold no string so long.
+std::optional<std::uint64_t> ParseOffset(const Call& call, std::string_view text, int width = 0);
+Reply BadOffset();
+
+// False behind the end.
+bool BitAt(std::string_view bytes, std::uint64_t bit);
+// `bit` must be within `bytes`.
+void SetBitAt(std::string& bytes, std::uint64_t bit, bool on);
+
+}  // namespace faha::module::bits

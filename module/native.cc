@@ -1,0 +1,108 @@
+// Commands that Redis runs itself, on scratch keys (scratch.h): LCS, PFADD, PFCOUNT, PFMERGE, DUMP, RESTORE, SORT and
+// MEMORY USAGE.  Semantics, replies and errors are thereby those of the server.
+#include <numeric>
+
+#include "module/commands.h"
+#include "module/scratch.h"
+
+namespace faha::module::native {
+namespace {
+
+std::vector<int> Arguments(int first, int end) {
+  std::vector<int> result(static_cast<std::size_t>(end - first));
+  std::iota(result.begin(), result.end(), first);
+  return result;
+}
+
+Reply Read(Call& call, std::vector<int> keys) {
+  const Scratch scratch(call, std::move(keys));
+  const std::string_view name = call.name();
+  return Reply::Native(RunNative(call, name.substr(0, name.find('|'))));
+}
+
+// What a native write command did.
+struct Outcome {
+  NativeReply reply;
+  std::optional<Scratch::Result> target;
+};
+
+Outcome Write(Call& call, std::vector<int> keys, int target) {
+  const Scratch scratch(call, std::move(keys));
+  NativeReply reply = RunNative(call, call.name());
+  return {std::move(reply), scratch.Take(target)};
+}
+
+// Of PFADD and PFMERGE, whose target keeps its expiry.
+Reply Merged(Call& call, bool always) {
+  const auto entry = call.Find(1);
+  const TimeMs expire_at = entry ? entry->expire_at : kNoExpiry;
+  const Outcome outcome = Write(call, Arguments(1, always ? call.size() : 2), 1);
+  const bool changed = always ? !IsError(outcome.reply) : RedisModule_CallReplyInteger(outcome.reply.get()) == 1;
+  if (!changed) return Reply::Native(outcome.reply);
+  return After(call.Put(1, outcome.target->value, expire_at, REDISMODULE_NOTIFY_STRING, "pfadd"),
+               Reply::Native(outcome.reply));
+}
+
+// The argument that names SORT's target; 0 if none does.  The last one counts.
+int StoreArgument(const Call& call) {
+  int found = 0;
+  for (int i = 2; i < call.size(); ++i) {
+    if (call.Is(i, "limit")) {
+      i += 2;
+    } else if (call.Is(i, "get") || call.Is(i, "by")) {
+      ++i;
+    } else if (call.Is(i, "store") && i + 1 < call.size()) {
+      found = ++i;
+    }
+  }
+  return found;
+}
+
+}  // namespace
+
+Reply Lcs(Call& call) { return Read(call, {1, 2}); }
+Reply Dump(Call& call) { return Read(call, {1}); }
+Reply SortRo(Call& call) { return Read(call, {1}); }
+Reply MemoryUsage(Call& call) { return Read(call, {2}); }
+
+Reply PfAdd(Call& call) { return Merged(call, false); }
+Reply PfMerge(Call& call) { return Merged(call, true); }
+
+Reply PfCount(Call& call) {
+  const Scratch scratch(call, Arguments(1, call.size()));
+  // Asked for one key Redis would keep the count in the value, and signal that it has changed; asked twice for it, not.
+  return Reply::Native(RunNative(call, call.name(), Protocol::kClients, call.size() == 2 ? call.raw(1) : nullptr));
+}
+
+Reply Restore(Call& call) {
+  const Outcome outcome = Write(call, {1}, 1);
+  if (IsError(outcome.reply)) return Reply::Native(outcome.reply);
+  if (!outcome.target) {  // its time is over
+    return call.Find(1) ? After(call.Delete(1), Reply::Native(outcome.reply)) : Reply::Native(outcome.reply);
+  }
+  if (!outcome.target->is_string) {
+    return Reply::Error(
+        "UNSUPPORTED 'restore' of anything but a string: FaHA does not serve lists, hashes, sets, sorted "
+        "sets and streams yet");
+  }
+  return After(call.Put(1, outcome.target->value, outcome.target->expire_at, REDISMODULE_NOTIFY_GENERIC, "restore"),
+               Reply::Native(outcome.reply));
+}
+
+// There is nothing to sort but keys that are not there; then the target goes.
+Reply Sort(Call& call) {
+  const int target = StoreArgument(call);
+  if (target == 0) return Read(call, {1});
+  const Outcome outcome = Write(call, {1, target}, target);
+  if (outcome.target || !call.Find(target)) return Reply::Native(outcome.reply);
+  return After(call.Delete(target), Reply::Native(outcome.reply));
+}
+
+void FindSortKeys(const Call& call) {
+  constexpr int kSource = REDISMODULE_CMD_KEY_RO | REDISMODULE_CMD_KEY_ACCESS;
+  constexpr int kTarget = REDISMODULE_CMD_KEY_OW | REDISMODULE_CMD_KEY_UPDATE;
+  RedisModule_KeyAtPosWithFlags(call.ctx(), 1, kSource);
+  if (const int target = StoreArgument(call); target != 0) RedisModule_KeyAtPosWithFlags(call.ctx(), target, kTarget);
+}
+
+}  // namespace faha::module::native

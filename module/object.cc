@@ -1,0 +1,135 @@
+// What Redis tells of a value beside its content: OBJECT, and DEBUG's OBJECT, DIGEST and DIGEST-VALUE.  FaHA keeps
+// bytes, and answers as a server would into which the value has just been SET.
+#include <arpa/inet.h>
+#include <openssl/evp.h>
+
+#include <array>
+
+#include "module/commands.h"
+#include "module/scratch.h"
+
+namespace faha::module::object {
+namespace {
+
+constexpr std::size_t kEmbeddedBytes = 44;
+
+const char* EncodingOf(std::string_view value) {
+  if (ParseInteger(value)) return "int";
+  return value.size() <= kEmbeddedBytes ? "embstr" : "raw";
+}
+
+bool FrequencyIsTracked(const Call& call) { return ConfigValue(call.ctx(), "maxmemory-policy").ends_with("-lfu"); }
+
+constexpr const char* kAdjust =
+    " not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to "
+    "adjust.";
+
+// Redis' digest of a data set: SHA-1s, chained where order matters and xor'ed where it does not.
+using Digest = std::array<unsigned char, 20>;
+
+Digest Sha1(const void* data, std::size_t size) {
+  Digest result{};
+  unsigned written = 0;
+  EVP_Digest(data, size, result.data(), &written, EVP_sha1(), nullptr);
+  return result;
+}
+
+void Xor(Digest& digest, const Digest& other) {
+  for (std::size_t i = 0; i < digest.size(); ++i) digest[i] ^= other[i];
+}
+
+void Mix(Digest& digest, std::string_view data) {
+  Xor(digest, Sha1(data.data(), data.size()));
+  digest = Sha1(digest.data(), digest.size());
+}
+
+void Mix(Digest& digest, std::uint32_t number) {
+  const std::uint32_t big_endian = htonl(number);
+  Mix(digest, std::string_view(reinterpret_cast<const char*>(&big_endian), sizeof big_endian));
+}
+
+void MixEntry(Digest& digest, const Entry& entry) {
+  constexpr std::string_view kExpires = "!!expire!!";
+  Mix(digest, std::uint32_t{0});  // the type: a string
+  Mix(digest, entry.value);
+  if (entry.expire_at != kNoExpiry) Xor(digest, Sha1(kExpires.data(), kExpires.size()));
+}
+
+void MixDatabase(Digest& digest, const Store& store, DbId db) {
+  if (store.Size(db) == 0) return;
+  Mix(digest, static_cast<std::uint32_t>(db));
+  std::uint64_t cursor = 0;
+  do {
+    cursor = store.Scan(db, cursor, [&digest](std::string_view key, const Entry& entry) {
+      Digest one{};
+      Mix(one, key);
+      MixEntry(one, entry);
+      Xor(digest, Sha1(one.data(), one.size()));
+    });
+  } while (cursor != 0);
+}
+
+std::string Hex(const Digest& digest) {
+  std::string text;
+  for (const unsigned char byte : digest) {
+    text += "0123456789abcdef"[byte >> 4];
+    text += "0123456789abcdef"[byte & 15];
+  }
+  return text;
+}
+
+}  // namespace
+
+Reply Encoding(Call& call) {
+  const auto entry = call.Find(2);
+  return entry ? Reply::Text(EncodingOf(entry->value)) : Reply::Null();
+}
+
+Reply RefCount(Call& call) { return call.Find(2) ? Reply::Integer(1) : Reply::Null(); }
+
+Reply IdleTime(Call& call) {
+  if (!call.Find(2)) return Reply::Null();
+  if (!FrequencyIsTracked(call)) return Reply::Integer(0);
+  return Reply::Error(std::string("ERR An LFU maxmemory policy is selected, idle time") + kAdjust);
+}
+
+Reply Frequency(Call& call) {
+  if (!call.Find(2)) return Reply::Null();
+  if (FrequencyIsTracked(call)) return Reply::Integer(0);
+  return Reply::Error(std::string("ERR An LFU maxmemory policy is not selected, access frequency") + kAdjust);
+}
+
+Reply DebugObject(Call& call) {
+  const auto entry = call.Find(2);
+  if (!entry) return Reply::Error("ERR no such key");
+  const std::string encoding = EncodingOf(entry->value);
+  const Scratch scratch(call, {2});
+  const NativeReply reply = RunNative(call, "debug", Protocol::kResp2);
+  size_t size = 0;
+  const char* text = RedisModule_CallReplyStringPtr(reply.get(), &size);
+  if (IsError(reply) || text == nullptr) return Reply::Native(reply);
+  // What is lent is never an integer to Redis.
+  std::string line(text, size);
+  constexpr std::string_view kField = " encoding:";
+  const std::size_t at = line.find(kField) + kField.size();
+  line.replace(at, line.find(' ', at) - at, encoding);
+  return Reply::Simple(std::move(line));
+}
+
+Reply DebugDigest(Call& call) {
+  Digest digest{};
+  for (DbId db = 0; db < TheState().databases; ++db) MixDatabase(digest, call.store(), db);
+  return Reply::Simple(Hex(digest));
+}
+
+Reply DebugDigestValue(Call& call) {
+  RedisModule_ReplyWithArray(call.ctx(), call.size() - 2);
+  for (int i = 2; i < call.size(); ++i) {
+    Digest digest{};
+    if (const auto entry = call.Find(i)) MixEntry(digest, *entry);
+    RedisModule_ReplyWithSimpleString(call.ctx(), Hex(digest).c_str());
+  }
+  return Reply::Sent();
+}
+
+}  // namespace faha::module::object

@@ -1,0 +1,53 @@
+"""docs/commands.md lists what the server serves.  FAHA_UPDATE=1 writes its table anew."""
+
+import os
+
+from cluster import ROOT
+from resp import Connection
+
+PAGE = ROOT / "docs" / "commands.md"
+OWN = {"failover", "promote", "status"}  # beside the built-in ones
+BEGIN, END = "<!-- generated: FAHA_UPDATE=1 pytest tests/module/test_docs.py -->\n", "<!-- end -->\n"
+# What is not as with Redis; the page says more.
+NOTES = {
+    "PFCOUNT": "native; keeps no count in the value",
+    "OBJECT ENCODING": "as after a SET",
+    "OBJECT FREQ": "0 where Redis counts",
+    "OBJECT IDLETIME": "0",
+    "OBJECT REFCOUNT": "1",
+    "MEMORY USAGE": "native; as after a SET",
+    "RESTORE": "native; strings only",
+    "SORT": "native; there is nothing to sort",
+    "SORT_RO": "native; there is nothing to sort",
+    "DEBUG OBJECT": "native; with `enable-debug-command yes`",
+    "DEBUG DIGEST": "with `enable-debug-command yes`",
+    "DEBUG DIGEST-VALUE": "with `enable-debug-command yes`",
+    "INFO": "the section Keyspace is FaHA's",
+    **dict.fromkeys(["LCS", "PFADD", "PFMERGE", "DUMP"], "native"),
+}
+
+
+def table(server):
+    """All of FaHA's commands, but the one that only the filter calls."""
+    arities = {entry[1][0][1]: entry[1][1][1] for entry in Connection(server.port).call("COMMAND")[1]}
+    rows = []
+    for name, arity in sorted(arities.items()):
+        if not name.startswith("faha.") or name == "faha.refuse":
+            continue
+        builtin = name.removeprefix("faha.")
+        title = name if builtin in OWN else builtin.replace(".", " ")
+        rows.append((title.upper(), name, arity))
+    unknown = set(NOTES) - {title for title, _, _ in rows}
+    assert not unknown, f"notes on no command: {unknown}"
+    lines = [f"| {title} | `{name}` | {arity} | {NOTES.get(title, '')} |\n" for title, name, arity in rows]
+    return "| command | in ACL rules | arity | |\n|---|---|---|---|\n" + "".join(lines)
+
+
+def test_the_page_lists_what_is_served(make_server):
+    head, rest = PAGE.read_text().split(BEGIN)
+    written, tail = rest.split(END)
+    served = table(make_server().start())
+    if os.environ.get("FAHA_UPDATE"):
+        PAGE.write_text(head + BEGIN + served + END + tail)
+    else:
+        assert written == served
