@@ -174,6 +174,34 @@ void DescribeKeys(RedisModuleCommand* created, const Command& command) {
   RedisModule_SetCommandInfo(created, &info);
 }
 
+// Gives a command the ACL categories of the built-in one: before 7.2 a module's command can have none.
+class Categories {
+ public:
+  Categories() { RedisModule_GetApi("RedisModule_SetCommandACLCategories", reinterpret_cast<void*>(&set_)); }
+  void Give(RedisModuleCtx* ctx, RedisModuleCommand* created, const Command& command) const {
+    if (set_ == nullptr || command.access == Access::kAdmin) return;
+    const std::string name(command.name);
+    RedisModuleCallReply* reply = RedisModule_Call(ctx, "COMMAND", "cc", "INFO", name.c_str());
+    if (reply == nullptr) return;
+    RedisModuleCallReply* entry = RedisModule_CallReplyArrayElement(reply, 0);
+    RedisModuleCallReply* list = entry == nullptr || RedisModule_CallReplyType(entry) != REDISMODULE_REPLY_ARRAY
+                                     ? nullptr
+                                     : RedisModule_CallReplyArrayElement(entry, kPlaceInInfo);
+    std::string names;
+    for (size_t i = 0; list != nullptr && i < RedisModule_CallReplyLength(list); ++i) {
+      size_t size = 0;
+      const char* text = RedisModule_CallReplyStringPtr(RedisModule_CallReplyArrayElement(list, i), &size);
+      names += (names.empty() ? "" : " ") + std::string(text + 1, size - 1);  // without the '@'
+    }
+    if (!names.empty()) set_(created, names.c_str());
+    RedisModule_FreeCallReply(reply);
+  }
+
+ private:
+  static constexpr size_t kPlaceInInfo = 6;
+  int (*set_)(RedisModuleCommand*, const char*) = nullptr;
+};
+
 }  // namespace
 
 std::span<const Command> Commands() { return kTable; }
@@ -185,6 +213,7 @@ std::string ModuleName(const Command& command) {
 }
 
 bool CreateCommands(RedisModuleCtx* ctx) {
+  const Categories categories;
   for (std::size_t i = 0; i < kTable.size(); ++i) {
     const Command& command = kTable[i];
     const std::string name = ModuleName(command);
@@ -193,7 +222,9 @@ bool CreateCommands(RedisModuleCtx* ctx) {
       Log(LogLevel::kWarning, "BADCONFIG the server refuses the command " + name + ": is FaHA loaded twice?");
       return false;
     }
-    DescribeKeys(RedisModule_GetCommand(ctx, name.c_str()), command);
+    RedisModuleCommand* created = RedisModule_GetCommand(ctx, name.c_str());
+    DescribeKeys(created, command);
+    categories.Give(ctx, created, command);
   }
   return true;
 }

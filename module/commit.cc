@@ -12,13 +12,16 @@ void DropClients(RedisModuleCtx* ctx, const Status& reason) {
   Run(ctx, "CLIENT", "KILL", "TYPE", "pubsub");
 }
 
+// Does the server run the pipelines of clients that were blocked only behind BEFORE_SLEEP?
+bool runs_behind_sleep = true;
+
 void BeforeSleep(RedisModuleCtx* ctx) {
   State& state = TheState();
   Status status = state.store->Commit();
   state.unit_time = 0;
   if (!state.turn_failed.ok()) status = std::exchange(state.turn_failed, Status::Ok());
   if (!status.ok()) DropClients(ctx, status);
-  state.in_window = state.mutant != Mutant::kNoWindowCommit;
+  state.in_window = runs_behind_sleep && state.mutant != Mutant::kNoWindowCommit;
 }
 
 void OnEventLoop(RedisModuleCtx* ctx, RedisModuleEvent, uint64_t subevent, void*) {
@@ -38,6 +41,7 @@ void OnShutdown(RedisModuleCtx*, RedisModuleEvent, uint64_t, void*) {
 }  // namespace
 
 bool StartCommitting(RedisModuleCtx* ctx) {
+  runs_behind_sleep = ServerIsBefore(7, 2);
   return RedisModule_SubscribeToServerEvent(ctx, RedisModuleEvent_EventLoop, OnEventLoop) == REDISMODULE_OK &&
          RedisModule_SubscribeToServerEvent(ctx, RedisModuleEvent_Shutdown, OnShutdown) == REDISMODULE_OK;
 }

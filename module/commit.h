@@ -2,7 +2,8 @@
 //
 // All that a turn of the event loop wrote is committed together in BEFORE_SLEEP; Redis sends the replies afterwards.
 // In three cases a reply would leave earlier, and each has its answer:
-//   a client that was blocked runs its pipeline after BEFORE_SLEEP    writes commit inside their command (in_window)
+//   a client that was blocked runs its pipeline after BEFORE_SLEEP    writes commit inside their command (in_window);
+//                                                                     from 7.2 on, and in Valkey, it runs before
 //   a script runs long, and Redis serves others meanwhile             the filter commits before the script (Precommit)
 //   a client's reply waits for a writable socket                      Redis' write barrier; until it holds, writes
 //                                                                     commit inside their command (barrier.h)

@@ -19,6 +19,9 @@ inline std::string_view View(const RedisModuleString* string) {
   return {data, size};
 }
 
+// Valkey's versions go on from Redis' 7.2.
+inline bool ServerIsBefore(int major, int minor) { return RedisModule_GetServerVersion() < (major << 16 | minor << 8); }
+
 // A native command with C strings as arguments, called for its effect; true if it did not fail.
 template <typename... Arg>
 bool Run(RedisModuleCtx* ctx, const char* command, Arg... args) {

@@ -22,7 +22,7 @@ static_assert(sizeof(Bucket) == 64 && offsetof(Bucket, link) == 56);
 
 class BucketArray {
  public:
-  static constexpr std::size_t kChunkBytes = std::size_t{1} << 20;
+  static constexpr std::size_t kChunkBytes = std::size_t{1} << 18;
   static constexpr std::uint64_t kChunkBuckets = kChunkBytes / sizeof(Bucket);
 
   explicit BucketArray(std::pmr::memory_resource* memory) : memory_(memory) {}

@@ -14,10 +14,7 @@ Index::Index(const KeySource& keys, std::pmr::memory_resource* memory, HashFunct
 }
 
 const std::uint64_t* Index::FindKey(std::uint64_t bucket, std::uint64_t hash, DbId db, std::string_view key) const {
-  return FindSlot(bucket, hash, [&](Place place) {
-    const KeySource::Key found = keys_.KeyAt(place);
-    return found.db == db && found.key == key;
-  });
+  return FindSlot(bucket, hash, [&](Place place) { return keys_.Has(place, db, key); });
 }
 
 const std::uint64_t* Index::FindAddress(std::uint64_t hash, LogAddress at) const {
@@ -26,10 +23,10 @@ const std::uint64_t* Index::FindAddress(std::uint64_t hash, LogAddress at) const
 
 void Index::PrefetchEntry(std::uint64_t hash) const {
   const std::uint64_t bucket = BucketOf(hash);
-  const std::uint64_t fingerprint = FingerprintOf(hash, DepthOf(bucket));
-  for (const std::uint64_t slot : primary_[bucket].slots) {
-    if (slot != 0 && slot >> 48 == fingerprint) keys_.Prefetch(Place::FromSlot(slot));
-  }
+  (void)FindMatch(primary_[bucket], FingerprintOf(hash, DepthOf(bucket)), [this](std::uint64_t slot) {
+    keys_.Prefetch(Place::FromSlot(slot));
+    return false;
+  });
 }
 
 Place Index::Find(DbId db, std::string_view key) const {

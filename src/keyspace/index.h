@@ -31,6 +31,7 @@
 #include "base/prefetch.h"
 #include "faha/types.h"
 #include "keyspace/bucket_array.h"
+#include "keyspace/fingerprints.h"
 #include "keyspace/place.h"
 
 namespace faha {
@@ -45,6 +46,11 @@ class KeySource {
   };
   // The key at a place that the index was given.  Valid until the next call.
   [[nodiscard]] virtual Key KeyAt(Place place) const = 0;
+  // Is it that one?
+  [[nodiscard]] virtual bool Has(Place place, DbId db, std::string_view key) const {
+    const Key found = KeyAt(place);
+    return found.db == db && found.key == key;
+  }
   // KeyAt(place) may follow soon.
   virtual void Prefetch(Place) const {}
 };
@@ -230,10 +236,9 @@ template <typename Function>
 const std::uint64_t* Index::FindSlot(std::uint64_t bucket, std::uint64_t hash, Function matches) const {
   const std::uint64_t fingerprint = FingerprintOf(hash, DepthOf(bucket));
   for (const Bucket* at = &primary_[bucket]; at != nullptr; at = Next(*at)) {
-    for (const std::uint64_t& slot : at->slots) {
-      if (slot == 0) return nullptr;
-      if (slot >> 48 == fingerprint && matches(Place::FromSlot(slot))) return &slot;
-    }
+    const std::uint64_t* found =
+        FindMatch(*at, fingerprint, [&](std::uint64_t slot) { return matches(Place::FromSlot(slot)); });
+    if (found != nullptr) return found;
   }
   return nullptr;
 }

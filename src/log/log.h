@@ -114,7 +114,16 @@ class Log {
   [[nodiscard]] Record RecordAt(LogAddress at) const;
   // Its bytes, padding included; valid as long.
   [[nodiscard]] std::span<const std::byte> RecordBytesAt(LogAddress at) const;
-  void Prefetch(LogAddress at) const { PrefetchLine(pool_->media().bytes().data() + at.value); }
+  // Where it begins; valid as long.
+  [[nodiscard]] const std::byte* BytesAt(LogAddress at) const {
+    const bool open = !open_.empty() && at >= open_at_ && at.value < open_at_.value + open_.size();
+    return open ? open_.data() + (at.value - open_at_.value) : base_ + at.value;
+  }
+  // Its head, with a key of usual length, is about to be read.
+  void Prefetch(LogAddress at) const {
+    PrefetchLine(base_ + at.value);
+    PrefetchLine(base_ + at.value + kUsualHead);
+  }
   // The first batch at or behind cursor.next, which is moved behind it; nothing at the log's end.
   [[nodiscard]] std::optional<LocatedBatch> Next(LogCursor& cursor) const;
   // The batch with `lsn`; nothing if the log does not hold it.
@@ -156,8 +165,9 @@ class Log {
   [[nodiscard]] Pool& pool() const { return *pool_; }
 
  private:
-  [[nodiscard]] const std::byte* BytesAt(LogAddress at) const;
-  explicit Log(Pool* pool) : pool_(pool), segments_(pool->geometry().segment_count) {}
+  static constexpr std::uint64_t kUsualHead = sizeof(format::RecordHeader) + 32;
+  explicit Log(Pool* pool)
+      : pool_(pool), base_(pool->media().bytes().data()), segments_(pool->geometry().segment_count) {}
   Status OpenSegment(std::uint32_t index, Head head, std::uint64_t generation, Lsn first);
   Status WriteBatch(LogAddress at, std::span<const std::byte> bytes, const BatchView& view, Segment& segment);
   void TakeFrees(const BatchView& view);
@@ -170,6 +180,7 @@ class Log {
   Status EraseBehind(Lsn keep);
 
   Pool* pool_;
+  const std::byte* base_;  // of the medium
   SegmentMap segments_;
   std::vector<std::uint32_t> freed_;  // in use, but freed by a record: oldest free first
   ChainEnd end_;

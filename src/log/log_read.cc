@@ -8,11 +8,6 @@
 
 namespace faha {
 
-const std::byte* Log::BytesAt(LogAddress at) const {
-  const bool open = !open_.empty() && at >= open_at_ && at.value < open_at_.value + open_.size();
-  return open ? open_.data() + (at.value - open_at_.value) : pool_->media().bytes().data() + at.value;
-}
-
 Record Log::RecordAt(LogAddress at) const { return TrustedRecord(BytesAt(at)); }
 
 std::span<const std::byte> Log::RecordBytesAt(LogAddress at) const {

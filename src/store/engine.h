@@ -24,7 +24,7 @@
 
 namespace faha {
 
-class Engine : private KeySource {
+class Engine final : private KeySource {
  public:
   // `memory`: for the index and the hot tier, which has none before SetHotBytes().
   explicit Engine(Log* log, std::pmr::memory_resource* memory = std::pmr::get_default_resource())
@@ -112,16 +112,21 @@ class Engine : private KeySource {
 
  private:
   [[nodiscard]] Key KeyAt(Place place) const override;
+  [[nodiscard]] bool Has(Place place, DbId db, std::string_view key) const override {
+    return IsOf(BytesAt(place), db, key);
+  }
   void Prefetch(Place place) const override {
     if (place.hot()) {
       PrefetchLine(place.block());
+      PrefetchLine(place.block() + 3);
     } else {
       log_->Prefetch(place.log_address());
     }
   }
-  [[nodiscard]] Record RecordAt(Place place) const {
-    return place.hot() ? TrustedRecord(place.block()->record()) : log_->RecordAt(place.log_address());
+  [[nodiscard]] const std::byte* BytesAt(Place place) const {
+    return place.hot() ? place.block()->record() : log_->BytesAt(place.log_address());
   }
+  [[nodiscard]] Record RecordAt(Place place) const { return TrustedRecord(BytesAt(place)); }
   // A record to be applied, and its key's hash.
   struct Held {
     LogAddress at;
