@@ -73,7 +73,8 @@ Reply TimeOfExpiry(Call& call, bool milliseconds) {
   const auto entry = call.Find(1);
   if (!entry) return Reply::Integer(-2);
   if (entry->expire_at == kNoExpiry) return Reply::Integer(-1);
-  return Reply::Integer(milliseconds ? entry->expire_at : (entry->expire_at + 500) / 1000);
+  const TimeMs at = entry->expire_at;  // the largest number, perhaps
+  return Reply::Integer(milliseconds ? at : at / 1000 + (at % 1000 >= 500 ? 1 : 0));
 }
 
 Reply FlushWith(Call& call, std::optional<DbId> db) {

@@ -151,7 +151,8 @@ SESSIONS = {
         "BITPOS k 1 100", "BITPOS k 0 100", "BITFIELD f SET u8 0 255 SET u8 8 255 SET u8 16 255", "BITPOS f 0",
         "BITPOS f 0 0", "BITPOS f 0 1", "BITPOS f 0 0 -1", "BITPOS f 0 3",
         "BITPOS f 0 0 23 BIT", "BITPOS f 0 1 22 BIT", "BITPOS f 1 9 9 BIT", "BITPOS f 0 9 9 BIT", "BITPOS f 1 -1 -1 BIT",
-        "SETBIT z 9 1", "BITPOS z 1 4 20 BIT", "SETBIT y 200 1", "BITPOS y 1", "BITPOS y 1 3 -1 BIT", "BITPOS y 1 0 24", "BITPOS y 1 0 25",
+        "SETBIT z 9 1", "BITPOS z 1 4 20 BIT", "SETBIT x 65 1", "BITPOS x 1 4 -1 BIT", "BITPOS x 1 4 64 BIT",
+        "SETBIT y 200 1", "BITPOS y 1", "BITPOS y 1 3 -1 BIT", "BITPOS y 1 0 24", "BITPOS y 1 0 25",
         "BITPOS y 1 0 199 BIT", "BITPOS y 1 0 200 BIT", "BITOP NOT w y", "BITPOS w 0", "BITPOS w 0 4 -1 BIT", "BITPOS w 0 25", "BITPOS w 0 26",
         "BITPOS w 0 0 199 BIT", "BITPOS w 0 8 200 BIT", "BITCOUNT w", "BITCOUNT w 3 200 BIT", "BITCOUNT w 5 20", "BITOP OR v z y f", "GET v",
         f"BITPOS f 1 {SMALL} {BIG}"],
@@ -203,7 +204,7 @@ SESSIONS = {
     "expiretime touch": [
         "EXPIRETIME k", "PEXPIRETIME k", "SET k v", "EXPIRETIME k", "PEXPIRETIME k", f"EXPIREAT k {FAR}", "EXPIRETIME k",
         "PEXPIRETIME k", f"PEXPIREAT k {FAR}499", "EXPIRETIME k", f"PEXPIREAT k {FAR}500",
-        "EXPIRETIME k", "SET l v", "TOUCH k l none k", "TOUCH none"],
+        "EXPIRETIME k", f"PEXPIREAT k {BIG}", "EXPIRETIME k", "PEXPIRETIME k", "SET l v", "TOUCH k l none k", "TOUCH none"],
     "dump restore": [
         "DUMP none", "SET k v", "DUMP k", "SET n 123", "DUMP n", "SET big " + "abc" * 100, "DUMP big", f"SET m {BIG}",
         "DUMP m", "SET neg -5", "DUMP neg", "RESTORE r 0 bad", "RESTORE r 0 ''",
