@@ -72,33 +72,41 @@ install_fuzz_packages() { install_optional fuzz "${fuzz_packages[@]}"; }
 # The netdev of the guest $1 on a network, kept in the folder $3, that it shares with the guest $2 alone.
 guest_network() { echo "dgram,local.type=unix,local.path=$3/$1.sock,remote.type=unix,remote.path=$3/$2.sock"; }
 
-# The machine's own apt sources with deb-src for deb, into the folder $1.
-write_source_lists() {
+# private_apt FOLDER ARGUMENT...: apt-get in FOLDER, with lists and state of its own there, so that the machine's own apt is
+# left as it is.  Its sources are in FOLDER/parts.
+private_apt() {
+  local work=$1
+  shift
+  mkdir -p "$work/parts" "$work/lists/partial" "$work/cache/archives/partial"
+  (cd "$work" && quietly apt-get -o Dir::Etc::sourcelist=/dev/null -o "Dir::Etc::sourceparts=$work/parts" \
+    -o "Dir::State::lists=$work/lists" -o "Dir::Cache=$work/cache" -o APT::Sandbox::User=root "$@")
+}
+
+# derive_sources FOLDER ONE_LINE DEB822: the machine's own apt sources, each form through its filter, into FOLDER/parts.
+derive_sources() {
   local file
+  mkdir -p "$1/parts"
   for file in /etc/apt/sources.list /etc/apt/sources.list.d/*.list; do
-    [ -f "$file" ] || continue
-    sed -n 's/^[[:space:]]*deb[[:space:]]/deb-src /p' "$file" >"$1/$(basename "$file" .list).list"
+    [ ! -f "$file" ] || "$2" <"$file" >"$1/parts/$(basename "$file" .list).list"
   done
   for file in /etc/apt/sources.list.d/*.sources; do
-    [ -f "$file" ] || continue
-    sed 's/^Types:.*/Types: deb-src/' "$file" >"$1/$(basename "$file")"
+    [ ! -f "$file" ] || "$3" <"$file" >"$1/parts/$(basename "$file")"
   done
 }
 
-# Debian's source package of redis, fetched once: redismodule.h, Redis' hash table and its test suite are in no package.  Lists
-# and state are private, so that the machine's own apt is left as it is.
+# Debian's source package of redis, fetched once: redismodule.h, Redis' hash table and its test suite are in no package.
 redis_source="$redis_headers/redis.orig.tar"
+source_lines() { sed -n 's/^[[:space:]]*deb[[:space:]]/deb-src /p'; }
+source_stanzas() { sed 's/^Types:.*/Types: deb-src/'; }
 fetch_redis_source() {
   [ -f "$redis_source" ] && return 0
   say "fetching Debian's source package of redis"
   local work
   work=$(mktemp -d)
-  mkdir -p "$work/parts" "$work/lists/partial" "$work/cache/archives/partial" "$redis_headers"
-  write_source_lists "$work/parts"
-  local options=(-o Dir::Etc::sourcelist=/dev/null -o "Dir::Etc::sourceparts=$work/parts" -o "Dir::State::lists=$work/lists"
-                 -o "Dir::Cache=$work/cache" -o APT::Sandbox::User=root)
-  quietly apt-get "${options[@]}" update || die "apt-get update of the source lists failed: check the machine's apt sources"
-  (cd "$work" && quietly apt-get "${options[@]}" source --download-only redis) ||
+  mkdir -p "$redis_headers"
+  derive_sources "$work" source_lines source_stanzas
+  private_apt "$work" update || die "apt-get update of the source lists failed: check the machine's apt sources"
+  private_apt "$work" source --download-only redis ||
     die "Debian's source package of redis cannot be fetched: put its src/redismodule.h and its tests into $redis_headers"
   mv "$work"/redis_*.orig.tar.* "$redis_source"
   rm -rf "$work"
@@ -129,6 +137,31 @@ fetch_redis_table() {
 # Redis' own test suite, into build/redis/tests.
 fetch_redis_tests() {
   [ -f "$redis_headers/tests/test_helper.tcl" ] || extract_redis 1 '*/tests/*'
+}
+
+# Valkey, into build/valkey: from the release's backports, for it is newer than the release.  A line and false where they
+# cannot be had.
+backport_lines() {
+  sed -nE "s/^[[:space:]]*deb[[:space:]](.*[[:space:]])$VERSION_CODENAME[[:space:]].*/deb \\1$VERSION_CODENAME-backports main/p"
+}
+backport_stanzas() {
+  awk -v RS= -v ORS='\n\n' -v suite="$VERSION_CODENAME" '
+    $0 ~ "(^|\n)Suites:([^\n]*[ \t])?" suite "([ \t\n]|$)" { sub(/(^|\n)Suites:[^\n]*/, "\nSuites: " suite "-backports"); print }'
+}
+fetch_valkey() {
+  [ ! -x "$root/build/valkey/usr/bin/valkey-server" ] || return 0
+  local work package VERSION_CODENAME
+  work=$(mktemp -d)
+  VERSION_CODENAME=$(. /etc/os-release && echo "$VERSION_CODENAME")
+  derive_sources "$work" backport_lines backport_stanzas
+  if ! { private_apt "$work" update && private_apt "$work" download valkey-server valkey-tools; } 2>/dev/null; then
+    say "valkey: skipped: $VERSION_CODENAME-backports has none, or cannot be reached"
+    rm -rf "$work"
+    return 1
+  fi
+  mkdir -p "$root/build/valkey"
+  for package in "$work"/*.deb; do dpkg -x "$package" "$root/build/valkey"; done
+  rm -rf "$work"
 }
 
 # build PRESET [TARGET ...]

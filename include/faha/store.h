@@ -141,7 +141,8 @@ class Store {
   // As Scan, of all databases, but only keys that have an expiry are visited.
   using ExpiryVisitor = std::function<void(DbId db, std::string_view key, TimeMs expire_at)>;
   virtual std::uint64_t ScanExpiring(std::uint64_t cursor, const ExpiryVisitor& visit) const = 0;
-  // How many keys have an expiry, in all databases.
+  // How many keys have an expiry, in `db` or in all databases.
+  [[nodiscard]] virtual std::uint64_t Expiring(DbId db) const = 0;
   [[nodiscard]] virtual std::uint64_t Expiring() const = 0;
   // Keys in `db`, the expired ones that nobody has touched since included.
   [[nodiscard]] virtual std::uint64_t Size(DbId db) const = 0;

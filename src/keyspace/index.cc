@@ -59,8 +59,8 @@ Place Index::Upsert(std::uint64_t hash, DbId db, std::string_view key, LogAddres
     return Place::FromSlot(std::exchange(*slot, fresh));
   }
   Append(bucket, fresh);
-  CountUp(db);
-  if (size_ > kMaxLoad * primary_.size()) GrowByOne();
+  sizes_.Up(db);
+  if (Size() > kMaxLoad * primary_.size()) GrowByOne();
   return {};
 }
 
@@ -71,7 +71,7 @@ Place Index::Erase(DbId db, std::string_view key) {
   if (slot == nullptr) return {};
   const Place place = Place::FromSlot(*slot);
   RemoveSlot(bucket, slot);
-  CountDown(db);
+  sizes_.Down(db);
   ShrinkIfSparse();
   return place;
 }
@@ -118,31 +118,18 @@ void Index::Clear() {
   primary_.Clear();
   overflow_.Clear();
   primary_.Resize(kMinBuckets);
-  size_ = 0;
-  sizes_.clear();
-}
-
-void Index::CountUp(DbId db) {
-  if (db >= sizes_.size()) sizes_.resize(std::size_t{db} + 1);
-  ++sizes_[db];
-  ++size_;
-}
-
-void Index::CountDown(DbId db) {
-  FAHA_CHECK(Size(db) != 0, "what is erased was counted");
-  --sizes_[db];
-  --size_;
+  sizes_.Clear();
 }
 
 namespace {
 // What a saved table starts with; the keys of each database, the buckets and the overflow buckets follow.
 struct SavedTable {
-  std::uint64_t buckets, overflow, keys, databases;
+  std::uint64_t buckets, overflow, databases;
 };
 }  // namespace
 
 bool Index::Save(const std::function<bool(std::span<const std::byte>)>& write) const {
-  const SavedTable saved{primary_.size(), overflow_.size(), size_, sizes_.size()};
+  const SavedTable saved{primary_.size(), overflow_.size(), sizes_.all().size()};
   std::vector<Bucket> cold;
   const auto write_buckets = [&](std::span<Bucket> buckets) {
     cold.assign(buckets.begin(), buckets.end());
@@ -154,7 +141,7 @@ bool Index::Save(const std::function<bool(std::span<const std::byte>)>& write) c
     }
     return write(std::as_bytes(std::span(cold)));
   };
-  return write(std::as_bytes(std::span(&saved, 1))) && write(std::as_bytes(std::span(sizes_))) &&
+  return write(std::as_bytes(std::span(&saved, 1))) && write(std::as_bytes(sizes_.all())) &&
          const_cast<BucketArray&>(primary_).ForEachPiece(write_buckets) &&
          const_cast<BucketArray&>(overflow_).ForEachPiece(write_buckets);
 }
@@ -166,9 +153,9 @@ bool Index::Load(const std::function<bool(std::span<std::byte>)>& read, std::uin
   const std::uint64_t most = limit / sizeof(Bucket);
   if (saved.buckets < kMinBuckets || saved.buckets > most || saved.overflow > most || saved.databases > limit / 8)
     return false;
-  sizes_.resize(saved.databases);
-  if (!read(std::as_writable_bytes(std::span(sizes_)))) return false;
-  size_ = saved.keys;
+  std::vector<std::uint64_t> sizes(saved.databases);
+  if (!read(std::as_writable_bytes(std::span(sizes)))) return false;
+  sizes_.Restore(std::move(sizes));
   primary_.Resize(saved.buckets);
   overflow_.Resize(saved.overflow);
   const auto read_buckets = [&](std::span<Bucket> buckets) { return read(std::as_writable_bytes(buckets)); };
@@ -176,7 +163,7 @@ bool Index::Load(const std::function<bool(std::span<std::byte>)>& read, std::uin
 }
 
 std::size_t Index::MemoryBytes() const {
-  return sizeof *this + primary_.MemoryBytes() + overflow_.MemoryBytes() + sizes_.capacity() * sizeof sizes_[0] +
+  return sizeof *this + primary_.MemoryBytes() + overflow_.MemoryBytes() + sizes_.MemoryBytes() +
          scratch_.capacity() * sizeof scratch_[0];
 }
 

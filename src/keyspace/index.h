@@ -31,6 +31,7 @@
 #include "base/prefetch.h"
 #include "faha/types.h"
 #include "keyspace/bucket_array.h"
+#include "keyspace/db_counts.h"
 #include "keyspace/fingerprints.h"
 #include "keyspace/place.h"
 
@@ -110,8 +111,8 @@ class Index {
   template <typename Function>
   bool Change(std::uint64_t hash, Place from, Function change);
 
-  [[nodiscard]] std::uint64_t Size(DbId db) const { return db < sizes_.size() ? sizes_[db] : 0; }
-  [[nodiscard]] std::uint64_t Size() const { return size_; }
+  [[nodiscard]] std::uint64_t Size(DbId db) const { return sizes_.Of(db); }
+  [[nodiscard]] std::uint64_t Size() const { return sizes_.total(); }
   [[nodiscard]] std::size_t MemoryBytes() const;
 
   // Calls fn(Place) for every key, in no order.  `fn` must not change the index.
@@ -215,8 +216,6 @@ class Index {
   void FreeLastOfChain(std::uint64_t bucket);
   void TakeChain(std::uint64_t bucket, std::vector<Known>& into);
 
-  void CountUp(DbId db);
-  void CountDown(DbId db);
   void GrowByOne();
   void ShrinkByOne();
   void ShrinkIfSparse();
@@ -227,9 +226,8 @@ class Index {
   const HashFunction hash_;
   BucketArray primary_;   // its size is N
   BucketArray overflow_;  // its size is the number in use
-  std::uint64_t size_ = 0;
-  std::vector<std::uint64_t> sizes_;  // by DbId, up to the largest seen
-  std::vector<Known> scratch_;        // of the split or merge under way
+  DbCounts sizes_;
+  std::vector<Known> scratch_;  // of the split or merge under way
 };
 
 template <typename Function>
@@ -263,7 +261,7 @@ std::uint64_t Index::EraseDb(DbId db, Function erased) {
     for (const Known& entry : scratch_) {
       if (keys_.KeyAt(entry.place).db == db) {
         erased(entry.place);
-        CountDown(db);
+        sizes_.Down(db);
       } else {
         Append(bucket, MakeSlot(entry.hash, depth, entry.place));
       }

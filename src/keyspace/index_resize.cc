@@ -100,16 +100,16 @@ void Index::ShrinkByOne() {
 }
 
 void Index::Reserve(std::uint64_t keys) {
-  FAHA_CHECK(size_ == 0, "only an empty table changes its size at once");
+  FAHA_CHECK(Size() == 0, "only an empty table changes its size at once");
   primary_.Resize(std::max(kMinBuckets, keys / kMaxLoad + 1));
 }
 
 void Index::ShrinkToFit() {
-  while (primary_.size() > kMinBuckets && size_ < kMinLoad * primary_.size()) ShrinkByOne();
+  while (primary_.size() > kMinBuckets && Size() < kMinLoad * primary_.size()) ShrinkByOne();
 }
 
 void Index::ShrinkIfSparse() {
-  if (primary_.size() > kMinBuckets && size_ < kMinLoad * primary_.size()) ShrinkByOne();
+  if (primary_.size() > kMinBuckets && Size() < kMinLoad * primary_.size()) ShrinkByOne();
 }
 
 void Index::CheckChain(std::uint64_t bucket, std::vector<std::uint64_t>& sizes, std::uint64_t& overflow) const {
@@ -137,15 +137,16 @@ void Index::CheckChain(std::uint64_t bucket, std::vector<std::uint64_t>& sizes, 
 }
 
 void Index::CheckInvariants() const {
-  std::vector<std::uint64_t> sizes(sizes_.size());
+  std::vector<std::uint64_t> sizes(sizes_.all().size());
   std::uint64_t overflow = 0, size = 0;
   for (std::uint64_t bucket = 0; bucket < primary_.size(); ++bucket) CheckChain(bucket, sizes, overflow);
-  FAHA_CHECK(sizes == sizes_, "the keys of a database are counted");
+  FAHA_CHECK(std::equal(sizes.begin(), sizes.end(), sizes_.all().begin(), sizes_.all().end()),
+             "the keys of a database are counted");
   for (const std::uint64_t of_db : sizes) size += of_db;
-  FAHA_CHECK(size == size_, "the keys are counted");
+  FAHA_CHECK(size == Size(), "the keys are counted");
   FAHA_CHECK(overflow == overflow_.size(), "every overflow bucket belongs to a chain");
-  FAHA_CHECK(size_ <= kMaxLoad * primary_.size(), "the table has grown with its keys");
-  FAHA_CHECK(primary_.size() == kMinBuckets || size_ >= kMinLoad * primary_.size(),
+  FAHA_CHECK(Size() <= kMaxLoad * primary_.size(), "the table has grown with its keys");
+  FAHA_CHECK(primary_.size() == kMinBuckets || Size() >= kMinLoad * primary_.size(),
              "the table has shrunk with its keys");
   FAHA_CHECK(primary_.size() >= kMinBuckets, "the table has a smallest size");
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <random>
 
 #include "base/check.h"
@@ -9,6 +10,10 @@
 namespace faha {
 
 using format::RecordKind;
+
+namespace {
+constexpr std::uint64_t kMaxDatabases = std::uint64_t{std::numeric_limits<DbId>::max()} + 1;
+}  // namespace
 
 KeySource::Key Engine::KeyAt(Place place) const {
   const Record record = RecordAt(place);
@@ -127,13 +132,18 @@ bool Engine::RandomKey(DbId db, std::uint64_t random, const Visitor& visit) cons
 }
 
 bool Engine::Save(const std::function<bool(std::span<const std::byte>)>& write) const {
-  return write(std::as_bytes(std::span(&expiring_, 1))) && write(std::as_bytes(usage_.segments())) &&
-         index_.Save(write);
+  const std::uint64_t databases = expiring_.all().size();
+  return write(std::as_bytes(std::span(&databases, 1))) && write(std::as_bytes(expiring_.all())) &&
+         write(std::as_bytes(usage_.segments())) && index_.Save(write);
 }
 
 bool Engine::Load(const std::function<bool(std::span<std::byte>)>& read, std::uint64_t limit) {
   std::vector<SegmentUsage> segments(log_->segments().count());
-  if (!read(std::as_writable_bytes(std::span(&expiring_, 1)))) return false;
+  std::uint64_t databases = 0;
+  if (!read(std::as_writable_bytes(std::span(&databases, 1))) || databases > kMaxDatabases) return false;
+  std::vector<std::uint64_t> expiring(databases);
+  if (!read(std::as_writable_bytes(std::span(expiring)))) return false;
+  expiring_.Restore(std::move(expiring));
   if (!read(std::as_writable_bytes(std::span(segments)))) return false;
   usage_.Restore(std::move(segments));
   if (!index_.Load(read, limit)) return false;
@@ -206,7 +216,7 @@ void Engine::ApplyPut(const Record& record, const Held& held) {
   if (!old.IsNone()) Died(old);
   if (old.hot()) hot_.Refresh(old.block(), old.frequency(), held.at, log_->RecordBytesAt(held.at));
   usage_.AddLive(held.at, record.Size());
-  if (record.expire_at != kNoExpiry) ++expiring_;
+  if (record.expire_at != kNoExpiry) expiring_.Up(record.db);
   touched_ = true;
 }
 
@@ -224,7 +234,7 @@ void Engine::ApplyFlush(const Record& record, LogAddress at) {
     index_.Clear();
     hot_.Clear();
     usage_.DropAllLive();
-    expiring_ = 0;
+    expiring_.Clear();
   } else {
     index_.EraseDb(record.db, [&](Place dead) { Erased(dead); });
   }
@@ -237,7 +247,7 @@ void Engine::RollBackTo(Lsn keep) {
   applied_ = Lsn{};
   cursor_ = {};
   usage_.Reset();
-  expiring_ = 0;
+  expiring_.Clear();
   touched_ = false;
   ApplyTo(keep);
 }

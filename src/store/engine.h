@@ -46,7 +46,7 @@ class Engine final : private KeySource {
   bool RandomKey(DbId db, std::uint64_t random, const Visitor& visit) const;
   using ExpiryVisitor = std::function<void(DbId db, std::string_view key, TimeMs expire_at)>;
   std::uint64_t ScanExpiring(std::uint64_t cursor, const ExpiryVisitor& visit) const;
-  [[nodiscard]] std::uint64_t expiring() const { return expiring_; }
+  [[nodiscard]] const DbCounts& expiring() const { return expiring_; }
   [[nodiscard]] std::uint64_t Size(DbId db) const { return index_.Size(db); }
   [[nodiscard]] std::uint64_t Size() const { return index_.Size(); }
   // Is the put at `at` the newest of its key?
@@ -141,7 +141,7 @@ class Engine final : private KeySource {
   void Died(Place place) {
     const Record record = RecordAt(place);
     usage_.DropLive(place.log_address(), record.bytes);
-    if (record.expire_at != kNoExpiry) --expiring_;
+    if (record.expire_at != kNoExpiry) expiring_.Down(record.db);
   }
   // The key at `place` is gone.
   void Erased(Place place) {
@@ -153,7 +153,7 @@ class Engine final : private KeySource {
   Index index_;
   HotTier hot_;
   Usage usage_;
-  std::uint64_t expiring_ = 0;  // keys that have an expiry
+  DbCounts expiring_;  // keys that have an expiry
   Lsn applied_;
   LogCursor cursor_;        // behind the last batch that ApplyTo applied
   std::vector<Held> held_;  // the records whose unit is not complete yet

@@ -65,7 +65,8 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   std::uint64_t ScanExpiring(std::uint64_t cursor, const ExpiryVisitor& visit) const override {
     return engine_->ScanExpiring(cursor, visit);
   }
-  [[nodiscard]] std::uint64_t Expiring() const override { return engine_->expiring(); }
+  [[nodiscard]] std::uint64_t Expiring(DbId db) const override { return engine_->expiring().Of(db); }
+  [[nodiscard]] std::uint64_t Expiring() const override { return engine_->expiring().total(); }
   [[nodiscard]] std::uint64_t Size(DbId db) const override { return engine_->Size(db); }
   [[nodiscard]] std::uint64_t MaxRecordBytes() const override { return log_->MaxRecordBytes() - 64; }
   void EndUnit() override;

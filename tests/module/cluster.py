@@ -16,6 +16,7 @@ import redis
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 MODULE = os.environ.get("FAHA_MODULE", str(ROOT / "build" / "release" / "faha.so"))
 MUTANTS = os.environ.get("FAHA_MUTANTS", str(pathlib.Path(MODULE).with_name("faha_mutants.so")))
+SERVER = os.environ.get("FAHA_SERVER", "redis-server")
 PORT_OFFSET = 10000
 # Where the nodes live, what their batches go over, and their pools if those are no files: set in a guest.
 HOST = os.environ.get("FAHA_HOST", "127.0.0.1")
@@ -75,6 +76,12 @@ def wipe(device):
             pool.write(bytes(2 << 20))
 
 
+def server_version(client):
+    """Redis', or that of the Valkey which goes on from 7.2."""
+    info = client.info("server")
+    return tuple(int(part) for part in info.get("valkey_version", info["redis_version"]).split(".")[:2])
+
+
 class Server:
     """One redis-server process and its folder; `faha` False: a stock one, to compare with."""
 
@@ -99,7 +106,7 @@ class Server:
 
     def command(self):
         # fmt: off
-        command = ["redis-server", "--port", str(self.port), "--bind", HOST, "--dir", str(self.folder),
+        command = [SERVER if self.faha else "redis-server", "--port", str(self.port), "--bind", HOST, "--dir", str(self.folder),
                    "--save", "", "--logfile", str(self.log_path), "--appendonly", "yes", "--appendfsync", "always"]
         # fmt: on
         if self.faha:

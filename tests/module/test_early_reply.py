@@ -14,7 +14,7 @@ import time
 
 import pytest
 
-from cluster import MUTANTS, wait_for
+from cluster import MUTANTS, server_version, wait_for
 from resp import Connection, encode
 
 LONG = "60000"  # milliseconds, longer than any test: neither lease nor patience ends
@@ -35,6 +35,8 @@ class Stage:
         admin.config_set("faha.mutant", mutant)
         admin.config_set("busy-reply-threshold", 10)
         self.value = f"the value of {mutant}"
+        # From 7.2 on a client that was blocked goes on before the loop's end: there is no window to leave by.
+        self.runs_behind_sleep = server_version(admin) < (7, 2)
 
     def connect(self):
         return Connection(self.primary.port)
@@ -89,7 +91,7 @@ def test_a_pipeline_behind_a_wait(stage, mutant):
     stage.stop_backups()
     client = stage.connect()
     client.send_raw(encode("WAIT", 3, 100) + encode("SET", "k", stage.value))
-    assert stage.reply_left_early(client) == (mutant != "none")
+    assert stage.reply_left_early(client) == (mutant != "none" and stage.runs_behind_sleep)
 
 
 @with_and_without("no-window-commit")
@@ -99,7 +101,7 @@ def test_a_write_behind_a_pause(stage, mutant):
     stage.connect().call("CLIENT", "PAUSE", 100, "WRITE")
     client = stage.connect()
     client.send("SET", "k", stage.value)
-    assert stage.reply_left_early(client) == (mutant != "none")
+    assert stage.reply_left_early(client) == (mutant != "none" and stage.runs_behind_sleep)
 
 
 @with_and_without("no-precommit")

@@ -62,14 +62,19 @@ class Subject {
 
   void CheckAll() {
     engine_->CheckInvariants();
-    std::map<DbId, std::uint64_t> sizes;
+    std::map<DbId, std::uint64_t> sizes, expiring;
+    std::uint64_t live = 0;
     for (const auto& [key, value] : model_) {
+      const bool expires = value.expire_at != kNoExpiry;
       Read(key);
       ++sizes[key.first];
+      expiring[key.first] += expires ? 1 : 0;
+      live += format::RecordBytes(key.second.size(), value.value.size(), expires);
     }
-    for (DbId db = 0; db < 3; ++db) RC_ASSERT(engine_->Size(db) == sizes[db]);
-    std::uint64_t live = 0;
-    for (const auto& [key, value] : model_) live += format::RecordBytes(key.second.size(), value.size(), false);
+    for (DbId db = 0; db < 3; ++db) {
+      RC_ASSERT(engine_->Size(db) == sizes[db]);
+      RC_ASSERT(engine_->expiring().Of(db) == expiring[db]);
+    }
     RC_ASSERT(engine_->usage().live_bytes() == live);
   }
   [[nodiscard]] const HotStats& hot() const { return engine_->hot().stats(); }
@@ -77,14 +82,19 @@ class Subject {
 
  private:
   using Key = std::pair<DbId, std::string>;
+  struct Value {
+    std::string value;
+    TimeMs expire_at = kNoExpiry;
+  };
 
   static std::string Name(std::uint64_t key) { return "key:" + std::to_string(key); }
 
   void Put(DbId db, std::uint64_t key, std::uint64_t size) {
     if (!HasRoom(size + 100)) return;
     const std::string value(size, static_cast<char>('a' + ++puts_ % 26));
-    RC_ASSERT(engine_->Put(db, Name(key), value, kNoExpiry).ok());
-    model_[{db, Name(key)}] = value;
+    const TimeMs expire_at = puts_ % 4 == 0 ? static_cast<TimeMs>(puts_) : kNoExpiry;
+    RC_ASSERT(engine_->Put(db, Name(key), value, expire_at).ok());
+    model_[{db, Name(key)}] = {value, expire_at};
     EndUnit();
   }
   void Delete(DbId db, std::uint64_t key) {
@@ -103,7 +113,10 @@ class Subject {
     const auto expected = model_.find(key);
     const auto entry = engine_->Get(key.first, key.second);
     RC_ASSERT(entry.has_value() == (expected != model_.end()));
-    if (entry) RC_ASSERT(entry->value == expected->second);
+    if (entry) {
+      RC_ASSERT(entry->value == expected->second.value);
+      RC_ASSERT(entry->expire_at == expected->second.expire_at);
+    }
     // A unit may read several keys, or one of them twice.
     if (++reads_ % 3 != 0) EndUnit();
   }
@@ -156,7 +169,7 @@ class Subject {
   std::unique_ptr<Log> log_;
   std::unique_ptr<Engine> engine_;
   std::optional<Cleaner> cleaner_;
-  std::map<Key, std::string> model_;
+  std::map<Key, Value> model_;
   std::uint64_t puts_ = 0, reads_ = 0, hot_bytes_ = kSegment;
 
  public:

@@ -1,0 +1,48 @@
+// How many keys there are of each database, and of all.  Thread: main loop only.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <numeric>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "base/check.h"
+#include "faha/types.h"
+
+namespace faha {
+
+class DbCounts {
+ public:
+  void Up(DbId db) {
+    if (db >= counts_.size()) counts_.resize(std::size_t{db} + 1);
+    ++counts_[db];
+    ++total_;
+  }
+  void Down(DbId db) {
+    FAHA_CHECK(Of(db) != 0, "what goes was counted");
+    --counts_[db];
+    --total_;
+  }
+  void Clear() {
+    counts_.clear();
+    total_ = 0;
+  }
+  void Restore(std::vector<std::uint64_t> counts) {
+    counts_ = std::move(counts);
+    total_ = std::accumulate(counts_.begin(), counts_.end(), std::uint64_t{0});
+  }
+
+  [[nodiscard]] std::uint64_t Of(DbId db) const { return db < counts_.size() ? counts_[db] : 0; }
+  [[nodiscard]] std::uint64_t total() const { return total_; }
+  // By DbId, up to the largest seen.
+  [[nodiscard]] std::span<const std::uint64_t> all() const { return counts_; }
+  [[nodiscard]] std::size_t MemoryBytes() const { return counts_.capacity() * sizeof counts_[0]; }
+
+ private:
+  std::vector<std::uint64_t> counts_;
+  std::uint64_t total_ = 0;
+};
+
+}  // namespace faha
