@@ -151,9 +151,9 @@ Reply BitField(Call& call) {
   for (const Field& field : fields) {
     if (Writes(field)) size = std::max(size, (field.offset + field.width - 1) / 8 + 1);
   }
-  if (Status status = call.MayWrite(1, size); !status.ok()) return Reply::Error(status);
   const TimeMs expire_at = entry ? entry->expire_at : kNoExpiry;
-  std::string value = entry ? std::string(entry->value) : std::string();
+  std::string value = entry ? std::string(entry->value) : std::string();  // to make room may move what was found
+  if (Status status = call.MayWrite(1, size); !status.ok()) return Reply::Error(status);
   value.resize(size);
   bool changed = size != old_size;
   std::vector<std::optional<std::int64_t>> replies;

@@ -148,9 +148,9 @@ Reply SetBit(Call& call) {
   const std::uint64_t size = std::max(old_size, *offset / 8 + 1);
   const bool was = entry && BitAt(entry->value, *offset);
   if (size == old_size && was == (*on == 1)) return Reply::Integer(was ? 1 : 0);
-  if (Status status = call.MayWrite(1, size); !status.ok()) return Reply::Error(status);
   const TimeMs expire_at = entry ? entry->expire_at : kNoExpiry;
-  std::string value = entry ? std::string(entry->value) : std::string();
+  std::string value = entry ? std::string(entry->value) : std::string();  // to make room may move what was found
+  if (Status status = call.MayWrite(1, size); !status.ok()) return Reply::Error(status);
   value.resize(size);
   SetBitAt(value, *offset, *on == 1);
   return After(call.Put(1, value, expire_at, REDISMODULE_NOTIFY_STRING, "setbit"), Reply::Integer(was ? 1 : 0));
@@ -205,7 +205,8 @@ Reply BitOp(Call& call) {
   std::vector<std::string_view> sources;
   std::size_t size = 0;
   for (int i = 3; i < call.size(); ++i) {
-    const auto entry = call.Find(i);
+    bool expired = false;
+    const auto entry = call.Peek(i, expired);
     sources.push_back(entry ? entry->value : std::string_view{});
     size = std::max(size, sources.back().size());
   }

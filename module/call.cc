@@ -29,41 +29,31 @@ std::string ConfigValue(RedisModuleCtx* ctx, const char* name) {
 }
 
 void Reply::Own() {
-  if (kind_ != Kind::kView) return;
-  text_ = view_;
-  kind_ = Kind::kText;
+  if (kind_ == Kind::kView) *this = Text(std::string(std::get<std::string_view>(body_)));
 }
 
 int Reply::SendTo(RedisModuleCtx* ctx) const {
+  const auto send_array = [ctx](const auto& items, auto send) {
+    RedisModule_ReplyWithArray(ctx, static_cast<long>(items.size()));
+    for (const auto& item : items) item ? send(*item) : RedisModule_ReplyWithNull(ctx);
+    return REDISMODULE_OK;
+  };
+  const auto send_bulk = [ctx](std::string_view text) {
+    return RedisModule_ReplyWithStringBuffer(ctx, text.data(), text.size());
+  };
+  const auto send_integer = [ctx](std::int64_t value) { return RedisModule_ReplyWithLongLong(ctx, value); };
   switch (kind_) {
     case Kind::kOk: return RedisModule_ReplyWithSimpleString(ctx, "OK");
     case Kind::kNull: return RedisModule_ReplyWithNull(ctx);
-    case Kind::kInteger: return RedisModule_ReplyWithLongLong(ctx, integer_);
-    case Kind::kView: return RedisModule_ReplyWithStringBuffer(ctx, view_.data(), view_.size());
-    case Kind::kText: return RedisModule_ReplyWithStringBuffer(ctx, text_.data(), text_.size());
-    case Kind::kSimple: return RedisModule_ReplyWithSimpleString(ctx, text_.c_str());
-    case Kind::kError: return RedisModule_ReplyWithError(ctx, text_.c_str());
-    case Kind::kArray:
-      RedisModule_ReplyWithArray(ctx, static_cast<long>(items_.size()));
-      for (const auto& item : items_) {
-        if (item) {
-          RedisModule_ReplyWithStringBuffer(ctx, item->data(), item->size());
-        } else {
-          RedisModule_ReplyWithNull(ctx);
-        }
-      }
-      return REDISMODULE_OK;
-    case Kind::kIntegers:
-      RedisModule_ReplyWithArray(ctx, static_cast<long>(integers_.size()));
-      for (const auto& integer : integers_) {
-        if (integer) {
-          RedisModule_ReplyWithLongLong(ctx, *integer);
-        } else {
-          RedisModule_ReplyWithNull(ctx);
-        }
-      }
-      return REDISMODULE_OK;
-    case Kind::kNative: return RedisModule_ReplyWithCallReply(ctx, native_.get());
+    case Kind::kInteger: return send_integer(std::get<std::int64_t>(body_));
+    case Kind::kView: return send_bulk(std::get<std::string_view>(body_));
+    case Kind::kText: return send_bulk(std::get<std::string>(body_));
+    case Kind::kSimple: return RedisModule_ReplyWithSimpleString(ctx, std::get<std::string>(body_).c_str());
+    case Kind::kError: return RedisModule_ReplyWithError(ctx, std::get<std::string>(body_).c_str());
+    case Kind::kArray: return send_array(std::get<Texts>(body_), send_bulk);
+    case Kind::kIntegers: return send_array(std::get<Numbers>(body_), send_integer);
+    case Kind::kNative:
+      return RedisModule_ReplyWithCallReply(ctx, std::get<std::shared_ptr<RedisModuleCallReply>>(body_).get());
     case Kind::kSent: break;
   }
   return REDISMODULE_OK;

@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "faha/store.h"
@@ -20,40 +21,24 @@ class Reply {
  public:
   enum class Kind { kOk, kNull, kInteger, kView, kText, kError, kSimple, kArray, kIntegers, kNative, kSent };
 
+  using Texts = std::vector<std::optional<std::string_view>>;
+  using Numbers = std::vector<std::optional<std::int64_t>>;
+
   static Reply Ok() { return Reply(Kind::kOk); }
   static Reply Null() { return Reply(Kind::kNull); }
-  static Reply Integer(std::int64_t value) {
-    Reply reply(Kind::kInteger);
-    reply.integer_ = value;
-    return reply;
-  }
+  static Reply Integer(std::int64_t value) { return Reply(Kind::kInteger, value); }
   // `view` must stay valid until the reply is sent: nothing may be written after it was read.
-  static Reply Bulk(std::string_view view) {
-    Reply reply(Kind::kView);
-    reply.view_ = view;
-    return reply;
-  }
+  static Reply Bulk(std::string_view view) { return Reply(Kind::kView, view); }
   static Reply Text(std::string text) { return Reply(Kind::kText, std::move(text)); }
   static Reply Simple(std::string text) { return Reply(Kind::kSimple, std::move(text)); }
   // `text` starts with its code: "ERR ...".
   static Reply Error(std::string text) { return Reply(Kind::kError, std::move(text)); }
   static Reply Error(const Status& status) { return Error(status.ToString()); }
-  static Reply Array(std::vector<std::optional<std::string_view>> items) {
-    Reply reply(Kind::kArray);
-    reply.items_ = std::move(items);
-    return reply;
-  }
-  static Reply Integers(std::vector<std::optional<std::int64_t>> integers) {
-    Reply reply(Kind::kIntegers);
-    reply.integers_ = std::move(integers);
-    return reply;
-  }
+  // Views as those of Bulk.
+  static Reply Array(Texts items) { return Reply(Kind::kArray, std::move(items)); }
+  static Reply Integers(Numbers numbers) { return Reply(Kind::kIntegers, std::move(numbers)); }
   // As Redis' own command replied.
-  static Reply Native(std::shared_ptr<RedisModuleCallReply> native) {
-    Reply reply(Kind::kNative);
-    reply.native_ = std::move(native);
-    return reply;
-  }
+  static Reply Native(std::shared_ptr<RedisModuleCallReply> native) { return Reply(Kind::kNative, std::move(native)); }
   // The handler has replied by itself, or blocked the client.
   static Reply Sent() { return Reply(Kind::kSent); }
 
@@ -63,15 +48,12 @@ class Reply {
   int SendTo(RedisModuleCtx* ctx) const;
 
  private:
-  explicit Reply(Kind kind, std::string text = {}) : kind_(kind), text_(std::move(text)) {}
+  using Body = std::variant<std::monostate, std::int64_t, std::string_view, std::string, Texts, Numbers,
+                            std::shared_ptr<RedisModuleCallReply>>;
+  explicit Reply(Kind kind, Body body = {}) : kind_(kind), body_(std::move(body)) {}
 
   Kind kind_;
-  std::int64_t integer_ = 0;
-  std::string_view view_;
-  std::string text_;
-  std::vector<std::optional<std::string_view>> items_;
-  std::vector<std::optional<std::int64_t>> integers_;
-  std::shared_ptr<RedisModuleCallReply> native_;
+  Body body_;
 };
 
 class Call {

@@ -28,10 +28,9 @@ Reply SetRange(Call& call) {
   if (part.empty()) return Reply::Integer(static_cast<std::int64_t>(size));
   const std::uint64_t end = static_cast<std::uint64_t>(*offset) + part.size();
   if (auto error = call.TooLong(end)) return *error;
-  // Before room is made for it.
-  if (Status status = call.MayWrite(1, std::max(size, end)); !status.ok()) return Reply::Error(status);
   const TimeMs expire_at = entry ? entry->expire_at : kNoExpiry;
-  std::string value = entry ? std::string(entry->value) : std::string();
+  std::string value = entry ? std::string(entry->value) : std::string();  // to make room may move what was found
+  if (Status status = call.MayWrite(1, std::max(size, end)); !status.ok()) return Reply::Error(status);
   value.resize(std::max(size, end));
   part.copy(value.data() + *offset, part.size());
   const Status status = call.Put(1, value, expire_at, REDISMODULE_NOTIFY_STRING, "setrange");

@@ -37,6 +37,8 @@ HotBlock* BlockQueue::Add(std::uint64_t bytes, std::uint64_t hash) {
   if (large) {
     memory = chunks_->Take(bytes);
     if (memory == nullptr) return nullptr;
+    // Never before the oldest: who looks at that one may add another meanwhile.
+    if (queue_.size() == 1) FillUp();
     const bool open = !queue_.empty() && queue_.back().end < queue_.back().size;
     queue_.insert(open ? queue_.end() - 1 : queue_.end(), Chunk{memory, bytes, 0, bytes});
   } else {
@@ -59,18 +61,22 @@ bool BlockQueue::OpenChunk(std::uint64_t bytes) {
   const std::uint64_t size = chunks_->chunk_bytes();
   std::byte* memory = chunks_->Take(size);
   if (memory == nullptr) return false;
-  if (!queue_.empty() && queue_.back().end < queue_.back().size) {
-    Chunk& full = queue_.back();
-    const std::uint64_t rest = full.size - full.end;
-    auto* filler = reinterpret_cast<HotBlock*>(full.memory + full.end);
-    filler->at = {};
-    filler->hash = 0;
-    filler->units = static_cast<std::uint16_t>(rest / HotBlock::kUnit);
-    full.end = full.size;
-    bytes_ += rest;
-  }
+  if (!queue_.empty()) FillUp();
   queue_.push_back({memory, size, 0, 0});
   return true;
+}
+
+// What is left of the last chunk becomes a dead block.
+void BlockQueue::FillUp() {
+  Chunk& last = queue_.back();
+  const std::uint64_t rest = last.size - last.end;
+  if (rest == 0) return;
+  auto* filler = reinterpret_cast<HotBlock*>(last.memory + last.end);
+  filler->at = {};
+  filler->hash = 0;
+  filler->units = static_cast<std::uint16_t>(rest / HotBlock::kUnit);
+  last.end = last.size;
+  bytes_ += rest;
 }
 
 HotBlock* BlockQueue::Oldest() {

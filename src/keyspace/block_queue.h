@@ -83,6 +83,7 @@ class BlockQueue {
     return *reinterpret_cast<const HotBlock*>(chunk.memory + offset);
   }
   bool OpenChunk(std::uint64_t bytes);
+  void FillUp();
   void Leave(std::uint64_t bytes);
 
   ChunkSource* chunks_;

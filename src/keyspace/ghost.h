@@ -38,12 +38,15 @@ class Ghost {
   };
   static_assert(sizeof(Line) == 64);
   static constexpr std::uint64_t kTicksPerWindow = std::uint64_t{1} << 13;
+  static constexpr std::uint64_t kReadyPerKey = 64;
   // A line has room for the keys of so many bytes: smaller keys are remembered for less than a window.
   static constexpr std::uint64_t kBytesPerLine = 2048;
 
   static constexpr std::uint64_t LinesFor(std::uint64_t window) { return (window + kBytesPerLine - 1) / kBytesPerLine; }
-  [[nodiscard]] Line& LineOf(std::uint64_t hash) const {
-    return lines_[(hash >> 16 & 0xFFFFFFFF) * lines_count_ >> 32];
+  // Null: it is not ready yet.
+  [[nodiscard]] Line* LineOf(std::uint64_t hash) const {
+    const std::uint64_t line = (hash >> 16 & 0xFFFFFFFF) * lines_count_ >> 32;
+    return line < ready_ ? &lines_[line] : nullptr;
   }
   static std::uint16_t FingerprintOf(std::uint64_t hash) { return static_cast<std::uint16_t>(hash); }
   [[nodiscard]] std::uint16_t Now() const { return static_cast<std::uint16_t>((added_bytes_ / tick_bytes_) | 1); }
@@ -55,6 +58,7 @@ class Ghost {
   std::pmr::memory_resource* memory_;
   Line* lines_ = nullptr;
   std::uint64_t lines_count_ = 0;
+  std::uint64_t ready_ = 0;  // lines that are zeroed: a little with each key, for all at once would take too long
   std::uint64_t tick_bytes_ = 1;
   std::uint64_t added_bytes_ = 0;
 };

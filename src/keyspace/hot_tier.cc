@@ -16,7 +16,7 @@ void HotTier::SetLimit(std::uint64_t bytes) {
   ghost_.SetWindow(window);
   ghost_bytes_ = Ghost::BytesFor(window);
   capacity_ = usable - std::min(usable, ghost_bytes_);
-  chunks_.SetLimit(bytes - std::min(bytes, ghost_bytes_));
+  chunks_.SetLimit(capacity_ == 0 ? 0 : bytes - ghost_bytes_);
 }
 
 // A new block, for which others may leave.  Null: it is too large, or to make room would take too long for now.

@@ -159,6 +159,7 @@ void Engine::Replay(Lsn target) {
 }
 
 void Engine::ApplyTo(Lsn target) {
+  FAHA_CHECK(usage_.segments().size() >= log_->segments().count(), "usage knows every segment");
   target = std::min(target, log_->end().lsn);
   if (applied_ >= target) return;
   cursor_.next = applied_.Next();

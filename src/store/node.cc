@@ -207,7 +207,8 @@ void Node::Tick() {
 }
 
 void Node::TendHotTier(MonoTime now) {
-  engine_->SetHotBytes(options_.hot_bytes);
+  // More than the pool holds is of no use, and a part of it is taken at once.
+  engine_->SetHotBytes(std::min<std::uint64_t>(options_.hot_bytes, pool_->media().bytes().size()));
   while (engine_->ShrinkHot() && clock_->Now() < now + kMaxShrinkTime) {
   }
 }

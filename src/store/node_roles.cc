@@ -109,6 +109,7 @@ void Node::BecomePrimary() {
 }
 
 void Node::StepDown() {
+  log_->LimitSegments(UINT32_MAX);  // where a batch goes is for the next primary to say
   if (role_ == Role::kPrimary) {
     Note(LogLevel::kWarning, fmt::format("no longer primary of epoch {}", log_->end().epoch.value));
     // What was not sealed exists nowhere but here: the index must not show it.
@@ -124,7 +125,6 @@ void Node::StepDown() {
   lease_end_ = MonoTime{0};
   stalled_until_ = Lsn{};
   lease_lost_ = false;
-  log_->LimitSegments(UINT32_MAX);  // where a batch goes is for the next primary to say
 }
 
 // --- Campaigning.

@@ -206,3 +206,35 @@ def test_a_planned_stop_leaves_a_checkpoint_that_is_only_a_shortcut(make_server)
     server.start()
     assert "checkpoint" not in server.log()
     assert_equal(server, model)
+
+
+def test_what_was_read_survives_that_room_is_made_for_the_write(make_server):
+    """In a pool that is nearly full a command cleans the log between reading a value and writing what it made of it.
+
+    Commands of a few bytes write 30 kB each, so one turn of the event loop writes more than is free.
+    """
+    server = make_server(args=["--faha.segment-bytes", "1mb", "--faha.pool-bytes", "12mb", "--faha.hot-bytes", "0"]).start()
+    client, generator = server.client(), random.Random(11)
+    size, model = 30_000, {}
+    for i in range(150):
+        model[f"k{i}"] = bytearray(bytes([ord("a") + i % 26]) * size)
+        client.set(f"k{i}", bytes(model[f"k{i}"]))
+    for _ in range(15):
+        pipeline = client.pipeline(transaction=False)
+        for _ in range(100):
+            key = f"k{generator.randrange(len(model))}"
+            for _ in range(3):
+                offset, byte = generator.randrange(size), generator.choice(b"ABCDEF")
+                change = generator.choice(("setrange", "setbit", "bitfield"))
+                if change == "setrange":
+                    pipeline.setrange(key, offset, chr(byte))
+                    model[key][offset] = byte
+                elif change == "setbit":
+                    pipeline.setbit(key, 8 * offset + 7, 1)
+                    model[key][offset] |= 1
+                else:
+                    pipeline.execute_command("BITFIELD", key, "SET", "u8", 8 * offset, byte)
+                    model[key][offset] = byte
+        pipeline.execute()
+    for key, value in model.items():
+        assert client.get(key).encode() == value, f"{key} is not what was written"

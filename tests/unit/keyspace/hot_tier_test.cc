@@ -38,7 +38,7 @@ TEST(Ghost, RemembersAWindowOfBytesAndNoMore) {
 
 TEST(Ghost, WhatIsTakenIsForgotten) {
   Ghost ghost(std::pmr::get_default_resource());
-  ghost.SetWindow(1 << 20);
+  ghost.SetWindow(1 << 15);
   ghost.Add(HashOf(1), 100);
   EXPECT_FALSE(ghost.Take(HashOf(2)));
   EXPECT_TRUE(ghost.Take(HashOf(1)));
@@ -136,6 +136,18 @@ TEST_F(BlockQueueModel, IsFirstInFirstOutWithinItsMemory) {
   queue_.Clear();
   chunks_.Trim();
   EXPECT_EQ(memory_.bytes(), 0U);
+}
+
+// Who moves the oldest block to the end of its own queue adds first, and drops then.
+TEST_F(BlockQueueModel, ALargeBlockIsNeverTheOldestOfMore) {
+  chunks_.SetLimit(20 * ChunkSource::kMaxChunkBytes);
+  HotBlock* first = queue_.Add(64, 1);
+  first->at = LogAddress{8};
+  HotBlock* large = queue_.Add(2 * ChunkSource::kMaxChunkBytes, 2);
+  large->at = LogAddress{16};
+  EXPECT_EQ(queue_.Oldest(), first);
+  queue_.DropOldest();
+  EXPECT_EQ(queue_.Oldest(), large);
 }
 
 }  // namespace
