@@ -91,6 +91,7 @@ Status Node::Start(std::unique_ptr<Media> media) {
   }
   if (Status status = OpenLog(); !status.ok()) return status;
   engine_ = std::make_unique<Engine>(log_.get(), memory_);
+  TendHotTier(clock_->Now());
   cleaner_.emplace(log_.get(), engine_.get());
   self_ = {pool_->node(), options_.announce_host, options_.port, options_.redis_port, pool_->media().bytes().size()};
   const bool alone = membership_.members().size() <= 1;
