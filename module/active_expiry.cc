@@ -25,9 +25,7 @@ bool Expire(RedisModuleCtx* ctx, DbId db, const std::string& key) {
   if (RedisModule_SelectDb(ctx, static_cast<int>(db)) != REDISMODULE_OK) {
     return true;  // of a database that the server is not configured to have: nobody can ask for it
   }
-  RedisModuleString* name = RedisModule_CreateString(ctx, key.data(), key.size());
-  const bool removed = RemoveExpired(ctx, db, name);
-  RedisModule_FreeString(ctx, name);
+  const bool removed = RemoveExpired(ctx, db, std::string_view(key));
   EndUnit();
   return removed;
 }

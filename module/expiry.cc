@@ -48,4 +48,12 @@ bool RemoveExpired(RedisModuleCtx* ctx, DbId db, RedisModuleString* key) {
   return true;
 }
 
+bool RemoveExpired(RedisModuleCtx* ctx, DbId db, std::string_view key) {
+  RedisModule_SelectDb(ctx, static_cast<int>(db));
+  RedisModuleString* name = RedisModule_CreateString(ctx, key.data(), key.size());
+  const bool removed = RemoveExpired(ctx, db, name);
+  RedisModule_FreeString(ctx, name);
+  return removed;
+}
+
 }  // namespace faha::module

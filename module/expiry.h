@@ -26,5 +26,7 @@ std::optional<TimeMs> TimeOf(const Call& call, const Deadline& deadline, std::op
 // Deletes a key whose time has come, and tells who watches.  False: not now, for the log has no room, or clients are
 // paused and nothing may be written.
 bool RemoveExpired(RedisModuleCtx* ctx, DbId db, RedisModuleString* key);
+// The same where no client has named it; `db`, which must be one that the server is configured to have, is selected.
+bool RemoveExpired(RedisModuleCtx* ctx, DbId db, std::string_view key);
 
 }  // namespace faha::module

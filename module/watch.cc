@@ -5,6 +5,7 @@
 #include <string>
 #include <unordered_set>
 
+#include "module/expiry.h"
 #include "module/state.h"
 
 namespace faha::module {
@@ -48,16 +49,7 @@ void SignalDatabase(RedisModuleCtx* ctx, DbId db) {
 
 // Deletes a key whose time has come.  Not within a script, whose time stands still.
 void Expire(DbId db, std::string_view name) {
-  Store& store = *TheState().store;
-  if ((RedisModule_GetContextFlags(detached) & REDISMODULE_CTX_FLAGS_LUA) != 0 ||
-      RedisModule_AvoidReplicaTraffic() != 0 || !store.CheckErase(name.size(), 1).ok() || !store.Delete(db, name).ok())
-    return;
-  RedisModule_SelectDb(detached, static_cast<int>(db));
-  RedisModuleString* key = RedisModule_CreateString(detached, name.data(), name.size());
-  RedisModule_SignalModifiedKey(detached, key);
-  RedisModule_NotifyKeyspaceEvent(detached, REDISMODULE_NOTIFY_EXPIRED, "expired", key);
-  RedisModule_FreeString(detached, key);
-  ++TheState().expired_keys;
+  if ((RedisModule_GetContextFlags(detached) & REDISMODULE_CTX_FLAGS_LUA) == 0) (void)RemoveExpired(detached, db, name);
 }
 
 void RememberEnds(std::string_view name) {

@@ -79,8 +79,7 @@ void HotTier::LookAtSmall() {
     MoveToMain(block, 0);
   } else {
     ghost_.Add(block->hash, block->bytes());
-    ++stats_.evictions;
-    --stats_.keys;
+    CountEviction();
   }
   small_.DropOldest();
   if (const HotBlock* next = small_.Oldest(); next != nullptr) index_->Prefetch(next->hash);
@@ -98,8 +97,7 @@ void HotTier::LookAtMain(bool spare) {
   if (frequency > 0) {
     MoveToMain(block, frequency - 1);
   } else {
-    ++stats_.evictions;
-    --stats_.keys;
+    CountEviction();
   }
   main_.DropOldest();
   if (const HotBlock* next = main_.Oldest(); next != nullptr) index_->Prefetch(next->hash);
@@ -112,8 +110,7 @@ void HotTier::MoveToMain(HotBlock* block, unsigned frequency) {
   index_->Change(block->hash, Place::Hot(block),
                  [&](Place) { return to == nullptr ? Place::Cold(block->at) : Place::Hot(to, frequency); });
   if (to != nullptr) return;
-  ++stats_.evictions;
-  --stats_.keys;
+  CountEviction();
 }
 
 void HotTier::Refresh(HotBlock* block, unsigned frequency, LogAddress cold, std::span<const std::byte> record) {
@@ -128,8 +125,7 @@ void HotTier::Refresh(HotBlock* block, unsigned frequency, LogAddress cold, std:
     to = Add(small_, bytes, hash);
   }
   if (to == nullptr) {
-    ++stats_.evictions;
-    --stats_.keys;
+    CountEviction();
     return;
   }
   to->Fill(cold, record);

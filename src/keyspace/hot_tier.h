@@ -105,6 +105,10 @@ class HotTier {
   void LookAtSmall();
   void LookAtMain(bool spare);
   void MoveToMain(HotBlock* block, unsigned frequency);
+  void CountEviction() {
+    ++stats_.evictions;
+    --stats_.keys;
+  }
   void CheckBlock(const HotBlock& block, std::span<const std::byte> record) const;
 
   Index* index_;
