@@ -10,11 +10,6 @@
 
 namespace faha::module {
 
-State& TheState() {
-  static State state;
-  return state;
-}
-
 std::string ConfigValue(RedisModuleCtx* ctx, const char* name) {
   RedisModuleCallReply* reply = RedisModule_Call(ctx, "CONFIG", "cc", "GET", name);
   if (reply == nullptr) return {};
@@ -32,6 +27,12 @@ void Reply::Own() {
   if (kind_ == Kind::kView) *this = Text(std::string(std::get<std::string_view>(body_)));
 }
 
+// Redis copies a simple string and looks for line ends in it each time; what it has replied itself it only sends.
+int SendOk(RedisModuleCtx* ctx) {
+  static RedisModuleCallReply* const ok = RedisModule_Call(ctx, "SELECT", "c", "0");  // null if it was renamed
+  return ok != nullptr ? RedisModule_ReplyWithCallReply(ctx, ok) : RedisModule_ReplyWithSimpleString(ctx, "OK");
+}
+
 int Reply::SendTo(RedisModuleCtx* ctx) const {
   const auto send_array = [ctx](const auto& items, auto send) {
     RedisModule_ReplyWithArray(ctx, static_cast<long>(items.size()));
@@ -43,7 +44,7 @@ int Reply::SendTo(RedisModuleCtx* ctx) const {
   };
   const auto send_integer = [ctx](std::int64_t value) { return RedisModule_ReplyWithLongLong(ctx, value); };
   switch (kind_) {
-    case Kind::kOk: return RedisModule_ReplyWithSimpleString(ctx, "OK");
+    case Kind::kOk: return SendOk(ctx);
     case Kind::kNull: return RedisModule_ReplyWithNull(ctx);
     case Kind::kInteger: return send_integer(std::get<std::int64_t>(body_));
     case Kind::kView: return send_bulk(std::get<std::string_view>(body_));

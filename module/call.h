@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -78,6 +79,13 @@ class Call {
   // In a loop over the keys at the arguments 1, 1 + step, ...: called for each, fetches ahead the next few now and
   // then.
   void FetchAhead(int i, int step = 1) const;
+
+  // The same for one key, which the filter has announced.
+  void FetchFirst(int i) const {
+    if (i >= argc_) return;
+    const std::string_view key = arg(i);
+    store().Prefetch(db_, std::span(&key, 1));
+  }
 
   // The entry of the key at argument `i`; nothing if it has expired, which `expired` tells.  Writes nothing.
   std::optional<Entry> Peek(int i, bool& expired);

@@ -126,6 +126,8 @@ int Adapter(RedisModuleCtx* ctx, RedisModuleString** argv, int argc) {
   if constexpr (command.access == Access::kAdmin || command.access == Access::kServer) {
     return command.run(call).SendTo(ctx);
   } else {
+    TheState().last_db = call.db();
+    if constexpr (command.keys.first > 0) call.FetchFirst(command.keys.first);
     const bool inside = BeginCommand(ctx);
     constexpr bool kWrites = command.access == Access::kWrite;
     Status status = inside ? CommitInside() : Status::Ok();
@@ -138,7 +140,7 @@ int Adapter(RedisModuleCtx* ctx, RedisModuleString** argv, int argc) {
       reply.Own();
       status = CommitInside();
     }
-    return (status.ok() ? reply : Reply::Error(status)).SendTo(ctx);
+    return status.ok() ? reply.SendTo(ctx) : Reply::Error(status).SendTo(ctx);
   }
 }
 

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <string>
 #include <unordered_map>
 
@@ -20,12 +19,18 @@ struct Rule {
   Action action = Action::kPass;
   RedisModuleString* replacement = nullptr;  // kServe: "faha.<name>", for the life of the server
   int arity = 0;                             // kServe
+  int first_key = 0;                         // kServe: the argument that is one, or 0
   const char* family = "";                   // kRefuse
 };
 
+// FNV-1a (Fowler, Noll, Vo), in line: every command's name is looked up, and most have few letters.
 struct Hash {
   using is_transparent = void;
-  std::size_t operator()(std::string_view text) const { return std::hash<std::string_view>{}(text); }
+  std::size_t operator()(std::string_view text) const {
+    std::uint64_t hash = 0xcbf29ce484222325;
+    for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+    return hash;
+  }
 };
 using Rules = std::unordered_map<std::string, Rule, Hash, std::equal_to<>>;
 
@@ -70,7 +75,8 @@ using Buffer = std::array<char, 64>;
 std::string_view Lower(std::string_view name, Buffer& buffer, std::size_t at = 0) {
   if (at + name.size() > buffer.size()) return {};
   for (std::size_t i = 0; i < name.size(); ++i) {
-    buffer[at + i] = static_cast<char>(std::tolower(static_cast<unsigned char>(name[i])));
+    const bool upper = name[i] >= 'A' && name[i] <= 'Z';
+    buffer[at + i] = static_cast<char>(name[i] + (upper ? 'a' - 'A' : 0));
   }
   return {buffer.data(), at + name.size()};
 }
@@ -160,15 +166,22 @@ void ServeOurs(RedisModuleCtx* ctx) {
     TheFilter().rules[std::string(command.name)] = {
         .action = Action::kServe,
         .replacement = RedisModule_CreateString(nullptr, ours.data(), ours.size()),
-        .arity = command.arity};
+        .arity = command.arity,
+        .first_key = command.keys.first};
   }
 }
+
+// The command runs in a moment: until then Redis looks it up and checks rights, and memory need not be waited for.  The
+// filter is not told of the database, and a wrong guess costs no more than not to guess.
+void Announce(std::string_view key) { TheState().store->Announce(TheState().last_db, key); }
 
 // With a wrong number of arguments the built-in command stays: Redis refuses it in its own words and aborts a
 // transaction with it, and it never runs.
 void Serve(RedisModuleCommandFilterCtx* filter, const Rule& rule) {
   const int argc = RedisModule_CommandFilterArgsCount(filter);
   if (rule.arity >= 0 ? argc != rule.arity : argc < -rule.arity) return;
+  if (rule.first_key != 0 && rule.first_key < argc)
+    Announce(View(RedisModule_CommandFilterArgGet(filter, rule.first_key)));
   RedisModule_RetainString(nullptr, rule.replacement);
   RedisModule_CommandFilterArgReplace(filter, 0, rule.replacement);
 }

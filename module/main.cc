@@ -39,6 +39,7 @@ void OnReadable(int, void* ctx, int) {
 void OnTimer(RedisModuleCtx* ctx, void*) {
   RedisModule_CreateTimer(ctx, Store::kTickPeriod.count(), OnTimer, nullptr);
   EndUnit();
+  TendMemory();
   TheState().store->Tick();
   TheRoles().Align(ctx);
   CheckBarrier(ctx);

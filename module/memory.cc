@@ -1,10 +1,11 @@
 #include "module/memory.h"
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <unordered_map>
 
-#include "module/redis_api.h"
+#include "module/state.h"
 
 namespace faha::module {
 namespace {
@@ -43,6 +44,28 @@ class Resource final : public std::pmr::memory_resource {
 std::pmr::memory_resource& ServerMemory() {
   static auto* resource = new Resource;  // for the life of the server: the store gives its memory back last
   return *resource;
+}
+
+void TendMemory() {
+  // Of maxmemory; what the tier takes between two ticks is less than what lies between these and 1.
+  constexpr float kFull = 0.95F, kRoomy = 0.85F;
+  static bool complained = false;
+  const float used = RedisModule_GetUsedMemoryRatio();  // 0: there is no limit
+  const std::uint64_t configured = TheState().options.hot_bytes;
+  Store& store = *TheState().store;
+  std::uint64_t& allowed = store.options().hot_bytes;
+  if (used > kFull) {
+    allowed = std::min(allowed, store.HotUsedBytes()) / 8 * 7;
+  } else if (used < kRoomy) {
+    allowed = std::min(configured, allowed + configured / 64 + 1);
+    complained = false;
+  }
+  if (used <= 1 || store.HotUsedBytes() != 0 || complained) return;
+  complained = true;
+  Log(LogLevel::kWarning,
+      "MAXMEMORY maxmemory is reached, and index and buffers cannot give way: commands that need memory answer OOM "
+      "until "
+      "keys are deleted or maxmemory is raised");
 }
 
 }  // namespace faha::module

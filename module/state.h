@@ -30,9 +30,12 @@ struct State {
   std::uint64_t expired_keys = 0;
   // The frozen time of the current unit; 0: not taken yet.
   TimeMs unit_time = 0;
+  // Of the last command: most likely the next one's, too.
+  DbId last_db = 0;
 };
 
-State& TheState();
+inline State the_state;
+inline State& TheState() { return the_state; }
 void Log(LogLevel level, std::string_view line);
 
 // A new unit begins: see Store::EndUnit.

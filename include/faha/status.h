@@ -1,6 +1,7 @@
 // How an operation failed.  The world fails with a Status; a bug fails with FAHA_CHECK.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -36,22 +37,37 @@ enum class Code {
 // The stable name of `code`, such as "NOSPACE".
 std::string_view CodeName(Code code);
 
-// A code and one line that says what happened and what to do.
+// A code and one line that says what happened and what to do.  Success, which every call on the way of a write returns,
+// is one null pointer.
 class [[nodiscard]] Status {
  public:
   Status() = default;
-  Status(Code code, std::string message) : code_(code), message_(std::move(message)) {}
+  Status(Code code, std::string message) {
+    if (code != Code::kOk) failure_ = std::make_unique<Failure>(Failure{code, std::move(message)});
+  }
+  Status(const Status& other) : failure_(other.ok() ? nullptr : std::make_unique<Failure>(*other.failure_)) {}
+  Status& operator=(const Status& other) {
+    if (this != &other) *this = Status(other);
+    return *this;
+  }
+  Status(Status&&) noexcept = default;
+  Status& operator=(Status&&) noexcept = default;
+  ~Status() = default;
   static Status Ok() { return {}; }
 
-  [[nodiscard]] bool ok() const { return code_ == Code::kOk; }
-  [[nodiscard]] Code code() const { return code_; }
-  [[nodiscard]] const std::string& message() const { return message_; }
+  [[nodiscard]] bool ok() const { return failure_ == nullptr; }
+  [[nodiscard]] Code code() const { return ok() ? Code::kOk : failure_->code; }
+  // Empty for success.
+  [[nodiscard]] std::string_view message() const { return ok() ? std::string_view() : failure_->message; }
   // "NOSPACE the pool is full: ..."
   [[nodiscard]] std::string ToString() const;
 
  private:
-  Code code_ = Code::kOk;
-  std::string message_;
+  struct Failure {
+    Code code;
+    std::string message;
+  };
+  std::unique_ptr<Failure> failure_;
 };
 
 // A value, or the Status that says why there is none.

@@ -121,6 +121,8 @@ class Store {
   // `keys` are about to be read or written: fetches ahead, for all at once, what each would wait for.  kPrefetchKeys of
   // them at a time are enough.
   virtual void Prefetch(DbId db, std::span<const std::string_view> keys) const = 0;
+  // The same for one key that is needed later: a first part, without waiting for anything.
+  virtual void Announce(DbId db, std::string_view key) const = 0;
   static constexpr std::size_t kPrefetchKeys = 16;
   // Errors: as CheckWrite; then nothing has changed.
   virtual Status Put(DbId db, std::string_view key, std::string_view value, TimeMs expire_at) = 0;
@@ -146,6 +148,8 @@ class Store {
   [[nodiscard]] virtual std::uint64_t Expiring() const = 0;
   // Keys in `db`, the expired ones that nobody has touched since included.
   [[nodiscard]] virtual std::uint64_t Size(DbId db) const = 0;
+  // DRAM that the hot tier takes.
+  [[nodiscard]] virtual std::uint64_t HotUsedBytes() const = 0;
   // The largest key plus value, in bytes.
   [[nodiscard]] virtual std::uint64_t MaxRecordBytes() const = 0;
 

@@ -33,8 +33,8 @@ std::string_view CodeName(Code code) {
 }
 
 std::string Status::ToString() const {
-  std::string text(CodeName(code_));
-  if (!message_.empty()) text.append(" ").append(message_);
+  std::string text(CodeName(code()));
+  if (!message().empty()) text.append(" ").append(message());
   return text;
 }
 

@@ -113,24 +113,23 @@ void HotTier::MoveToMain(HotBlock* block, unsigned frequency) {
   CountEviction();
 }
 
-void HotTier::Refresh(HotBlock* block, unsigned frequency, LogAddress cold, std::span<const std::byte> record) {
-  const std::uint64_t hash = block->hash;
+Place HotTier::Refresh(Place old, LogAddress cold, std::span<const std::byte> record) {
+  HotBlock* block = old.block();
   const std::uint64_t bytes = HotBlock::BytesFor(record.size());
   ++stats_.refreshes;
   // What shrinks much would hold bytes that nobody has a use for.
   const bool in_place = bytes <= block->bytes() && bytes * 2 >= block->bytes();
-  HotBlock* to = block;
   if (!in_place) {
+    const std::uint64_t hash = block->hash;
     block->at = {};
-    to = Add(small_, bytes, hash);
+    block = Add(small_, bytes, hash);
   }
-  if (to == nullptr) {
+  if (block == nullptr) {
     CountEviction();
-    return;
+    return Place::Cold(cold);
   }
-  to->Fill(cold, record);
-  const bool named = index_->Change(hash, Place::Cold(cold), [&](Place) { return Place::Hot(to, frequency); });
-  FAHA_CHECK(named, "what is refreshed was just put");
+  block->Fill(cold, record);
+  return Place::Hot(block, old.frequency());
 }
 
 void HotTier::Drop(HotBlock* block) {

@@ -59,6 +59,11 @@ class HotTier {
     ++stats_.misses;
     if (capacity_ != 0 && missed_count_ < missed_.size()) missed_[missed_count_++] = {hash, place};
   }
+  // The cold key with that hash has a new record at `place`.  If that is what was missed last (a counter is read and
+  // put), there it is admitted from.
+  void Moved(std::uint64_t hash, Place place) {
+    if (missed_count_ != 0 && missed_[missed_count_ - 1].hash == hash) missed_[missed_count_ - 1].place = place;
+  }
   // Between units: admits what was missed, as far as it is still there.
   // record_at(LogAddress) gives the bytes of a record.
   template <typename Function>
@@ -74,8 +79,8 @@ class HotTier {
   // Evicts a little of what is too much since the limit was lowered; true: there may be more.
   bool Shrink();
 
-  // `block` was that of the key whose slot says `cold` now, and whose newest record is `record`: the key stays hot.
-  void Refresh(HotBlock* block, unsigned frequency, LogAddress cold, std::span<const std::byte> record);
+  // A key that was hot at `old` has the new record `record` at `cold`: where it is from now on.  If there is room, hot.
+  [[nodiscard]] Place Refresh(Place old, LogAddress cold, std::span<const std::byte> record);
   // The key of `block` is gone.
   void Drop(HotBlock* block);
   // All keys are gone.

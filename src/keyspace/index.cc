@@ -45,23 +45,14 @@ Place Index::Read(std::uint64_t hash, DbId db, std::string_view key) {
   return place;
 }
 
-namespace {
-void CheckAddress(LogAddress at) {
+void Index::CheckAddress(LogAddress at) {
   FAHA_CHECK(!at.IsNone() && at.value % Place::kUnit == 0 && at.value < Place::kLimit, "an address fits a slot");
 }
-}  // namespace
 
-Place Index::Upsert(std::uint64_t hash, DbId db, std::string_view key, LogAddress at) {
-  CheckAddress(at);
-  const std::uint64_t bucket = BucketOf(hash);
-  const std::uint64_t fresh = MakeSlot(hash, DepthOf(bucket), Place::Cold(at));
-  if (auto* slot = const_cast<std::uint64_t*>(FindKey(bucket, hash, db, key)); slot != nullptr) {
-    return Place::FromSlot(std::exchange(*slot, fresh));
-  }
-  Append(bucket, fresh);
+void Index::Insert(std::uint64_t bucket, DbId db, std::uint64_t slot) {
+  Append(bucket, slot);
   sizes_.Up(db);
   if (Size() > kMaxLoad * primary_.size()) GrowByOne();
-  return {};
 }
 
 Place Index::Erase(DbId db, std::string_view key) {

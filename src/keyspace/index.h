@@ -85,7 +85,13 @@ class Index {
   // From now on `key`, whose hash may be known already, is cold and at `at`, which is a multiple of Place::kUnit below
   // Place::kLimit, and not none.  Returns where it was; none if it was absent.
   Place Upsert(DbId db, std::string_view key, LogAddress at) { return Upsert(hash_(db, key), db, key, at); }
-  Place Upsert(std::uint64_t hash, DbId db, std::string_view key, LogAddress at);
+  Place Upsert(std::uint64_t hash, DbId db, std::string_view key, LogAddress at) {
+    return Upsert(hash, db, key, at, [at](Place) { return Place::Cold(at); });
+  }
+  // As above, but where the key is already replace(Place) is told where it was and says where it is: at `at`, cold or
+  // hot.  Meanwhile it is cold; `replace` may change where other keys are, but not which there are.
+  template <typename Function>
+  Place Upsert(std::uint64_t hash, DbId db, std::string_view key, LogAddress at, Function replace);
   // Returns where `key` was; none if it was absent.
   Place Erase(DbId db, std::string_view key);
   void Clear();
@@ -210,6 +216,8 @@ class Index {
   [[nodiscard]] const std::uint64_t* FindAddress(std::uint64_t hash, LogAddress at) const;
   [[nodiscard]] std::uint64_t HashAt(Place place) const;
 
+  static void CheckAddress(LogAddress at);
+  void Insert(std::uint64_t bucket, DbId db, std::uint64_t slot);
   void Append(std::uint64_t bucket, std::uint64_t slot);
   void RemoveSlot(std::uint64_t bucket, std::uint64_t* slot);
   void AddOverflow(std::uint64_t owner, Bucket& last);
@@ -239,6 +247,21 @@ const std::uint64_t* Index::FindSlot(std::uint64_t bucket, std::uint64_t hash, F
     if (found != nullptr) return found;
   }
   return nullptr;
+}
+
+template <typename Function>
+Place Index::Upsert(std::uint64_t hash, DbId db, std::string_view key, LogAddress at, Function replace) {
+  CheckAddress(at);
+  const std::uint64_t bucket = BucketOf(hash);
+  const std::uint64_t cold = MakeSlot(hash, DepthOf(bucket), Place::Cold(at));
+  auto* slot = const_cast<std::uint64_t*>(FindKey(bucket, hash, db, key));
+  if (slot == nullptr) {
+    Insert(bucket, db, cold);
+    return {};
+  }
+  const Place old = Place::FromSlot(std::exchange(*slot, cold));
+  *slot = MakeSlot(hash, DepthOf(bucket), replace(old));
+  return old;
 }
 
 template <typename Function>

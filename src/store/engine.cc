@@ -213,9 +213,12 @@ void Engine::ApplyRecord(const Record& record, const Held& held) {
 }
 
 void Engine::ApplyPut(const Record& record, const Held& held) {
-  const Place old = index_.Upsert(held.hash, record.db, record.key, held.at);
-  if (!old.IsNone()) Died(old);
-  if (old.hot()) hot_.Refresh(old.block(), old.frequency(), held.at, log_->RecordBytesAt(held.at));
+  index_.Upsert(held.hash, record.db, record.key, held.at, [&](Place old) {
+    Died(old);
+    if (old.hot()) return hot_.Refresh(old, held.at, log_->RecordBytesAt(held.at));
+    hot_.Moved(held.hash, Place::Cold(held.at));
+    return Place::Cold(held.at);
+  });
   usage_.AddLive(held.at, record.Size());
   if (record.expire_at != kNoExpiry) expiring_.Up(record.db);
   touched_ = true;

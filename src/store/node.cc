@@ -20,7 +20,7 @@ constexpr std::uint64_t kRecordOverhead = sizeof(format::RecordHeader) + sizeof(
 // --- The keyspace.
 
 Status Node::CheckServing(Code not_primary) {
-  if (!failure_.ok()) return {Code::kFenced, failure_.message()};
+  if (!failure_.ok()) return {Code::kFenced, std::string(failure_.message())};
   if (role_ != Role::kPrimary) {
     return {not_primary, primary_.id.IsNone() || primary_.id == self_.id
                              ? std::string("this node is not the primary, and none is known yet: ask the other nodes")
@@ -32,7 +32,8 @@ Status Node::CheckServing(Code not_primary) {
   if (committer_->committed() < stalled_until_) {
     return {Code::kNoQuorum, "earlier writes still wait for a majority of the members: start their servers"};
   }
-  return LeaseHeld() ? Status::Ok() : RenewLease();
+  // Once a turn is enough: Commit() sees to it that the lease held to the end.
+  return NeedsCommit() || LeaseHeld() ? Status::Ok() : RenewLease();
 }
 
 Status Node::CheckRead() {
@@ -54,6 +55,8 @@ Status Node::CheckErase(std::uint64_t bytes, std::uint64_t records) {
 std::optional<Entry> Node::Get(DbId db, std::string_view key) { return engine_->Get(db, key); }
 
 void Node::Prefetch(DbId db, std::span<const std::string_view> keys) const { engine_->Prefetch(db, keys); }
+
+void Node::Announce(DbId db, std::string_view key) const { engine_->Announce(db, key); }
 
 Status Node::Put(DbId db, std::string_view key, std::string_view value, TimeMs expire_at) {
   ++records_;

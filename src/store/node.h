@@ -50,6 +50,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   }
   std::optional<Entry> Get(DbId db, std::string_view key) override;
   void Prefetch(DbId db, std::span<const std::string_view> keys) const override;
+  void Announce(DbId db, std::string_view key) const override;
   Status Put(DbId db, std::string_view key, std::string_view value, TimeMs expire_at) override;
   Status Delete(DbId db, std::string_view key) override;
   Status Flush(std::optional<DbId> db) override;
@@ -67,6 +68,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   }
   [[nodiscard]] std::uint64_t Expiring(DbId db) const override { return engine_->expiring().Of(db); }
   [[nodiscard]] std::uint64_t Expiring() const override { return engine_->expiring().total(); }
+  [[nodiscard]] std::uint64_t HotUsedBytes() const override { return engine_->hot().MemoryBytes(); }
   [[nodiscard]] std::uint64_t Size(DbId db) const override { return engine_->Size(db); }
   [[nodiscard]] std::uint64_t MaxRecordBytes() const override { return log_->MaxRecordBytes() - 64; }
   void EndUnit() override;

@@ -2,6 +2,8 @@
 
 import random
 
+import pytest
+import redis
 from cluster import wait_for
 
 MB = 1 << 20
@@ -128,3 +130,38 @@ def test_a_planned_stop_with_hot_keys(make_server):
     server.start()
     assert server.info()["hot_keys"] == 0
     assert read(server.client(), range(2000)) == [f"{key}:".ljust(200, "v") for key in range(2000)]
+
+
+def test_the_hot_tier_gives_way_to_maxmemory(make_server):
+    server = make_server(args=["--faha.hot-bytes", "32mb"]).start()
+    client = server.client()
+    fill(client, 30_000, 1000)
+    limit = used_memory(client) + 16 * MB
+    client.config_set("maxmemory", limit)
+    for start in range(0, 30_000, 1000):  # 30 MB, which fit into the tier, but not into the server
+        read(client, range(start, start + 1000))
+    wait_for(lambda: used_memory(client) < limit, what="the tier to give way")
+    client.set("k0", "new")
+    info = server.info()
+    assert 0 < info["hot_bytes"] < 16 * MB and 0 < info["hot_keys"] < 20_000
+    assert used_memory(client) < limit and client.info("stats")["evicted_keys"] == 0
+    client.config_set("maxmemory", 0)
+    wait_for(lambda: server.info()["hot_bytes"] == 32 * MB, what="the tier to take its room again")
+
+
+def test_maxmemory_that_nothing_can_give_way_to(make_server):
+    server = make_server().start()
+    client = server.client()
+    fill(client, 10_000, 100)
+    read(client, range(10_000))
+    client.config_set("maxmemory-policy", "allkeys-lru")
+    client.config_set("maxmemory", "1mb")
+    wait_for(lambda: server.info()["hot_used_bytes"] == 0, what="the tier to give way")
+    for command in ("SET k1 v", "MSET k1 v", "INCR n", "APPEND k1 v"):
+        with pytest.raises(redis.ResponseError, match="command not allowed when used memory > 'maxmemory'"):
+            client.execute_command(*command.split())
+    assert client.get("k1") == "1:".ljust(100, "v") and client.delete("k2") == 1 and client.expire("k3", 100)
+    assert client.dbsize() == 9999 and client.info("stats")["evicted_keys"] == 0
+    wait_for(lambda: "MAXMEMORY maxmemory is reached" in server.log(), what="the log to say why")
+    client.config_set("maxmemory", 0)
+    assert client.set("k1", "v")

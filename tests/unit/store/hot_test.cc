@@ -114,6 +114,18 @@ TEST_F(Hot, APutRefreshesAHotKeyAndLeavesAColdOneCold) {
   engine_->CheckInvariants();
 }
 
+TEST_F(Hot, ACounterBecomesHotAlthoughEveryReadIsFollowedByAPut) {
+  for (int count = 0; count < 3; ++count) {
+    (void)engine_->Get(0, Key(1));
+    Put(1, 20, static_cast<char>('0' + count));
+    engine_->SettleHot();
+  }
+  EXPECT_EQ(stats().keys, 1U);
+  EXPECT_EQ(stats().refreshes, 1U) << "read cold at the second count, put hot at the third";
+  EXPECT_EQ(engine_->Get(0, Key(1))->value, std::string(20, '2'));
+  engine_->CheckInvariants();
+}
+
 TEST_F(Hot, WhatIsGoneIsGone) {
   for (std::uint64_t key = 0; key < 100; ++key) Put(key, 100);
   for (std::uint64_t key = 0; key < 100; ++key) Read(key);
