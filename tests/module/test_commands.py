@@ -212,8 +212,8 @@ def test_watch_and_flushes(twins):
             twins("SELECT", 2)
             twins("SET", "k", "v")
             twins("WATCH", "k", "absent")
-            for start in range(0, names, 1000):
-                twins("WATCH", *(f"name{i}" for i in range(start, start + 1000)))
+            for start in range(0, names, 1000):  # many clients: what one client watches Redis goes through at each new key
+                twins.another()("WATCH", *(f"name{i}" for i in range(start, start + 1000)))
             other("SELECT", 0)
             other("SET", "k", "v")
             other("FLUSHDB")
