@@ -130,7 +130,7 @@ std::optional<std::int64_t> Apply(std::string& bytes, const Field& field, bool& 
 }
 
 Reply Read(Call& call, const std::vector<Field>& fields) {
-  const auto entry = call.Find(1);
+  const auto entry = call.Read(1);
   const std::string_view value = entry ? entry->value : std::string_view{};
   std::vector<std::optional<std::int64_t>> replies;
   for (const Field& field : fields) replies.emplace_back(static_cast<std::int64_t>(Load(value, field)));

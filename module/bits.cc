@@ -159,12 +159,12 @@ Reply SetBit(Call& call) {
 Reply GetBit(Call& call) {
   const auto offset = ParseOffset(call, call.arg(2));
   if (!offset) return BadOffset();
-  const auto entry = call.Find(1);
+  const auto entry = call.Read(1);
   return Reply::Integer(entry && BitAt(entry->value, *offset) ? 1 : 0);
 }
 
 Reply BitCount(Call& call) {
-  const auto entry = call.Find(1);
+  const auto entry = call.Read(1);
   if (!entry) return Reply::Integer(0);  // whatever the other arguments are
   if (call.size() == 2) return Reply::Integer(CountBytes(entry->value));
   if (call.size() == 3) return Call::SyntaxError();
@@ -180,7 +180,7 @@ Reply BitPos(Call& call) {
   const auto wanted = ParseInteger(call.arg(2));
   if (!wanted) return Call::NotAnInteger();
   if (*wanted != 0 && *wanted != 1) return Reply::Error("ERR The bit argument must be 1 or 0.");
-  const auto entry = call.Find(1);
+  const auto entry = call.Read(1);
   if (!entry) return Reply::Integer(*wanted == 1 ? -1 : 0);
   const auto bytes = static_cast<std::int64_t>(entry->value.size());
   Range range{0, bytes * 8 - 1};
@@ -201,7 +201,7 @@ Reply BitOp(Call& call) {
     return Reply::Error("ERR BITOP NOT must be called with a single source key.");
   }
   // First the expired ones go, so that no write comes between a view and its use.
-  for (int i = 3; i < call.size(); ++i) (void)call.Find(i);
+  for (int i = 3; i < call.size(); ++i) (void)call.Read(i);
   std::vector<std::string_view> sources;
   std::size_t size = 0;
   for (int i = 3; i < call.size(); ++i) {

@@ -88,6 +88,12 @@ std::optional<Entry> Call::Find(int i) {
   return entry;
 }
 
+std::optional<Entry> Call::Read(int i) {
+  auto entry = Find(i);
+  if (!entry) Missed(i);
+  return entry;
+}
+
 Status Call::MayWrite(int key, std::uint64_t value_bytes) {
   const std::uint64_t bytes = arg(key).size() + value_bytes;
   if (bytes > store().MaxRecordBytes()) {
@@ -97,10 +103,16 @@ Status Call::MayWrite(int key, std::uint64_t value_bytes) {
   return store().CheckWrite(bytes, 1);
 }
 
-Status Call::Put(int key, std::string_view value, TimeMs expire_at, int event_class, const char* event) {
+Status Call::Put(int key, std::string_view value, TimeMs expire_at, int event_class, const char* event, bool anew) {
   Status status = MayWrite(key, value.size());
-  if (status.ok()) status = store().Put(db_, arg(key), value, expire_at);
-  if (status.ok()) Changed(key, event_class, event);
+  if (!status.ok()) return status;
+  bool expired = false;
+  const bool is_new =
+      (RedisModule_GetNotifyKeyspaceEvents() & REDISMODULE_NOTIFY_NEW) != 0 && (anew || !Peek(key, expired));
+  status = store().Put(db_, arg(key), value, expire_at);
+  if (!status.ok()) return status;
+  if (is_new) New(key);
+  Changed(key, event_class, event);
   return status;
 }
 
@@ -112,7 +124,7 @@ Status Call::Delete(int key, const char* event) {
 
 void Call::Changed(int key, int event_class, const char* event) {
   RedisModule_SignalModifiedKey(ctx_, argv_[key]);
-  RedisModule_NotifyKeyspaceEvent(ctx_, event_class, event, argv_[key]);
+  Notify(key, event_class, event);
 }
 
 std::optional<Reply> Call::TooLong(std::uint64_t bytes) const {

@@ -92,10 +92,21 @@ class Call {
   // The same; where this node may write, one that has expired goes.
   std::optional<Entry> Find(int i);
 
+  // The same for a command that reads: subscribers may hear of a key that is not there.
+  std::optional<Entry> Read(int i);
+
   // May a record for argument `key` with a value of `value_bytes` be written?  Before anything is changed.
   Status MayWrite(int key, std::uint64_t value_bytes);
-  Status Put(int key, std::string_view value, TimeMs expire_at, int event_class, const char* event);
+  // `anew`: Redis deletes the key first if it is there.
+  Status Put(int key, std::string_view value, TimeMs expire_at, int event_class, const char* event, bool anew = false);
   Status Delete(int key, const char* event = "del");
+  // The key at argument `key` was to be read, and is not there.
+  void Missed(int key) { Notify(key, REDISMODULE_NOTIFY_KEY_MISS, "keymiss"); }
+  // It is there now and was not.
+  void New(int key) { Notify(key, REDISMODULE_NOTIFY_NEW, "new"); }
+  void Notify(int key, int event_class, const char* event) {
+    RedisModule_NotifyKeyspaceEvent(ctx_, event_class, event, argv_[key]);
+  }
   // Tells WATCH, client-side caches and subscribers that the key at argument `key` has changed.
   void Changed(int key, int event_class, const char* event);
 

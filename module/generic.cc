@@ -62,7 +62,7 @@ Reply ExpireWith(Call& call, TimeMs base, std::int64_t unit) {
 }
 
 Reply TimeToLive(Call& call, bool milliseconds) {
-  const auto entry = call.Find(1);
+  const auto entry = call.Read(1);
   if (!entry) return Reply::Integer(-2);
   if (entry->expire_at == kNoExpiry) return Reply::Integer(-1);
   const TimeMs left = std::max<TimeMs>(entry->expire_at - UnitTime(), 0);
@@ -70,7 +70,7 @@ Reply TimeToLive(Call& call, bool milliseconds) {
 }
 
 Reply TimeOfExpiry(Call& call, bool milliseconds) {
-  const auto entry = call.Find(1);
+  const auto entry = call.Read(1);
   if (!entry) return Reply::Integer(-2);
   if (entry->expire_at == kNoExpiry) return Reply::Integer(-1);
   const TimeMs at = entry->expire_at;  // the largest number, perhaps
@@ -109,12 +109,12 @@ Reply Exists(Call& call) {
   std::int64_t found = 0;
   for (int i = 1; i < call.size(); ++i) {
     call.FetchAhead(i);
-    found += call.Find(i) ? 1 : 0;
+    found += call.Read(i) ? 1 : 0;
   }
   return Reply::Integer(found);
 }
 
-Reply Type(Call& call) { return Reply::Simple(call.Find(1) ? "string" : "none"); }
+Reply Type(Call& call) { return Reply::Simple(call.Read(1) ? "string" : "none"); }
 
 Reply Expire(Call& call) { return ExpireWith(call, UnitTime(), 1000); }
 Reply PExpire(Call& call) { return ExpireWith(call, UnitTime(), 1); }

@@ -63,6 +63,7 @@ Reply RenameWith(Call& call, bool only_new) {
   if (status.ok()) status = call.store().Put(call.db(), call.arg(2), value, expire_at);
   if (status.ok()) status = call.store().Delete(call.db(), call.arg(1));
   if (!status.ok()) return Reply::Error(status);
+  call.New(2);
   call.Changed(1, kGeneric, "rename_from");
   call.Changed(2, kGeneric, "rename_to");
   return done;
@@ -98,14 +99,14 @@ Reply Copy(Call& call) {
   CopyOptions options{.db = static_cast<int>(call.db())};
   if (auto error = ParseCopyOptions(call, options)) return *error;
   if (options.db == static_cast<int>(call.db()) && call.arg(1) == call.arg(2)) return SameObject();
-  const auto entry = call.Find(1);
+  const auto entry = call.Read(1);
   if (!entry) return Reply::Integer(0);
   const std::string value(entry->value);
   const TimeMs expire_at = entry->expire_at;
   const Selected selected(call.ctx(), options.db);
   Call there = Here(call);
   if (there.Find(2) && !options.replace) return Reply::Integer(0);
-  return After(there.Put(2, value, expire_at, kGeneric, "copy_to"), Reply::Integer(1));
+  return After(there.Put(2, value, expire_at, kGeneric, "copy_to", true), Reply::Integer(1));
 }
 
 Reply Move(Call& call) {
@@ -126,6 +127,10 @@ Reply Move(Call& call) {
   if (status.ok()) status = call.store().Put(target, call.arg(1), value, expire_at);
   if (status.ok()) status = call.store().Delete(call.db(), call.arg(1));
   if (!status.ok()) return Reply::Error(status);
+  {
+    const Selected selected(call.ctx(), *db);
+    Here(call).New(1);
+  }
   call.Changed(1, kGeneric, "move_from");
   const Selected selected(call.ctx(), *db);
   Here(call).Changed(1, kGeneric, "move_to");

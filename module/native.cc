@@ -14,6 +14,12 @@ std::vector<int> Arguments(int first, int end) {
   return result;
 }
 
+// Natively nothing is told of keys that are read and missing: see scratch.h.
+std::vector<int> ReadFirst(Call& call, std::vector<int> keys) {
+  for (const int key : keys) (void)call.Read(key);
+  return keys;
+}
+
 Reply Read(Call& call, std::vector<int> keys) {
   const Scratch scratch(call, std::move(keys));
   const std::string_view name = call.name();
@@ -34,6 +40,7 @@ Outcome Write(Call& call, std::vector<int> keys, int target) {
 
 // Of PFADD and PFMERGE, whose target keeps its expiry.
 Reply Merged(Call& call, bool always) {
+  if (always) ReadFirst(call, Arguments(1, call.size()));
   const auto entry = call.Find(1);
   const TimeMs expire_at = entry ? entry->expire_at : kNoExpiry;
   const Outcome outcome = Write(call, Arguments(1, always ? call.size() : 2), 1);
@@ -60,16 +67,16 @@ int StoreArgument(const Call& call) {
 
 }  // namespace
 
-Reply Lcs(Call& call) { return Read(call, {1, 2}); }
-Reply Dump(Call& call) { return Read(call, {1}); }
-Reply SortRo(Call& call) { return Read(call, {1}); }
+Reply Lcs(Call& call) { return Read(call, ReadFirst(call, {1, 2})); }
+Reply Dump(Call& call) { return Read(call, ReadFirst(call, {1})); }
+Reply SortRo(Call& call) { return Read(call, ReadFirst(call, {1})); }
 Reply MemoryUsage(Call& call) { return Read(call, {2}); }
 
 Reply PfAdd(Call& call) { return Merged(call, false); }
 Reply PfMerge(Call& call) { return Merged(call, true); }
 
 Reply PfCount(Call& call) {
-  const Scratch scratch(call, Arguments(1, call.size()));
+  const Scratch scratch(call, ReadFirst(call, Arguments(1, call.size())));
   // Asked for one key Redis would keep the count in the value, and signal that it has changed; asked twice for it, not.
   return Reply::Native(RunNative(call, call.name(), Protocol::kClients, call.size() == 2 ? call.raw(1) : nullptr));
 }
@@ -85,14 +92,16 @@ Reply Restore(Call& call) {
         "UNSUPPORTED 'restore' of anything but a string: FaHA does not serve lists, hashes, sets, sorted "
         "sets and streams yet");
   }
-  return After(call.Put(1, outcome.target->value, outcome.target->expire_at, REDISMODULE_NOTIFY_GENERIC, "restore"),
-               Reply::Native(outcome.reply));
+  return After(
+      call.Put(1, outcome.target->value, outcome.target->expire_at, REDISMODULE_NOTIFY_GENERIC, "restore", true),
+      Reply::Native(outcome.reply));
 }
 
 // There is nothing to sort but keys that are not there; then the target goes.
 Reply Sort(Call& call) {
   const int target = StoreArgument(call);
-  if (target == 0) return Read(call, {1});
+  if (target == 0) return SortRo(call);
+  (void)call.Read(1);
   const Outcome outcome = Write(call, {1, target}, target);
   if (outcome.target || !call.Find(target)) return Reply::Native(outcome.reply);
   return After(call.Delete(target), Reply::Native(outcome.reply));

@@ -9,7 +9,7 @@ Reply GetRange(Call& call) {
   const auto first = ParseInteger(call.arg(2));
   const auto last = ParseInteger(call.arg(3));
   if (!first || !last) return Call::NotAnInteger();
-  const auto entry = call.Find(1);
+  const auto entry = call.Read(1);
   const auto size = entry ? static_cast<std::int64_t>(entry->value.size()) : 0;
   if (size == 0 || (*first < 0 && *last < 0 && *first > *last)) return Reply::Bulk({});
   const std::int64_t from = std::max<std::int64_t>(*first < 0 ? *first + size : *first, 0);

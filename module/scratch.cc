@@ -44,6 +44,8 @@ Scratch::Scratch(Call& call, std::vector<int> keys) : call_(call), keys_(std::mo
     values.push_back(entry ? CopyOf(call_, entry->value) : nullptr);
   }
   events_ = ConfigValue(call_.ctx(), kEvents);
+  // Redis 7.0 does not tell of 'n' where it tells of 'A'.
+  if ((RedisModule_GetNotifyKeyspaceEvents() & REDISMODULE_NOTIFY_NEW) != 0) events_ += 'n';
   if (!events_.empty()) Run(call_.ctx(), "CONFIG", "SET", kEvents, "");
   for (std::size_t i = 0; i < keys_.size(); ++i) {
     if (values[i] == nullptr) continue;

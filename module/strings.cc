@@ -48,7 +48,7 @@ Reply SetWith(Call& call, const SetOptions& options, std::string_view value) {
     if (status.ok() && expire_at != kNoExpiry) call.Changed(1, REDISMODULE_NOTIFY_GENERIC, "expire");
     return After(status, Reply::Ok());
   }
-  const auto old = call.Find(1);
+  const auto old = options.get ? call.Read(1) : call.Find(1);
   Reply reply = Reply::Ok();
   if (options.get) reply = old ? Reply::Text(Owned(old)) : Reply::Null();
   if ((options.nx && old) || (options.xx && !old)) return options.get ? reply : Reply::Null();
@@ -117,18 +117,18 @@ Reply SetEx(Call& call) { return SetWithUnit(call, Deadline::Unit::kEx); }
 Reply PSetEx(Call& call) { return SetWithUnit(call, Deadline::Unit::kPx); }
 
 Reply Get(Call& call) {
-  const auto entry = call.Find(1);
+  const auto entry = call.Read(1);
   return entry ? Reply::Bulk(entry->value) : Reply::Null();
 }
 
 Reply GetSet(Call& call) {
-  const auto old = call.Find(1);
+  const auto old = call.Read(1);
   Reply reply = old ? Reply::Text(Owned(old)) : Reply::Null();
   return After(call.Put(1, call.arg(2), kNoExpiry, kString, "set"), std::move(reply));
 }
 
 Reply GetDel(Call& call) {
-  const auto entry = call.Find(1);
+  const auto entry = call.Read(1);
   if (!entry) return Reply::Null();
   Reply reply = Reply::Text(Owned(entry));
   return After(call.Delete(1), std::move(reply));
@@ -144,7 +144,7 @@ Reply GetEx(Call& call) {
       return Call::SyntaxError();
     }
   }
-  const auto entry = call.Find(1);
+  const auto entry = call.Read(1);
   if (!entry) return Reply::Null();
   if (!deadline.given() && !(persist && entry->expire_at != kNoExpiry)) return Reply::Bulk(entry->value);
   TimeMs expire_at = kNoExpiry;
@@ -191,6 +191,9 @@ Reply MGet(Call& call) {
     for (int i = 1; i < call.size(); ++i) (void)call.Find(i);
     (void)look();
   }
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    if (!values[i]) call.Missed(static_cast<int>(i) + 1);
+  }
   return Reply::Array(std::move(values));
 }
 
@@ -204,7 +207,7 @@ Reply Append(Call& call) {
 }
 
 Reply StrLen(Call& call) {
-  const auto entry = call.Find(1);
+  const auto entry = call.Read(1);
   return Reply::Integer(entry ? static_cast<std::int64_t>(entry->value.size()) : 0);
 }
 

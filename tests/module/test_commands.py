@@ -225,7 +225,7 @@ def test_watch_and_flushes(twins):
 
 def test_keyspace_notifications(twins):
     listener = twins.another()
-    twins("CONFIG", "SET", "notify-keyspace-events", "KEA")
+    twins("CONFIG", "SET", "notify-keyspace-events", "KEAmn")
     listener("PSUBSCRIBE", "__key*__:*")
     # fmt: off
     lines = ["SET k v", "SET k v EX 100", "SET k v KEEPTTL", "SETNX k w", "SETNX l w", "SETEX k 100 v", "GETEX k PERSIST",
@@ -240,7 +240,8 @@ def test_keyspace_notifications(twins):
              "RENAMENX k k", "COPY k m",
              "COPY k m", "COPY k m DB 2", "MOVE k 3", "MOVE k 3", "DUMP m", "LCS m m", "SORT none STORE m",
              "SORT none STORE m", "TOUCH h",
-             "OBJECT ENCODING none", "MEMORY USAGE none", "RESTORE h 0 bad REPLACE"]
+             "OBJECT ENCODING none", "MEMORY USAGE none", "RESTORE h 0 bad REPLACE",
+             "SET q 1", "SET r 2", "COPY q r REPLACE", "RENAME q r", "GETSET none v", "SET k v GET", "MGET k none no", "EXISTS no none"]
     # fmt: on
     for line in lines:
         twins(*words(line))
