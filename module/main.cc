@@ -41,6 +41,7 @@ void OnTimer(RedisModuleCtx* ctx, void*) {
   EndUnit();
   TendMemory();
   TheState().store->Tick();
+  TheRoles().HandOverIfAsked();
   TheRoles().Align(ctx);
   CheckBarrier(ctx);
   ExpireSome(ctx);

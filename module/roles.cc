@@ -56,10 +56,16 @@ void Roles::RedisRoleChanged(RedisModuleCtx* ctx, bool is_primary) {
   if (const auto primary = RedisPrimary(ctx); primary && !is_primary) {
     TheState().store->Follow(*primary);
   } else if (is_primary) {
-    TheState().store->Promote(kPatience, [](const Status& status) {
+    TheState().store->TakeOver(kPatience, [](const Status& status) {
       if (!status.ok()) Log(LogLevel::kWarning, status.ToString());
     });
   }
+}
+
+void Roles::HandOverIfAsked() {
+  if (!heir_) return;
+  const Endpoint heir = *std::exchange(heir_, std::nullopt);
+  if (const Status status = TheState().store->HandOver(heir); !status.ok()) Log(LogLevel::kWarning, status.ToString());
 }
 
 void Roles::Align(RedisModuleCtx* ctx) {

@@ -3,6 +3,8 @@
 // changed by itself Redis' is made to follow.  Safety never depends on Redis' role.  Thread: main loop only.
 #pragma once
 
+#include <optional>
+
 #include "faha/store.h"
 #include "module/redis_api.h"
 
@@ -12,16 +14,20 @@ class Roles : public StoreObserver {
  public:
   void OnPrimary() override;
   void OnFollowing(const Member& primary) override;
+  void OnHandOverAsked(const Endpoint& heir) override { heir_ = heir; }
 
   // Follows Redis' role changes, and its present one.  False if Redis refuses.
   bool Start(RedisModuleCtx* ctx);
   // Makes Redis' role what FaHA's has become.  Not from within Store's calls: Redis' role change asks the store.
   void Align(RedisModuleCtx* ctx);
+  // Hands over to the backup that asked for it, if one did.  Between turns; blocks as Store::HandOver() does.
+  void HandOverIfAsked();
   void RedisRoleChanged(RedisModuleCtx* ctx, bool is_primary);
 
  private:
   enum class Wanted { kNothing, kPrimary, kReplica } wanted_ = Wanted::kNothing;
   Endpoint primary_;
+  std::optional<Endpoint> heir_;
   bool aligning_ = false;
 };
 

@@ -1,4 +1,5 @@
-// INFO, as Redis answers it, but for the section on the keyspace, which Redis believes to be empty.
+// INFO, as Redis answers it, but for what Redis cannot know: the keyspace, which it believes to be empty, and whether
+// this node could take over.
 #include <string>
 
 #include "module/commands.h"
@@ -18,6 +19,15 @@ std::string Keyspace(const Call& call) {
   return lines;
 }
 
+// Sentinel promotes no replica whose priority is 0.
+void TellPriority(const Call& call, std::string& text) {
+  constexpr std::string_view kName = "slave_priority:";
+  const std::size_t at = text.find(kName);
+  if (at == std::string::npos || call.store().Promotable()) return;
+  const std::size_t from = at + kName.size();
+  text.replace(from, text.find("\r\n", from) - from, "0");
+}
+
 }  // namespace
 
 Reply Info(Call& call) {
@@ -29,6 +39,7 @@ Reply Info(Call& call) {
   std::string text(native, size);
   if (const std::size_t at = text.find(kTitle); at != std::string::npos)
     text.insert(at + kTitle.size(), Keyspace(call));
+  TellPriority(call, text);
   RedisModule_ReplyWithVerbatimStringType(call.ctx(), text.data(), text.size(), "txt");
   return Reply::Sent();
 }

@@ -86,6 +86,8 @@ class StoreObserver {
   virtual void OnPrimary() = 0;
   // This node follows `primary` from now on.
   virtual void OnFollowing(const Member& primary) = 0;
+  // The backup whose Redis listens at `heir` is in sync and asks for the primary's role: HandOver(heir), between turns.
+  virtual void OnHandOverAsked(const Endpoint& heir) { (void)heir; }
 };
 
 // The seams; what is null is the real thing.  They must outlive the store.
@@ -148,6 +150,8 @@ class Store {
   [[nodiscard]] virtual std::uint64_t Expiring() const = 0;
   // Keys in `db`, the expired ones that nobody has touched since included.
   [[nodiscard]] virtual std::uint64_t Size(DbId db) const = 0;
+  // Could this node take over, as far as it knows?  It is a member with a whole log and does not lag behind a primary.
+  [[nodiscard]] virtual bool Promotable() const = 0;
   // DRAM that the hot tier takes.
   [[nodiscard]] virtual std::uint64_t HotUsedBytes() const = 0;
   // The largest key plus value, in bytes.
@@ -169,6 +173,9 @@ class Store {
   // Seeks a majority's promise for up to `patience`, then calls `done` once.
   // Errors told to `done`: NoPromise, Fenced, IoError.
   virtual void Promote(std::chrono::milliseconds patience, std::function<void(const Status&)> done) = 0;
+  // The same where the primary lives, too: then it is asked to hand over, and this node campaigns if it does not.
+  // Errors told to `done`: as above.
+  virtual void TakeOver(std::chrono::milliseconds patience, std::function<void(const Status&)> done) = 0;
   // Planned: hands the primary's role to the backup whose Redis listens at `target`, or to the best one.
   // Blocks until the new primary is known.  Errors: NotPrimary, Unavailable, NoQuorum.
   virtual Status HandOver(const std::optional<Endpoint>& target) = 0;

@@ -10,12 +10,12 @@
 
 namespace faha {
 
-Campaign::Campaign(Member self, Members members, Epoch promised, LogEnd end, bool hand_over)
+Campaign::Campaign(Member self, Members members, Epoch promised, LogEnd end, Epoch interrupts)
     : self_(std::move(self)),
       members_(std::move(members)),
       members_end_(end),
       highest_(promised),
-      hand_over_(hand_over),
+      interrupts_(interrupts),
       best_(self_),
       best_end_(end) {
   Judge();
@@ -52,7 +52,7 @@ void Campaign::Judge() {
   if (next_ != Next::kAsk) return;
   bool lease_may_run = false;
   for (const auto& [id, state] : states_) {
-    if (state.serving && !hand_over_) {
+    if (state.serving && (interrupts_ == Epoch{} || state.promised != interrupts_)) {
       primary_ = state.primary;
       next_ = Next::kFollow;
       return;
@@ -60,7 +60,7 @@ void Campaign::Judge() {
     lease_may_run = lease_may_run || state.lease_may_run;
   }
   if (!MajorityAnswers()) return;
-  if (lease_may_run && !hand_over_) return;
+  if (lease_may_run && interrupts_ == Epoch{}) return;
   epoch_ = highest_.Next();
   next_ = Next::kPromise;
 }

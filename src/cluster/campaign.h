@@ -42,12 +42,13 @@ class Campaign {
     kWon,      // a majority promised; best() holds the most
   };
 
-  Campaign(Member self, Members members, Epoch promised, LogEnd end, bool hand_over);
+  // `interrupts`: the primary of that epoch hands over to `self`, or is it; 0: none does.
+  Campaign(Member self, Members members, Epoch promised, LogEnd end, Epoch interrupts);
 
   [[nodiscard]] Next next() const { return next_; }
   [[nodiscard]] Epoch epoch() const { return epoch_; }
   [[nodiscard]] const Members& members() const { return members_; }
-  [[nodiscard]] bool hand_over() const { return hand_over_; }
+  [[nodiscard]] Epoch interrupts() const { return interrupts_; }
   [[nodiscard]] const Member& primary() const { return primary_; }
   [[nodiscard]] const Member& best() const { return best_; }
   [[nodiscard]] LogEnd best_end() const { return best_end_; }
@@ -71,7 +72,7 @@ class Campaign {
   Members members_;     // of the best log heard of
   LogEnd members_end_;  // how far that log reached
   Epoch highest_;       // of all promises heard of
-  bool hand_over_;
+  Epoch interrupts_;
   Next next_ = Next::kAsk;
   Epoch epoch_;
   std::map<NodeId, PeerState> states_;

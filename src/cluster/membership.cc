@@ -48,10 +48,16 @@ const Member* Membership::Find(const NodeId& id) const {
   return it == members().end() ? nullptr : &*it;
 }
 
-Members Membership::With(const Member& member) const {
+Members Membership::Toward(const Member& member) const {
   Members result = members();
-  // Who answers at an address is the node there: one whose pool was lost comes back with a new id.
-  std::erase_if(result, [&](const Member& m) { return m.id == member.id || m.Replication() == member.Replication(); });
+  const auto replaced = std::find_if(result.begin(), result.end(), [&](const Member& m) {
+    return m.id != member.id && m.Replication() == member.Replication();
+  });
+  if (replaced != result.end()) {
+    result.erase(replaced);
+    return result;
+  }
+  std::erase_if(result, [&](const Member& m) { return m.id == member.id; });
   result.push_back(member);
   std::sort(result.begin(), result.end(), [](const Member& a, const Member& b) { return a.redis_port < b.redis_port; });
   return result;

@@ -36,8 +36,9 @@ class Membership {
     return !history_.empty() && history_.back().first > committed;
   }
   [[nodiscard]] const Member* Find(const NodeId& id) const;
-  // The members with `member` added, or in the place of what had its id or its address.
-  [[nodiscard]] Members With(const Member& member) const;
+  // The next step towards `member` being one, as it says it is: without the node that had its address before, whose
+  // pool was lost; or, where there is none, with it.  Both in one step could leave two majorities that do not meet.
+  [[nodiscard]] Members Toward(const Member& member) const;
 
  private:
   std::vector<std::pair<Lsn, Members>> history_;

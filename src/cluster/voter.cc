@@ -21,15 +21,16 @@ MonoTime WithDrift(MonoTime lease) { return lease + lease / 8; }
 }  // namespace
 
 Voter::Voter(Epoch promised, NodeId voted_for, MonoTime lease, MonoTime now, bool alone)
-    : promised_(promised), voted_for_(voted_for), lease_(lease), heard_(voted_for) {
+    : promised_(promised), voted_for_(voted_for), lease_(lease) {
   if (!alone) lease_end_ = now + WithDrift(lease);
 }
 
-Refusal Voter::Judge(Epoch epoch, NodeId candidate, bool hand_over, MonoTime now) const {
+Refusal Voter::Judge(Epoch epoch, NodeId candidate, Epoch interrupts, MonoTime now) const {
   const EpochOrder order = epoch < promised_    ? EpochOrder::kLower
                            : epoch == promised_ ? EpochOrder::kEqual
                                                 : EpochOrder::kHigher;
-  return JudgePromise(order, candidate == voted_for_, LeaseMayRun(now), hand_over || candidate == heard_);
+  const bool given_up = interrupts != Epoch{} && interrupts == promised_;
+  return JudgePromise(order, candidate == voted_for_, LeaseMayRun(now), given_up || candidate == heard_);
 }
 
 void Voter::Promised(Epoch epoch, NodeId candidate) {

@@ -28,10 +28,12 @@ constexpr Refusal JudgePromise(EpochOrder order, bool same_candidate, bool lease
 class Voter {
  public:
   // `promised`, `voted_for`: what the pool remembers.  A node that has just started may have given a lease it forgot,
-  // so one counts from `now`, unless `alone`.
+  // to whom it does not know (it may have voted for another than won), so one counts from `now`, unless `alone`.
   Voter(Epoch promised, NodeId voted_for, MonoTime lease, MonoTime now, bool alone);
 
-  [[nodiscard]] Refusal Judge(Epoch epoch, NodeId candidate, bool hand_over, MonoTime now) const;
+  // `interrupts`: the primary of that epoch gives its lease up for the candidate; 0: none does.  It can give up none
+  // but its own: a lease of a later epoch goes on.
+  [[nodiscard]] Refusal Judge(Epoch epoch, NodeId candidate, Epoch interrupts, MonoTime now) const;
   // The promise is persistent.
   void Promised(Epoch epoch, NodeId candidate);
   // The primary of the promised epoch was heard: it may count on this node for a lease from now on.

@@ -44,6 +44,10 @@ void Receiver::Drop(const Status& reason) {
   sink_->Lost(reason);
 }
 
+void Receiver::AskForHandOver() {
+  if (streaming()) fabric_->Send(control_, wire::Encode(wire::HandOver{epoch_}));
+}
+
 void Receiver::OnConnect(LinkId link) {
   if (link == control_ && state_ == State::kDialing) {
     state_ = State::kAsking;

@@ -64,6 +64,8 @@ class Receiver {
   void Stop();
   // Closes the links, and nothing more: for a node that ends.
   void Close();
+  // Asks the source, if there is one, to hand its role over.
+  void AskForHandOver();
   void SetMaxBatchBytes(std::uint32_t bytes) { max_batch_bytes_ = bytes; }
 
   [[nodiscard]] bool active() const { return active_; }

@@ -1,7 +1,7 @@
 // The messages of the replication protocol (the frame around them carries the version).  Thread: any.
 //
 // A receiver dials its source twice.  On the control link:     FollowRequest ->  <- FollowReply
-//                                                              <- Heartbeat, HandOver   HeartbeatAck ->
+//                                                              <- Heartbeat, HandOver   HeartbeatAck, HandOver ->
 // on the data link, which a token from the reply opens:        DataHello ->  <- Committed, Gap, Batch (body: the batch)
 // Ack -> A candidate dials every member and asks:                     StateRequest ->  <- StateReply
 //                                                              PromiseRequest ->  <- PromiseReply
@@ -68,10 +68,10 @@ struct PromiseRequest {
   ClusterId cluster;
   Epoch epoch;
   Member candidate;
-  bool hand_over = false;
+  Epoch interrupts{};  // the primary of this epoch gives its lease up for the candidate; 0: none does
   template <typename Io>
   void Fields(Io& io) {
-    io(cluster, epoch, candidate, hand_over);
+    io(cluster, epoch, candidate, interrupts);
   }
 };
 
@@ -206,6 +206,7 @@ struct HeartbeatAck {
   }
 };
 
+// From the source: the receiver may campaign now, and will be promised.  From the receiver: it asks for that.
 struct HandOver {
   static constexpr Type kType = Type::kHandOver;
   Epoch epoch;

@@ -202,6 +202,7 @@ void Node::Tick() {
   }
   fabric_->SetSpin(options_.rdma_spin);
   receiver_->OnTick();
+  StepTakeOver();
   StepCampaign();
   Progress();
   Clean(true);

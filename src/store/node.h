@@ -68,6 +68,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   }
   [[nodiscard]] std::uint64_t Expiring(DbId db) const override { return engine_->expiring().Of(db); }
   [[nodiscard]] std::uint64_t Expiring() const override { return engine_->expiring().total(); }
+  [[nodiscard]] bool Promotable() const override;
   [[nodiscard]] std::uint64_t HotUsedBytes() const override { return engine_->hot().MemoryBytes(); }
   [[nodiscard]] std::uint64_t Size(DbId db) const override { return engine_->Size(db); }
   [[nodiscard]] std::uint64_t MaxRecordBytes() const override { return log_->MaxRecordBytes() - 64; }
@@ -76,6 +77,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   Status Commit() override;
   void Follow(const Endpoint& primary) override;
   void Promote(std::chrono::milliseconds patience, std::function<void(const Status&)> done) override;
+  void TakeOver(std::chrono::milliseconds patience, std::function<void(const Status&)> done) override;
   Status HandOver(const std::optional<Endpoint>& target) override;
   Status Checkpoint() override;
   [[nodiscard]] int descriptor() const override { return fabric_->descriptor(); }
@@ -121,9 +123,10 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   // --- node_roles.cc
   void Progress();
   void CountLease();
-  void StartCampaign(bool hand_over, Epoch floor, std::chrono::milliseconds patience,
+  void StartCampaign(Epoch interrupts, Epoch floor, std::chrono::milliseconds patience,
                      std::function<void(const Status&)> done);
   void StepCampaign();
+  void StepTakeOver();
   void AskForPromises();
   void AskMembers(const Members& members);
   void EndCampaign(const Status& outcome);
@@ -175,6 +178,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
 
   // --- node_info.cc
   [[nodiscard]] std::string_view StateWord() const;
+  [[nodiscard]] std::string Trouble() const;
 
   Options options_;
   StoreObserver* observer_;
@@ -217,7 +221,13 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   std::optional<Endpoint> hint_;  // where to try first
   std::size_t next_source_ = 0;
 
-  // The candidate's.
+  // The candidate's; first of all one that asks a living primary to hand over.
+  struct Heir {
+    std::chrono::milliseconds patience;  // for the campaign that follows if it does not
+    std::function<void(const Status&)> done;
+    MonoTime end{0}, next_ask{0};
+  };
+  std::optional<Heir> heir_;
   struct Ask {
     LinkId link = LinkId::kNone;
     bool connected = false;

@@ -1,4 +1,6 @@
 // What an operator sees.  See node.h.
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "store/node.h"
@@ -27,11 +29,25 @@ std::string_view Node::StateWord() const {
   return log_->end().lsn < heard_committed_ ? "syncing" : "following";
 }
 
+std::string Node::Trouble() const {
+  if (!failure_.ok()) return failure_.ToString();
+  if (campaign_ && !fetching_) {
+    return Status(Code::kNoPromise, fmt::format("no majority has promised yet: {}", campaign_->Obstacle())).ToString();
+  }
+  return last_problem_.ok() ? "" : last_problem_.ToString();
+}
+
+bool Node::Promotable() const {
+  const bool member = membership_.members().size() > 1 && membership_.Find(self_.id) != nullptr;
+  const bool lags = receiver_->streaming() && log_->end().lsn < heard_committed_;
+  return failure_.ok() && !not_whole_ && member && !lags;
+}
+
 StoreInfo Node::Info() const {
   StoreInfo info;
   info.role = role_;
   info.state = StateWord();
-  info.last_error = !failure_.ok() ? failure_.ToString() : !last_problem_.ok() ? last_problem_.ToString() : "";
+  info.last_error = Trouble();
   info.epoch = voter_->promised();
   info.node = self_.id;
   info.cluster = pool_->cluster();

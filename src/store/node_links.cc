@@ -133,6 +133,12 @@ bool Node::OnShipperFrame(Shipper* shipper, LinkId link, std::span<const std::by
     }
     return committer_->Pump(*shipper, voter_->promised());
   }
+  if (const auto asked = wire::Decode<wire::HandOver>(head)) {
+    const bool may = asked->epoch == voter_->promised() && shipper->in_sync;
+    if (may && membership_.Find(shipper->receiver().id) != nullptr)
+      observer_->OnHandOverAsked(shipper->receiver().Redis());
+    return true;
+  }
   const auto ack = wire::Decode<wire::HeartbeatAck>(head);
   if (!ack || ack->epoch != voter_->promised()) return false;
   const MonoTime sent_at{static_cast<MonoTime::rep>(ack->sent_at)};
@@ -179,10 +185,11 @@ void Node::AnswerState(LinkId link, const wire::StateRequest& request) {
 
 void Node::AnswerPromise(LinkId link, const wire::PromiseRequest& request) {
   if (request.cluster != pool_->cluster()) return fabric_->Close(link);
-  Refusal refusal = voter_->Judge(request.epoch, request.candidate.id, request.hand_over, clock_->Now());
+  Refusal refusal = voter_->Judge(request.epoch, request.candidate.id, request.interrupts, clock_->Now());
   const bool serving = Leads();
   if (not_whole_) refusal = Refusal::kNotWhole;
-  if (refusal == Refusal::kNone && serving && !request.hand_over) refusal = Refusal::kPrimaryAlive;
+  if (refusal == Refusal::kNone && serving && request.interrupts != voter_->promised())
+    refusal = Refusal::kPrimaryAlive;
   if (refusal == Refusal::kNone && request.epoch > voter_->promised()) {
     EndCampaign(
         {Code::kNoPromise, fmt::format("{} campaigns with a later epoch", request.candidate.Redis().ToString())});
@@ -245,7 +252,7 @@ void Node::AnswerFollow(LinkId link, const wire::FollowRequest& request) {
     if (primary_.id != request.self.id) reply.primary = primary_;
     fabric_->Send(link, wire::Encode(reply));
     // A failed candidate left its voters in an epoch beyond ours: they can only be led from a later one.
-    if (newer) StartCampaign(true, request.promised, std::chrono::milliseconds::max(), nullptr);
+    if (newer) StartCampaign(voter_->promised(), request.promised, std::chrono::milliseconds::max(), nullptr);
     return;
   }
   const Geometry geometry = pool_->geometry();

@@ -106,7 +106,7 @@ Status Node::Start(std::unique_ptr<Media> media) {
                                       log_->end().lsn.value, log_->end().epoch.value, options_.pool_path));
   // A node that was the primary seeks a new epoch; any other waits to hear of one.
   if (!not_whole_ && (alone || pool_->voted_for() == self_.id)) {
-    StartCampaign(false, Epoch{}, std::chrono::milliseconds::max(), nullptr);
+    StartCampaign(Epoch{}, Epoch{}, std::chrono::milliseconds::max(), nullptr);
   } else {
     receiver_->Start();
   }

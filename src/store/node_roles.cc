@@ -34,11 +34,13 @@ void Node::Progress() {
     observer_->OnPrimary();
   }
   if (const auto joined = committer_->Candidate()) {
-    const bool known = membership_.Find(joined->id) != nullptr;
-    Note(LogLevel::kNotice, fmt::format("{} {} (its pool has {} bytes)", joined->Redis().ToString(),
-                                        known ? "has changed and stays a member" : "has caught up and becomes a member",
-                                        joined->pool_bytes));
-    AppendMembers(membership_.With(*joined));
+    const Members next = membership_.Toward(*joined);
+    const char* what = membership_.Find(joined->id) != nullptr      ? "has changed and stays a member"
+                       : next.size() < membership_.members().size() ? "has lost its pool: it leaves before it joins"
+                                                                    : "has caught up and becomes a member";
+    Note(LogLevel::kNotice,
+         fmt::format("{} {} (its pool has {} bytes)", joined->Redis().ToString(), what, joined->pool_bytes));
+    AppendMembers(next);
   }
   Ship();
 }
@@ -96,7 +98,7 @@ void Node::BecomePrimary() {
   engine_->ApplyTo(log_->end().lsn);
   log_->SetEpoch(epoch);
   log_->SetCommitted(std::max(log_->known_committed(), heard_committed_));
-  const Members members = membership_.With(self_);
+  const Members members = membership_.Toward(self_);
   log_->LimitSegments(SegmentsOf(members));
   // Raft 5.4.2: what earlier epochs left is committed by a batch of our own.
   if (auto at = log_->Append({.kind = format::RecordKind::kEpochStart, .key = {}, .value = {}}); !at.ok()) {
@@ -136,10 +138,32 @@ void Node::Promote(std::chrono::milliseconds patience, std::function<void(const 
     return done(
         {Code::kNoPromise, "this node has not become a member yet: wait until it is in sync, or promote another"});
   }
-  StartCampaign(false, Epoch{}, patience, std::move(done));
+  StartCampaign(Epoch{}, Epoch{}, patience, std::move(done));
 }
 
-void Node::StartCampaign(bool hand_over, Epoch floor, std::chrono::milliseconds patience,
+void Node::TakeOver(std::chrono::milliseconds patience, std::function<void(const Status&)> done) {
+  heir_.reset();
+  if (!receiver_->streaming() || membership_.Find(self_.id) == nullptr) return Promote(patience, std::move(done));
+  heir_ = {.patience = patience, .done = std::move(done), .end = clock_->Now() + kHandOverPatience};
+  StepTakeOver();
+}
+
+// A backup that is not in sync yet is not heard: it asks again.
+void Node::StepTakeOver() {
+  if (!heir_) return;
+  const MonoTime now = clock_->Now();
+  if (receiver_->streaming() && now < heir_->end) {
+    if (now < heir_->next_ask) return;
+    heir_->next_ask = now + kAskPeriod;
+    receiver_->AskForHandOver();
+    return;
+  }
+  Heir heir = std::move(*heir_);
+  heir_.reset();
+  Promote(heir.patience, std::move(heir.done));
+}
+
+void Node::StartCampaign(Epoch interrupts, Epoch floor, std::chrono::milliseconds patience,
                          std::function<void(const Status&)> done) {
   if (not_whole_) {
     if (done) done({Code::kNoPromise, "the log of this node is not whole yet: wait until it is in sync"});
@@ -150,7 +174,7 @@ void Node::StartCampaign(bool hand_over, Epoch floor, std::chrono::milliseconds 
   if (role_ == Role::kPrimary) StepDown();
   Members members = membership_.members();
   if (members.empty()) members = {self_};
-  campaign_.emplace(self_, members, std::max(voter_->promised(), floor), log_->end(), hand_over);
+  campaign_.emplace(self_, members, std::max(voter_->promised(), floor), log_->end(), interrupts);
   const bool forever = patience == std::chrono::milliseconds::max();
   campaign_end_ = forever ? kForever : clock_->Now() + patience;
   asked_epoch_ = Epoch{};
@@ -202,11 +226,11 @@ void Node::AskForPromises() {
   const Epoch epoch = campaign_->epoch();
   if (asked_epoch_ == epoch) return;
   // Our own promise follows the same rule as anybody's.
-  if (voter_->Judge(epoch, self_.id, campaign_->hand_over(), clock_->Now()) != Refusal::kNone) return;
+  if (voter_->Judge(epoch, self_.id, campaign_->interrupts(), clock_->Now()) != Refusal::kNone) return;
   asked_epoch_ = epoch;
   if (!GivePromise(epoch, self_.id).ok()) return;
   role_ = Role::kCandidate;
-  const auto request = wire::Encode(wire::PromiseRequest{pool_->cluster(), epoch, self_, campaign_->hand_over()});
+  const auto request = wire::Encode(wire::PromiseRequest{pool_->cluster(), epoch, self_, campaign_->interrupts()});
   for (const auto& [id, ask] : asks_) {
     if (ask.connected) fabric_->Send(ask.link, request);
   }
@@ -277,8 +301,10 @@ Status Node::HandOver(const std::optional<Endpoint>& target) {
   while (!handed_over() && clock_->Now() < deadline) WaitForPeers(deadline);
   if (handed_over()) return Status::Ok();
   if (role_ == Role::kPrimary) {
+    // What was offered may still be taken up, in this epoch and against its lease: this node serves in a later one.
+    StartCampaign(voter_->promised(), Epoch{}, std::chrono::milliseconds::max(), nullptr);
     return {Code::kUnavailable,
-            fmt::format("{} did not take over: this node is still the primary", heir.Redis().ToString())};
+            fmt::format("{} did not take over: this node seeks to be the primary again", heir.Redis().ToString())};
   }
   return {Code::kNoQuorum, fmt::format("{} was promised the epoch but is not primary yet: see FAHA.STATUS there",
                                        heir.Redis().ToString())};
@@ -286,12 +312,15 @@ Status Node::HandOver(const std::optional<Endpoint>& target) {
 
 void Node::HandOverOffered(Epoch epoch) {
   if (epoch != voter_->promised() || membership_.Find(self_.id) == nullptr) return;
-  StartCampaign(true, Epoch{}, kHandOverPatience, nullptr);
+  auto done = heir_ ? std::move(heir_->done) : nullptr;
+  heir_.reset();
+  StartCampaign(epoch, Epoch{}, kHandOverPatience, std::move(done));
 }
 
 // --- Following.
 
 void Node::Follow(const Endpoint& primary) {
+  heir_.reset();
   if (!failure_.ok() || (receiver_->streaming() && primary_.Redis() == primary)) return;
   EndCampaign({Code::kNoPromise, "this node was told to follow another"});
   StepDown();
@@ -499,7 +528,7 @@ void Node::Lost(const Status& reason) {
   campaign_.reset();
   const auto patience =
       left == kForever ? std::chrono::milliseconds::max() : std::chrono::duration_cast<std::chrono::milliseconds>(left);
-  StartCampaign(false, voter_->promised(), patience, std::move(done));
+  StartCampaign(Epoch{}, voter_->promised(), patience, std::move(done));
 }
 
 }  // namespace faha

@@ -42,7 +42,7 @@ void SavePeer(const std::filesystem::path& folder, const Image& image) {
   const Member member{Uuid{{1, 2}}, "127.0.0.1", 17001, 7001};
   SaveMessage(folder, wire::StateRequest{Uuid{{3}}});
   SaveMessage(folder, wire::StateReply{.from = member.id, .primary = member, .members = {member, member}});
-  SaveMessage(folder, wire::PromiseRequest{Uuid{{3}}, Epoch{4}, member, true});
+  SaveMessage(folder, wire::PromiseRequest{Uuid{{3}}, Epoch{4}, member, Epoch{3}});
   SaveMessage(folder, wire::PromiseReply{.from = member.id, .granted = true, .members = {member}});
   SaveMessage(folder, wire::FollowRequest{.cluster = Uuid{{3}}, .self = member, .tail = {{Lsn{2}, 5}, {Lsn{1}, 6}}});
   SaveMessage(folder, wire::FollowReply{.text = "no", .primary = member, .segment_bytes = kSegment});

@@ -42,23 +42,35 @@ TEST(Voter, TheDecisionTableIsComplete) {
 
 TEST(Voter, PromisesAnEpochOnce) {
   Voter voter(Epoch{3}, kA.id, milliseconds(1000), MonoTime{0}, true);
-  EXPECT_EQ(voter.Judge(Epoch{3}, kA.id, false, MonoTime{1}), Refusal::kNone);
-  EXPECT_EQ(voter.Judge(Epoch{3}, kB.id, false, MonoTime{1}), Refusal::kAlreadyPromised);
-  EXPECT_EQ(voter.Judge(Epoch{2}, kA.id, false, MonoTime{1}), Refusal::kOldEpoch);
-  EXPECT_EQ(voter.Judge(Epoch{4}, kB.id, false, MonoTime{1}), Refusal::kNone);
+  EXPECT_EQ(voter.Judge(Epoch{3}, kA.id, Epoch{}, MonoTime{1}), Refusal::kNone);
+  EXPECT_EQ(voter.Judge(Epoch{3}, kB.id, Epoch{}, MonoTime{1}), Refusal::kAlreadyPromised);
+  EXPECT_EQ(voter.Judge(Epoch{2}, kA.id, Epoch{}, MonoTime{1}), Refusal::kOldEpoch);
+  EXPECT_EQ(voter.Judge(Epoch{4}, kB.id, Epoch{}, MonoTime{1}), Refusal::kNone);
   voter.Promised(Epoch{4}, kB.id);
-  EXPECT_EQ(voter.Judge(Epoch{4}, kC.id, false, MonoTime{1}), Refusal::kAlreadyPromised);
+  EXPECT_EQ(voter.Judge(Epoch{4}, kC.id, Epoch{}, MonoTime{1}), Refusal::kAlreadyPromised);
 }
 
 TEST(Voter, WaitsForTheLeaseItGaveAndForTheOneItForgot) {
   Voter restarted(Epoch{3}, kA.id, milliseconds(1000), MonoTime{0}, false);
-  EXPECT_EQ(restarted.Judge(Epoch{4}, kB.id, false, milliseconds(1000)), Refusal::kPrimaryAlive);
-  EXPECT_EQ(restarted.Judge(Epoch{4}, kB.id, false, milliseconds(1125)), Refusal::kNone);
+  EXPECT_EQ(restarted.Judge(Epoch{4}, kB.id, Epoch{}, milliseconds(1000)), Refusal::kPrimaryAlive);
+  // It voted for A, but may have followed another that won.
+  EXPECT_EQ(restarted.Judge(Epoch{4}, kA.id, Epoch{}, milliseconds(1000)), Refusal::kPrimaryAlive);
+  EXPECT_EQ(restarted.Judge(Epoch{4}, kB.id, Epoch{}, milliseconds(1125)), Refusal::kNone);
   restarted.Heard(kA.id, milliseconds(2000));
-  EXPECT_EQ(restarted.Judge(Epoch{4}, kB.id, false, milliseconds(3100)), Refusal::kPrimaryAlive);
-  EXPECT_EQ(restarted.Judge(Epoch{4}, kB.id, true, milliseconds(3100)), Refusal::kNone) << "handed over";
-  EXPECT_EQ(restarted.Judge(Epoch{4}, kA.id, false, milliseconds(3100)), Refusal::kNone) << "the holder itself";
-  EXPECT_EQ(restarted.Judge(Epoch{4}, kB.id, false, milliseconds(3125)), Refusal::kNone);
+  EXPECT_EQ(restarted.Judge(Epoch{4}, kB.id, Epoch{}, milliseconds(3100)), Refusal::kPrimaryAlive);
+  EXPECT_EQ(restarted.Judge(Epoch{4}, kB.id, Epoch{3}, milliseconds(3100)), Refusal::kNone) << "handed over";
+  EXPECT_EQ(restarted.Judge(Epoch{4}, kA.id, Epoch{}, milliseconds(3100)), Refusal::kNone) << "the holder itself";
+  EXPECT_EQ(restarted.Judge(Epoch{4}, kB.id, Epoch{}, milliseconds(3125)), Refusal::kNone);
+}
+
+TEST(Voter, NobodyGivesUpTheLeaseOfALaterEpoch) {
+  Voter voter(Epoch{1}, kA.id, milliseconds(1000), MonoTime{0}, true);
+  voter.Heard(kA.id, MonoTime{1});
+  voter.Promised(Epoch{2}, kB.id);
+  voter.Heard(kB.id, MonoTime{2});
+  EXPECT_EQ(voter.Judge(Epoch{3}, kA.id, Epoch{1}, MonoTime{3}), Refusal::kPrimaryAlive);
+  EXPECT_EQ(voter.Judge(Epoch{3}, kC.id, Epoch{1}, MonoTime{3}), Refusal::kPrimaryAlive);
+  EXPECT_EQ(voter.Judge(Epoch{3}, kC.id, Epoch{2}, MonoTime{3}), Refusal::kNone);
 }
 
 TEST(Quorum, CountsWhatAMajorityHas) {
@@ -96,10 +108,12 @@ TEST(Membership, ANodeThatLostItsPoolTakesItsOwnPlace) {
   membership.Add(Lsn{1}, {kA, kB, kC});
   Member reborn = kC;
   reborn.id = kE.id;
-  EXPECT_EQ(membership.With(reborn), (Members{kA, kB, reborn}));
+  EXPECT_EQ(membership.Toward(reborn), (Members{kA, kB})) << "first the old one goes";
+  membership.Add(Lsn{2}, {kA, kB});
+  EXPECT_EQ(membership.Toward(reborn), (Members{kA, kB, reborn}));
   Member moved = kB;
   moved.port = 99;
-  EXPECT_EQ(membership.With(moved), (Members{kA, moved, kC}));
+  EXPECT_EQ(membership.Toward(moved), (Members{kA, moved}));
 }
 
 TEST(Membership, ReadsWhatItWroteAndNothingElse) {
@@ -111,7 +125,7 @@ TEST(Membership, ReadsWhatItWroteAndNothingElse) {
 }
 
 TEST(Campaign, ANodeAloneWinsAtOnce) {
-  Campaign campaign(kA, {kA}, Epoch{4}, End(4, 9), false);
+  Campaign campaign(kA, {kA}, Epoch{4}, End(4, 9), Epoch{});
   ASSERT_EQ(campaign.next(), Campaign::Next::kPromise);
   EXPECT_EQ(campaign.epoch(), Epoch{5});
   campaign.OnOwnPromise(End(4, 9), {});
@@ -121,7 +135,7 @@ TEST(Campaign, ANodeAloneWinsAtOnce) {
 
 TEST(Campaign, AsksBeforeItRaisesTheEpoch) {
   const Members members{kA, kB, kC};
-  Campaign campaign(kB, members, Epoch{4}, End(4, 9), false);
+  Campaign campaign(kB, members, Epoch{4}, End(4, 9), Epoch{});
   EXPECT_EQ(campaign.next(), Campaign::Next::kAsk);
   campaign.OnState(kC.id, State(Epoch{6}, End(4, 9), members));
   ASSERT_EQ(campaign.next(), Campaign::Next::kPromise);
@@ -130,7 +144,7 @@ TEST(Campaign, AsksBeforeItRaisesTheEpoch) {
 
 TEST(Campaign, FollowsALivingPrimary) {
   const Members members{kA, kB, kC};
-  Campaign campaign(kB, members, Epoch{4}, End(4, 9), false);
+  Campaign campaign(kB, members, Epoch{4}, End(4, 9), Epoch{});
   campaign.OnState(kA.id, State(Epoch{4}, End(4, 9), members, true));
   EXPECT_EQ(campaign.next(), Campaign::Next::kFollow);
   EXPECT_EQ(campaign.primary(), kA);
@@ -138,20 +152,20 @@ TEST(Campaign, FollowsALivingPrimary) {
 
 TEST(Campaign, WaitsForALeaseUnlessThePrimaryHandsOver) {
   const Members members{kA, kB, kC};
-  Campaign campaign(kB, members, Epoch{4}, End(4, 9), false);
+  Campaign campaign(kB, members, Epoch{4}, End(4, 9), Epoch{});
   campaign.OnState(kC.id, State(Epoch{4}, End(4, 9), members, false, true));
   EXPECT_EQ(campaign.next(), Campaign::Next::kAsk);
   campaign.OnState(kC.id, State(Epoch{4}, End(4, 9), members, false, false));
   EXPECT_EQ(campaign.next(), Campaign::Next::kPromise);
 
-  Campaign heir(kB, members, Epoch{4}, End(4, 9), true);
+  Campaign heir(kB, members, Epoch{4}, End(4, 9), Epoch{4});
   heir.OnState(kA.id, State(Epoch{4}, End(4, 9), members, true, true));
   EXPECT_EQ(heir.next(), Campaign::Next::kPromise);
 }
 
 TEST(Campaign, TakesTheBestLogOfItsMajority) {
   const Members members{kA, kB, kC};
-  Campaign campaign(kB, members, Epoch{4}, End(4, 9), false);
+  Campaign campaign(kB, members, Epoch{4}, End(4, 9), Epoch{});
   campaign.OnState(kC.id, State(Epoch{4}, End(4, 12), members));
   campaign.OnOwnPromise(End(4, 9), {});
   EXPECT_EQ(campaign.next(), Campaign::Next::kPromise);
@@ -163,7 +177,7 @@ TEST(Campaign, TakesTheBestLogOfItsMajority) {
 
 TEST(Campaign, ALaterEpochBeatsALongerLog) {
   const Members members{kA, kB, kC};
-  Campaign campaign(kB, members, Epoch{5}, End(4, 90), false);
+  Campaign campaign(kB, members, Epoch{5}, End(4, 90), Epoch{});
   campaign.OnState(kC.id, State(Epoch{5}, End(5, 10), members));
   campaign.OnOwnPromise(End(4, 90), {});
   campaign.OnPromise(kC.id, Grant(campaign.epoch(), End(5, 10), members));
@@ -172,7 +186,7 @@ TEST(Campaign, ALaterEpochBeatsALongerLog) {
 
 TEST(Campaign, ARefusalSendsItBackToAskAndTheEpochGrows) {
   const Members members{kA, kB, kC};
-  Campaign campaign(kB, members, Epoch{4}, End(4, 9), false);
+  Campaign campaign(kB, members, Epoch{4}, End(4, 9), Epoch{});
   campaign.OnState(kC.id, State(Epoch{4}, End(4, 9), members));
   campaign.OnOwnPromise(End(4, 9), {});
   const Epoch first = campaign.epoch();
@@ -190,7 +204,7 @@ TEST(Campaign, ARefusalSendsItBackToAskAndTheEpochGrows) {
 TEST(Campaign, AMajorityOfOutdatedMembersDecidesNothing) {
   const Members old{kA, kB, kC};
   const Members now{kA, kB, kC, kD, kE};
-  Campaign campaign(kB, old, Epoch{4}, End(4, 9), false);
+  Campaign campaign(kB, old, Epoch{4}, End(4, 9), Epoch{});
   campaign.OnState(kC.id, State(Epoch{4}, End(4, 12), now));
   EXPECT_EQ(campaign.next(), Campaign::Next::kAsk) << "two of five";
   EXPECT_EQ(campaign.members(), now);
@@ -205,7 +219,7 @@ TEST(Campaign, AMajorityOfOutdatedMembersDecidesNothing) {
 
 TEST(Campaign, WhoBecomesUnreachableCountsNoMore) {
   const Members members{kA, kB, kC};
-  Campaign campaign(kB, members, Epoch{4}, End(4, 9), false);
+  Campaign campaign(kB, members, Epoch{4}, End(4, 9), Epoch{});
   campaign.OnState(kC.id, State(Epoch{4}, End(4, 9), members));
   campaign.OnOwnPromise(End(4, 9), {});
   campaign.OnUnreachable(kC.id);

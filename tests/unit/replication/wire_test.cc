@@ -29,7 +29,7 @@ TEST(Wire, EveryMessageReadsBack) {
   ReadsBackAndRefusesEveryOtherLength(wire::StateRequest{ClusterId{{9}}});
   ReadsBackAndRefusesEveryOtherLength(
       wire::StateReply{kMember.id, true, false, Epoch{3}, {Epoch{2}, Lsn{7}}, kMember, {kMember, kMember}});
-  ReadsBackAndRefusesEveryOtherLength(wire::PromiseRequest{ClusterId{{9}}, Epoch{4}, kMember, true});
+  ReadsBackAndRefusesEveryOtherLength(wire::PromiseRequest{ClusterId{{9}}, Epoch{4}, kMember, Epoch{3}});
   ReadsBackAndRefusesEveryOtherLength(wire::PromiseReply{kMember.id, true, 2, Epoch{3}, {Epoch{2}, Lsn{7}}, {kMember}});
   ReadsBackAndRefusesEveryOtherLength(
       wire::FollowRequest{ClusterId{{9}}, kMember, true, false, Epoch{3}, true, 2, {{Lsn{8}, 11}, {Lsn{7}, 12}}});

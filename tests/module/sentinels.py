@@ -1,0 +1,64 @@
+"""Redis Sentinels, unmodified, beside a cluster of FaHA."""
+
+import contextlib
+import pathlib
+import subprocess
+
+import redis
+import redis.sentinel
+from cluster import HOST, free_port, wait_for
+
+NAME = "cluster"
+
+
+class Sentinels:
+    """`count` Sentinels that watch `primary`; a majority of them decides."""
+
+    def __init__(self, folder, primary, count=3, down_after=1500):
+        self.processes, self.ports = [], []
+        for i in range(count):
+            home = pathlib.Path(folder) / f"sentinel{i}"
+            home.mkdir(parents=True, exist_ok=True)
+            port = free_port()
+            config = home / "sentinel.conf"
+            config.write_text(
+                f"port {port}\nbind {HOST}\ndir {home}\nlogfile {home}/sentinel.log\n"
+                f"sentinel monitor {NAME} {HOST} {primary.port} {count // 2 + 1}\n"
+                f"sentinel down-after-milliseconds {NAME} {down_after}\n"
+                f"sentinel failover-timeout {NAME} 10000\n"
+            )
+            self.ports.append(port)
+            self.processes.append(subprocess.Popen(["redis-server", str(config), "--sentinel"], stdout=subprocess.DEVNULL))
+        self.folder = pathlib.Path(folder)
+
+    def client(self, i=0):
+        return redis.Redis(HOST, self.ports[i], decode_responses=True, socket_timeout=5)
+
+    def finder(self, **options):
+        """What an application has: it asks for the primary whenever it connects."""
+        addresses = [(HOST, port) for port in self.ports]
+        return redis.sentinel.Sentinel(addresses, socket_timeout=0.5, **options)
+
+    def know(self, nodes):
+        """Have all of them found each other, and every node?"""
+        for i in range(len(self.ports)):
+            with contextlib.closing(self.client(i)) as client:
+                state = client.sentinel_master(NAME)
+                if state["num-other-sentinels"] != len(self.ports) - 1 or state["num-slaves"] != nodes - 1:
+                    return False
+        return True
+
+    def wait_ready(self, nodes):
+        wait_for(lambda: self.know(nodes), 60, "the Sentinels to find each other and the nodes")
+
+    def primary(self, i=0):
+        with contextlib.closing(self.client(i)) as client:
+            return int(client.sentinel_get_master_addr_by_name(NAME)[1])
+
+    def logs(self):
+        return "\n".join(path.read_text() for path in sorted(self.folder.glob("sentinel*/sentinel.log")))
+
+    def close(self):
+        for process in self.processes:
+            process.kill()
+            process.wait()
