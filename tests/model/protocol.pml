@@ -42,7 +42,13 @@ hidden byte one_primary_per_epoch, nothing_committed_is_lost, nothing_committed_
 #define Peer(i, d) (((i) + (d)) % N)
 #define End(i) (length[i] == 0 -> 0 : Entry(i, length[i]) * 8 + length[i])
 #define Serving(i) (role[i] == PRIMARY && committed[i] > 0)
+#ifdef NO_LEASES
+#define LeaseRuns(i) false
+#define LeaseHeld(i) false
+#else
+#define LeaseRuns(i) lease[i]
 #define LeaseHeld(i) (!offered[i] && (counts[(i) * N + Peer(i, 1)] || counts[(i) * N + Peer(i, 2)]))
+#endif
 #define Highest(i) (promised[Peer(i, 1)] > promised[Peer(i, 2)] -> promised[Peer(i, 1)] : promised[Peer(i, 2)])
 #ifdef INTERRUPT_ANY_LEASE
 #define MayInterrupt(c, v) (interrupts[c] != 0)
@@ -50,15 +56,14 @@ hidden byte one_primary_per_epoch, nothing_committed_is_lost, nothing_committed_
 #define MayInterrupt(c, v) (interrupts[c] != 0 && interrupts[c] == promised[v])
 #endif
 
-inline CheckHistory(holder) {
-  nothing_committed_is_lost = length[holder] >= history_length;
-  for (x : 1 .. MAXLEN) {
-    if
-    :: x <= history_length && x <= length[holder] && Entry(holder, x) != history[x - 1] -> nothing_committed_is_lost = false
-    :: else
-    fi
-  }
-}
+#define Lacks(i, x) (history_length >= (x) && (length[i] < (x) || Entry(i, x) != history[(x) - 1]))
+#if MAXLEN == 2
+#define Misses(i) (Lacks(i, 1) || Lacks(i, 2))
+#elif MAXLEN == 3
+#define Misses(i) (Lacks(i, 1) || Lacks(i, 2) || Lacks(i, 3))
+#else
+#define Misses(i) (Lacks(i, 1) || Lacks(i, 2) || Lacks(i, 3) || Lacks(i, 4))
+#endif
 
 inline CloseLinksOf(gone) {
   if :: link[0] == gone -> link[0] = NONE :: else fi;
@@ -148,8 +153,12 @@ inline Become(leader) {
   one_primary_per_epoch = primary_of[promised[leader]] == NONE;
   assert(one_primary_per_epoch);
   primary_of[promised[leader]] = leader;
-  CheckHistory(leader);
-  assert(nothing_committed_is_lost);
+  if
+  :: promised[leader] > history[history_length - 1] ->
+     nothing_committed_is_lost = !Misses(leader);
+     assert(nothing_committed_is_lost)
+  :: else /* Elected too late: it will commit nothing. */
+  fi;
   link[leader] = NONE;
   Forget(leader);
   interrupts[leader] = 0;
@@ -172,8 +181,10 @@ inline Follow(follower, followed) {
   SetPromise(follower, promised[followed], followed);
 #endif
   link[follower] = followed;
+#ifndef NO_LEASES
   lease[follower] = 1;
   heard[follower] = followed;
+#endif
   acked[followed * N + follower] = length[follower]
 }
 
@@ -193,6 +204,11 @@ inline Land(receiver, sender) {
   Entry(receiver, length[receiver]) = Entry(sender, length[receiver]);
   Agree(receiver, sender)
 }
+
+#define Has(i, j) acked[(i) * N + (j)]
+#define More(copy, i) (copy > committed[i] -> 1 : 0)
+#define MajorityHasMore(i) \
+  (More(durable[i], i) + More(Has(i, Peer(i, 1)), i) + More(Has(i, Peer(i, 2)), i) >= 2)
 
 inline Second(counter) {
   /* the middle one of three */
@@ -218,7 +234,7 @@ inline Second(counter) {
 inline CheckLater(older, newer) {
   if
   :: role[newer] == PRIMARY && promised[newer] > promised[older] ->
-     CheckHistory(newer);
+     nothing_committed_is_lost = !Misses(newer);
      assert(nothing_committed_is_lost)
   :: else
   fi
@@ -261,7 +277,7 @@ inline Crash(failed, survives) {
   promised[failed] = (length[failed] > 0 -> Entry(failed, length[failed]) : 0);
   voted[failed] = NONE;
 #endif
-#ifndef FORGET_LEASE
+#if !defined FORGET_LEASE && !defined NO_LEASES
   lease[failed] = 1;
   heard[failed] = voted[failed];
 #else
@@ -273,10 +289,10 @@ inline Crash(failed, survives) {
 #define CanCampaign(i, epoch) \
   (epoch) <= MAXEPOCH && (epoch) > promised[i] && \
       ((epoch) == promised[i] + 1 || (epoch) <= Highest(i) + 1) && \
-      (!lease[i] || heard[i] == (i) || MayInterrupt(i, i))
+      (!LeaseRuns(i) || heard[i] == (i) || MayInterrupt(i, i))
 
 #define Refuses(v, c) \
-  ((lease[v] && heard[v] != (c) && !MayInterrupt(c, v)) || \
+  ((LeaseRuns(v) && heard[v] != (c) && !MayInterrupt(c, v)) || \
    (Serving(v) && LeaseHeld(v) && !MayInterrupt(c, v)))
 
 #define CanPromise(v, c) \
@@ -295,21 +311,30 @@ inline Crash(failed, survives) {
 #define MayRead(i) (Serving(i) && LeaseHeld(i))
 #endif
 
+#ifdef NO_LEASES
+#define Interrupt(i, epoch) skip
+#define Leases(i, j)
+#else
+#define Interrupt(i, epoch) interrupts[i] = epoch
+#define Leases(i, j) \
+  :: d_step { role[j] == PRIMARY && link[i] == j && !counts[(j) * N + i] -> \
+              printf("%d gives %d a lease\n", i, j); lease[i] = 1; heard[i] = j; counts[(j) * N + i] = 1; Agree(i, j) } \
+  :: d_step { counts[i * N + (j)] -> printf("%d no longer counts on the lease of %d\n", i, j); counts[i * N + (j)] = 0 } \
+  :: d_step { Serving(i) && link[j] == i && !offered[i] && interrupts[j] == 0 -> printf("%d offers %d to hand over\n", i, j); offered[i] = 1; interrupts[j] = promised[i] }
+#endif
+
 #define WithPeer(i, j) \
-  :: d_step { CanPromise(i, j) && role[j] == CANDIDATE -> GivePromise(i, promised[j], j); interrupts[i] = 0; Won(j, i) } \
-  :: d_step { CanPromise(i, j) -> GivePromise(i, promised[j], j); interrupts[i] = 0 } \
-  :: d_step { role[j] == PRIMARY && Acceptable(i, j) -> Follow(i, j) } \
-  :: d_step { role[j] == PRIMARY && promised[i] > promised[j] -> StepDown(j); interrupts[j] = promised[j] } \
+  :: d_step { CanPromise(i, j) && role[j] == CANDIDATE -> printf("%d promises %d its epoch %d, which hears it\n", i, j, promised[j]); GivePromise(i, promised[j], j); interrupts[i] = 0; Won(j, i) } \
+  :: d_step { CanPromise(i, j) -> printf("%d promises %d its epoch %d, which does not hear it\n", i, j, promised[j]); GivePromise(i, promised[j], j); interrupts[i] = 0 } \
+  :: d_step { role[j] == PRIMARY && Acceptable(i, j) -> printf("%d follows %d in epoch %d\n", i, j, promised[j]); Follow(i, j) } \
+  :: d_step { role[j] == PRIMARY && promised[i] > promised[j] -> printf("%d meets %d and seeks a later epoch\n", j, i); StepDown(j); Interrupt(j, promised[j]) } \
   :: d_step { role[i] == WON && End(i) < wants[i] && source[i] == (j) && link[i] == NONE && promised[i] == promised[j] && \
                   voted[j] == i -> \
-              Common(i, j); Cut(i, k); link[i] = j } \
-  :: d_step { Sends(j, i) && (role[j] == PRIMARY || role[i] == WON && End(i) < wants[i]) -> Land(i, j) } \
+              printf("%d fetches from %d\n", i, j); Common(i, j); Cut(i, k); link[i] = j } \
+  :: d_step { Sends(j, i) && (role[j] == PRIMARY || role[i] == WON && End(i) < wants[i]) -> printf("%d lands from %d\n", i, j); Land(i, j) } \
   :: d_step { role[j] == PRIMARY && link[i] == j && (durable[i] < length[i] || acked[(j) * N + i] < length[i]) -> \
-              Persist(i); acked[(j) * N + i] = length[i] } \
-  :: d_step { role[j] == PRIMARY && link[i] == j && !counts[(j) * N + i] -> \
-              lease[i] = 1; heard[i] = j; counts[(j) * N + i] = 1; Agree(i, j) } \
-  :: d_step { counts[i * N + (j)] -> counts[i * N + (j)] = 0 } \
-  :: d_step { Serving(i) && link[j] == i && !offered[i] && interrupts[j] == 0 -> offered[i] = 1; interrupts[j] = promised[i] }
+              printf("%d acknowledges to %d\n", i, j); Persist(i); acked[(j) * N + i] = length[i] } \
+  Leases(i, j)
 
 #ifdef ACK_BEFORE_DRAIN
 #define Persist(i) skip
@@ -321,26 +346,26 @@ proctype Node(byte me) {
   do
   WithPeer(me, Peer(me, 1))
   WithPeer(me, Peer(me, 2))
-  :: d_step { CanCampaign(me, 2) -> Campaign(me, 2) }
+  :: d_step { CanCampaign(me, 2) -> printf("%d seeks epoch 2\n", me); Campaign(me, 2) }
 #if MAXEPOCH > 2
-  :: d_step { CanCampaign(me, 3) -> Campaign(me, 3) }
+  :: d_step { CanCampaign(me, 3) -> printf("%d seeks epoch 3\n", me); Campaign(me, 3) }
 #endif
 #if MAXEPOCH > 3
-  :: d_step { CanCampaign(me, 4) -> Campaign(me, 4) }
+  :: d_step { CanCampaign(me, 4) -> printf("%d seeks epoch 4\n", me); Campaign(me, 4) }
 #endif
-  :: d_step { role[me] == WON && End(me) >= wants[me] && length[me] < MAXLEN -> Become(me) }
-  :: d_step { Serving(me) && length[me] < MAXLEN -> length[me]++; Entry(me, length[me]) = promised[me] }
-  :: d_step { role[me] == PRIMARY && durable[me] < length[me] -> durable[me] = length[me] }
-  :: d_step { role[me] == PRIMARY -> Advance(me) }
-  :: d_step { lease[me] && !counts[me] && !counts[N + me] && !counts[2 * N + me] -> lease[me] = 0; heard[me] = NONE }
-  :: d_step { MayRead(me) -> CheckHistory(me); reads_are_current = nothing_committed_is_lost; assert(reads_are_current) }
+  :: d_step { role[me] == WON && End(me) >= wants[me] && length[me] < MAXLEN -> printf("%d becomes primary of epoch %d\n", me, promised[me]); Become(me) }
+  :: d_step { Serving(me) && length[me] < MAXLEN -> printf("%d writes\n", me); length[me]++; Entry(me, length[me]) = promised[me] }
+  :: d_step { role[me] == PRIMARY && durable[me] < length[me] -> printf("%d drains\n", me); durable[me] = length[me] }
+  :: d_step { role[me] == PRIMARY && MajorityHasMore(me) -> printf("%d counts\n", me); Advance(me) }
+  :: d_step { lease[me] && !counts[me] && !counts[N + me] && !counts[2 * N + me] -> printf("the lease that %d gave ends\n", me); lease[me] = 0; heard[me] = NONE }
+  :: d_step { MayRead(me) && Misses(me) -> printf("%d reads\n", me); reads_are_current = false; assert(reads_are_current) }
 #ifdef RESUME_AFTER_OFFER
   :: d_step { offered[me] -> offered[me] = 0 }
 #endif
-  :: d_step { Crash(me, durable[me]) }
+  :: d_step { printf("%d crashes\n", me); Crash(me, durable[me]) }
 #if MAXLEN > 1
-  :: d_step { durable[me] < length[me] -> Crash(me, durable[me] + 1) }
-  :: d_step { durable[me] + 1 < length[me] -> Crash(me, durable[me] + 2) }
+  :: d_step { durable[me] < length[me] -> printf("%d crashes\n", me); Crash(me, durable[me] + 1) }
+  :: d_step { durable[me] + 1 < length[me] -> printf("%d crashes\n", me); Crash(me, durable[me] + 2) }
 #endif
   od
 }
