@@ -1,3 +1,34 @@
+/* How FaHA elects and replicates, for spin: three nodes, every order of steps, every loss of links and power at any moment.
+ * tests/model/run checks it exhaustively within the bounds it lists, and that each mutation below breaks an invariant.
+ *
+ * A step here is what one node does to itself, together with the message that made it: a message that is late is a step
+ * that comes later, for a link that breaks or a promise ends what was on its way.  Time is left out but for leases:
+ * a lease that a backup gave ends at any moment after the primary no longer counts on it (the bound on clock drift).
+ * A crash is a power failure and the restart: a node that is down is one that does nothing for a while.  Pre-vote
+ * (Campaign::OnState) only withholds attempts: here a node may always try.  Cleaning and installing a log are left out.
+ *
+ * step -> what it stands for
+ *   Seek         -> Node::StartCampaign Node::AskForPromises Campaign::OnOwnPromise
+ *   GivePromise  -> Node::AnswerPromise Node::GivePromise Voter::Judge Voter::Promised Pool::SetPromise Receiver::Stop Node::Absorb
+ *   Win          -> Campaign::OnPromise
+ *   Fetch        -> Node::FetchFromBest Node::Introduce Node::AnswerFollow Node::Admissible Node::CommonWith
+ *   Become       -> Node::BecomePrimary Committer::Begin
+ *   Follow       -> Node::AnswerFollow Node::CommonWith Node::Accept Log::CutAfter Committer::Admit Voter::Heard
+ *   Land         -> Shipper::Pump Receiver::OnBatch Node::Land
+ *   Acknowledge  -> Receiver::OnPollEnd Node::Persist Log::Drain Shipper::OnAck
+ *   GiveLease    -> Receiver::OnHeartbeat Node::Heard Voter::Heard Shipper::SendHeartbeat
+ *   Count        -> Node::Progress Committer::Advance
+ *   Write        -> Node::EndUnit Log::Seal Node::Ship
+ *   Read         -> Node::CheckRead Node::CheckServing Node::CountLease Committer::LeaseEnd
+ *   ChangeMembers -> Node::AppendMembers Committer::Candidate Membership::With Membership::ChangePending
+ *   LosePool     -> Node::JoinCluster
+ *   HandOver     -> Node::HandOver Node::HandOverOffered
+ *   StepDown     -> Node::StepDown Committer::End
+ *   Crash        -> Node::Start Log::Open
+ *
+ * Here the model says how it must be, and the code does otherwise (the mutation that does as the code):
+ *   FOLLOW_WITHOUT_DRAIN, KEEP_OWN_VOTE, INTERRUPT_ANY_LEASE, RESUME_AFTER_OFFER, REPLACE_AT_ONCE.
+ */
 #ifndef MAXLEN
 #define MAXLEN 3
 #endif
@@ -5,123 +36,135 @@
 #define MAXEPOCH 3
 #endif
 
-#define N 3
+#define NODES 3
 #define NONE 3
 
+/* Roles.  A candidate waits for promises, a winner for what it fetches. */
 #define BACKUP 0
 #define CANDIDATE 1
-#define WON 2
+#define WINNER 2
 #define PRIMARY 3
 
-/* What a power failure leaves. */
-byte promised[N], voted[N], length[N], durable[N];
-byte log_[N * MAXLEN];
-#ifdef NO_PERSIST_PROMISE
-byte kept_promise[N];
-#endif
+/* --- What a power failure leaves. */
+byte promised[NODES], voted[NODES];
+byte persisted[NODES]; /* the promise as the pool has it */
+byte length[NODES], durable[NODES];
+byte entries[NODES * MAXLEN]; /* a batch is its epoch and the members from there on: a primary seals one batch per LSN */
 
-/* What it does not. */
-byte role[N], link[N], wants[N], source[N];
-byte committed[N], acked[N * N];
-bit counts[N * N];
-bit lease[N];
-byte heard[N];
-byte interrupts[N];
-bit offered[N];
+/* --- What it does not. */
+byte role[NODES];
+byte link[NODES];           /* whose batches land here */
+byte source[NODES];         /* a winner's: where it fetches from */
+byte wanted[NODES];         /* a winner's: the end of the best log */
+byte committed[NODES];      /* a primary's; 0: it does not serve yet */
+byte acked[NODES * NODES];  /* what primary i knows j to have made durable */
+bit counts_on[NODES * NODES]; /* primary i counts on j's lease */
+bit gave_lease[NODES];      /* it may run */
+byte heard[NODES];          /* whose it is */
+byte interrupts[NODES];     /* a candidate's: the epoch whose primary hands over to it; 0: none */
+bit renounced[NODES];       /* a primary's: it offered to hand over */
+bit new_pool;               /* node 2 has lost its pool, and has a new id */
 
-/* Known to nobody: what the invariants speak of. */
-byte history[MAXLEN], history_length;
+/* --- Known to no node. */
+byte history[MAXLEN], history_length; /* what was committed, by anyone */
 byte primary_of[MAXEPOCH + 1];
-byte highest_promise[N];
 
-hidden byte k, x, e;
-hidden byte one_primary_per_epoch, nothing_committed_is_lost, nothing_committed_is_cut, committed_logs_agree, reads_are_current,
-            promises_only_grow;
+hidden byte k, x, y, z;
+hidden byte one_primary_per_epoch, nothing_committed_is_lost, nothing_committed_is_cut, committed_logs_agree,
+            reads_are_current, promises_only_grow, not_reached;
 
-#define Entry(i, at) log_[(i) * MAXLEN + (at) - 1]
-#define Peer(i, d) (((i) + (d)) % N)
-#define End(i) (length[i] == 0 -> 0 : Entry(i, length[i]) * 8 + length[i])
+/* Members: all three, 0 and 1, or these and node 2 with its new pool. */
+#define ALL 0
+#define TWO 1
+#define RENEWED 2
+#ifdef JOIN
+#define FIRST_MEMBERS TWO
+#else
+#define FIRST_MEMBERS ALL
+#endif
+#define Batch(epoch, members) ((epoch) * 4 + (members))
+#define EpochOf(batch) ((batch) / 4)
+
+#define Entry(i, at) entries[(i) * MAXLEN + (at) - 1]
+#define Peer(i, d) (((i) + (d)) % NODES)
+#define Last(i) (length[i] == 0 -> 0 : Entry(i, length[i]))
+#define End(i) (Last(i) * 8 + length[i])
+#define Members(i) (length[i] == 0 -> 0 : Entry(i, length[i]) % 4)
+#define IsMember(members, j) ((j) != 2 || ((members) == ALL && !new_pool) || ((members) == RENEWED && new_pool))
+#define Acked(i, j) (IsMember(Members(i), j) -> acked[(i) * NODES + (j)] : 0)
+#define CountsOn(i, j) (counts_on[(i) * NODES + (j)] && IsMember(Members(i), j))
+
 #define Serving(i) (role[i] == PRIMARY && committed[i] > 0)
 #ifdef NO_LEASES
 #define LeaseRuns(i) false
 #define LeaseHeld(i) false
 #else
-#define LeaseRuns(i) lease[i]
-#define LeaseHeld(i) (!offered[i] && (counts[(i) * N + Peer(i, 1)] || counts[(i) * N + Peer(i, 2)]))
-#endif
-#define Highest(i) (promised[Peer(i, 1)] > promised[Peer(i, 2)] -> promised[Peer(i, 1)] : promised[Peer(i, 2)])
-#ifdef INTERRUPT_ANY_LEASE
-#define MayInterrupt(c, v) (interrupts[c] != 0)
-#else
-#define MayInterrupt(c, v) (interrupts[c] != 0 && interrupts[c] == promised[v])
+#define LeaseRuns(i) gave_lease[i]
+/* Of every set of members that occurs here two are a majority: itself and another. */
+#define LeaseHeld(i) (!renounced[i] && (CountsOn(i, Peer(i, 1)) || CountsOn(i, Peer(i, 2))))
 #endif
 
-#define Lacks(i, x) (history_length >= (x) && (length[i] < (x) || Entry(i, x) != history[(x) - 1]))
-#if MAXLEN == 2
-#define Misses(i) (Lacks(i, 1) || Lacks(i, 2))
-#elif MAXLEN == 3
+/* --- The invariants. */
+#define Lacks(i, at) (history_length >= (at) && (length[i] < (at) || Entry(i, at) != history[(at) - 1]))
+#if MAXLEN == 3
 #define Misses(i) (Lacks(i, 1) || Lacks(i, 2) || Lacks(i, 3))
 #else
 #define Misses(i) (Lacks(i, 1) || Lacks(i, 2) || Lacks(i, 3) || Lacks(i, 4))
 #endif
 
-inline CloseLinksOf(gone) {
-  if :: link[0] == gone -> link[0] = NONE :: else fi;
-  if :: link[1] == gone -> link[1] = NONE :: else fi;
-  if :: link[2] == gone -> link[2] = NONE :: else fi
+inline CheckHolds(holder) {
+  nothing_committed_is_lost = !Misses(holder);
+  assert(nothing_committed_is_lost)
 }
 
+inline CheckAgrees(copy, original) {
+  committed_logs_agree = true;
+  for (x : 1 .. MAXLEN) {
+    committed_logs_agree = committed_logs_agree &&
+                           (x > length[copy] || x > committed[original] || Entry(copy, x) == Entry(original, x))
+  }
+  assert(committed_logs_agree)
+}
+
+/* --- What a node does to itself. */
 inline Forget(fresh) {
   role[fresh] = BACKUP;
   committed[fresh] = 0;
-  for (x : 0 .. N - 1) {
-    acked[fresh * N + x] = 0;
-    counts[fresh * N + x] = 0
+  for (x : 0 .. NODES - 1) {
+    acked[fresh * NODES + x] = 0;
+    counts_on[fresh * NODES + x] = 0
   }
-  offered[fresh] = 0;
+  renounced[fresh] = 0;
   source[fresh] = NONE;
-  wants[fresh] = 0
+  wanted[fresh] = 0
 }
 
 inline StepDown(deposed) {
   Forget(deposed);
-  CloseLinksOf(deposed)
+  for (x : 0 .. NODES - 1) {
+    if
+    :: link[x] == deposed -> link[x] = NONE
+    :: else
+    fi
+  }
 }
 
 inline SetPromise(pool, its_epoch, its_vote) {
+  promises_only_grow = its_epoch >= promised[pool];
+  assert(promises_only_grow);
   promised[pool] = its_epoch;
   voted[pool] = its_vote;
-#ifndef NO_PERSIST_PROMISE
-  highest_promise[pool] = its_epoch;
-#endif
+  persisted[pool] = its_epoch
 }
 
-inline Cut(cutter, last_kept) {
-  for (x : 1 .. MAXLEN) {
-    if
-    :: x > last_kept && x <= length[cutter] ->
-       nothing_committed_is_cut = !(x <= history_length && Entry(cutter, x) == history[x - 1]);
-       assert(nothing_committed_is_cut);
-       Entry(cutter, x) = 0
-    :: else
-    fi
-  }
-  if :: length[cutter] > last_kept -> length[cutter] = last_kept :: else fi;
-  if :: durable[cutter] > last_kept -> durable[cutter] = last_kept :: else fi
-}
-
-inline Common(reader, writer) {
-  k = 0;
-  for (x : 1 .. MAXLEN) {
-    if
-    :: x <= length[reader] && x <= length[writer] && Entry(reader, x) == Entry(writer, x) -> k = x
-    :: else
-    fi
-  }
-}
-
+/* SetPromise drains, so that the end which is answered is that of a log which no power failure shortens. */
 inline GivePromise(voter, new_epoch, chosen) {
+#ifdef NO_PERSIST_PROMISE
+  promised[voter] = new_epoch;
+  voted[voter] = chosen;
+#else
   SetPromise(voter, new_epoch, chosen);
+#endif
 #ifndef PROMISE_WITHOUT_DRAIN
   durable[voter] = length[voter];
 #endif
@@ -131,134 +174,184 @@ inline GivePromise(voter, new_epoch, chosen) {
   StepDown(voter)
 }
 
-inline Campaign(climber, sought) {
-  GivePromise(climber, sought, climber);
-  role[climber] = CANDIDATE
+inline Seek(seeker, sought) {
+  GivePromise(seeker, sought, seeker);
+  role[seeker] = CANDIDATE
 }
 
-inline Won(winner, granter) {
-  role[winner] = WON;
-#ifdef TAKE_OWN_LOG
-  wants[winner] = End(winner);
-  source[winner] = NONE;
-#else
+/* The first promise makes two, a majority, if the members of the better log count both. */
+inline Win(winner, granter) {
+  wanted[winner] = End(winner);
+  z = Members(winner);
+#ifndef TAKE_OWN_LOG
   if
-  :: End(granter) > End(winner) -> wants[winner] = End(granter); source[winner] = granter
-  :: else -> wants[winner] = End(winner); source[winner] = NONE
-  fi
+  :: End(granter) > End(winner) ->
+     wanted[winner] = End(granter);
+     source[winner] = granter;
+     z = Members(granter)
+  :: else
+  fi;
 #endif
+  if
+  :: IsMember(z, winner) && IsMember(z, granter) -> role[winner] = WINNER
+  :: else ->
+     wanted[winner] = 0;
+     source[winner] = NONE
+  fi
 }
 
+inline FindCommon(reader, writer) {
+  k = 0;
+  for (x : 1 .. MAXLEN) {
+    if
+    :: x <= length[reader] && x <= length[writer] && Entry(reader, x) == Entry(writer, x) -> k = x
+    :: else
+    fi
+  }
+}
+
+inline CutAfter(cutter, last_kept) {
+  for (x : 1 .. MAXLEN) {
+    if
+    :: x > last_kept && x <= length[cutter] ->
+       nothing_committed_is_cut = x > history_length || Entry(cutter, x) != history[x - 1];
+       assert(nothing_committed_is_cut);
+       Entry(cutter, x) = 0
+    :: else
+    fi
+  }
+  length[cutter] = (length[cutter] > last_kept -> last_kept : length[cutter]);
+  durable[cutter] = (durable[cutter] > last_kept -> last_kept : durable[cutter])
+}
+
+inline Fetch(fetcher, best) {
+  FindCommon(fetcher, best);
+  CutAfter(fetcher, k);
+  link[fetcher] = best
+}
+
+inline Append(appender, batch) {
+  k = batch;
+  length[appender]++;
+  Entry(appender, length[appender]) = k
+}
+
+/* One that was elected so late that a later epoch has committed will commit nothing itself. */
 inline Become(leader) {
   one_primary_per_epoch = primary_of[promised[leader]] == NONE;
   assert(one_primary_per_epoch);
   primary_of[promised[leader]] = leader;
   if
-  :: promised[leader] > history[history_length - 1] ->
-     nothing_committed_is_lost = !Misses(leader);
-     assert(nothing_committed_is_lost)
-  :: else /* Elected too late: it will commit nothing. */
+  :: promised[leader] > EpochOf(history[history_length - 1]) -> CheckHolds(leader)
+  :: else
   fi;
+#ifdef REACH_FETCH
+  not_reached = source[leader] == NONE;
+  assert(not_reached);
+#endif
   link[leader] = NONE;
   Forget(leader);
   interrupts[leader] = 0;
   role[leader] = PRIMARY;
-  length[leader]++;
-  Entry(leader, length[leader]) = promised[leader]
+  Append(leader, Batch(promised[leader], Members(leader)))
 }
 
+/* The primary counts what both logs hold as acknowledged, so it must be durable; the vote becomes the primary's, for
+ * after a restart a node does not let its lease keep the one it voted for from trying. */
 inline Follow(follower, followed) {
   StepDown(follower);
   interrupts[follower] = 0;
-  Common(follower, followed);
-  Cut(follower, k);
+  FindCommon(follower, followed);
+  CutAfter(follower, k);
 #ifndef FOLLOW_WITHOUT_DRAIN
   durable[follower] = length[follower];
 #endif
+  if
 #ifdef KEEP_OWN_VOTE
-  if :: promised[followed] > promised[follower] -> SetPromise(follower, promised[followed], followed) :: else fi;
+  :: promised[followed] > promised[follower] -> SetPromise(follower, promised[followed], followed)
 #else
-  SetPromise(follower, promised[followed], followed);
+  :: promised[followed] >= promised[follower] -> SetPromise(follower, promised[followed], followed)
 #endif
+  :: else
+  fi;
   link[follower] = followed;
 #ifndef NO_LEASES
-  lease[follower] = 1;
+  gave_lease[follower] = 1;
   heard[follower] = followed;
 #endif
-  acked[followed * N + follower] = length[follower]
-}
-
-inline Agree(copy, original) {
-  committed_logs_agree = true;
-  for (x : 1 .. MAXLEN) {
-    if
-    :: x <= length[copy] && x <= committed[original] && Entry(copy, x) != Entry(original, x) -> committed_logs_agree = false
-    :: else
-    fi
-  }
-  assert(committed_logs_agree)
+  acked[followed * NODES + follower] = length[follower]
 }
 
 inline Land(receiver, sender) {
   length[receiver]++;
   Entry(receiver, length[receiver]) = Entry(sender, length[receiver]);
-  Agree(receiver, sender)
+  CheckAgrees(receiver, sender)
 }
 
-#define Has(i, j) acked[(i) * N + (j)]
+inline Acknowledge(keeper, asker) {
+#ifndef ACK_BEFORE_DRAIN
+  durable[keeper] = length[keeper];
+#endif
+  acked[asker * NODES + keeper] = length[keeper]
+}
+
+inline GiveLease(giver, holder) {
+  gave_lease[giver] = 1;
+  heard[giver] = holder;
+  counts_on[holder * NODES + giver] = 1;
+  CheckAgrees(giver, holder)
+}
+
+/* The second highest of three: what a majority has. */
+inline FindReached(counter) {
+  k = durable[counter];
+  x = Acked(counter, Peer(counter, 1));
+  y = Acked(counter, Peer(counter, 2));
+  k = (k > x -> (x > y -> x : (k > y -> y : k)) : (k > y -> k : (x > y -> y : x)))
+}
+
 #define More(copy, i) (copy > committed[i] -> 1 : 0)
 #define MajorityHasMore(i) \
-  (More(durable[i], i) + More(Has(i, Peer(i, 1)), i) + More(Has(i, Peer(i, 2)), i) >= 2)
-
-inline Second(counter) {
-  /* the middle one of three */
-  k = durable[counter];
-  x = acked[counter * N + Peer(counter, 1)];
-  e = acked[counter * N + Peer(counter, 2)];
-  if
-  :: (k >= x && k <= e) || (k <= x && k >= e)
-  :: else ->
-     if
-     :: (x >= k && x <= e) || (x <= k && x >= e) -> k = x
-     :: else -> k = e
-     fi
-  fi
-}
+  (More(durable[i], i) + More(Acked(i, Peer(i, 1)), i) + More(Acked(i, Peer(i, 2)), i) >= 2)
 
 #ifdef COMMIT_OLD_EPOCH
-#define OfThisEpoch(i, at) true
+#define IsOfOwnTerm(i, at) true
 #else
-#define OfThisEpoch(i, at) (Entry(i, at) == promised[i])
+#define IsOfOwnTerm(i, at) (EpochOf(Entry(i, at)) == promised[i])
 #endif
 
-inline CheckLater(older, newer) {
+inline CheckLater(older, later) {
   if
-  :: role[newer] == PRIMARY && promised[newer] > promised[older] ->
-     nothing_committed_is_lost = !Misses(newer);
-     assert(nothing_committed_is_lost)
+  :: role[later] == PRIMARY && promised[later] > promised[older] -> CheckHolds(later)
   :: else
   fi
 }
 
-inline Advance(committer) {
-  Second(committer);
+inline Count(counter_) {
+  FindReached(counter_);
   if
-  :: k > committed[committer] && OfThisEpoch(committer, k) ->
-     committed[committer] = k;
-     committed_logs_agree = true;
+  :: k > committed[counter_] && IsOfOwnTerm(counter_, k) ->
+     committed[counter_] = k;
      for (x : 1 .. MAXLEN) {
        if
-       :: x <= k && x <= history_length && history[x - 1] != Entry(committer, x) -> committed_logs_agree = false
-       :: x <= k && x > history_length -> history[x - 1] = Entry(committer, x); history_length = x
-       :: else
+       :: x > k
+       :: x <= k && x <= history_length ->
+          committed_logs_agree = history[x - 1] == Entry(counter_, x);
+          assert(committed_logs_agree)
+       :: x <= k && x > history_length ->
+          history[x - 1] = Entry(counter_, x);
+          history_length = x
        fi
      }
-     assert(committed_logs_agree);
-     CheckLater(committer, Peer(committer, 1));
-     CheckLater(committer, Peer(committer, 2));
-#ifdef REACH
-     nothing_committed_is_lost = promised[committer] < MAXEPOCH;
-     assert(nothing_committed_is_lost)
+     CheckLater(counter_, Peer(counter_, 1));
+     CheckLater(counter_, Peer(counter_, 2));
+#ifdef REACH_LAST_EPOCH
+     not_reached = promised[counter_] < MAXEPOCH;
+     assert(not_reached)
+#endif
+#ifdef REACH_MEMBER
+     not_reached = Members(counter_) != RENEWED;
+     assert(not_reached)
 #endif
   :: else
   fi
@@ -266,119 +359,166 @@ inline Advance(committer) {
 
 inline Crash(failed, survives) {
   for (x : 1 .. MAXLEN) {
-    if :: x > survives && x <= length[failed] -> Entry(failed, x) = 0 :: else fi
+    Entry(failed, x) = (x > survives -> 0 : Entry(failed, x))
   }
   length[failed] = survives;
   durable[failed] = survives;
   link[failed] = NONE;
   StepDown(failed);
   interrupts[failed] = 0;
-#ifdef NO_PERSIST_PROMISE
-  promised[failed] = (length[failed] > 0 -> Entry(failed, length[failed]) : 0);
-  voted[failed] = NONE;
+  promises_only_grow = persisted[failed] >= promised[failed];
+#ifndef UNSEEN
+  assert(promises_only_grow);
 #endif
-#if !defined FORGET_LEASE && !defined NO_LEASES
-  lease[failed] = 1;
-  heard[failed] = voted[failed];
+  voted[failed] = (promises_only_grow -> voted[failed] : NONE);
+  promised[failed] = persisted[failed];
+#if defined FORGET_LEASE || defined NO_LEASES
+  gave_lease[failed] = 0;
+  heard[failed] = NONE
 #else
-  lease[failed] = 0;
-  heard[failed] = NONE;
+  gave_lease[failed] = 1;
+  heard[failed] = voted[failed]
 #endif
 }
 
-#define CanCampaign(i, epoch) \
-  (epoch) <= MAXEPOCH && (epoch) > promised[i] && \
-      ((epoch) == promised[i] + 1 || (epoch) <= Highest(i) + 1) && \
-      (!LeaseRuns(i) || heard[i] == (i) || MayInterrupt(i, i))
+/* Its cluster knows it again as a node that is new. */
+inline LosePool(lost) {
+  new_pool = 1;
+  promised[lost] = 0;
+  persisted[lost] = 0;
+  voted[lost] = NONE;
+  Crash(lost, 0)
+}
 
-#define Refuses(v, c) \
-  ((LeaseRuns(v) && heard[v] != (c) && !MayInterrupt(c, v)) || \
-   (Serving(v) && LeaseHeld(v) && !MayInterrupt(c, v)))
+inline HandOver(willing, heir) {
+  renounced[willing] = 1;
+  interrupts[heir] = promised[willing]
+}
 
-#define CanPromise(v, c) \
-  voted[c] == (c) && promised[c] > promised[v] && !Refuses(v, c)
+/* --- When it may. */
 
-#ifdef IGNORE_EPOCH
-#define Acceptable(i, p) true
+/* The one who hands over speaks for its own lease, and for no later one. */
+#ifdef INTERRUPT_ANY_LEASE
+#define Interrupts(c, v) (interrupts[c] != 0)
 #else
-#define Acceptable(i, p) (promised[p] >= promised[i])
+#define Interrupts(c, v) (interrupts[c] != 0 && interrupts[c] == promised[v])
 #endif
-#define Sends(s, i) (link[i] == (s) && length[s] > length[i])
+#define Refuses(v, c) (LeaseRuns(v) && heard[v] != (c) && !Interrupts(c, v))
+#define LeadsAgainst(v, c) (Serving(v) && LeaseHeld(v) && !Interrupts(c, v))
 
+#define HighestOfPeers(i) \
+  (promised[Peer(i, 1)] > promised[Peer(i, 2)] -> promised[Peer(i, 1)] : promised[Peer(i, 2)])
+#define MaySeek(i, epoch) \
+  ((epoch) > promised[i] && ((epoch) == promised[i] + 1 || (epoch) <= HighestOfPeers(i) + 1) && \
+   IsMember(Members(i), i) && !Refuses(i, i))
+#define MayPromise(v, c) (voted[c] == (c) && promised[c] > promised[v] && !Refuses(v, c) && !LeadsAgainst(v, c))
+#define IsComplete(i) (role[i] == WINNER && End(i) >= wanted[i])
+#define IsFetching(i) (role[i] == WINNER && End(i) < wanted[i])
+#define MayFetch(i, j) \
+  (IsFetching(i) && source[i] == (j) && link[i] == NONE && promised[i] == promised[j] && voted[j] == (i))
+#define MayLand(i, j) (link[i] == (j) && length[i] < length[j] && (role[j] == PRIMARY || IsFetching(i)))
+#define MayAcknowledge(i, j) \
+  (role[j] == PRIMARY && link[i] == (j) && (durable[i] < length[i] || acked[(j) * NODES + (i)] < length[i]))
+#ifdef IGNORE_EPOCH
+#define MayFollow(i, j) (role[j] == PRIMARY)
+#else
+#define MayFollow(i, j) (role[j] == PRIMARY && promised[j] >= promised[i])
+#endif
 #ifdef READ_WITHOUT_LEASE
 #define MayRead(i) Serving(i)
 #else
 #define MayRead(i) (Serving(i) && LeaseHeld(i))
 #endif
+#define HasRoom(i) (length[i] < MAXLEN)
+/* One change at a time: the newest members stand in a batch that is committed. */
+#define MayChange(i, from) \
+  (Serving(i) && Members(i) == from && Entry(i, committed[i]) % 4 == from && HasRoom(i) && link[2] == i)
 
 #ifdef NO_LEASES
-#define Interrupt(i, epoch) skip
-#define Leases(i, j)
+#define SetInterrupts(i, epoch) skip
+#define LeaseSteps(i, j)
 #else
-#define Interrupt(i, epoch) interrupts[i] = epoch
-#define Leases(i, j) \
-  :: d_step { role[j] == PRIMARY && link[i] == j && !counts[(j) * N + i] -> \
-              printf("%d gives %d a lease\n", i, j); lease[i] = 1; heard[i] = j; counts[(j) * N + i] = 1; Agree(i, j) } \
-  :: d_step { counts[i * N + (j)] -> printf("%d no longer counts on the lease of %d\n", i, j); counts[i * N + (j)] = 0 } \
-  :: d_step { Serving(i) && link[j] == i && !offered[i] && interrupts[j] == 0 -> printf("%d offers %d to hand over\n", i, j); offered[i] = 1; interrupts[j] = promised[i] }
+#define SetInterrupts(i, epoch) interrupts[i] = epoch
+#define LeaseSteps(i, j) \
+  :: d_step { role[j] == PRIMARY && link[i] == (j) && !counts_on[(j) * NODES + i] -> \
+              printf("%d gives %d a lease\n", i, j); GiveLease(i, j) } \
+  :: d_step { counts_on[i * NODES + (j)] -> \
+              printf("%d no longer counts on the lease of %d\n", i, j); counts_on[i * NODES + (j)] = 0 } \
+  :: d_step { Serving(i) && link[j] == i && !renounced[i] && interrupts[j] == 0 && IsMember(Members(i), j) -> \
+              printf("%d hands over to %d\n", i, j); HandOver(i, j) }
 #endif
 
-#define WithPeer(i, j) \
-  :: d_step { CanPromise(i, j) && role[j] == CANDIDATE -> printf("%d promises %d its epoch %d, which hears it\n", i, j, promised[j]); GivePromise(i, promised[j], j); interrupts[i] = 0; Won(j, i) } \
-  :: d_step { CanPromise(i, j) -> printf("%d promises %d its epoch %d, which does not hear it\n", i, j, promised[j]); GivePromise(i, promised[j], j); interrupts[i] = 0 } \
-  :: d_step { role[j] == PRIMARY && Acceptable(i, j) -> printf("%d follows %d in epoch %d\n", i, j, promised[j]); Follow(i, j) } \
-  :: d_step { role[j] == PRIMARY && promised[i] > promised[j] -> printf("%d meets %d and seeks a later epoch\n", j, i); StepDown(j); Interrupt(j, promised[j]) } \
-  :: d_step { role[i] == WON && End(i) < wants[i] && source[i] == (j) && link[i] == NONE && promised[i] == promised[j] && \
-                  voted[j] == i -> \
-              printf("%d fetches from %d\n", i, j); Common(i, j); Cut(i, k); link[i] = j } \
-  :: d_step { Sends(j, i) && (role[j] == PRIMARY || role[i] == WON && End(i) < wants[i]) -> printf("%d lands from %d\n", i, j); Land(i, j) } \
-  :: d_step { role[j] == PRIMARY && link[i] == j && (durable[i] < length[i] || acked[(j) * N + i] < length[i]) -> \
-              printf("%d acknowledges to %d\n", i, j); Persist(i); acked[(j) * N + i] = length[i] } \
-  Leases(i, j)
-
-#ifdef ACK_BEFORE_DRAIN
-#define Persist(i) skip
-#else
-#define Persist(i) durable[i] = length[i]
-#endif
+#define StepsWith(i, j) \
+  :: d_step { MayPromise(i, j) && role[j] == CANDIDATE -> \
+              printf("%d promises %d epoch %d\n", i, j, promised[j]); \
+              GivePromise(i, promised[j], j); interrupts[i] = 0; Win(j, i) } \
+  :: d_step { MayPromise(i, j) -> \
+              printf("%d promises %d epoch %d, which does not hear of it\n", i, j, promised[j]); \
+              GivePromise(i, promised[j], j); interrupts[i] = 0 } \
+  :: d_step { MayFetch(i, j) -> printf("%d fetches from %d\n", i, j); Fetch(i, j) } \
+  :: d_step { MayFollow(i, j) -> printf("%d follows %d in epoch %d\n", i, j, promised[j]); Follow(i, j) } \
+  :: d_step { role[j] == PRIMARY && promised[i] > promised[j] -> \
+              printf("%d learns of epoch %d from %d and seeks a later one\n", j, promised[i], i); \
+              StepDown(j); SetInterrupts(j, promised[j]) } \
+  :: d_step { MayLand(i, j) -> printf("%d lands a batch of %d\n", i, j); Land(i, j) } \
+  :: d_step { MayAcknowledge(i, j) -> printf("%d acknowledges to %d\n", i, j); Acknowledge(i, j) } \
+  LeaseSteps(i, j)
 
 proctype Node(byte me) {
   do
-  WithPeer(me, Peer(me, 1))
-  WithPeer(me, Peer(me, 2))
-  :: d_step { CanCampaign(me, 2) -> printf("%d seeks epoch 2\n", me); Campaign(me, 2) }
+  StepsWith(me, Peer(me, 1))
+  StepsWith(me, Peer(me, 2))
+  :: d_step { MaySeek(me, 2) -> printf("%d seeks epoch 2\n", me); Seek(me, 2) }
 #if MAXEPOCH > 2
-  :: d_step { CanCampaign(me, 3) -> printf("%d seeks epoch 3\n", me); Campaign(me, 3) }
+  :: d_step { MaySeek(me, 3) -> printf("%d seeks epoch 3\n", me); Seek(me, 3) }
 #endif
 #if MAXEPOCH > 3
-  :: d_step { CanCampaign(me, 4) -> printf("%d seeks epoch 4\n", me); Campaign(me, 4) }
+  :: d_step { MaySeek(me, 4) -> printf("%d seeks epoch 4\n", me); Seek(me, 4) }
 #endif
-  :: d_step { role[me] == WON && End(me) >= wants[me] && length[me] < MAXLEN -> printf("%d becomes primary of epoch %d\n", me, promised[me]); Become(me) }
-  :: d_step { Serving(me) && length[me] < MAXLEN -> printf("%d writes\n", me); length[me]++; Entry(me, length[me]) = promised[me] }
+  :: d_step { IsComplete(me) && HasRoom(me) -> printf("%d is primary of epoch %d\n", me, promised[me]); Become(me) }
+  :: d_step { Serving(me) && HasRoom(me) -> printf("%d writes\n", me); Append(me, Batch(promised[me], Members(me))) }
   :: d_step { role[me] == PRIMARY && durable[me] < length[me] -> printf("%d drains\n", me); durable[me] = length[me] }
-  :: d_step { role[me] == PRIMARY && MajorityHasMore(me) -> printf("%d counts\n", me); Advance(me) }
-  :: d_step { lease[me] && !counts[me] && !counts[N + me] && !counts[2 * N + me] -> printf("the lease that %d gave ends\n", me); lease[me] = 0; heard[me] = NONE }
+  :: d_step { role[me] == PRIMARY && MajorityHasMore(me) -> printf("%d counts\n", me); Count(me) }
+  :: d_step { gave_lease[me] && !counts_on[me] && !counts_on[NODES + me] && !counts_on[2 * NODES + me] ->
+              printf("the lease that %d gave ends\n", me); gave_lease[me] = 0; heard[me] = NONE }
+  /* A read changes nothing: only one that misses something is looked at. */
   :: d_step { MayRead(me) && Misses(me) -> printf("%d reads\n", me); reads_are_current = false; assert(reads_are_current) }
+#ifdef REACH_READ
+  :: d_step { MayRead(me) && promised[me] == MAXEPOCH -> not_reached = false; assert(not_reached) }
+#endif
 #ifdef RESUME_AFTER_OFFER
-  :: d_step { offered[me] -> offered[me] = 0 }
+  :: d_step { renounced[me] -> printf("%d goes on\n", me); renounced[me] = 0 }
+#endif
+#ifdef JOIN
+  :: d_step { MayChange(me, TWO) && acked[me * NODES + 2] > 0 ->
+              printf("2 becomes a member\n"); Append(me, Batch(promised[me], RENEWED)) }
+#endif
+#ifdef REPLACE
+  :: d_step { me == 2 && !new_pool -> printf("2 loses its pool\n"); LosePool(me) }
+#ifdef REPLACE_AT_ONCE
+  :: d_step { MayChange(me, ALL) && new_pool && acked[me * NODES + 2] > 0 ->
+              printf("2 takes its own place\n"); Append(me, Batch(promised[me], RENEWED)) }
+#else
+  :: d_step { MayChange(me, ALL) && new_pool ->
+              printf("2 is no member any more\n"); Append(me, Batch(promised[me], TWO)) }
+  :: d_step { MayChange(me, TWO) && acked[me * NODES + 2] > 0 ->
+              printf("2 becomes a member again\n"); Append(me, Batch(promised[me], RENEWED)) }
+#endif
 #endif
   :: d_step { printf("%d crashes\n", me); Crash(me, durable[me]) }
-#if MAXLEN > 1
-  :: d_step { durable[me] < length[me] -> printf("%d crashes\n", me); Crash(me, durable[me] + 1) }
-  :: d_step { durable[me] + 1 < length[me] -> printf("%d crashes\n", me); Crash(me, durable[me] + 2) }
-#endif
+  :: d_step { durable[me] < length[me] -> printf("%d crashes, but not all is lost\n", me); Crash(me, durable[me] + 1) }
+  :: d_step { durable[me] + 1 < length[me] -> printf("%d crashes, but little is lost\n", me); Crash(me, durable[me] + 2) }
   od
 }
 
+/* Node 0 is primary of epoch 1, and its first batch is everywhere.  JOIN: but on node 2, which is no member yet. */
 init {
   d_step {
-    for (k : 0 .. N - 1) {
-      promised[k] = 1;
-      highest_promise[k] = 1;
-      voted[k] = 0;
+    for (k : 0 .. NODES - 1) {
+      SetPromise(k, 1, 0);
       length[k] = 1;
       durable[k] = 1;
-      Entry(k, 1) = 1;
+      Entry(k, 1) = Batch(1, FIRST_MEMBERS);
       link[k] = 0;
       source[k] = NONE;
       heard[k] = NONE
@@ -388,10 +528,15 @@ init {
     committed[0] = 1;
     acked[1] = 1;
     acked[2] = 1;
-    history[0] = 1;
+    history[0] = Batch(1, FIRST_MEMBERS);
     history_length = 1;
-    for (k : 0 .. MAXEPOCH) { primary_of[k] = NONE }
-    primary_of[1] = 0
+    for (k : 0 .. MAXEPOCH) {
+      primary_of[k] = NONE
+    }
+    primary_of[1] = 0;
+#ifdef JOIN
+    LosePool(2)
+#endif
   }
   atomic { run Node(0); run Node(1); run Node(2) }
 }
