@@ -20,7 +20,7 @@
  *   Count        -> Node::Progress Committer::Advance
  *   Write        -> Node::EndUnit Log::Seal Node::Ship
  *   Read         -> Node::CheckRead Node::CheckServing Node::CountLease Committer::LeaseEnd
- *   ChangeMembers -> Node::AppendMembers Committer::Candidate Membership::With Membership::ChangePending
+ *   ChangeMembers -> Node::AppendMembers Committer::Candidate Membership::With
  *   LosePool     -> Node::JoinCluster
  *   HandOver     -> Node::HandOver Node::HandOverOffered
  *   StepDown     -> Node::StepDown Committer::End
@@ -53,17 +53,17 @@ byte entries[NODES * MAXLEN]; /* a batch is its epoch and the members from there
 
 /* --- What it does not. */
 byte role[NODES];
-byte link[NODES];           /* whose batches land here */
-byte source[NODES];         /* a winner's: where it fetches from */
-byte wanted[NODES];         /* a winner's: the end of the best log */
-byte committed[NODES];      /* a primary's; 0: it does not serve yet */
-byte acked[NODES * NODES];  /* what primary i knows j to have made durable */
+byte link[NODES];             /* whose batches land here */
+byte source[NODES];           /* a winner's: where it fetches from */
+byte wanted[NODES];           /* a winner's: the end of the best log */
+byte committed[NODES];        /* a primary's; 0: it does not serve yet */
+byte acked[NODES * NODES];    /* what primary i knows j to have made durable */
 bit counts_on[NODES * NODES]; /* primary i counts on j's lease */
-bit gave_lease[NODES];      /* it may run */
-byte heard[NODES];          /* whose it is */
-byte interrupts[NODES];     /* a candidate's: the epoch whose primary hands over to it; 0: none */
-bit renounced[NODES];       /* a primary's: it offered to hand over */
-bit new_pool;               /* node 2 has lost its pool, and has a new id */
+bit gave_lease[NODES];        /* it may run */
+byte heard[NODES];            /* whose it is */
+byte interrupts[NODES];       /* a candidate's: the epoch whose primary hands over to it; 0: none */
+bit renounced[NODES];         /* a primary's: it offered to hand over */
+bit new_pool;                 /* node 2 has lost its pool, and has a new id */
 
 /* --- Known to no node. */
 byte history[MAXLEN], history_length; /* what was committed, by anyone */
@@ -381,9 +381,25 @@ inline Crash(failed, survives) {
 #endif
 }
 
-/* Its cluster knows it again as a node that is new. */
+inline Write(author) {
+  Append(author, Batch(promised[author], Members(author)))
+}
+
+inline ChangeMembers(changer, members) {
+  Append(changer, Batch(promised[changer], members))
+}
+
+inline Read(served) {
+  reads_are_current = !Misses(served);
+  assert(reads_are_current)
+}
+
+/* It returns with a new id; what was promised by the old one is not asked of the new one. */
 inline LosePool(lost) {
   new_pool = 1;
+  for (x : 0 .. NODES - 1) {
+    source[x] = (source[x] == lost -> NONE : source[x])
+  }
   promised[lost] = 0;
   persisted[lost] = 0;
   voted[lost] = NONE;
@@ -476,13 +492,13 @@ proctype Node(byte me) {
   :: d_step { MaySeek(me, 4) -> printf("%d seeks epoch 4\n", me); Seek(me, 4) }
 #endif
   :: d_step { IsComplete(me) && HasRoom(me) -> printf("%d is primary of epoch %d\n", me, promised[me]); Become(me) }
-  :: d_step { Serving(me) && HasRoom(me) -> printf("%d writes\n", me); Append(me, Batch(promised[me], Members(me))) }
+  :: d_step { Serving(me) && HasRoom(me) -> printf("%d writes\n", me); Write(me) }
   :: d_step { role[me] == PRIMARY && durable[me] < length[me] -> printf("%d drains\n", me); durable[me] = length[me] }
   :: d_step { role[me] == PRIMARY && MajorityHasMore(me) -> printf("%d counts\n", me); Count(me) }
   :: d_step { gave_lease[me] && !counts_on[me] && !counts_on[NODES + me] && !counts_on[2 * NODES + me] ->
               printf("the lease that %d gave ends\n", me); gave_lease[me] = 0; heard[me] = NONE }
   /* A read changes nothing: only one that misses something is looked at. */
-  :: d_step { MayRead(me) && Misses(me) -> printf("%d reads\n", me); reads_are_current = false; assert(reads_are_current) }
+  :: d_step { MayRead(me) && Misses(me) -> printf("%d reads\n", me); Read(me) }
 #ifdef REACH_READ
   :: d_step { MayRead(me) && promised[me] == MAXEPOCH -> not_reached = false; assert(not_reached) }
 #endif
@@ -491,18 +507,18 @@ proctype Node(byte me) {
 #endif
 #ifdef JOIN
   :: d_step { MayChange(me, TWO) && acked[me * NODES + 2] > 0 ->
-              printf("2 becomes a member\n"); Append(me, Batch(promised[me], RENEWED)) }
+              printf("2 becomes a member\n"); ChangeMembers(me, RENEWED) }
 #endif
 #ifdef REPLACE
   :: d_step { me == 2 && !new_pool -> printf("2 loses its pool\n"); LosePool(me) }
 #ifdef REPLACE_AT_ONCE
   :: d_step { MayChange(me, ALL) && new_pool && acked[me * NODES + 2] > 0 ->
-              printf("2 takes its own place\n"); Append(me, Batch(promised[me], RENEWED)) }
+              printf("2 takes its own place\n"); ChangeMembers(me, RENEWED) }
 #else
   :: d_step { MayChange(me, ALL) && new_pool ->
-              printf("2 is no member any more\n"); Append(me, Batch(promised[me], TWO)) }
+              printf("2 is no member any more\n"); ChangeMembers(me, TWO) }
   :: d_step { MayChange(me, TWO) && acked[me * NODES + 2] > 0 ->
-              printf("2 becomes a member again\n"); Append(me, Batch(promised[me], RENEWED)) }
+              printf("2 becomes a member again\n"); ChangeMembers(me, RENEWED) }
 #endif
 #endif
   :: d_step { printf("%d crashes\n", me); Crash(me, durable[me]) }
