@@ -8,23 +8,23 @@
  * (Campaign::OnState) only withholds attempts: here a node may always try.  Cleaning and installing a log are left out.
  *
  * step -> what it stands for
- *   Seek         -> Node::StartCampaign Node::AskForPromises Campaign::OnOwnPromise
- *   GivePromise  -> Node::AnswerPromise Node::GivePromise Voter::Judge Voter::Promised Pool::SetPromise Receiver::Stop Node::Absorb
- *   Win          -> Campaign::OnPromise
- *   Fetch        -> Node::FetchFromBest Node::Introduce Node::AnswerFollow Node::Admissible Node::CommonWith
- *   Become       -> Node::BecomePrimary Committer::Begin
- *   Follow       -> Node::AnswerFollow Node::CommonWith Node::Accept Log::CutAfter Committer::Admit Voter::Heard
- *   Land         -> Shipper::Pump Receiver::OnBatch Node::Land
- *   Acknowledge  -> Receiver::OnPollEnd Node::Persist Log::Drain Shipper::OnAck
- *   GiveLease    -> Receiver::OnHeartbeat Node::Heard Voter::Heard Shipper::SendHeartbeat
- *   Count        -> Node::Progress Committer::Advance
- *   Write        -> Node::EndUnit Log::Seal Node::Ship
- *   Read         -> Node::CheckRead Node::CheckServing Node::CountLease Committer::LeaseEnd
+ *   Seek          -> Node::StartCampaign Node::AskForPromises Campaign::OnOwnPromise
+ *   GivePromise   -> Node::AnswerPromise Node::GivePromise Voter::Judge Pool::SetPromise Receiver::Stop Node::Absorb
+ *   Win           -> Campaign::OnPromise
+ *   Fetch         -> Node::FetchFromBest Node::Introduce Node::AnswerFollow Node::Admissible Node::CommonWith
+ *   Become        -> Node::BecomePrimary Committer::Begin
+ *   Follow        -> Node::AnswerFollow Node::CommonWith Node::Accept Log::CutAfter Committer::Admit Voter::Heard
+ *   Land          -> Shipper::Pump Receiver::OnBatch Node::Land
+ *   Acknowledge   -> Receiver::OnPollEnd Node::Persist Log::Drain Shipper::OnAck
+ *   GiveLease     -> Receiver::OnHeartbeat Node::Heard Voter::Heard Shipper::SendHeartbeat
+ *   Count         -> Node::Progress Committer::Advance
+ *   Write         -> Node::EndUnit Log::Seal Node::Ship
+ *   Read          -> Node::CheckRead Node::CheckServing Node::CountLease Committer::LeaseEnd
  *   ChangeMembers -> Node::AppendMembers Committer::Candidate Membership::With
- *   LosePool     -> Node::JoinCluster
- *   HandOver     -> Node::HandOver Node::HandOverOffered
- *   StepDown     -> Node::StepDown Committer::End
- *   Crash        -> Node::Start Log::Open
+ *   LosePool      -> Node::JoinCluster
+ *   HandOver      -> Node::HandOver Node::HandOverOffered
+ *   StepDown      -> Node::StepDown Committer::End
+ *   Crash         -> Node::Start Log::Open
  *
  * Here the model says how it must be, and the code does otherwise (the mutation that does as the code):
  *   FOLLOW_WITHOUT_DRAIN, KEEP_OWN_VOTE, INTERRUPT_ANY_LEASE, RESUME_AFTER_OFFER, REPLACE_AT_ONCE.
@@ -551,7 +551,8 @@ init {
     }
     primary_of[1] = 0;
 #ifdef JOIN
-    LosePool(2)
+    LosePool(2);
+    acked[2] = 0
 #endif
   }
   atomic { run Node(0); run Node(1); run Node(2) }
