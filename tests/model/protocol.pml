@@ -20,14 +20,11 @@
  *   Count         -> Node::Progress Committer::Advance
  *   Write         -> Node::EndUnit Log::Seal Node::Ship
  *   Read          -> Node::CheckRead Node::CheckServing Node::CountLease Committer::LeaseEnd
- *   ChangeMembers -> Node::AppendMembers Committer::Candidate Membership::With
+ *   ChangeMembers -> Node::AppendMembers Committer::Candidate Membership::Toward
  *   LosePool      -> Node::JoinCluster
  *   HandOver      -> Node::HandOver Node::HandOverOffered
  *   StepDown      -> Node::StepDown Committer::End
  *   Crash         -> Node::Start Log::Open
- *
- * Here the model says how it must be, and the code does otherwise (the mutation that does as the code):
- *   FOLLOW_WITHOUT_DRAIN, KEEP_OWN_VOTE, INTERRUPT_ANY_LEASE, RESUME_AFTER_OFFER, REPLACE_AT_ONCE.
  */
 #ifndef MAXLEN
 #define MAXLEN 3
@@ -267,11 +264,7 @@ inline Follow(follower, followed) {
   durable[follower] = length[follower];
 #endif
   if
-#ifdef KEEP_OWN_VOTE
   :: promised[followed] > promised[follower] -> SetPromise(follower, promised[followed], followed)
-#else
-  :: promised[followed] >= promised[follower] -> SetPromise(follower, promised[followed], followed)
-#endif
   :: else
   fi;
   link[follower] = followed;
@@ -377,7 +370,11 @@ inline Crash(failed, survives) {
   heard[failed] = NONE
 #else
   gave_lease[failed] = 1;
+#ifdef KEEP_OWN_VOTE
   heard[failed] = voted[failed]
+#else
+  heard[failed] = NONE
+#endif
 #endif
 }
 
