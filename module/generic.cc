@@ -147,7 +147,7 @@ Reply SwapDb(Call& call) {
   ExpireBeforeSwap(a, b);
   if (Status status = call.store().Swap(a, b); !status.ok()) return Reply::Error(status);
   SignalSwap(call.ctx(), a, b);
-  // Redis forgets the client-side caches here, which know keys without their databases: a flush tells them.
+  // Client-side caches know keys without their databases, and Redis 7 leaves them stale here: a flush tells them.
   (void)Run(call.ctx(), "FLUSHDB");
   return Reply::Native(native);
 }

@@ -13,6 +13,12 @@ using format::RecordKind;
 
 namespace {
 constexpr std::uint64_t kMaxDatabases = std::uint64_t{std::numeric_limits<DbId>::max()} + 1;
+
+Record SwapRecord(std::span<const format::SwappedDb> swapped) {
+  return {.kind = RecordKind::kSwap,
+          .key = {},
+          .value = {reinterpret_cast<const char*>(swapped.data()), swapped.size_bytes()}};
+}
 }  // namespace
 
 KeySource::Key Engine::KeyAt(Place place) const {
@@ -70,14 +76,6 @@ Status Engine::Flush(std::optional<DbId> db) {
   ApplyFlush(record, at.value());
   return Status::Ok();
 }
-
-namespace {
-Record SwapRecord(std::span<const format::SwappedDb> swapped) {
-  return {.kind = RecordKind::kSwap,
-          .key = {},
-          .value = {reinterpret_cast<const char*>(swapped.data()), swapped.size_bytes()}};
-}
-}  // namespace
 
 // Where both hold nothing, nobody can tell one from the other.
 Status Engine::Swap(DbId a, DbId b) {

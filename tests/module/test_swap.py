@@ -89,6 +89,20 @@ def test_watched_keys_among_more_than_are_remembered(twins):
         assert (twins("EXEC") == ("*", None)) == lost
 
 
+def test_a_key_that_has_expired_unnoticed_is_none(twins):
+    """What is swapped in has expired, and then somebody notices: nothing has changed for the watch."""
+    other = twins.another()
+    twins("WATCH", "k")
+    lines = ["SELECT 1", "SET k v PX 1", "DEBUG SLEEP 0.01", "SWAPDB 0 1", "SELECT 0", "GET k"]
+    for connection in other.connections:  # in one turn: no active expiry comes between
+        connection.socket.sendall("".join(line + "\r\n" for line in lines).encode())
+    for line in lines:
+        other.read(line)
+    twins("MULTI")
+    twins("PING")
+    assert twins("EXEC") == ("*", [("+", "PONG")])
+
+
 def expired(connection, line, db):
     connection.call("SELECT", db)
     return "PX" not in line or connection.call("TTL", "k") == (":", -2)
