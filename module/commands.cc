@@ -104,6 +104,7 @@ constexpr auto kTable = std::to_array<Command>({
     {"dbsize", generic::DbSize, 1, Access::kRead, kReadFast},
     {"flushdb", generic::FlushDb, -1, Access::kWrite, "write"},
     {"flushall", generic::FlushAll, -1, Access::kWrite, "write"},
+    {"swapdb", generic::SwapDb, 3, Access::kWrite, kWriteFast},
     {"info", server::Info, -1, Access::kServer, "allow-loading allow-stale"},
     // Ours alone: the filter does not rewrite these.
     {"status", admin::GetStatus, 1, Access::kAdmin, "readonly fast allow-loading allow-stale"},

@@ -128,6 +128,7 @@ Reply Persist(Call& call);
 Reply DbSize(Call& call);
 Reply FlushDb(Call& call);
 Reply FlushAll(Call& call);
+Reply SwapDb(Call& call);
 }  // namespace generic
 
 namespace scan {

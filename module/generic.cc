@@ -2,6 +2,7 @@
 #include <limits>
 
 #include "module/commands.h"
+#include "module/scratch.h"
 #include "module/watch.h"
 
 namespace faha::module::generic {
@@ -135,5 +136,20 @@ Reply Persist(Call& call) {
 Reply DbSize(Call& call) { return Reply::Integer(static_cast<std::int64_t>(call.store().Size(call.db()))); }
 Reply FlushDb(Call& call) { return FlushWith(call, call.db()); }
 Reply FlushAll(Call& call) { return FlushWith(call, std::nullopt); }
+
+Reply SwapDb(Call& call) {
+  // Redis' own, of databases that hold nothing, judges the numbers and tells other modules.
+  const NativeReply native = RunNative(call, call.name());
+  if (IsError(native)) return Reply::Native(native);
+  const auto a = static_cast<DbId>(*ParseInteger(call.arg(1)));
+  const auto b = static_cast<DbId>(*ParseInteger(call.arg(2)));
+  if (a == b) return Reply::Native(native);
+  ExpireBeforeSwap(a, b);
+  if (Status status = call.store().Swap(a, b); !status.ok()) return Reply::Error(status);
+  SignalSwap(call.ctx(), a, b);
+  // Client-side caches know keys without their databases, and Redis 7 leaves them stale here: a flush tells them.
+  (void)Run(call.ctx(), "FLUSHDB");
+  return Reply::Native(native);
+}
 
 }  // namespace faha::module::generic

@@ -2,6 +2,8 @@
 // A command's way: filter.cc -> commands.cc -> strings.cc or generic.cc -> faha/store.h; a turn's end: commit.cc.
 #include <cstdlib>
 #include <filesystem>
+#include <limits>
+#include <string>
 
 #include "module/active_expiry.h"
 #include "module/barrier.h"
@@ -81,7 +83,14 @@ bool Start(RedisModuleCtx* ctx) {
     Log(LogLevel::kWarning, status.ToString());
     return false;
   }
-  TheState().databases = static_cast<DbId>(ParseInteger(ConfigValue(ctx, "databases")).value_or(1));
+  // One number less than a DbId has: a flush of all databases takes it.
+  constexpr std::int64_t kMaxDatabases = std::numeric_limits<DbId>::max();
+  const std::int64_t databases = ParseInteger(ConfigValue(ctx, "databases")).value_or(1);
+  if (databases > kMaxDatabases) {
+    Log(LogLevel::kWarning, "BADCONFIG databases is over the limit of " + std::to_string(kMaxDatabases) + ": lower it");
+    return false;
+  }
+  TheState().databases = static_cast<DbId>(databases);
   if (!CreateCommands(ctx) || !StartFiltering(ctx) || !StartCommitting(ctx) || !StartBarrier(ctx) || !AddInfo(ctx) ||
       RedisModule_SubscribeToServerEvent(ctx, RedisModuleEvent_Loading, OnLoaded) != REDISMODULE_OK) {
     Log(LogLevel::kWarning, "BADCONFIG the server refuses a part of the module: FaHA needs Redis 7.0 or later");

@@ -47,6 +47,11 @@ void SignalDatabase(RedisModuleCtx* ctx, DbId db) {
   }
 }
 
+bool IsAlive(DbId db, std::string_view name) {
+  const auto entry = TheState().store->Get(db, name);
+  return entry && (entry->expire_at == kNoExpiry || UnitTime() <= entry->expire_at);
+}
+
 // Deletes a key whose time has come.  Not within a script, whose time stands still.
 void Expire(DbId db, std::string_view name) {
   if ((RedisModule_GetContextFlags(detached) & REDISMODULE_CTX_FLAGS_LUA) == 0) (void)RemoveExpired(detached, db, name);
@@ -97,6 +102,29 @@ void SignalFlush(RedisModuleCtx* ctx, std::optional<DbId> db) {
   }
   RedisModule_SelectDb(ctx, selected);
   if (!db) watched = {};
+}
+
+void ExpireBeforeSwap(DbId a, DbId b) {
+  for (const std::string& name : watched.names) {
+    for (const DbId db : {a, b}) {
+      if (!IsAlive(db, name) && TheState().store->Get(db, name)) Expire(db, name);
+    }
+  }
+}
+
+// A key that is in one of the two, or was, has changed in both.
+void SignalSwap(RedisModuleCtx* ctx, DbId a, DbId b) {
+  Store& store = *TheState().store;
+  const int selected = RedisModule_GetSelectedDb(ctx);
+  for (const DbId db : {a, b}) {
+    RedisModule_SelectDb(ctx, static_cast<int>(db));
+    for (const std::string& name : watched.names) {
+      if (IsAlive(a, name) || IsAlive(b, name)) Signal(ctx, name);
+    }
+    if (!watched.everything) continue;
+    for (const DbId of : {a, b}) store.ForEachKey(of, [ctx](std::string_view name) { Signal(ctx, name); });
+  }
+  RedisModule_SelectDb(ctx, selected);
 }
 
 }  // namespace faha::module

@@ -132,6 +132,9 @@ class Store {
   virtual Status Delete(DbId db, std::string_view key) = 0;
   // Deletes every key of `db`, or of all databases.
   virtual Status Flush(std::optional<DbId> db) = 0;
+  // All keys of `a` are `b`'s from now on, and those of `b` are `a`'s.  Costs the same for however many.
+  // Errors: as CheckWrite; then nothing has changed.
+  virtual Status Swap(DbId a, DbId b) = 0;
   // Calls visit(key) for every key in `db`, in no order.  `visit` must not change the store.  Reads every key.
   virtual void ForEachKey(DbId db, const std::function<void(std::string_view)>& visit) const = 0;
   // What is visited, expired or not; valid until the store changes, which the visitor must not do.

@@ -1,5 +1,6 @@
 #include "log/batch.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "base/check.h"
@@ -14,7 +15,7 @@ using format::RecordKind;
 std::string_view Text(const std::byte* at, std::size_t size) { return {reinterpret_cast<const char*>(at), size}; }
 
 bool KnownKind(std::uint8_t kind) {
-  return kind >= static_cast<std::uint8_t>(RecordKind::kPut) && kind <= static_cast<std::uint8_t>(RecordKind::kFree);
+  return kind >= static_cast<std::uint8_t>(RecordKind::kPut) && kind <= static_cast<std::uint8_t>(RecordKind::kSwap);
 }
 
 template <typename T>
@@ -49,12 +50,39 @@ std::optional<Record> ParseRecord(std::span<const std::byte> from) {
   const std::uint64_t bytes =
       format::RecordBytes(header.key_bytes, header.value_bytes, (header.flags & format::kHasExpiry) != 0);
   if (bytes > from.size()) return std::nullopt;
-  return TrustedRecord(from.data());
+  const Record record = TrustedRecord(from.data());
+  // What later ones are read by must not be wrong.
+  if (record.kind == RecordKind::kSwap && !ReadSwap(record)) return std::nullopt;
+  return record;
 }
 
 std::optional<format::FreeNote> ReadFreeNote(const Record& record) {
   if (record.kind != RecordKind::kFree || record.value.size() != sizeof(format::FreeNote)) return std::nullopt;
   return Load<format::FreeNote>(reinterpret_cast<const std::byte*>(record.value.data()));
+}
+
+std::optional<std::vector<format::SwappedDb>> ReadSwap(const Record& record) {
+  if (record.kind != RecordKind::kSwap || record.db != 0 || !record.key.empty() || record.expire_at != kNoExpiry ||
+      record.value.size() % sizeof(format::SwappedDb) != 0) {
+    return std::nullopt;
+  }
+  std::vector<format::SwappedDb> swapped(record.value.size() / sizeof(format::SwappedDb));
+  if (!swapped.empty()) std::memcpy(swapped.data(), record.value.data(), record.value.size());
+  if (!IsSwap(swapped)) return std::nullopt;
+  return swapped;
+}
+
+bool IsSwap(std::span<const format::SwappedDb> swapped) {
+  std::vector<std::uint16_t> stored;
+  stored.reserve(swapped.size());
+  for (std::size_t i = 0; i < swapped.size(); ++i) {
+    if (swapped[i].db == swapped[i].stored || swapped[i].db == format::kAllDatabases) return false;
+    if (i > 0 && swapped[i].db <= swapped[i - 1].db) return false;
+    stored.push_back(swapped[i].stored);
+  }
+  std::sort(stored.begin(), stored.end());
+  return std::equal(swapped.begin(), swapped.end(), stored.begin(), stored.end(),
+                    [](const format::SwappedDb& entry, std::uint16_t other) { return entry.db == other; });
 }
 
 void BatchBuilder::Reset() {

@@ -31,6 +31,10 @@ struct Record {
 std::optional<Record> ParseRecord(std::span<const std::byte> from);
 // What a kFree record says; nothing for another kind or a malformed one.
 std::optional<format::FreeNote> ReadFreeNote(const Record& record);
+// What a kSwap record says; nothing for another kind or a malformed one.
+std::optional<std::vector<format::SwappedDb>> ReadSwap(const Record& record);
+// Do they say of each of some databases which of these it is, and nothing else?
+bool IsSwap(std::span<const format::SwappedDb> swapped);
 // The record at the start of bytes that a checksum has already vouched for.
 Record TrustedRecord(const std::byte* at);
 // Is it one of that key?  Without the rest of it, which is faster.

@@ -98,6 +98,7 @@ enum class RecordKind : std::uint8_t {
   kConfig = 4,      // value: the members
   kEpochStart = 5,  // a primary's first record
   kFree = 6,        // value: a FreeNote; when this is committed the segment is no longer part of the log
+  kSwap = 7,        // value: SwappedDb[]; the newest one says for all databases whose keys they hold
 };
 inline constexpr std::uint16_t kAllDatabases = 0xffff;
 inline constexpr std::uint8_t kHasExpiry = 1;
@@ -111,6 +112,14 @@ struct FreeNote {
   std::uint32_t reserved;
 };
 static_assert(sizeof(FreeNote) == 32 && std::is_trivially_copyable_v<FreeNote>);
+
+// Clients' database `db` holds the keys whose records have the number `stored`.  A kSwap record has one of these for
+// each database of which the two differ, in the order of `db`; it has neither key nor database of its own.
+struct SwappedDb {
+  std::uint16_t db;
+  std::uint16_t stored;
+};
+static_assert(sizeof(SwappedDb) == 4 && std::is_trivially_copyable_v<SwappedDb>);
 
 // A kDelete that the cleaner moved has the LSN of the original as its value, 8 bytes; an original has no value.
 //

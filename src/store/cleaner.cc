@@ -128,7 +128,8 @@ Result<bool> Cleaner::Step(std::uint64_t bytes, Lsn committed, Lsn everywhere) {
     if (status.ok()) offset_ += batch.PaddedBytes(log_->pool().geometry().granule);
   }
   if (status.ok() && offset_ >= segment.used_bytes && !WantsConfig()) {
-    status = log_->AppendFree(*victim_);
+    status = engine_->MoveSwap(*victim_);
+    if (status.ok()) status = log_->AppendFree(*victim_);
     if (status.ok()) {
       ++stats_.segments;
       victim_.reset();

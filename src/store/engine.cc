@@ -13,6 +13,12 @@ using format::RecordKind;
 
 namespace {
 constexpr std::uint64_t kMaxDatabases = std::uint64_t{std::numeric_limits<DbId>::max()} + 1;
+
+Record SwapRecord(std::span<const format::SwappedDb> swapped) {
+  return {.kind = RecordKind::kSwap,
+          .key = {},
+          .value = {reinterpret_cast<const char*>(swapped.data()), swapped.size_bytes()}};
+}
 }  // namespace
 
 KeySource::Key Engine::KeyAt(Place place) const {
@@ -21,6 +27,7 @@ KeySource::Key Engine::KeyAt(Place place) const {
 }
 
 std::optional<Entry> Engine::Get(DbId db, std::string_view key) {
+  db = map_.Stored(db);
   const std::uint64_t hash = index_.Hash(db, key);
   const Place place = index_.Read(hash, db, key);
   if (place.IsNone()) return std::nullopt;
@@ -31,6 +38,7 @@ std::optional<Entry> Engine::Get(DbId db, std::string_view key) {
 
 // Each key costs two cache misses, one after the other; here those of all keys overlap.
 void Engine::Prefetch(DbId db, std::span<const std::string_view> keys) const {
+  db = map_.Stored(db);
   std::array<std::uint64_t, Store::kPrefetchKeys> hashes;
   const std::size_t count = std::min(keys.size(), hashes.size());
   for (std::size_t i = 0; i < count; ++i) {
@@ -41,6 +49,7 @@ void Engine::Prefetch(DbId db, std::span<const std::string_view> keys) const {
 }
 
 Status Engine::Put(DbId db, std::string_view key, std::string_view value, TimeMs expire_at) {
+  db = map_.Stored(db);
   const Record record{.kind = RecordKind::kPut, .db = db, .key = key, .value = value, .expire_at = expire_at};
   const auto at = log_->Append(record);
   if (!at.ok()) return at.status();
@@ -49,6 +58,7 @@ Status Engine::Put(DbId db, std::string_view key, std::string_view value, TimeMs
 }
 
 Status Engine::Delete(DbId db, std::string_view key) {
+  db = map_.Stored(db);
   if (index_.Find(db, key).IsNone()) return Status::Ok();
   const Record record{.kind = RecordKind::kDelete, .db = db, .key = key, .value = {}};
   const auto at = log_->Append(record);
@@ -58,11 +68,35 @@ Status Engine::Delete(DbId db, std::string_view key) {
 }
 
 Status Engine::Flush(std::optional<DbId> db) {
+  if (db) db = map_.Stored(*db);
   if ((db ? index_.Size(*db) : index_.Size()) == 0) return Status::Ok();
   const Record record{.kind = RecordKind::kFlush, .db = db.value_or(format::kAllDatabases), .key = {}, .value = {}};
   const auto at = log_->Append(record);
   if (!at.ok()) return at.status();
   ApplyFlush(record, at.value());
+  return Status::Ok();
+}
+
+// Where both hold nothing, nobody can tell one from the other.
+Status Engine::Swap(DbId a, DbId b) {
+  if (a == b || (Size(a) == 0 && Size(b) == 0)) return Status::Ok();
+  DatabaseMap map = map_;
+  map.Swap(a, b);
+  const auto swapped = map.swapped();
+  const auto at = log_->Append(SwapRecord(swapped));
+  if (!at.ok()) return at.status();
+  map_ = std::move(map);
+  swap_at_ = at.value();
+  touched_ = true;
+  return Status::Ok();
+}
+
+Status Engine::MoveSwap(std::uint32_t segment) {
+  if (swap_at_ == LogAddress{} || log_->pool().SegmentOf(swap_at_) != segment) return Status::Ok();
+  const auto to = log_->Append(log_->RecordAt(swap_at_), Head::kCold);
+  if (!to.ok()) return to.status();
+  log_->EndUnit();
+  swap_at_ = to.value();
   return Status::Ok();
 }
 
@@ -89,26 +123,32 @@ Result<bool> Engine::MoveDelete(const Record& record, Lsn of) {
 }
 
 void Engine::ForEachKey(DbId db, const std::function<void(std::string_view)>& visit) const {
+  db = map_.Stored(db);
   index_.ForEach([&](Place place) {
     if (const Key key = KeyAt(place); key.db == db) visit(key.key);
   });
 }
 
 std::uint64_t Engine::Scan(DbId db, std::uint64_t cursor, const Visitor& visit) const {
+  return ScanStored(map_.Stored(db), cursor, visit);
+}
+
+std::uint64_t Engine::ScanStored(DbId stored, std::uint64_t cursor, const Visitor& visit) const {
   return index_.Scan(cursor, [&](Place place) {
     const Record record = RecordAt(place);
-    if (record.db == db) visit(record.key, {record.value, record.expire_at});
+    if (record.db == stored) visit(record.key, {record.value, record.expire_at});
   });
 }
 
 std::uint64_t Engine::ScanExpiring(std::uint64_t cursor, const ExpiryVisitor& visit) const {
   return index_.Scan(cursor, [&](Place place) {
     const Record record = RecordAt(place);
-    if (record.expire_at != kNoExpiry) visit(record.db, record.key, record.expire_at);
+    if (record.expire_at != kNoExpiry) visit(map_.Named(record.db), record.key, record.expire_at);
   });
 }
 
 bool Engine::RandomKey(DbId db, std::uint64_t random, const Visitor& visit) const {
+  db = map_.Stored(db);
   if (index_.Size(db) == 0) return false;
   // Chance does not find the few keys of a database among many: then the first behind some place is taken.
   constexpr int kTries = 500;
@@ -123,7 +163,7 @@ bool Engine::RandomKey(DbId db, std::uint64_t random, const Visitor& visit) cons
   }
   bool found = false;
   for (std::uint64_t cursor = next(); !found;) {
-    cursor = Scan(db, cursor, [&](std::string_view key, const Entry& entry) {
+    cursor = ScanStored(db, cursor, [&](std::string_view key, const Entry& entry) {
       if (!found) visit(key, entry);
       found = true;
     });
@@ -132,23 +172,29 @@ bool Engine::RandomKey(DbId db, std::uint64_t random, const Visitor& visit) cons
 }
 
 bool Engine::Save(const std::function<bool(std::span<const std::byte>)>& write) const {
-  const std::uint64_t databases = expiring_.all().size();
-  return write(std::as_bytes(std::span(&databases, 1))) && write(std::as_bytes(expiring_.all())) &&
-         write(std::as_bytes(usage_.segments())) && index_.Save(write);
+  const auto swapped = map_.swapped();
+  const std::uint64_t heads[] = {expiring_.all().size(), swapped.size(), swap_at_.value};
+  return write(std::as_bytes(std::span(heads))) && write(std::as_bytes(expiring_.all())) &&
+         write(std::as_bytes(std::span(swapped))) && write(std::as_bytes(usage_.segments())) && index_.Save(write);
 }
 
 bool Engine::Load(const std::function<bool(std::span<std::byte>)>& read, std::uint64_t limit) {
   std::vector<SegmentUsage> segments(log_->segments().count());
-  std::uint64_t databases = 0;
-  if (!read(std::as_writable_bytes(std::span(&databases, 1))) || databases > kMaxDatabases) return false;
-  std::vector<std::uint64_t> expiring(databases);
+  std::uint64_t heads[3] = {};
+  if (!read(std::as_writable_bytes(std::span(heads)))) return false;
+  if (heads[0] > kMaxDatabases || heads[1] > kMaxDatabases) return false;
+  std::vector<std::uint64_t> expiring(heads[0]);
   if (!read(std::as_writable_bytes(std::span(expiring)))) return false;
   expiring_.Restore(std::move(expiring));
+  std::vector<format::SwappedDb> swapped(heads[1]);
+  if (!read(std::as_writable_bytes(std::span(swapped))) || !IsSwap(swapped)) return false;
+  map_.Restore(swapped);
+  swap_at_ = LogAddress{heads[2]};
   if (!read(std::as_writable_bytes(std::span(segments)))) return false;
   usage_.Restore(std::move(segments));
   if (!index_.Load(read, limit)) return false;
   applied_ = log_->end().lsn;
-  touched_ = touched_ || index_.Size() > 0 || usage_.tombstone_bytes() > 0;
+  touched_ = touched_ || index_.Size() > 0 || usage_.tombstone_bytes() > 0 || swap_at_ != LogAddress{};
   return true;
 }
 
@@ -206,6 +252,7 @@ void Engine::ApplyRecord(const Record& record, const Held& held) {
     case RecordKind::kPut: return ApplyPut(record, held);
     case RecordKind::kDelete: return ApplyDelete(record, held.at);
     case RecordKind::kFlush: return ApplyFlush(record, held.at);
+    case RecordKind::kSwap: return ApplySwap(record, held.at);
     case RecordKind::kConfig:
     case RecordKind::kEpochStart:
     case RecordKind::kFree: return;  // the cluster's and the log's, not the keyspace's
@@ -244,8 +291,18 @@ void Engine::ApplyFlush(const Record& record, LogAddress at) {
   }
 }
 
+void Engine::ApplySwap(const Record& record, LogAddress at) {
+  const auto swapped = ReadSwap(record);
+  FAHA_CHECK(swapped.has_value(), "records are checked before a batch enters the log");
+  map_.Restore(*swapped);
+  swap_at_ = at;
+  touched_ = true;
+}
+
 void Engine::RollBackTo(Lsn keep) {
   index_.Clear();
+  map_ = {};
+  swap_at_ = {};
   hot_.Clear();
   held_.clear();
   applied_ = Lsn{};

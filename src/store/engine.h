@@ -3,7 +3,8 @@
 // Invariants: (1) the index names, for each key, the newest applied put; applied() says how far that is.
 //             (2) replay applies whole units only; a unit whose end never came is dropped.
 //             (3) usage() counts as live exactly what the index names.
-//             (4) a hot key's block holds what its newest record holds: readers cannot tell the difference.
+//             (4) clients' database numbers end here: index, counts and records know the stored ones alone.
+//             (5) a hot key's block holds what its newest record holds: readers cannot tell the difference.
 #pragma once
 
 #include <cstdint>
@@ -20,6 +21,7 @@
 #include "keyspace/hot_tier.h"
 #include "keyspace/index.h"
 #include "log/log.h"
+#include "store/database_map.h"
 #include "store/usage.h"
 
 namespace faha {
@@ -40,6 +42,11 @@ class Engine final : private KeySource {
   Status Put(DbId db, std::string_view key, std::string_view value, TimeMs expire_at);
   Status Delete(DbId db, std::string_view key);
   Status Flush(std::optional<DbId> db);
+  // Two databases exchange their keys.  Errors: as Log::Append, of a record of at most SwapBytes().
+  Status Swap(DbId a, DbId b);
+  [[nodiscard]] std::uint64_t SwapBytes() const {
+    return format::RecordBytes(0, (map_.swapped().size() + 2) * sizeof(format::SwappedDb), false);
+  }
   void ForEachKey(DbId db, const std::function<void(std::string_view)>& visit) const;
   // See Store.
   using Visitor = std::function<void(std::string_view key, const Entry& entry)>;
@@ -47,9 +54,12 @@ class Engine final : private KeySource {
   bool RandomKey(DbId db, std::uint64_t random, const Visitor& visit) const;
   using ExpiryVisitor = std::function<void(DbId db, std::string_view key, TimeMs expire_at)>;
   std::uint64_t ScanExpiring(std::uint64_t cursor, const ExpiryVisitor& visit) const;
-  [[nodiscard]] const DbCounts& expiring() const { return expiring_; }
-  [[nodiscard]] std::uint64_t Size(DbId db) const { return index_.Size(db); }
+  [[nodiscard]] std::uint64_t Expiring(DbId db) const { return expiring_.Of(map_.Stored(db)); }
+  [[nodiscard]] std::uint64_t Expiring() const { return expiring_.total(); }
+  [[nodiscard]] std::uint64_t Size(DbId db) const { return index_.Size(map_.Stored(db)); }
   [[nodiscard]] std::uint64_t Size() const { return index_.Size(); }
+  // What clients call the database whose records have that number.
+  [[nodiscard]] DbId Named(DbId stored) const { return map_.Named(stored); }
   // Is the put at `at` the newest of its key?
   [[nodiscard]] bool IsNewest(const Record& record, LogAddress at) const {
     return index_.Holds(index_.Hash(record.db, record.key), at);
@@ -80,6 +90,8 @@ class Engine final : private KeySource {
   Result<bool> MovePut(const Record& record, std::uint64_t hash, LogAddress at);
   // The same for a delete of LSN `of`, unless its key exists.
   Result<bool> MoveDelete(const Record& record, Lsn of);
+  // The newest kSwap record, if it stands in `segment`: also one that says nothing, for it hides what older ones say.
+  Status MoveSwap(std::uint32_t segment);
   [[nodiscard]] const Usage& usage() const { return usage_; }
   // The segment is about to be given back: nothing in the index names it.
   void Forget(std::uint32_t segment) {
@@ -138,6 +150,8 @@ class Engine final : private KeySource {
   void ApplyPut(const Record& record, const Held& held);
   void ApplyDelete(const Record& record, LogAddress at);
   void ApplyFlush(const Record& record, LogAddress at);
+  void ApplySwap(const Record& record, LogAddress at);
+  std::uint64_t ScanStored(DbId stored, std::uint64_t cursor, const Visitor& visit) const;
   // The record at `place` is not its key's newest any more.
   void Died(Place place) {
     const Record record = RecordAt(place);
@@ -155,6 +169,8 @@ class Engine final : private KeySource {
   HotTier hot_;
   Usage usage_;
   DbCounts expiring_;  // keys that have an expiry
+  DatabaseMap map_;
+  LogAddress swap_at_;  // the newest kSwap record; none: 0
   Lsn applied_;
   LogCursor cursor_;        // behind the last batch that ApplyTo applied
   std::vector<Held> held_;  // the records whose unit is not complete yet

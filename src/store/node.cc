@@ -72,6 +72,11 @@ Status Node::Delete(DbId db, std::string_view key) {
 
 Status Node::Flush(std::optional<DbId> db) { return AfterWrite(engine_->Flush(db)); }
 
+Status Node::Swap(DbId a, DbId b) {
+  if (Status status = CheckWrite(engine_->SwapBytes(), 1); !status.ok()) return status;
+  return AfterWrite(engine_->Swap(a, b));
+}
+
 // A batch that filled up in the middle of a unit was sealed by the log: it ships while the rest is written.
 Status Node::AfterWrite(Status status) {
   unacknowledged_ = true;

@@ -54,6 +54,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   Status Put(DbId db, std::string_view key, std::string_view value, TimeMs expire_at) override;
   Status Delete(DbId db, std::string_view key) override;
   Status Flush(std::optional<DbId> db) override;
+  Status Swap(DbId a, DbId b) override;
   void ForEachKey(DbId db, const std::function<void(std::string_view)>& visit) const override {
     engine_->ForEachKey(db, visit);
   }
@@ -66,8 +67,8 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   std::uint64_t ScanExpiring(std::uint64_t cursor, const ExpiryVisitor& visit) const override {
     return engine_->ScanExpiring(cursor, visit);
   }
-  [[nodiscard]] std::uint64_t Expiring(DbId db) const override { return engine_->expiring().Of(db); }
-  [[nodiscard]] std::uint64_t Expiring() const override { return engine_->expiring().total(); }
+  [[nodiscard]] std::uint64_t Expiring(DbId db) const override { return engine_->Expiring(db); }
+  [[nodiscard]] std::uint64_t Expiring() const override { return engine_->Expiring(); }
   [[nodiscard]] bool Promotable() const override;
   [[nodiscard]] std::uint64_t HotUsedBytes() const override { return engine_->hot().MemoryBytes(); }
   [[nodiscard]] std::uint64_t Size(DbId db) const override { return engine_->Size(db); }

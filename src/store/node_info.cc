@@ -87,7 +87,7 @@ StoreInfo Node::Info() const {
   info.moved_bytes = cleaner_->stats().moved_bytes;
   info.whole = !not_whole_;
   info.keys = engine_->Size();
-  info.expiring = engine_->expiring().total();
+  info.expiring = engine_->Expiring();
   info.index_bytes = engine_->IndexBytes();
   const HotStats& hot = engine_->hot().stats();
   info.hot_bytes = engine_->hot().limit();

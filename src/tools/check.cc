@@ -36,9 +36,13 @@ void AddOptions(CLI::App& app, Settings& settings, std::string& key, int& db) {
   app.add_flag("--json", settings.dumping.json, "as JSON lines; the character U+00NN of a string is the byte NN")
       ->needs(dump);
   app.add_option("--key", key,
-                 "only records of this key, and flushes; \\xNN, \\\\ and \\\" are read as they are dumped")
+                 "only records of this key, flushes and swaps; \\xNN, \\\\ and \\\" are read as they are dumped")
       ->needs(dump);
-  app.add_option("--db", db, "only records of this database")->needs(dump)->check(CLI::Range(0, 65534));
+  app.add_option("--db", db,
+                 "only records of this database, and flushes; by the number that records have: the lines of swaps, "
+                 "which are printed too, tell what clients call it")
+      ->needs(dump)
+      ->check(CLI::Range(0, 65534));
   app.add_option("--extract", settings.extract,
                  "write all keys that are readable to this new file, for redis-cli --pipe")
       ->excludes(dump);

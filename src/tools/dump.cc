@@ -49,6 +49,7 @@ class Dumper {
  private:
   [[nodiscard]] bool Wanted(const Record& record) const {
     if (!options_.key && !options_.db) return true;
+    if (record.kind == RecordKind::kSwap) return true;  // it tells whose number a database has
     if (record.kind == RecordKind::kFlush) {
       return !options_.db || record.db == format::kAllDatabases || record.db == *options_.db;
     }
@@ -96,6 +97,16 @@ class Dumper {
 
   static std::string DbText(DbId db) { return db == format::kAllDatabases ? "all" : fmt::format("{}", db); }
 
+  static std::string SwapText(const Record& record) {
+    std::string text;
+    const auto swapped = ReadSwap(record);
+    if (!swapped) return "of a form that cannot be read";
+    for (const auto& [db, stored] : *swapped) {
+      fmt::format_to(std::back_inserter(text), "{}clients' db {} is db {}", text.empty() ? "" : ", ", db, stored);
+    }
+    return text.empty() ? "nothing is swapped" : text;
+  }
+
   static std::string HumanContent(const Record& record) {
     switch (record.kind) {
       case RecordKind::kPut: {
@@ -112,6 +123,7 @@ class Dumper {
       case RecordKind::kFlush: return "db " + DbText(record.db);
       case RecordKind::kConfig: return MembersText(record.value);
       case RecordKind::kEpochStart: return "start";
+      case RecordKind::kSwap: return SwapText(record);
       case RecordKind::kFree: break;
     }
     const auto note = ReadFreeNote(record);

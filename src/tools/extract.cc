@@ -93,8 +93,9 @@ Result<std::uint64_t> Extract(const Pool& pool, const Survey& survey, const Repl
     (void)next->batch.view.ForEach([&](const Record& record, std::uint64_t offset) {
       if (!status.ok() || record.kind != format::RecordKind::kPut) return;
       if (!replay.engine().IsNewest(record, next->batch.at + offset)) return;
-      if (selected != record.db) status = output.Write({"SELECT", fmt::format("{}", record.db)});
-      selected = record.db;
+      const DbId db = replay.engine().Named(record.db);
+      if (selected != db) status = output.Write({"SELECT", fmt::format("{}", db)});
+      selected = db;
       if (status.ok()) status = WriteSet(output, record);
       ++keys;
     });

@@ -16,7 +16,7 @@
 
 namespace faha {
 
-inline constexpr std::size_t kRecordKinds = static_cast<std::size_t>(format::RecordKind::kFree) + 1;
+inline constexpr std::size_t kRecordKinds = static_cast<std::size_t>(format::RecordKind::kSwap) + 1;
 
 struct KindTotals {
   std::uint64_t records = 0, bytes = 0;
@@ -43,7 +43,7 @@ class Replay {
   void Run();
   [[nodiscard]] const Totals& totals() const { return totals_; }
   [[nodiscard]] const Engine& engine() const { return engine_; }
-  // Databases that have keys.
+  // Databases that have keys, as clients call them.
   [[nodiscard]] std::vector<DbId> databases() const;
 
  private:

@@ -112,7 +112,7 @@ void ReportLosses(const Survey& survey, const Totals& totals, std::FILE* out) {
   }
   fmt::print(out,
              "keys that were written in what is left out have their older value, or are absent; deleted ones may be "
-             "back\n");
+             "back, and swapped databases may have each other's numbers\n");
 }
 
 }  // namespace faha

@@ -23,6 +23,7 @@ std::string_view KindName(format::RecordKind kind) {
     case format::RecordKind::kConfig: return "config";
     case format::RecordKind::kEpochStart: return "epoch";
     case format::RecordKind::kFree: return "free";
+    case format::RecordKind::kSwap: return "swap";
   }
   FAHA_CHECK(false, "a record that was parsed is of a known kind");
   __builtin_unreachable();

@@ -13,7 +13,8 @@
 namespace faha::crash {
 
 namespace {
-constexpr int kMaxCrashes = 2;  // one within the recovery from another
+constexpr std::uint64_t kSwapBytes = 64;  // more than a few databases take
+constexpr int kMaxCrashes = 2;            // one within the recovery from another
 constexpr std::array<std::uint32_t, 3> kGranules = {64, 256, 4096};
 
 std::string ReadFile(const std::filesystem::path& path) {
@@ -156,7 +157,10 @@ void CrashRun::Write(Life& life, History& history) {
   if (violation_) return;
   const Unit unit = history.NextUnit();
   std::uint64_t bytes = 0;
-  for (const Change& change : unit) bytes += change.key.size() + (change.value ? change.value->size() : 0);
+  for (const Change& change : unit) {
+    bytes += change.key.size() + (change.value ? change.value->size() : 0);
+    if (change.kind == Change::kSwap) bytes += kSwapBytes;
+  }
   if (const Status status = life.store->CheckWrite(bytes, unit.size()); !status.ok()) {
     if (status.code() != Code::kNoSpace || options_.history.pool_never_full) Violate(status.ToString());
     full_ = true;
@@ -169,6 +173,7 @@ void CrashRun::Write(Life& life, History& history) {
       case Change::kDelete: status = life.store->Delete(change.db, change.key); break;
       case Change::kFlush: status = life.store->Flush(change.db); break;
       case Change::kFlushAll: status = life.store->Flush(std::nullopt); break;
+      case Change::kSwap: status = life.store->Swap(change.db, change.other); break;
     }
     if (!status.ok()) return Violate("a change that was allowed failed: " + status.ToString());
     if (violation_) return;

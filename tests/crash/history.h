@@ -56,6 +56,9 @@ class History {
         if (OneIn(2))
           return {.kind = OneIn(3) ? Change::kFlushAll : Change::kFlush, .db = Db(), .key = {}, .value = {}};
         [[fallthrough]];
+      case 5:
+        if (OneIn(2)) return {.kind = Change::kSwap, .db = Db(), .key = {}, .value = nullptr, .other = Db()};
+        [[fallthrough]];
       default: return Put(Key(), Percent(options_.large_percent) ? options_.large_value : options_.small_value);
     }
   }

@@ -17,11 +17,12 @@ namespace faha::crash {
 using Text = std::shared_ptr<const std::string>;
 
 struct Change {
-  enum Kind { kPut, kDelete, kFlush, kFlushAll } kind = kPut;
+  enum Kind { kPut, kDelete, kFlush, kFlushAll, kSwap } kind = kPut;
   DbId db = 0;
   std::string key;
   Text value;
   TimeMs expire_at = kNoExpiry;
+  DbId other = 0;  // kSwap: the database that `db` exchanges its keys with
 };
 using Unit = std::vector<Change>;
 
@@ -30,6 +31,13 @@ struct Value {
   TimeMs expire_at = kNoExpiry;
 };
 using Keyspace = std::map<std::pair<DbId, std::string>, Value>;
+
+inline void Swap(Keyspace& keys, DbId a, DbId b) {
+  Keyspace swapped;
+  for (auto& [key, value] : keys)
+    swapped[{key.first == a ? b : key.first == b ? a : key.first, key.second}] = std::move(value);
+  keys = std::move(swapped);
+}
 
 inline void Apply(Keyspace& keys, const Unit& unit) {
   for (const Change& change : unit) {
@@ -40,6 +48,7 @@ inline void Apply(Keyspace& keys, const Unit& unit) {
         std::erase_if(keys, [&](const auto& entry) { return entry.first.first == change.db; });
         break;
       case Change::kFlushAll: keys.clear(); break;
+      case Change::kSwap: Swap(keys, change.db, change.other); break;
     }
   }
 }

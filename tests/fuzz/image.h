@@ -100,6 +100,8 @@ struct Image {
     seal();
     log.SetCommitted(log.end().lsn);
     add({.key = "e", .value = "5"});
+    constexpr format::SwappedDb kSwapped[] = {{0, 3}, {3, 0}};
+    add({.kind = Kind::kSwap, .key = {}, .value = {reinterpret_cast<const char*>(kSwapped), sizeof kSwapped}});
     seal();
     FAHA_CHECK(log.segments().size() == 2, "the pool has two segments in use");
     for (Lsn lsn{1}; lsn <= log.end().lsn; lsn = lsn.Next()) {

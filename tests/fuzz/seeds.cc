@@ -58,6 +58,7 @@ void SavePeer(const std::filesystem::path& folder, const Image& image) {
   Save(folder, "handshake-dialling", After({3, 1, 33, 0x81}, Bytes(32)));
   const auto& batch = image.batches[1].second;
   Save(folder, "records", After({5}, std::span(batch).subspan(sizeof(format::BatchHeader))));
+  Save(folder, "records-swap", After({5}, std::span(image.batches.back().second).subspan(sizeof(format::BatchHeader))));
   Save(folder, "batch", After({6}, batch));
   Save(folder, "batch-repaired", After({7}, batch));
 }
@@ -82,6 +83,7 @@ int main(int argc, char** argv) {
   Save(folder / "land", "all", After({1, 0, 2, 0, 3, 0, 4, 0, 5, 0, 6, 0}));
   Save(folder / "land", "repaired", After({1, 8, 2, 0x48, 80, 0, 0, 9, 3, 8}));
   Save(folder / "land", "committed-ahead", After({1, 0x48, 31, 0, 0, 0x40}));
+  Save(folder / "land", "no-permutation", After({1, 0, 2, 0, 3, 0, 4, 0, 5, 0x48, 104, 0, 0, 9}));
   Save(folder / "land", "moved", After({1, 0x20, 64, 0, 0, 0}));
   Save(folder / "land", "short", After({1, 0x10, 64, 0}));
   return 0;

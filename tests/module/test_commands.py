@@ -327,7 +327,7 @@ def test_every_other_command_with_keys_is_refused(servers, twins):
                          ("XADD x * f v", "streams"), ("XGROUP CREATE x g $", "streams"), ("GEOADD g 1 1 m", "geo sets")):
         # fmt: on
         assert f" works on {family}: FaHA does not serve it yet" in connection.call(*words(line))[1]
-    for args in (["lPuSh", "l", "1"], ["SWAPDB", "0", "1"], ["DEBUG", "POPULATE", "10"], ["debug", "reload"]):
+    for args in (["lPuSh", "l", "1"], ["DEBUG", "POPULATE", "10"], ["debug", "reload"]):
         reply = connection.call(*args)
         assert reply[1].startswith("UNSUPPORTED "), f"{args}: {reply}"
     assert connection.call("GET", "1") == ("$", "a string")

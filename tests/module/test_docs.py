@@ -23,6 +23,7 @@ NOTES = {
     "DEBUG DIGEST": "with `enable-debug-command yes`",
     "DEBUG DIGEST-VALUE": "with `enable-debug-command yes`",
     "INFO": "the section Keyspace is FaHA's",
+    "SWAPDB": "client-side caches forget everything",
     **dict.fromkeys(["LCS", "PFADD", "PFMERGE", "DUMP"], "native"),
 }
 

@@ -238,6 +238,39 @@ TEST(Log, LandsWhatAnotherLogSealedByteForByteAndNothingElse) {
   EXPECT_TRUE(std::ranges::equal(log_bytes(*from_disk), log_bytes(*to_disk)));
 }
 
+// Who replays one of these would take keys for those of another database, or databases for one.
+TEST(Log, RefusesASwapThatIsNoPermutation) {
+  using Swaps = std::vector<format::SwappedDb>;
+  const auto text = [](const Swaps& swaps) {
+    return std::string(reinterpret_cast<const char*>(swaps.data()), swaps.size() * sizeof swaps[0]);
+  };
+  const std::string good = text({{0, 3}, {3, 0}});
+  const auto refused = [](const Record& record) {
+    auto disk = NewDisk(), other = NewDisk();
+    {
+      auto from = Open(disk), to = Open(other);
+      EXPECT_TRUE(from->log->Append(record).ok() && from->log->Seal().ok() && from->log->Drain().ok());
+      const auto batch = *from->log->Find(Lsn{1});
+      const Code landed = to->log->Land(batch.at, batch.bytes).code();
+      if (landed == Code::kOk) return false;
+      EXPECT_EQ(landed, Code::kProtocol);
+    }
+    EXPECT_EQ(Open(disk).status().code(), Code::kCorrupt);
+    return true;
+  };
+  constexpr auto kSwap = format::RecordKind::kSwap;
+  EXPECT_FALSE(refused({.kind = kSwap, .key = {}, .value = good}));
+  EXPECT_FALSE(refused({.kind = kSwap, .key = {}, .value = {}}));
+  EXPECT_TRUE(refused({.kind = kSwap, .db = 1, .key = {}, .value = good}));
+  EXPECT_TRUE(refused({.kind = kSwap, .key = "k", .value = good}));
+  EXPECT_TRUE(refused({.kind = kSwap, .key = {}, .value = good, .expire_at = 1}));
+  EXPECT_TRUE(refused({.kind = kSwap, .key = {}, .value = std::string_view(good).substr(1)}));
+  for (const Swaps& bad : {Swaps{{0, 3}}, Swaps{{0, 0}}, Swaps{{3, 0}, {0, 3}}, Swaps{{0, 3}, {3, 3}},
+                           Swaps{{0, 1}, {1, 2}, {3, 0}}, Swaps{{0, 1}, {0, 1}}, Swaps{{0, 65535}, {65535, 0}}}) {
+    EXPECT_TRUE(refused({.kind = kSwap, .key = {}, .value = text(bad)})) << testing::PrintToString(text(bad));
+  }
+}
+
 // Of what a store, a copy or a device has put to the medium: whole granules, one behind the other, and no line twice.
 void ExpectEachLineOnce(const CrashDisk& disk, std::uint32_t granule) {
   std::uint64_t end = format::kDataOffset;

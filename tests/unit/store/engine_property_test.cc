@@ -1,11 +1,15 @@
-// The engine against a model, by whatever RapidCheck thinks of: puts, deletes and flushes among growth and shrink of
-// the index, reads that make keys hot, limits that make them cold again, and a cleaner that moves the records of both.
+// The engine against a model, by whatever RapidCheck thinks of: puts, deletes, flushes and swaps among growth and
+// shrink of the index, reads that make keys hot, limits that make them cold again, and a cleaner that moves the records
+// of both.
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <memory>
+#include <optional>
 #include <ostream>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -22,14 +26,14 @@ constexpr std::uint64_t kSegments = 24;
 
 // One step; what `key`, `count` and `size` mean depends on it.
 struct Step {
-  enum Kind { kPut, kDelete, kRead, kFlush, kFlushAll, kHotBytes, kClean, kCommit, kReopen } kind = kPut;
+  enum Kind { kPut, kDelete, kRead, kFlush, kFlushAll, kSwap, kHotBytes, kClean, kCommit, kReopen, kLoad } kind = kPut;
   DbId db = 0;
   std::uint64_t key = 0, count = 1, size = 0;
 };
 
 [[maybe_unused]] std::ostream& operator<<(std::ostream& out, const Step& step) {
-  constexpr const char* kNames[] = {"put",       "delete", "read",   "flush", "flush all",
-                                    "hot bytes", "clean",  "commit", "reopen"};
+  constexpr const char* kNames[] = {"put",       "delete", "read",   "flush",  "flush all", "swap",
+                                    "hot bytes", "clean",  "commit", "reopen", "load"};
   return out << kNames[step.kind] << " db=" << step.db << " key=" << step.key << " count=" << step.count
              << " size=" << step.size;
 }
@@ -49,6 +53,7 @@ class Subject {
         break;
       case Step::kFlush: Flush(step.db); break;
       case Step::kFlushAll: Flush(std::nullopt); break;
+      case Step::kSwap: Swap(step.db, static_cast<DbId>(step.key % 3)); break;
       case Step::kHotBytes:
         hot_bytes_ = step.size % 5 * (kSegment / 2);
         engine_->SetHotBytes(hot_bytes_);
@@ -57,6 +62,7 @@ class Subject {
       case Step::kClean: Clean(); break;
       case Step::kCommit: Commit(); break;
       case Step::kReopen: Reopen(); break;
+      case Step::kLoad: Load(); break;
     }
   }
 
@@ -73,8 +79,17 @@ class Subject {
     }
     for (DbId db = 0; db < 3; ++db) {
       RC_ASSERT(engine_->Size(db) == sizes[db]);
-      RC_ASSERT(engine_->expiring().Of(db) == expiring[db]);
+      RC_ASSERT(engine_->Expiring(db) == expiring[db]);
+      engine_->ForEachKey(db, [&](std::string_view key) {
+        RC_ASSERT(model_.contains({db, std::string(key)}));
+        --sizes[db];
+      });
+      RC_ASSERT(sizes[db] == 0U);
+      RC_ASSERT(engine_->RandomKey(db, 1, [&](std::string_view key, const Entry&) {
+        RC_ASSERT(model_.contains({db, std::string(key)}));
+      }) == (engine_->Size(db) > 0));
     }
+    CheckExpiring();
     RC_ASSERT(engine_->usage().live_bytes() == live);
   }
   [[nodiscard]] const HotStats& hot() const { return engine_->hot().stats(); }
@@ -108,6 +123,25 @@ class Subject {
     RC_ASSERT(engine_->Flush(db).ok());
     std::erase_if(model_, [db](const auto& entry) { return !db || entry.first.first == *db; });
     EndUnit();
+  }
+  void Swap(DbId a, DbId b) {
+    if (!HasRoom(100)) return;
+    RC_ASSERT(engine_->Swap(a, b).ok());
+    std::map<Key, Value> swapped;
+    for (auto& [key, value] : model_)
+      swapped[{key.first == a ? b : key.first == b ? a : key.first, key.second}] = std::move(value);
+    model_ = std::move(swapped);
+    EndUnit();
+  }
+  void CheckExpiring() {
+    std::uint64_t cursor = 0;
+    do {
+      cursor = engine_->ScanExpiring(cursor, [&](DbId db, std::string_view key, TimeMs expire_at) {
+        const auto found = model_.find({db, std::string(key)});
+        RC_ASSERT(found != model_.end());
+        RC_ASSERT(found->second.expire_at == expire_at);
+      });
+    } while (cursor != 0);
   }
   void Read(const Key& key) {
     const auto expected = model_.find(key);
@@ -151,6 +185,28 @@ class Subject {
     Commit();
     Open();
   }
+  // As a checkpoint: another engine for the same log.
+  void Load() {
+    Commit();
+    std::vector<std::byte> bytes;
+    RC_ASSERT(engine_->Save([&](std::span<const std::byte> piece) {
+      bytes.insert(bytes.end(), piece.begin(), piece.end());
+      return true;
+    }));
+    cleaner_.reset();
+    engine_ = std::make_unique<Engine>(log_.get());
+    engine_->SetHotBytes(hot_bytes_);
+    std::span<const std::byte> rest = bytes;
+    RC_ASSERT(engine_->Load(
+        [&](std::span<std::byte> piece) {
+          if (piece.size() > rest.size()) return false;
+          std::copy_n(rest.begin(), piece.size(), piece.begin());
+          rest = rest.subspan(piece.size());
+          return true;
+        },
+        bytes.size()));
+    cleaner_.emplace(log_.get(), engine_.get());
+  }
   void Open() {
     cleaner_.reset();
     engine_.reset();
@@ -191,10 +247,12 @@ struct Arbitrary<faha::Step> {
                                                         {8, Step::kRead},
                                                         {1, Step::kFlush},
                                                         {1, Step::kFlushAll},
+                                                        {3, Step::kSwap},
                                                         {2, Step::kHotBytes},
                                                         {4, Step::kClean},
                                                         {2, Step::kCommit},
-                                                        {1, Step::kReopen}});
+                                                        {1, Step::kReopen},
+                                                        {1, Step::kLoad}});
     return gen::build<Step>(gen::set(&Step::kind, kind),
                             gen::set(&Step::db, gen::weightedElement<faha::DbId>({{8, 0}, {2, 1}, {1, 2}})),
                             gen::set(&Step::key, gen::element<std::uint64_t>(0, 1, 2, 50, 500, 1000, 1500)),

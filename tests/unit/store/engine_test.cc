@@ -1,11 +1,16 @@
-// Replay: which records of a log become keys.
+// Replay: which records of a log become keys, and of which database.
 #include "store/engine.h"
 
 #include <gtest/gtest.h>
 
 #include <memory>
+#include <random>
 #include <string>
+#include <utility>
+#include <vector>
 
+#include "store/cleaner.h"
+#include "store/database_map.h"
 #include "tests/fakes/crash_media.h"
 
 namespace faha {
@@ -66,6 +71,161 @@ TEST(Engine, ATargetWithinAGapSkipsNothing) {
   engine.ApplyTo(log->end().lsn);
   EXPECT_TRUE(engine.Get(0, "kept"));
   EXPECT_EQ(engine.Size(), 1U);
+}
+
+// --- Swapped databases.
+
+TEST(DatabaseMap, AgreesWithAPermutation) {
+  for (std::uint64_t seed = 0; seed < 200; ++seed) {
+    std::mt19937_64 random(seed);
+    constexpr DbId kMost = 9;
+    std::vector<DbId> model;
+    for (DbId db = 0; db < kMost; ++db) model.push_back(db);
+    DatabaseMap map;
+    for (std::uint64_t swaps = random() % 12; swaps > 0; --swaps) {
+      const auto a = static_cast<DbId>(random() % kMost), b = static_cast<DbId>(random() % kMost);
+      map.Swap(a, b);
+      std::swap(model[a], model[b]);
+      if (random() % 3 == 0) map.Restore(DatabaseMap(map).swapped());
+      EXPECT_TRUE(IsSwap(map.swapped())) << "seed " << seed;
+      for (DbId db = 0; db < kMost; ++db) {
+        ASSERT_EQ(map.Stored(db), model[db]) << "seed " << seed;
+        ASSERT_EQ(map.Named(model[db]), db) << "seed " << seed;
+      }
+      EXPECT_EQ(map.Stored(kMost), kMost);
+      EXPECT_EQ(map.Named(kMost), kMost);
+    }
+  }
+}
+
+// A node of one, at work on a medium.
+struct Worker {
+  explicit Worker(std::shared_ptr<CrashDisk> on)
+      : disk(std::move(on)),
+        pool(std::move(Pool::Open(std::make_unique<CrashMedia>(disk, 64), kSegment).value())),
+        log(std::move(Log::Open(pool.get(), {}).value())),
+        engine(log.get()),
+        cleaner(log.get(), &engine) {
+    engine.Replay(log->end().lsn);
+  }
+  void Put(DbId db, std::string_view key, std::size_t bytes = 1) {
+    ASSERT_TRUE(engine.Put(db, key, std::string(bytes, 'v'), kNoExpiry).ok());
+    Commit();
+  }
+  void Swap(DbId a, DbId b) {
+    ASSERT_TRUE(engine.Swap(a, b).ok());
+    Commit();
+  }
+  void Commit() {
+    ASSERT_TRUE(log->Seal().ok());
+    ASSERT_TRUE(log->Drain().ok());
+    log->SetCommitted(log->end().lsn);
+    engine.Appended();
+  }
+  // Segments are filled with a key that is overwritten, and cleaned, until the one that clients write to now is given
+  // back.
+  void CleanTail() {
+    const std::uint64_t tail = log->segments().Tail(Head::kHot)->generation;
+    for (int i = 0; i < 1000 && log->segments().in_order().contains(tail); ++i) {
+      Put(9, "filler", 200'000);
+      ASSERT_TRUE(cleaner.Step(kSegment, log->end().lsn, log->end().lsn).ok());
+      Commit();
+      ASSERT_TRUE(log->Release(log->end().lsn,
+                               [this](const Segment& segment) {
+                                 engine.Forget(segment.index);
+                                 return true;
+                               })
+                      .ok());
+    }
+    ASSERT_FALSE(log->segments().in_order().contains(tail));
+  }
+
+  std::shared_ptr<CrashDisk> disk;
+  std::unique_ptr<Pool> pool;
+  std::unique_ptr<Log> log;
+  Engine engine;
+  Cleaner cleaner;
+};
+std::shared_ptr<CrashDisk> NewDisk() { return std::make_shared<CrashDisk>(format::kDataOffset + 8 * kSegment); }
+
+TEST(Engine, TheNewestSwapOutlivesItsSegment) {
+  auto disk = NewDisk();
+  {
+    Worker node(disk);
+    node.Put(0, "k");
+    node.Swap(0, 5);
+    node.CleanTail();
+    EXPECT_TRUE(node.engine.Get(5, "k"));
+  }
+  Worker again(disk);
+  EXPECT_TRUE(again.engine.Get(5, "k"));
+  EXPECT_FALSE(again.engine.Get(0, "k"));
+}
+
+// The cold head may hold the older one for long.
+TEST(Engine, ASwapThatUndoesAnotherOutlivesItsSegmentToo) {
+  auto disk = NewDisk();
+  {
+    Worker node(disk);
+    node.Put(0, "k");
+    node.Swap(0, 5);
+    node.CleanTail();  // now the swap is in the cold head's segment
+    node.Swap(5, 0);
+    node.CleanTail();
+  }
+  Worker again(disk);
+  EXPECT_TRUE(again.engine.Get(0, "k"));
+  EXPECT_FALSE(again.engine.Get(5, "k"));
+}
+
+TEST(Engine, ACheckpointKnowsTheSwapAndWhereItStands) {
+  auto disk = NewDisk();
+  {
+    Worker node(disk);
+    node.Put(0, "k");
+    node.Swap(0, 5);
+    std::vector<std::byte> bytes;
+    ASSERT_TRUE(node.engine.Save([&](std::span<const std::byte> piece) {
+      bytes.insert(bytes.end(), piece.begin(), piece.end());
+      return true;
+    }));
+    node.engine.RollBackTo(Lsn{});
+    ASSERT_FALSE(node.engine.Get(5, "k"));
+    std::span<const std::byte> rest = bytes;
+    ASSERT_TRUE(node.engine.Load(
+        [&](std::span<std::byte> piece) {
+          std::copy_n(rest.begin(), piece.size(), piece.begin());
+          rest = rest.subspan(piece.size());
+          return true;
+        },
+        bytes.size()));
+    EXPECT_TRUE(node.engine.Get(5, "k"));
+    node.CleanTail();
+  }
+  Worker again(disk);
+  EXPECT_TRUE(again.engine.Get(5, "k"));
+}
+
+TEST(Engine, ARollbackTakesASwapBack) {
+  Worker node(NewDisk());
+  node.Put(0, "k");
+  const Lsn before = node.log->end().lsn;
+  node.Swap(0, 5);
+  node.engine.RollBackTo(before);
+  EXPECT_TRUE(node.engine.Get(0, "k"));
+  EXPECT_FALSE(node.engine.Get(5, "k"));
+  node.engine.ApplyTo(node.log->end().lsn);
+  EXPECT_TRUE(node.engine.Get(5, "k"));
+}
+
+TEST(Engine, NothingIsWrittenForASwapThatNobodyCanTell) {
+  Worker node(NewDisk());
+  node.Swap(3, 4);
+  node.Put(0, "k");
+  node.Swap(0, 0);
+  EXPECT_EQ(node.log->end().lsn, Lsn{1});
+  node.Swap(0, 4);
+  EXPECT_EQ(node.log->end().lsn, Lsn{2});
 }
 
 }  // namespace

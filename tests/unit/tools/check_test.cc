@@ -449,6 +449,29 @@ TEST_F(CheckTest, DumpsAreFiltered) {
   EXPECT_THAT(all, HasSubstr("\n4.1 delete db 0 key \"a\"\n"));
 }
 
+TEST_F(CheckTest, SwappedDatabasesAreSavedAsClientsCallThem) {
+  Writer node;
+  node.Put(0, "zero", "0");
+  node.Put(7, "seven", "7");
+  node.Seal();
+  node.Swap({{0, 7}, {7, 0}});
+  node.Seal();
+  node.Put(0, "more", "in 7");
+  node.Seal();
+  const Keys swapped{{{7, "zero"}, {"0"}}, {{0, "seven"}, {"7"}}, {{7, "more"}, {"in 7"}}};
+  EXPECT_EQ(Extracted(node.disk), (std::pair{0, swapped}));
+  EXPECT_THAT(Run().out, HasSubstr("keys, db 0: 1\nkeys, db 7: 2\n"));
+  EXPECT_THAT(Run().out, HasSubstr("records, swap: 1, 24 bytes\n"));
+  EXPECT_EQ(Run({"--dump", "--db", "0"}).out,
+            "1.1 put db 0 key \"zero\" value \"0\"\n2.1 swap clients' db 0 is db 7, clients' db 7 is db 0\n"
+            "3.1 put db 0 key \"more\" value \"in 7\"\n");
+  node.Swap({});
+  node.Seal();
+  EXPECT_EQ(Extracted(node.disk).second.count({0, "zero"}), 1U);
+  EXPECT_THAT(Run({"--dump"}).out, HasSubstr("\n4.1 swap nothing is swapped\n"));
+  EXPECT_THAT(Run({"--dump", "--json"}).out, HasSubstr(R"("kind":"swap","db":0,"key":"","value":"",)"));
+}
+
 TEST_F(CheckTest, WrongUsageIsToldApart) {
   Writer node;
   Write(node.disk);
@@ -503,6 +526,8 @@ void WriteAtRandom(Writer& node, std::mt19937_64& random) {
       const std::uint64_t chance = random() % 20;
       if (chance == 0) {
         node.Flush(db == 0 ? std::nullopt : std::optional(db));
+      } else if (chance == 19) {
+        db == 0 ? node.Swap({}) : node.Swap({{0, 1}, {1, 0}});
       } else if (chance < 4) {
         node.Delete(db, key);
       } else {

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "log/log.h"
 #include "tests/fakes/crash_media.h"
@@ -35,6 +36,10 @@ struct Writer {
   }
   void Flush(std::optional<DbId> db) {
     Append({.kind = format::RecordKind::kFlush, .db = db.value_or(format::kAllDatabases), .key = {}, .value = {}});
+  }
+  void Swap(const std::vector<format::SwappedDb>& swapped) {
+    const std::string_view value(reinterpret_cast<const char*>(swapped.data()), swapped.size() * sizeof swapped[0]);
+    Append({.kind = format::RecordKind::kSwap, .key = {}, .value = value});
   }
   void Append(const Record& record) { ASSERT_TRUE(log->Append(record).ok()); }
   void Seal() {
