@@ -1,0 +1,116 @@
+#include "tests/sim/run.h"
+
+#include <fmt/format.h>
+
+#include "tests/sim/clients.h"
+#include "tests/sim/cluster.h"
+#include "tests/sim/faults.h"
+#include "tests/sim/plan.h"
+
+namespace faha::sim {
+
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+class Simulation {
+ public:
+  Simulation(std::uint64_t seed, bool verbose)
+      : plan_(Plan::Of(seed)),
+        world_(seed),
+        cluster_(&world_, plan_),
+        clients_(&world_, &cluster_, plan_),
+        faults_(&world_, &cluster_, &clients_, plan_) {
+    world_.verbose = verbose;
+    world_.Trace(0, plan_.ToString());
+  }
+
+  Report Go() {
+    cluster_.Form();
+    if (!cluster_.violation()) Misfortune();
+    if (!cluster_.violation()) Heal();
+    if (!cluster_.violation()) UseAgain();
+    if (!cluster_.violation()) Judge();
+    Report report{.violation = cluster_.violation(),
+                  .trace = world_.trace(),
+                  .done = clients_.done(),
+                  .elections = cluster_.elections()};
+    if (report.violation) *report.violation += "\n    " + plan_.ToString();
+    for (int number = 1; number <= cluster_.size(); ++number) {
+      cluster_[number].KillProcess();
+      report.installs += cluster_[number].installs;
+      report.cleaned += cluster_[number].cleaned;
+    }
+    return report;
+  }
+
+ private:
+  // Until `condition`; false if `limit` passes first.
+  template <typename Condition>
+  bool Until(Condition condition, MonoTime limit) {
+    const MonoTime end = world_.Now() + limit;
+    while (!condition() && world_.Now() < end && !cluster_.violation()) world_.RunTo(world_.Now() + milliseconds(20));
+    return condition();
+  }
+
+  void Misfortune() {
+    clients_.Begin();
+    faults_.Begin();
+    world_.RunTo(world_.Now() + plan_.length);
+  }
+
+  // Once nothing is wrong any more the cluster serves by itself, with Sentinel's help.
+  void Heal() {
+    world_.Trace(0, "the faults end");
+    faults_.End();
+    if (!Until([&] { return cluster_.Primary() != nullptr; }, seconds(30))) {
+      return cluster_.Violation("nobody serves although nothing is wrong any more:" + cluster_.Describe());
+    }
+    clients_.End();
+    if (!Until([&] { return clients_.Idle() && cluster_.AllInSync(); }, seconds(60))) {
+      cluster_.Violation("the hosts are not in sync although nothing is wrong any more:" + cluster_.Describe());
+    }
+  }
+
+  bool Do(Operation::Kind kind, int key, Value value) {
+    Host* primary = cluster_.Primary();
+    std::optional<Outcome> outcome;
+    if (primary != nullptr) clients_.Do(*primary, kind, key, value, [&](Outcome how) { outcome = how; });
+    Until([&] { return outcome.has_value(); }, seconds(3));
+    return outcome == Outcome::kDone;
+  }
+
+  // Every key is read, and can be deleted and written: also where the pool was full.
+  void UseAgain() {
+    for (int key = 0; key < plan_.keys; ++key) {
+      if (!Do(Operation::Kind::kRead, key, kAbsent)) cluster_.Violation("a healthy cluster does not answer a read");
+    }
+    for (int key = 0; key < plan_.keys; ++key) {
+      const bool deletes = plan_.fills || key % 2 == 0;
+      if (deletes && !Do(Operation::Kind::kWrite, key, kAbsent))
+        cluster_.Violation(fmt::format("a healthy cluster does not delete key {}:{}", key, cluster_.Describe()));
+    }
+    if (!Do(Operation::Kind::kWrite, 0, clients_.NextValue())) {
+      cluster_.Violation("a healthy cluster does not take a write:" + cluster_.Describe());
+    }
+    if (!Do(Operation::Kind::kRead, 0, kAbsent)) cluster_.Violation("a healthy cluster does not answer a read");
+  }
+
+  void Judge() {
+    if (const auto differ = cluster_.LogsDiffer()) cluster_.Violation("the logs are not the same: " + *differ);
+    if (const auto wrong = Explain(clients_.history())) cluster_.Violation(*wrong);
+  }
+
+  Plan plan_;
+  World world_;
+  Cluster cluster_;
+  Clients clients_;
+  Faults faults_;
+};
+
+}  // namespace
+
+Report RunSeed(std::uint64_t seed, bool verbose) { return Simulation(seed, verbose).Go(); }
+
+}  // namespace faha::sim
