@@ -464,7 +464,9 @@ void Node::Absorb() {
     if (!Land({voter_->promised(), next->at, Lsn{}}, next->bytes).ok()) break;
     ++absorbed;
   }
-  if (absorbed != 0 && failure_.ok()) (void)Persist();
+  // What landed in the same look that saw the link close counts as well, for whoever follows again tells of it.
+  const bool lacks_drain = absorbed != 0 || log_->durable() < log_->end().lsn;
+  if (lacks_drain && failure_.ok()) (void)Persist();
 }
 
 bool Node::Heard(Epoch epoch, Lsn committed) {

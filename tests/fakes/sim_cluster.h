@@ -65,6 +65,9 @@ class SimNode : public StoreObserver {
     disk->Crash(world_->random());
   }
 
+  // Every link to that node is reset.
+  void BreakLinksTo(int number) { fabric_->BreakLinksTo(number); }
+
   Status Delete(const std::string& key) {
     if (Status status = store->CheckErase(key.size(), 1); !status.ok()) return status;
     if (Status status = store->Delete(0, key); !status.ok()) return status;

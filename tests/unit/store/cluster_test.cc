@@ -83,6 +83,33 @@ TEST(Node, ASlowBackupStallsOneCommitAndReturnsByItself) {
   EXPECT_TRUE(cluster.world.RunUntil([&] { return cluster.AllInSync(cluster[0]); }));
 }
 
+// A batch and the end of its link are seen in one look, in this order or not: whoever follows again tells what it
+// holds, and a primary counts that as durable.
+TEST(Node, WhatLandedAsTheLinkBrokeIsDurableBeforeItCounts) {
+  for (std::uint64_t seed = 1; seed < 20; ++seed) {
+    SCOPED_TRACE(seed);
+    Cluster cluster(3, seed);
+    ASSERT_TRUE(cluster[0].Set("before", "v").ok());
+    cluster.world.Stop(2);
+    ASSERT_TRUE(cluster[0].Set("k", "v").ok());
+    cluster[0].BreakLinksTo(2);
+    cluster.world.Run(std::chrono::milliseconds(100));
+    cluster.world.Continue(2);
+    const Lsn last = cluster[0].store->Info().last;
+    const auto counts = [&] {
+      const auto peers = cluster[0].store->Info().peers;
+      return std::any_of(peers.begin(), peers.end(), [&](const PeerInfo& peer) {
+        return peer.member.Redis() == cluster[1].Redis() && peer.durable == last;
+      });
+    };
+    ASSERT_TRUE(cluster.world.RunUntil(counts));
+    cluster[1].Kill();
+    cluster[1].disk->Crash(cluster.world.random(), CrashMode::kNothing);
+    ASSERT_TRUE(cluster[1].Start().ok());
+    EXPECT_EQ(cluster[1].store->Info().last, last) << "the primary has counted it";
+  }
+}
+
 TEST(Node, ACutOffPrimaryStopsReadingBeforeAnotherCanBeElected) {
   Cluster cluster(3);
   ASSERT_TRUE(cluster[0].Set("k", "old").ok());
