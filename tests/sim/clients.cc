@@ -38,9 +38,10 @@ void Clients::Do(Host& host, Operation::Kind kind, int key, Value value, Then th
 
 std::size_t Clients::Open(int client, Operation::Kind kind, int key, Value value, Then then) {
   ++open_;
-  entries_.push_back({.operation = {.kind = kind, .key = key, .value = value, .called = world_->Now(), .client = client},
-                      .state = State::kOpen,
-                      .then = std::move(then)});
+  entries_.push_back(
+      {.operation = {.kind = kind, .key = key, .value = value, .called = world_->Now(), .client = client},
+       .state = State::kOpen,
+       .then = std::move(then)});
   return entries_.size() - 1;
 }
 

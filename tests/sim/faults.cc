@@ -13,9 +13,9 @@ constexpr milliseconds kPromotionPatience{1500};
 Faults::Faults(World* world, Cluster* cluster, Clients* clients, const Plan& plan)
     : world_(world), cluster_(cluster), clients_(clients), plan_(plan) {
   const std::pair<bool, void (Faults::*)()> all[] = {
-      {plan.power, &Faults::Power},          {plan.kills, &Faults::KillProcess}, {plan.partitions, &Faults::Partition},
-      {plan.breaks, &Faults::Break},         {plan.stops, &Faults::Stop},        {plan.slow_disks, &Faults::SlowDisk},
-      {plan.blind, &Faults::BlindOne},       {plan.orders, &Faults::Order},
+      {plan.power, &Faults::Power},    {plan.kills, &Faults::KillProcess}, {plan.partitions, &Faults::Partition},
+      {plan.breaks, &Faults::Break},   {plan.stops, &Faults::Stop},        {plan.slow_disks, &Faults::SlowDisk},
+      {plan.blind, &Faults::BlindOne}, {plan.orders, &Faults::Order},
   };
   for (const auto& [wanted, kind] : all) {
     if (wanted) kinds_.push_back(kind);

@@ -18,8 +18,8 @@ struct Operation {
   enum class Kind { kRead, kWrite };  // a delete writes kAbsent
   Kind kind = Kind::kRead;
   int key = 0;
-  Value value = kAbsent;             // what was written, or read
-  MonoTime called{0};                // it took effect, if it did, between the two
+  Value value = kAbsent;               // what was written, or read
+  MonoTime called{0};                  // it took effect, if it did, between the two
   MonoTime answered{MonoTime::max()};  // never, if nobody knows whether it took effect at all
   int client = 0;
 };

@@ -157,7 +157,9 @@ void Host::Turn() {
   }
 }
 
-void Host::Execute(Pending& pending) { pending.request.kind == Operation::Kind::kRead ? Read(pending) : Write(pending); }
+void Host::Execute(Pending& pending) {
+  pending.request.kind == Operation::Kind::kRead ? Read(pending) : Write(pending);
+}
 
 void Host::Read(Pending& pending) {
   pending.outcome = Outcome::kRefused;
@@ -176,7 +178,8 @@ void Host::Write(Pending& pending) {
   const bool deletes = request.value == kAbsent;
   const std::string content = deletes ? "" : Content(request.value, request.bytes);
   pending.outcome = Outcome::kRefused;
-  const Status allowed = deletes ? store_->CheckErase(key.size(), 1) : store_->CheckWrite(key.size() + content.size(), 1);
+  const Status allowed =
+      deletes ? store_->CheckErase(key.size(), 1) : store_->CheckWrite(key.size() + content.size(), 1);
   if (!allowed.ok()) return;
   const Status status = deletes ? store_->Delete(0, key) : store_->Put(0, key, content, kNoExpiry);
   store_->EndUnit();

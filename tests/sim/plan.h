@@ -31,8 +31,8 @@ struct Plan {
   bool breaks = false;      // links are reset, and slow
   bool stops = false;       // processes are stopped for a while
   bool slow_disks = false;
-  bool blind = false;       // processors that do not look, where devices flush by themselves
-  bool orders = false;      // somebody orders promotions, hand-overs and followings
+  bool blind = false;   // processors that do not look, where devices flush by themselves
+  bool orders = false;  // somebody orders promotions, hand-overs and followings
 
   static Plan Of(std::uint64_t seed);
   [[nodiscard]] std::string ToString() const;

@@ -31,6 +31,7 @@ class Simulation {
     if (!cluster_.violation()) Misfortune();
     if (!cluster_.violation()) Heal();
     if (!cluster_.violation()) UseAgain();
+    if (!cluster_.violation()) Settle();
     if (!cluster_.violation()) Judge();
     Report report{.violation = cluster_.violation(),
                   .trace = world_.trace(),
@@ -68,17 +69,34 @@ class Simulation {
       return cluster_.Violation("nobody serves although nothing is wrong any more:" + cluster_.Describe());
     }
     clients_.End();
-    if (!Until([&] { return clients_.Idle() && cluster_.AllInSync(); }, seconds(60))) {
+    (void)Until([&] { return clients_.Idle(); }, seconds(10));
+    Settle();
+  }
+
+  void Settle() {
+    if (!Until([&] { return cluster_.AllInSync(); }, seconds(60))) {
       cluster_.Violation("the hosts are not in sync although nothing is wrong any more:" + cluster_.Describe());
     }
   }
 
   bool Do(Operation::Kind kind, int key, Value value) {
-    Host* primary = cluster_.Primary();
-    std::optional<Outcome> outcome;
-    if (primary != nullptr) clients_.Do(*primary, kind, key, value, [&](Outcome how) { outcome = how; });
-    Until([&] { return outcome.has_value(); }, seconds(3));
-    return outcome == Outcome::kDone;
+    bool done = false, waits = false;
+    const auto then = [&](Outcome outcome) {
+      done = outcome == Outcome::kDone;
+      waits = false;
+    };
+    // An order of before may still be carried out: a hand-over takes seconds if nobody takes over.
+    (void)Until(
+        [&] {
+          Host* primary = cluster_.Primary();
+          if (!done && !waits && primary != nullptr) {
+            waits = true;
+            clients_.Do(*primary, kind, key, value, then);
+          }
+          return done;
+        },
+        seconds(20));
+    return done;
   }
 
   // Every key is read, and can be deleted and written: also where the pool was full.
