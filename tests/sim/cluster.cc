@@ -82,7 +82,7 @@ void Cluster::Form() {
     host->Command([primary = hosts_.front()->Redis()](Store& store) { store.Follow(primary); });
   }
   for (int i = 0; i < 1000 && !AllInSync(); ++i) world_->RunTo(world_->Now() + std::chrono::milliseconds(10));
-  if (!AllInSync()) Violation("the cluster does not form:" + Describe());
+  if (!AllInSync()) NoProgress("the cluster does not form:");
 }
 
 Host* Cluster::Primary() {
@@ -134,6 +134,11 @@ void Cluster::OnPrimary(int host, Epoch epoch) {
 
 void Cluster::Violation(const std::string& what) {
   if (!violation_) violation_ = fmt::format("at {:.4f}: {}", Seconds(world_->Now()), what);
+}
+
+void Cluster::NoProgress(const std::string& what) {
+  only_progress_ = only_progress_ || !violation_;
+  Violation(what + Describe());
 }
 
 // --- The logs.

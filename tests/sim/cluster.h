@@ -37,6 +37,9 @@ class Cluster : private Referee {
 
   [[nodiscard]] const std::optional<std::string>& violation() const { return violation_; }
   void Violation(const std::string& what) override;
+  // The same, but nothing wrong was done: something right was not.
+  void NoProgress(const std::string& what);
+  [[nodiscard]] bool only_progress() const { return only_progress_; }
   [[nodiscard]] std::uint64_t elections() const { return primaries_.size(); }
 
  private:
@@ -47,6 +50,7 @@ class Cluster : private Referee {
   std::vector<std::unique_ptr<Host>> hosts_;
   std::map<Epoch, int> primaries_;
   std::optional<std::string> violation_;
+  bool only_progress_ = false;
 };
 
 }  // namespace faha::sim

@@ -34,6 +34,7 @@ class Simulation {
     if (!cluster_.violation()) Settle();
     if (!cluster_.violation()) Judge();
     Report report{.violation = cluster_.violation(),
+                  .only_progress = cluster_.only_progress(),
                   .trace = world_.trace(),
                   .done = clients_.done(),
                   .elections = cluster_.elections()};
@@ -66,7 +67,7 @@ class Simulation {
     world_.Trace(0, "the faults end");
     faults_.End();
     if (!Until([&] { return cluster_.Primary() != nullptr; }, seconds(30))) {
-      return cluster_.Violation("nobody serves although nothing is wrong any more:" + cluster_.Describe());
+      return cluster_.NoProgress("nobody serves although nothing is wrong any more:");
     }
     clients_.End();
     (void)Until([&] { return clients_.Idle(); }, seconds(10));
@@ -75,7 +76,7 @@ class Simulation {
 
   void Settle() {
     if (!Until([&] { return cluster_.AllInSync(); }, seconds(60))) {
-      cluster_.Violation("the hosts are not in sync although nothing is wrong any more:" + cluster_.Describe());
+      cluster_.NoProgress("the hosts are not in sync although nothing is wrong any more:");
     }
   }
 
@@ -101,18 +102,20 @@ class Simulation {
 
   // Every key is read, and can be deleted and written: also where the pool was full.
   void UseAgain() {
+    for (int key = 0; key < plan_.keys; ++key) Must(Operation::Kind::kRead, key, kAbsent);
     for (int key = 0; key < plan_.keys; ++key) {
-      if (!Do(Operation::Kind::kRead, key, kAbsent)) cluster_.Violation("a healthy cluster does not answer a read");
+      if (plan_.fills || key % 2 == 0) Must(Operation::Kind::kWrite, key, kAbsent);
     }
-    for (int key = 0; key < plan_.keys; ++key) {
-      const bool deletes = plan_.fills || key % 2 == 0;
-      if (deletes && !Do(Operation::Kind::kWrite, key, kAbsent))
-        cluster_.Violation(fmt::format("a healthy cluster does not delete key {}:{}", key, cluster_.Describe()));
-    }
-    if (!Do(Operation::Kind::kWrite, 0, clients_.NextValue())) {
-      cluster_.Violation("a healthy cluster does not take a write:" + cluster_.Describe());
-    }
-    if (!Do(Operation::Kind::kRead, 0, kAbsent)) cluster_.Violation("a healthy cluster does not answer a read");
+    Must(Operation::Kind::kWrite, 0, clients_.NextValue());
+    Must(Operation::Kind::kRead, 0, kAbsent);
+  }
+  void Must(Operation::Kind kind, int key, Value value) {
+    if (cluster_.violation() || Do(kind, key, value)) return;
+    cluster_.NoProgress(fmt::format("a healthy cluster does not {} key {}:",
+                                    kind == Operation::Kind::kRead ? "read"
+                                    : value == kAbsent             ? "delete"
+                                                                   : "write",
+                                    key));
   }
 
   void Judge() {

@@ -9,7 +9,8 @@ namespace faha::sim {
 
 struct Report {
   std::optional<std::string> violation;
-  std::uint64_t trace = 0;  // the same for the same seed
+  bool only_progress = false;  // nothing wrong was done, but something right was not
+  std::uint64_t trace = 0;     // the same for the same seed
   // What the run has reached.
   std::uint64_t done = 0, elections = 0, installs = 0, cleaned = 0;
 };

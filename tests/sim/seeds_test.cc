@@ -1,7 +1,8 @@
 // Seeded clusters of the real store: FAHA_SEEDS runs from FAHA_FIRST_SEED on.
+#include "tests/sim/seeds.h"
+
 #include <gtest/gtest.h>
 
-#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <string>
@@ -11,16 +12,12 @@
 namespace faha::sim {
 namespace {
 
-std::uint64_t Number(const char* name, std::uint64_t otherwise) {
-  const char* text = std::getenv(name);
-  return text == nullptr ? otherwise : std::stoull(text);
-}
-
 TEST(Sim, Seeds) {
   const std::uint64_t first = Number("FAHA_FIRST_SEED", 1);
   const std::uint64_t count = Number("FAHA_SEEDS", 1000);
   Report sum;
   for (std::uint64_t seed = first; seed < first + count; ++seed) {
+    NowRuns(seed);
     const Report report = RunSeed(seed, std::getenv("FAHA_SIM_LOG") != nullptr);
     sum.done += report.done;
     sum.elections += report.elections;
