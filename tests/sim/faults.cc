@@ -60,6 +60,12 @@ void Faults::End() {
   world_->PokeAll();
 }
 
+// The primary is the most rewarding one.
+Host& Faults::Victim() {
+  Host* primary = cluster_->Primary();
+  return primary != nullptr && world_->OneIn(2) ? *primary : cluster_->Any();
+}
+
 // --- Power and processes.
 
 void Faults::PowerOff(Host& host) {
@@ -78,7 +84,7 @@ void Faults::PowerOffAll() {
 }
 
 void Faults::Power() {
-  Host& host = cluster_->Any();
+  Host& host = Victim();
   switch (world_->Below(6)) {
     case 0:
       host.PowerOffAtDrain(1 + world_->Below(4));
@@ -105,13 +111,13 @@ void Faults::AtNextWrite(std::function<void()> what) {
 }
 
 void Faults::KillProcess() {
-  Host& host = cluster_->Any();
+  Host& host = Victim();
   host.KillProcess();
   SwitchOnLater(host);
 }
 
 void Faults::Stop() {
-  Host& host = cluster_->Any();
+  Host& host = Victim();
   const int number = host.number();
   if (!host.running()) return;
   Say(number, "stopped");
@@ -125,7 +131,7 @@ void Faults::Stop() {
 // --- The network.
 
 void Faults::Partition() {
-  const int host = cluster_->Any().number();
+  const int host = Victim().number();
   const int other = cluster_->Any().number();
   const auto dice = world_->Below(4);
   const std::uint64_t group = world_->random()();
@@ -150,7 +156,7 @@ void Faults::Partition() {
 }
 
 void Faults::Break() {
-  Host& host = cluster_->Any();
+  Host& host = Victim();
   const int other = cluster_->Any().number();
   if (other == host.number()) return;
   if (world_->OneIn(3)) {
@@ -198,7 +204,7 @@ void Faults::Promote(Host& host) {
 }
 
 void Faults::Order() {
-  Host& host = cluster_->Any();
+  Host& host = Victim();
   Host& other = cluster_->Any();
   switch (world_->Below(4)) {
     case 0: Promote(host); break;
@@ -220,13 +226,19 @@ void Faults::Order() {
   }
 }
 
-// Sentinel's part.
+// Sentinel's part: it sees what the host sees beside which it runs.
 void Faults::Watch() {
   world_->After(kWatchPeriod, [this] { Watch(); });
-  if (cluster_->Primary() != nullptr) silent_since_ = world_->Now();
+  if (world_->OneIn(100)) watches_from_ = cluster_->Any().number();
+  const auto sees = [&](const Host& host) {
+    const int number = host.number();
+    return world_->Reaches(watches_from_, number) && world_->Reaches(number, watches_from_) && !host.paused();
+  };
+  const Host* primary = cluster_->Primary();
+  if (primary != nullptr && sees(*primary)) silent_since_ = world_->Now();
   if (world_->Now() - silent_since_ < kSilence) return;
   Host& host = cluster_->Any();
-  if (host.store() == nullptr || host.paused()) return;
+  if (host.store() == nullptr || !sees(host)) return;
   silent_since_ = world_->Now() + kPromotionPatience;
   Promote(host);
 }

@@ -33,6 +33,7 @@ class Faults {
   void BlindOne();
   void Order();
 
+  Host& Victim();
   void PowerOff(Host& host);
   void PowerOffAll();
   void SwitchOnLater(Host& host);
@@ -50,6 +51,7 @@ class Faults {
   std::vector<void (Faults::*)()> kinds_;
   std::function<void()> at_next_write_;
   MonoTime silent_since_{0};
+  int watches_from_ = 1;
   bool ended_ = false;
 };
 

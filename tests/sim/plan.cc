@@ -24,7 +24,8 @@ Plan Plan::Of(std::uint64_t seed) {
   // Pools so small that they are written several times over.
   if (one_in(4)) {
     plan.segments = static_cast<std::uint32_t>(between(6, 8));
-    plan.value_bytes = between(100'000, 250'000);
+    plan.value_bytes = between(60'000, 160'000);
+    plan.think = ms(between(20, 100));
     plan.granule = one_in(2) ? 4096 : 64;
     plan.fills = one_in(3);
     if (plan.fills) plan.keys = static_cast<int>(between(20, 30));
