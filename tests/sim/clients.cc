@@ -5,6 +5,7 @@ namespace faha::sim {
 namespace {
 // Whoever hears nothing for so long gives up, and does not know.
 constexpr MonoTime kPatience = std::chrono::seconds(2);
+constexpr MonoTime kDelay{300};  // between a client and a host, at most
 }  // namespace
 
 void Clients::Begin() {
@@ -19,8 +20,9 @@ void Clients::Next(int client) {
 void Clients::Act(int client) {
   if (ended_) return;
   const auto dice = world_->Below(16);
-  const auto kind = dice < 7 ? Operation::Kind::kRead : Operation::Kind::kWrite;
-  const Value value = kind == Operation::Kind::kRead || dice == 15 ? kAbsent : NextValue();
+  const bool reads = dice < 7 || (plan_.readers && client % 2 == 0);
+  const auto kind = reads ? Operation::Kind::kRead : Operation::Kind::kWrite;
+  const Value value = reads || dice == 15 ? kAbsent : NextValue();
   const int key = static_cast<int>(world_->Below(static_cast<std::uint64_t>(plan_.keys)));
   int& at = hosts_[static_cast<std::size_t>(client)];
   if (world_->OneIn(16)) at = cluster_->Any().number();
@@ -52,11 +54,26 @@ void Clients::Send(std::size_t entry, Host& host) {
                   .value = operation.value,
                   .bytes = 8 + world_->Below(plan_.value_bytes),
                   .reply = {}};
-  request.reply = [this, entry](Outcome outcome, Value read) {
-    world_->After(world_->UpTo(MonoTime{300}), [this, entry, outcome, read] { Close(entry, outcome, read); });
-  };
-  world_->After(world_->UpTo(MonoTime{300}), [&host, request = std::move(request)] { host.Ask(request); });
+  request.reply = [this, entry, &host](Outcome outcome, Value read) { Answered(entry, host, outcome, read); };
+  if (Reaches(operation.client, host)) {
+    world_->After(world_->UpTo(kDelay), [&host, request = std::move(request)] { host.Ask(request); });
+  } else {
+    world_->After(kDelay, [this, entry] { Close(entry, Outcome::kRefused, kAbsent); });
+  }
   world_->After(kPatience, [this, entry] { Close(entry, Outcome::kUnknown, kAbsent); });
+}
+
+bool Clients::Reaches(int client, const Host& host) const {
+  if (!plan_.beside_hosts || client == plan_.clients) return true;
+  const int beside = 1 + client % cluster_->size();
+  return world_->Reaches(beside, host.number()) && world_->Reaches(host.number(), beside);
+}
+
+void Clients::Answered(std::size_t entry, const Host& host, Outcome outcome, Value read) {
+  const Operation& operation = entries_[entry].operation;
+  if (outcome == Outcome::kDone && operation.kind == Operation::Kind::kWrite && on_written) on_written();
+  if (!Reaches(operation.client, host)) return;
+  world_->After(world_->UpTo(kDelay), [this, entry, outcome, read] { Close(entry, outcome, read); });
 }
 
 void Clients::Close(std::size_t entry, Outcome outcome, Value read) {
@@ -77,7 +94,6 @@ void Clients::Close(std::size_t entry, Outcome outcome, Value read) {
                        (outcome == Outcome::kDone      ? ""
                         : outcome == Outcome::kRefused ? ": refused"
                                                        : ": unknown"));
-  if (outcome == Outcome::kDone && operation.kind == Operation::Kind::kWrite && on_written) on_written();
   const Then then = std::move(closed.then);
   then(outcome);
 }

@@ -1,5 +1,6 @@
 // Clients that read, write and delete a few keys, each one thing at a time, and remember what they were told.
-// They reach every host, whatever the hosts can reach: the worst place to be for a primary that was deposed.
+// They reach every host, whatever the hosts can reach, or are beside one and reach what it does: a primary that was cut
+// off has clients of its own then, and must not answer them.
 #pragma once
 
 #include <cstdint>
@@ -28,7 +29,7 @@ class Clients {
   // What is known, once all is over.
   [[nodiscard]] History history() const;
   [[nodiscard]] std::uint64_t done() const { return done_; }
-  // Called when a client has been told that its write is done.
+  // Called when a client is told that its write is done, and has not heard it yet.
   std::function<void()> on_written;
 
  private:
@@ -42,6 +43,8 @@ class Clients {
   void Act(int client);
   std::size_t Open(int client, Operation::Kind kind, int key, Value value, Then then);
   void Send(std::size_t entry, Host& host);
+  void Answered(std::size_t entry, const Host& host, Outcome outcome, Value read);
+  [[nodiscard]] bool Reaches(int client, const Host& host) const;
   void Close(std::size_t entry, Outcome outcome, Value read);
 
   World* world_;

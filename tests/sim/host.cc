@@ -9,7 +9,7 @@ namespace faha::sim {
 
 namespace {
 
-constexpr MonoTime kHealthyDrain{60};
+constexpr MonoTime kHealthyDrain{300};
 
 std::string KeyName(int key) { return "key" + std::to_string(key); }
 

@@ -20,14 +20,16 @@ Plan Plan::Of(std::uint64_t seed) {
   plan.keys = static_cast<int>(between(1, 8));
   plan.clients = static_cast<int>(between(2, 4));
   plan.think = ms(between(5, 60));
+  plan.beside_hosts = one_in(2);
+  plan.readers = one_in(2);
   plan.value_bytes = 64;
   // Pools so small that they are written several times over.
-  if (one_in(4)) {
+  if (one_in(3)) {
     plan.segments = static_cast<std::uint32_t>(between(6, 8));
     plan.value_bytes = between(60'000, 160'000);
-    plan.think = ms(between(20, 100));
+    plan.think = ms(between(10, 80));
     plan.granule = one_in(2) ? 4096 : 64;
-    plan.fills = one_in(3);
+    plan.fills = one_in(2);
     if (plan.fills) plan.keys = static_cast<int>(between(20, 30));
   }
   plan.length = ms(between(1500, 5000));

@@ -17,7 +17,9 @@ struct Plan {
   std::uint64_t value_bytes = 0;  // at most
   int keys = 5;
   int clients = 3;
-  MonoTime think{0};  // of a client, between two operations, at most
+  bool beside_hosts = false;  // each client reaches only what the host reaches beside which it is
+  bool readers = false;       // every second client only reads
+  MonoTime think{0};          // of a client, between two operations, at most
   std::uint32_t batch_depth = 1024;
   bool rdma = false, flush = false;
   bool fills = false;  // the live data exceed the pool
