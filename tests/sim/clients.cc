@@ -84,6 +84,7 @@ void Clients::Close(std::size_t entry, Outcome outcome, Value read) {
   closed.state = outcome == Outcome::kDone      ? State::kDone
                  : outcome == Outcome::kRefused ? State::kRefused
                                                 : State::kUnknown;
+  if (outcome == Outcome::kUnknown) ++unknown_;
   if (outcome == Outcome::kDone) {
     operation.answered = world_->Now();
     if (operation.kind == Operation::Kind::kRead) operation.value = read;

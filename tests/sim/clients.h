@@ -29,6 +29,7 @@ class Clients {
   // What is known, once all is over.
   [[nodiscard]] History history() const;
   [[nodiscard]] std::uint64_t done() const { return done_; }
+  [[nodiscard]] std::uint64_t unknown() const { return unknown_; }
   // Called when a client is told that its write is done, and has not heard it yet.
   std::function<void()> on_written;
 
@@ -53,7 +54,7 @@ class Clients {
   std::vector<Entry> entries_;
   std::vector<int> hosts_;  // to which each client talks
   Value values_ = kAbsent;
-  std::uint64_t open_ = 0, done_ = 0;
+  std::uint64_t open_ = 0, done_ = 0, unknown_ = 0;
   bool ended_ = false;
 };
 

@@ -59,6 +59,7 @@ void Host::Log(std::string_view line) {
 void Host::PowerOn() {
   if (running()) return;
   world_->Trace(number_, "power on");
+  ++starts;
   power_fails_ = false;
   drains_left_ = 0;
   world_->Begin(number_, [this] { Main(); });
@@ -180,6 +181,7 @@ void Host::Write(Pending& pending) {
   pending.outcome = Outcome::kRefused;
   const Status allowed =
       deletes ? store_->CheckErase(key.size(), 1) : store_->CheckWrite(key.size() + content.size(), 1);
+  if (allowed.code() == Code::kNoSpace) ++full;
   if (!allowed.ok()) return;
   const Status status = deletes ? store_->Delete(0, key) : store_->Put(0, key, content, kNoExpiry);
   store_->EndUnit();

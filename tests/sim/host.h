@@ -82,7 +82,7 @@ class Host : private StoreObserver {
   [[nodiscard]] Endpoint Redis() const { return {"127.0.0.1", settings_.options.redis_port}; }
 
   MonoTime drain_most{0};  // a drain takes up to this; 0: a healthy one's time
-  std::uint64_t installs = 0, cleaned = 0;
+  std::uint64_t starts = 0, full = 0, installs = 0, cleaned = 0;
 
  private:
   struct Pending {

@@ -37,10 +37,13 @@ class Simulation {
                   .only_progress = cluster_.only_progress(),
                   .trace = world_.trace(),
                   .done = clients_.done(),
+                  .unknown = clients_.unknown(),
                   .elections = cluster_.elections()};
     if (report.violation) *report.violation += "\n    " + plan_.ToString();
     for (int number = 1; number <= cluster_.size(); ++number) {
       cluster_[number].KillProcess();
+      report.starts += cluster_[number].starts;
+      report.full += cluster_[number].full;
       report.installs += cluster_[number].installs;
       report.cleaned += cluster_[number].cleaned;
     }
@@ -131,6 +134,24 @@ class Simulation {
 };
 
 }  // namespace
+
+Report& Report::operator+=(const Report& other) {
+  done += other.done;
+  unknown += other.unknown;
+  full += other.full;
+  elections += other.elections;
+  starts += other.starts;
+  installs += other.installs;
+  cleaned += other.cleaned;
+  return *this;
+}
+
+std::string Report::Reached() const {
+  return fmt::format(
+      "{} operations done, {} of unknown outcome, {} writes without space, {} elections, {} starts, {} logs given as a "
+      "whole, {} segments cleaned",
+      done, unknown, full, elections, starts, installs, cleaned);
+}
 
 Report RunSeed(std::uint64_t seed, bool verbose) { return Simulation(seed, verbose).Go(); }
 

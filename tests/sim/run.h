@@ -12,7 +12,14 @@ struct Report {
   bool only_progress = false;  // nothing wrong was done, but something right was not
   std::uint64_t trace = 0;     // the same for the same seed
   // What the run has reached.
-  std::uint64_t done = 0, elections = 0, installs = 0, cleaned = 0;
+  std::uint64_t done = 0, unknown = 0;      // operations, by their outcome
+  std::uint64_t full = 0;                   // writes that found no space
+  std::uint64_t elections = 0, starts = 0;  // primaries, and hosts
+  std::uint64_t installs = 0;               // logs given as a whole
+  std::uint64_t cleaned = 0;                // segments
+  // Adds what `other` has reached.
+  Report& operator+=(const Report& other);
+  [[nodiscard]] std::string Reached() const;
 };
 
 Report RunSeed(std::uint64_t seed, bool verbose = false);
