@@ -32,7 +32,8 @@ class Cluster : private Referee {
   [[nodiscard]] bool AllInSync();
   // What every host is doing.
   [[nodiscard]] std::string Describe();
-  // Where two hosts' logs differ; nothing if they do not.
+  // Where the keys and values of two hosts, or their logs, differ; nothing if they do not.
+  [[nodiscard]] std::optional<std::string> KeysDiffer();
   [[nodiscard]] std::optional<std::string> LogsDiffer();
 
   [[nodiscard]] const std::optional<std::string>& violation() const { return violation_; }

@@ -85,6 +85,19 @@ void Host::Command(std::function<void(Store&)> command) {
   world_->Poke(number_);
 }
 
+std::map<std::string, std::uint64_t> Host::Contents() const {
+  std::map<std::string, std::uint64_t> contents;
+  std::uint64_t cursor = 0;
+  do {
+    cursor = store_->Scan(0, cursor, [&](std::string_view key, const Entry& entry) {
+      std::uint64_t word = 0;
+      std::memcpy(&word, entry.value.data(), std::min(sizeof word, entry.value.size()));
+      contents[std::string(key)] = word;
+    });
+  } while (cursor != 0);
+  return contents;
+}
+
 // --- The main loop.
 
 void Host::Main() {

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -76,6 +77,8 @@ class Host : private StoreObserver {
   void Command(std::function<void(Store&)> command);
   // Null while it does not run, or still opens its pool.
   [[nodiscard]] const Store* store() const { return store_.get(); }
+  // Every key, with the write and size that its value tells.
+  [[nodiscard]] std::map<std::string, std::uint64_t> Contents() const;
   [[nodiscard]] SimFabric* fabric() { return fabric_.get(); }
   [[nodiscard]] CrashDisk& disk() { return *disk_; }
   [[nodiscard]] int number() const { return number_; }

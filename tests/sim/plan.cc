@@ -30,7 +30,7 @@ Plan Plan::Of(std::uint64_t seed) {
     plan.think = ms(between(10, 80));
     plan.granule = one_in(2) ? 4096 : 64;
     plan.fills = one_in(2);
-    if (plan.fills) plan.keys = static_cast<int>(between(20, 30));
+    if (plan.fills) plan.keys = static_cast<int>(between(40, 60));
   }
   plan.length = ms(between(1500, 5000));
   plan.pause = ms(between(50, 800));

@@ -80,6 +80,8 @@ class Simulation {
   void Settle() {
     if (!Until([&] { return cluster_.AllInSync(); }, seconds(60))) {
       cluster_.NoProgress("the hosts are not in sync although nothing is wrong any more:");
+    } else if (const auto differ = cluster_.KeysDiffer()) {
+      cluster_.Violation("what was applied is not the same: " + *differ);
     }
   }
 
