@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/mutant.h"
+
 namespace faha {
 
 std::string_view RefusalText(Refusal refusal) {
@@ -26,9 +28,10 @@ Voter::Voter(Epoch promised, NodeId voted_for, MonoTime lease, MonoTime now, boo
 }
 
 Refusal Voter::Judge(Epoch epoch, NodeId candidate, Epoch interrupts, MonoTime now) const {
-  const EpochOrder order = epoch < promised_    ? EpochOrder::kLower
-                           : epoch == promised_ ? EpochOrder::kEqual
-                                                : EpochOrder::kHigher;
+  const EpochOrder order = Mutated(Mutant::kVoterIgnoresEpoch) ? EpochOrder::kHigher
+                           : epoch < promised_                 ? EpochOrder::kLower
+                           : epoch == promised_                ? EpochOrder::kEqual
+                                                               : EpochOrder::kHigher;
   const bool given_up = interrupts != Epoch{} && interrupts == promised_;
   return JudgePromise(order, candidate == voted_for_, LeaseMayRun(now), given_up || candidate == heard_);
 }

@@ -41,7 +41,7 @@ class BatchSink {
   // Land's last.
   virtual Result<wire::Ack> Persist() = 0;
   // The source's way in has been closed.  Where devices flush by themselves it may have counted batches that were
-  // placed and that this node has not looked at: takes what lies behind its log's end.
+  // placed and that this node has not looked at: takes what lies behind its log's end.  All of the log is durable then.
   virtual void Absorb() = 0;
   // The source says that all up to `committed` is on a majority; false if it is of another epoch.
   virtual bool Heard(Epoch epoch, Lsn committed) = 0;

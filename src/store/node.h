@@ -19,6 +19,7 @@
 #include <string>
 #include <vector>
 
+#include "base/mutant.h"
 #include "cluster/campaign.h"
 #include "cluster/membership.h"
 #include "cluster/voter.h"
@@ -113,7 +114,9 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   Status WaitAcknowledged();
   Status RenewLease();
   static constexpr MonoTime kForever = MonoTime::max();
-  [[nodiscard]] bool LeaseHeld() const { return lease_end_ == kForever || clock_->Now() < lease_end_; }
+  [[nodiscard]] bool LeaseHeld() const {
+    return lease_end_ == kForever || clock_->Now() < lease_end_ || Mutated(Mutant::kNoLease);
+  }
   [[nodiscard]] bool Leads() const { return role_ == Role::kPrimary && committer_->Serving() && LeaseHeld(); }
   void WaitForPeers(MonoTime deadline);
   void TendHotTier(MonoTime now);

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/mutant.h"
 #include "cluster/quorum.h"
 #include "store/node.h"
 
@@ -270,7 +271,8 @@ void Node::Answer(const Status& outcome) {
 }
 
 Status Node::GivePromise(Epoch epoch, const NodeId& candidate) {
-  if (Status status = pool_->SetPromise(epoch, candidate); !status.ok()) return Fail(status);
+  const bool persists = !Mutated(Mutant::kPromiseNotPersisted);
+  if (Status status = persists ? pool_->SetPromise(epoch, candidate) : Status::Ok(); !status.ok()) return Fail(status);
   voter_->Promised(epoch, candidate);
   receiver_->Stop();
   StepDown();
@@ -372,7 +374,7 @@ Status Node::Accept(const wire::FollowReply& reply) {
   if (reply.cluster != pool_->cluster()) {
     if (Status status = JoinCluster(reply); !status.ok()) return status;
   }
-  if (reply.epoch < voter_->promised()) {
+  if (reply.epoch < voter_->promised() && !Mutated(Mutant::kFollowsOldEpoch)) {
     return {Code::kFenced, fmt::format("{} is primary of epoch {}, but this node promised epoch {}",
                                        reply.primary.Redis().ToString(), reply.epoch.value, voter_->promised().value)};
   }
@@ -447,7 +449,8 @@ void Node::Refused(const wire::FollowReply& reply) {
 }
 
 Status Node::Land(const wire::Batch& batch, std::span<const std::byte> bytes) {
-  if (batch.epoch != voter_->promised()) return {Code::kFenced, "a batch of an epoch that is over"};
+  if (batch.epoch != voter_->promised() && !Mutated(Mutant::kFollowsOldEpoch))
+    return {Code::kFenced, "a batch of an epoch that is over"};
   if (Status status = log_->Land(batch.at, bytes); !status.ok()) {
     return status.code() == Code::kProtocol ? status : Fail(status);
   }
@@ -471,6 +474,10 @@ Status Node::Gap(Lsn whole_at) {
 }
 
 Result<wire::Ack> Node::Persist() {
+  if (Mutated(Mutant::kAckBeforeDrain)) {
+    fabric_->Send(receiver_->data(),
+                  wire::Encode(wire::Ack{voter_->promised(), log_->end().lsn, engine_->applied(), !not_whole_}));
+  }
   if (Status status = log_->Drain(); !status.ok()) return Fail(status);
   engine_->ApplyTo(heard_committed_);
   ReleaseFreed();
@@ -493,7 +500,9 @@ void Node::Absorb() {
     if (!Land({voter_->promised(), next->at, Lsn{}}, next->bytes).ok()) break;
     ++absorbed;
   }
-  if (absorbed != 0 && failure_.ok()) (void)Persist();
+  // What landed in the same look that saw the link close counts as well, for whoever follows again tells of it.
+  const bool lacks_drain = absorbed != 0 || log_->durable() < log_->end().lsn;
+  if (lacks_drain && failure_.ok()) (void)Persist();
 }
 
 bool Node::Heard(Epoch epoch, Lsn committed) {

@@ -61,7 +61,9 @@ Status Node::CleanStep(std::uint64_t bytes, bool& worked) {
 void Node::ReleaseFreed() {
   if (log_->pending_frees() == 0) return;
   const bool primary = role_ == Role::kPrimary;
-  const Lsn committed = primary ? committer_->committed() : std::min(heard_committed_, engine_->applied());
+  const Lsn committed = Mutated(Mutant::kReusesEarly) && primary ? log_->durable()
+                        : primary                                ? committer_->committed()
+                                                                 : std::min(heard_committed_, engine_->applied());
   const Status status = log_->Release(committed, [&](const Segment& segment) {
     // The wire still reads what is under way to somebody.
     if (!committer_->NobodyReads(segment.first, segment.last)) return false;

@@ -2,6 +2,8 @@
 // each in any of the versions written: so it is lost, torn and reordered.  It does not corrupt what was drained.
 #pragma once
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -11,9 +13,53 @@
 #include <utility>
 #include <vector>
 
+#include "base/check.h"
 #include "faha/media.h"
 
 namespace faha {
+
+// Zeros that cost nothing until they are touched: most of a pool never is.
+class ZeroedBytes {
+ public:
+  explicit ZeroedBytes(std::size_t size) : size_(size), data_(Map(size)) {}
+  ZeroedBytes(const ZeroedBytes& other) : ZeroedBytes(other.size_) { *this = other; }
+  ~ZeroedBytes() { ::munmap(data_, size_); }
+  ZeroedBytes& operator=(const ZeroedBytes& other) {
+    if (size_ != other.size_) resize(other.size_);
+    std::memcpy(data_, other.data_, size_);
+    return *this;
+  }
+  void resize(std::size_t size) {
+    std::byte* data = Map(size);
+    std::memcpy(data, data_, std::min(size, size_));
+    ::munmap(data_, size_);
+    data_ = data;
+    size_ = size;
+  }
+
+  [[nodiscard]] std::size_t size() const { return size_; }
+  [[nodiscard]] std::byte* data() { return data_; }
+  [[nodiscard]] const std::byte* data() const { return data_; }
+  [[nodiscard]] std::byte* begin() { return data_; }
+  [[nodiscard]] const std::byte* begin() const { return data_; }
+  [[nodiscard]] std::byte* end() { return data_ + size_; }
+  [[nodiscard]] const std::byte* end() const { return data_ + size_; }
+  std::byte& operator[](std::size_t at) { return data_[at]; }
+  const std::byte& operator[](std::size_t at) const { return data_[at]; }
+  bool operator==(const ZeroedBytes& other) const {
+    return size_ == other.size_ && std::memcmp(data_, other.data_, size_) == 0;
+  }
+
+ private:
+  static std::byte* Map(std::size_t size) {
+    void* data = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    FAHA_CHECK(data != MAP_FAILED, "there is memory for a simulated disk");
+    return static_cast<std::byte*>(data);
+  }
+
+  std::size_t size_;
+  std::byte* data_;
+};
 
 // What of the undrained a power failure keeps.
 enum class CrashMode { kWords, kLines, kNothing, kEverything, kFirstWrites, kLastWrites };
@@ -31,9 +77,9 @@ struct CrashDisk {
     std::vector<std::byte> data;
   };
 
-  explicit CrashDisk(std::size_t size) : written(size), drained(size) {}
-  std::vector<std::byte> written;  // what a reader sees
-  std::vector<std::byte> drained;  // what surely survives
+  explicit CrashDisk(std::size_t size) : written(size), drained(size), touched_(size / kPage + 1) {}
+  ZeroedBytes written;  // what a reader sees
+  ZeroedBytes drained;  // what surely survives
   std::uint64_t drains = 0;
   std::vector<Undrained> undrained;      // in the order written
   std::uint64_t fail_at_drain = ~0ULL;   // this drain, counted from 1, fails as a device does
@@ -41,6 +87,27 @@ struct CrashDisk {
 
   void Write(std::uint64_t offset, std::span<const std::byte> data) {
     undrained.push_back({offset, {data.begin(), data.end()}});
+    for (std::uint64_t page = offset / kPage; page * kPage < offset + data.size(); ++page) touched_[page] = true;
+  }
+  // As new, for less than a new one costs; nobody may have written to it but through Write().
+  void Reset() {
+    for (std::size_t page = 0; page < touched_.size(); ++page) {
+      if (!touched_[page]) continue;
+      const std::size_t size = std::min(kPage, written.size() - page * kPage);
+      std::memset(&written[page * kPage], 0, size);
+      std::memset(&drained[page * kPage], 0, size);
+    }
+    touched_.assign(touched_.size(), false);
+    undrained.clear();
+    drains = 0;
+    fail_at_drain = ~0ULL;
+    before_drain = nullptr;
+  }
+
+  void Grow(std::size_t size) {
+    written.resize(size);
+    drained.resize(size);
+    touched_.resize(size / kPage + 1);
   }
 
   // Power fails.
@@ -64,19 +131,23 @@ struct CrashDisk {
       std::memcpy(&written[write.offset], &drained[write.offset], write.data.size());
     undrained.clear();
   }
-  void DrainAll() {
-    for (const Undrained& write : undrained) Keep(write);
-    undrained.clear();
+  void DrainAll() { DrainFirst(undrained.size()); }
+  // What is written while a drain is under way is not part of it.
+  void DrainFirst(std::size_t count) {
+    for (std::size_t i = 0; i < count; ++i) Keep(undrained[i]);
+    undrained.erase(undrained.begin(), undrained.begin() + static_cast<std::ptrdiff_t>(count));
   }
   // As if this disk were a copy of `other`, which nobody watches.
   void CopyFrom(const CrashDisk& other) {
     written = other.written;
     drained = other.drained;
+    touched_ = other.touched_;
     undrained = other.undrained;
     drains = other.drains;
   }
 
  private:
+  static constexpr std::size_t kPage = 4096;
   void Keep(const Undrained& write) { std::memcpy(&drained[write.offset], write.data.data(), write.data.size()); }
   // Of each unit of `unit` bytes of the medium, the write's part survives or not.
   void KeepSome(const Undrained& write, std::uint64_t unit, std::mt19937_64& random) {
@@ -89,35 +160,37 @@ struct CrashDisk {
       at = next;
     }
   }
+
+  std::vector<bool> touched_;  // of both
 };
 
 class CrashMedia : public Media {
  public:
   CrashMedia(std::shared_ptr<CrashDisk> disk, std::uint32_t granule) : disk_(std::move(disk)), granule_(granule) {}
 
-  [[nodiscard]] std::span<const std::byte> bytes() const override { return disk_->written; }
+  [[nodiscard]] std::span<const std::byte> bytes() const override { return std::span(std::as_const(disk_->written)); }
   Status Write(std::uint64_t offset, std::span<const std::byte> data) override {
     std::memcpy(disk_->written.data() + offset, data.data(), data.size());
     disk_->Write(offset, data);
     return Status::Ok();
   }
   // A simulated device may store anywhere.
-  [[nodiscard]] std::span<std::byte> shared() override { return disk_->written; }
+  [[nodiscard]] std::span<std::byte> shared() override { return std::span(disk_->written); }
   void Landed(std::uint64_t offset, std::size_t size) override {
     disk_->Write(offset, std::span(disk_->written).subspan(offset, size));
   }
   // As durable as a file system makes it: at once.
   Status Grow(std::uint64_t bytes) override {
     if (bytes <= disk_->written.size()) return Status::Ok();
-    disk_->written.resize(bytes);
-    disk_->drained.resize(bytes);
+    disk_->Grow(bytes);
     return Status::Ok();
   }
   Status Drain() override {
     const std::uint64_t number = ++disk_->drains;
+    const std::size_t count = disk_->undrained.size();
     if (disk_->before_drain && !disk_->before_drain()) return Status::Ok();
     if (number == disk_->fail_at_drain) return {Code::kIoError, "the simulated device failed"};
-    disk_->DrainAll();
+    disk_->DrainFirst(count);
     return Status::Ok();
   }
   [[nodiscard]] PersistenceDomain domain() const override { return PersistenceDomain::kCacheLine; }

@@ -12,6 +12,7 @@
 
 #include "faha/store.h"
 #include "tests/fakes/crash_media.h"
+#include "tests/fakes/sim_disk.h"
 #include "tests/fakes/sim_world.h"
 
 namespace faha {
@@ -26,11 +27,7 @@ class SimNode : public StoreObserver {
 
   Status Start() {
     fabric_ = std::make_unique<SimFabric>(world_, number_);
-    fabric_->on_landed = [disk = disk](std::span<const std::byte> bytes, bool flushed) {
-      const auto offset = static_cast<std::uint64_t>(bytes.data() - disk->written.data());
-      disk->Write(offset, bytes);
-      if (flushed) std::memcpy(&disk->drained[offset], bytes.data(), bytes.size());
-    };
+    TellDiskOfLandings(*fabric_, disk);
     Options options;
     options.segment_bytes = kSegment;
     options.pool_bytes = pool_bytes;
@@ -67,6 +64,9 @@ class SimNode : public StoreObserver {
     Kill();
     disk->Crash(world_->random());
   }
+
+  // Every link to that node is reset.
+  void BreakLinksTo(int number) { fabric_->BreakLinksTo(number); }
 
   Status Delete(const std::string& key) {
     if (Status status = store->CheckErase(key.size(), 1); !status.ok()) return status;

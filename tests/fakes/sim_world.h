@@ -1,6 +1,7 @@
 // A world of nodes with one clock and one network, in one thread and from one seed.
-// Faults it makes: delay of every frame, links that break, nodes that are cut off (their frames wait, as TCP's do),
-// nodes that crash, and with RDMA nodes that do not see what their device has done.  Links are looked at in any order.
+// Faults it makes: delay of every frame, links that break at one end or both, directions that let nothing through (what
+// was sent waits, as TCP's frames do), nodes that vanish without a word, and with RDMA nodes that do not see what their
+// device has done.  Links are looked at in any order.
 // It does not lose, duplicate or reorder frames within a link: no stream does. A node that waits
 // inside a call (Commit) lets the rest of the world run.
 #pragma once
@@ -12,6 +13,7 @@
 #include <memory>
 #include <random>
 #include <set>
+#include <utility>
 #include <vector>
 
 #include "faha/clock.h"
@@ -31,8 +33,8 @@ class SimWorld : public Clock {
   void AddRunner(int node, std::function<void()> runner) { runners_[node] = std::move(runner); }
   void RemoveRunner(int node) { runners_.erase(node); }
   // A node's RDMA device works whether the node runs or not.
-  void AddDevice(const SimFabric* fabric, std::function<void()> land) { devices_[fabric] = std::move(land); }
-  void RemoveDevice(const SimFabric* fabric) { devices_.erase(fabric); }
+  void AddDevice(int node, std::function<void()> land) { devices_[node] = std::move(land); }
+  void RemoveDevice(int node) { devices_.erase(node); }
   // Lets the world go on for `time`; `waiting` is not run, it is on the stack.
   void Run(MonoTime time, int waiting = -1) {
     const MonoTime end = now_ + time;
@@ -53,6 +55,11 @@ class SimWorld : public Clock {
     return condition();
   }
 
+  // `node` has nothing to do until something arrives or `time` has passed.
+  virtual void Wait(int node, MonoTime time) { Run(std::min(time, MonoTime{1000}), node); }
+  // Something will arrive at `node`.
+  virtual void WillArrive(int, MonoTime) {}
+
   // A node that is cut off neither sends nor receives; one that is stopped does not run either (SIGSTOP).
   void CutOff(int node) { cut_off_.insert(node); }
   void Reconnect(int node) { cut_off_.erase(node); }
@@ -62,33 +69,41 @@ class SimWorld : public Clock {
   void Blind(int node) { blind_.insert(node); }
   void See(int node) { blind_.erase(node); }
   [[nodiscard]] bool IsBlind(int node) const { return blind_.contains(node); }
-  [[nodiscard]] bool Reachable(int a, int b) const { return !cut_off_.contains(a) && !cut_off_.contains(b); }
+  // Nothing gets from one to the other; the way back is another matter.
+  void Block(int from, int to) { blocked_.emplace(from, to); }
+  void UnblockAll() { blocked_.clear(); }
+  [[nodiscard]] bool Reaches(int from, int to) const {
+    return !cut_off_.contains(from) && !cut_off_.contains(to) && !blocked_.contains({from, to});
+  }
 
-  MonoTime Delay() { return MonoTime{static_cast<MonoTime::rep>(20 + random_() % 300)}; }
+  virtual MonoTime Delay(int, int) { return MonoTime{static_cast<MonoTime::rep>(20 + random_() % 300)}; }
+  // How long an end takes to find out by itself that the other is gone.
+  virtual MonoTime Patience() { return MonoTime{0}; }
   std::map<std::uint16_t, SimFabric*> listeners;
   std::uint64_t next_link = 1;
   bool rdma = false;   // the data lane is RDMA, and every body is placed
   bool flush = false;  // and flushed by the devices
 
- private:
+ protected:
   MonoTime now_{1'000'000};
+  std::map<int, std::function<void()>> devices_;
+  std::set<int> stopped_;
+
+ private:
   std::mt19937_64 random_;
   std::map<int, std::function<void()>> runners_;
-  std::map<const SimFabric*, std::function<void()>> devices_;
-  std::set<int> cut_off_, stopped_, blind_;
+  std::set<int> cut_off_, blind_;
+  std::set<std::pair<int, int>> blocked_;
 };
 
 class SimFabric : public Fabric {
  public:
   SimFabric(SimWorld* world, int node) : world_(world), node_(node) {
-    world_->AddDevice(this, [this] { LandPlaced(); });
+    world_->AddDevice(node_, [this] { LandPlaced(); });
   }
   ~SimFabric() override {
-    world_->RemoveDevice(this);
-    for (auto it = links_.begin(); it != links_.end();) {
-      const auto id = (it++)->first;
-      Close(id);
-    }
+    world_->RemoveDevice(node_);
+    while (!links_.empty()) Close(links_.begin()->first);
     std::erase_if(world_->listeners, [&](const auto& entry) { return entry.second == this; });
   }
 
@@ -98,18 +113,16 @@ class SimFabric : public Fabric {
   }
 
   LinkId Dial(const Endpoint& to, Lane) override {
-    const LinkId mine = NewLink();
     const auto listener = world_->listeners.find(to.port);
-    if (listener == world_->listeners.end() || !world_->Reachable(node_, listener->second->node_)) {
-      Arrive(mine, {.kind = Event::kClosed});
+    SimFabric* peer = listener == world_->listeners.end() ? nullptr : listener->second;
+    const LinkId mine = NewLink(peer == nullptr ? node_ : peer->node_);
+    if (peer == nullptr || !world_->Reaches(node_, peer->node_) || !world_->Reaches(peer->node_, node_)) {
+      Fail(mine);
       return mine;
     }
-    SimFabric* peer = listener->second;
-    const LinkId theirs = peer->NewLink();
-    links_[mine].peer = peer;
-    links_[mine].other = theirs;
-    peer->links_[theirs].peer = this;
-    peer->links_[theirs].other = mine;
+    const LinkId theirs = peer->NewLink(node_);
+    Connect(mine, peer, theirs);
+    peer->Connect(theirs, this, mine);
     Arrive(mine, {.kind = Event::kConnected});
     peer->Arrive(theirs, {.kind = Event::kAccepted});
     return mine;
@@ -148,18 +161,22 @@ class SimFabric : public Fabric {
   // What the device has stored to the shared memory, and whether it was flushed: tells the medium.
   std::function<void(std::span<const std::byte> bytes, bool flushed)> on_landed;
 
+  // What is under way to the peer still arrives there.
   void Close(LinkId link) override {
     const auto it = links_.find(link);
     if (it == links_.end()) return;
-    if (it->second.peer != nullptr) it->second.peer->Arrive(it->second.other, {.kind = Event::kClosed});
+    if (it->second.peer != nullptr) it->second.peer->Closed(it->second.other);
     links_.erase(it);
   }
 
   void Poll(std::chrono::microseconds timeout, FabricHandler& handler) override {
-    if (timeout.count() > 0) world_->Run(std::min(timeout, MonoTime{1000}), node_);
+    if (timeout.count() > 0) world_->Wait(node_, timeout);
     bool delivered = false;
     std::vector<LinkId> ids;
-    for (const auto& [id, link] : links_) ids.push_back(id);
+    for (const auto& [id, link] : links_) {
+      if (!link.inbox.empty()) ids.push_back(id);
+    }
+    if (ids.empty()) return;
     std::shuffle(ids.begin(), ids.end(), world_->random());
     for (const LinkId id : ids) {
       for (auto it = links_.find(id); it != links_.end() && Ready(it->second); it = links_.find(id)) {
@@ -173,9 +190,28 @@ class SimFabric : public Fabric {
   }
 
   [[nodiscard]] int descriptor() const override { return -1; }
-  // Every link breaks, as when a cable is pulled and timeouts pass.
-  void BreakLinks() {
-    for (auto& [id, link] : links_) Arrive(id, {.kind = Event::kClosed});
+
+  // --- What the outside does.
+  // Every link to `node` is reset: what is under way is lost, at either end from some frame on.
+  void BreakLinksTo(int node) {
+    for (auto& [id, link] : links_) {
+      if (link.peer == nullptr || link.peer_node != node) continue;
+      SimFabric* peer = link.peer;
+      const LinkId theirs = link.other;
+      LoseTail(link);
+      peer->LoseTail(peer->links_.at(theirs));
+      Closed(id);
+      peer->Closed(theirs);
+    }
+  }
+  // Power fails: nobody says goodbye.  The other ends find out in their own time.
+  void Vanish() {
+    for (auto& [id, link] : links_) {
+      if (link.peer == nullptr) continue;
+      link.peer->LoseTail(link.peer->links_.at(link.other));
+      link.peer->Fail(link.other);
+    }
+    links_.clear();
   }
 
  private:
@@ -185,36 +221,66 @@ class SimFabric : public Fabric {
     std::vector<std::byte> head = {}, body = {};
     std::uint64_t place = 0;
     bool landed = false;
+    bool own = false;  // this end says so, whatever the network does
   };
   struct Link {
     SimFabric* peer = nullptr;
     LinkId other = LinkId::kNone;
+    int peer_node = 0;
     std::uint64_t flushed = 0;
     std::deque<Event> inbox;
   };
 
-  LinkId NewLink() {
+  LinkId NewLink(int peer_node) {
     const auto id = static_cast<LinkId>(world_->next_link++);
-    links_[id];
+    links_[id].peer_node = peer_node;
     return id;
+  }
+  void Connect(LinkId link, SimFabric* peer, LinkId other) {
+    links_.at(link).peer = peer;
+    links_.at(link).other = other;
   }
   void Arrive(LinkId link, Event event) {
     const auto it = links_.find(link);
     if (it == links_.end()) return;
-    event.at = world_->Now() + world_->Delay();
+    event.at += world_->Now() + world_->Delay(it->second.peer_node, node_);
     if (!it->second.inbox.empty()) event.at = std::max(event.at, it->second.inbox.back().at);
-    if (event.kind == Event::kClosed) it->second.peer = nullptr;
+    world_->WillArrive(node_, event.at);
     it->second.inbox.push_back(std::move(event));
+  }
+  // The other end has closed; it hears nothing any more.
+  void Closed(LinkId link) {
+    const auto it = links_.find(link);
+    if (it == links_.end()) return;
+    it->second.peer = nullptr;
+    Arrive(link, {.kind = Event::kClosed});
+  }
+  // The other end cannot be reached.
+  void Fail(LinkId link) {
+    const auto it = links_.find(link);
+    if (it == links_.end()) return;
+    it->second.peer = nullptr;
+    Arrive(link, {.kind = Event::kClosed, .at = world_->Patience(), .own = true});
+  }
+  void LoseTail(Link& link) {
+    const std::size_t lost = world_->random()() % (link.inbox.size() + 1);
+    for (std::size_t i = 0; i < lost; ++i) {
+      const Event& last = link.inbox.back();
+      if (last.at <= world_->Now() || last.landed || last.kind == Event::kConnected || last.kind == Event::kAccepted)
+        return;
+      link.inbox.pop_back();
+    }
   }
   [[nodiscard]] bool Ready(const Link& link) const {
     if (link.inbox.empty() || link.inbox.front().at > world_->Now()) return false;
-    const bool placed = link.inbox.front().kind == Event::kPlaced;
-    if (placed) return link.inbox.front().landed && !world_->IsBlind(node_);
-    return link.peer == nullptr || world_->Reachable(node_, link.peer->node_);
+    const Event& event = link.inbox.front();
+    if (event.kind == Event::kPlaced) return event.landed && !world_->IsBlind(node_);
+    return event.own || world_->Reaches(link.peer_node, node_);
   }
   void LandPlaced() {
+    if (!world_->rdma) return;
     for (auto& [id, link] : links_) {
-      if (link.peer != nullptr && !world_->Reachable(node_, link.peer->node_)) continue;
+      if (!world_->Reaches(link.peer_node, node_)) continue;
       for (Event& event : link.inbox) {
         if (event.at > world_->Now()) break;
         if (event.kind != Event::kPlaced || event.landed) continue;

@@ -1,0 +1,224 @@
+#include "tests/sim/cluster.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+
+#include "log/format.h"
+#include "log/pool.h"
+#include "log/scan_segment.h"
+
+namespace faha::sim {
+
+namespace {
+
+constexpr std::uint64_t kSegment = format::kMinSegmentBytes;
+// Short, so that much happens in little time; the margin between two clocks grows with them.
+constexpr std::chrono::milliseconds kLease{300};
+constexpr std::chrono::milliseconds kPersistTimeout{200};
+// The fastest clock and the slowest are not further apart than what a lease allows for, an eighth: 2^16 of it is 8192.
+constexpr std::int64_t kSlowest = 65536 - 3800, kFastest = 65536 + 3900;
+static_assert((kFastest - kSlowest) * 8 <= kSlowest);
+
+// Disks are used again, for their pages are there already.
+std::map<std::size_t, std::vector<std::shared_ptr<CrashDisk>>>& Shelf() {
+  static std::map<std::size_t, std::vector<std::shared_ptr<CrashDisk>>> shelf;
+  return shelf;
+}
+
+std::shared_ptr<CrashDisk> TakeDisk(std::size_t size) {
+  auto& spare = Shelf()[size];
+  if (spare.empty()) return std::make_shared<CrashDisk>(size);
+  auto disk = std::move(spare.back());
+  spare.pop_back();
+  return disk;
+}
+
+void PutBack(std::shared_ptr<CrashDisk> disk) {
+  disk->Reset();
+  Shelf()[disk->written.size()].push_back(std::move(disk));
+}
+
+HostSettings SettingsOf(const Plan& plan, int number, World& world) {
+  HostSettings settings;
+  settings.granule = plan.granule;
+  settings.clock_start = world.UpTo(std::chrono::hours(1));
+  settings.clock_rate = kSlowest + static_cast<std::int64_t>(world.Below(kFastest - kSlowest + 1));
+  Options& options = settings.options;
+  options.segment_bytes = kSegment;
+  options.pool_bytes = format::kDataOffset + plan.segments * kSegment;
+  options.batch_bytes = 4096;
+  options.batch_depth = plan.batch_depth;
+  options.lease = kLease;
+  options.persist_timeout = kPersistTimeout;
+  options.redis_port = static_cast<std::uint16_t>(7000 + number);
+  options.port = static_cast<std::uint16_t>(options.redis_port + options.port_offset);
+  return settings;
+}
+
+}  // namespace
+
+Cluster::Cluster(World* world, const Plan& plan) : world_(world) {
+  world->rdma = plan.rdma;
+  world->flush = plan.flush;
+  for (int number = 1; number <= plan.hosts; ++number) {
+    const HostSettings settings = SettingsOf(plan, number, *world);
+    disks_.push_back(TakeDisk(settings.options.pool_bytes));
+    hosts_.push_back(std::make_unique<Host>(world, number, settings, disks_.back(), static_cast<Referee*>(this)));
+  }
+}
+
+Cluster::~Cluster() {
+  hosts_.clear();
+  for (auto& disk : disks_) PutBack(std::move(disk));
+}
+
+void Cluster::Form() {
+  for (const auto& host : hosts_) host->PowerOn();
+  world_->RunTo(world_->Now() + std::chrono::milliseconds(50));
+  for (const auto& host : hosts_) {
+    if (host == hosts_.front()) continue;
+    host->Command([primary = hosts_.front()->Redis()](Store& store) { store.Follow(primary); });
+  }
+  for (int i = 0; i < 1000 && !AllInSync(); ++i) world_->RunTo(world_->Now() + std::chrono::milliseconds(10));
+  if (!AllInSync()) NoProgress("the cluster does not form:");
+}
+
+Host* Cluster::Primary() {
+  for (const auto& host : hosts_) {
+    if (host->store() != nullptr && !host->paused() && host->store()->Serving()) return host.get();
+  }
+  return nullptr;
+}
+
+bool Cluster::AllInSync() {
+  Host* primary = Primary();
+  if (primary == nullptr) return false;
+  const StoreInfo info = primary->store()->Info();
+  const auto synced = std::count_if(info.peers.begin(), info.peers.end(),
+                                    [](const PeerInfo& peer) { return peer.in_sync && peer.voting; });
+  if (synced + 1 != size() || info.members.size() != hosts_.size() || info.committed < info.last) return false;
+  return std::all_of(hosts_.begin(), hosts_.end(), [&](const auto& host) {
+    if (host->store() == nullptr) return false;
+    const StoreInfo own = host->store()->Info();
+    // What a primary's cleaner has moved becomes durable there with its next commit.
+    const bool durable = own.durable == info.last || host.get() == primary;
+    return durable && own.applied == info.last;
+  });
+}
+
+std::string Cluster::Describe() {
+  std::string text;
+  for (const auto& host : hosts_) {
+    text += fmt::format("\n    host {}: ", host->number());
+    if (host->store() == nullptr) {
+      text += host->running() ? "opens its pool" : "off";
+      continue;
+    }
+    const StoreInfo info = host->store()->Info();
+    text += fmt::format("{}, epoch {}, log {}, durable {}, committed {}, applied {}, {} members, last error: {}",
+                        info.state, info.epoch.value, info.last.value, info.durable.value, info.committed.value,
+                        info.applied.value, info.members.size(), info.last_error);
+  }
+  return text;
+}
+
+void Cluster::OnPrimary(int host, Epoch epoch) {
+  world_->Trace(host, fmt::format("primary of epoch {}", epoch.value));
+  const auto [at, fresh] = primaries_.emplace(epoch, host);
+  if (!fresh && at->second != host) {
+    Violation(fmt::format("epoch {} has two primaries: hosts {} and {}", epoch.value, at->second, host));
+  }
+}
+
+void Cluster::Violation(const std::string& what) {
+  if (!violation_) violation_ = fmt::format("at {:.4f}: {}", Seconds(world_->Now()), what);
+}
+
+void Cluster::NoProgress(const std::string& what) {
+  only_progress_ = only_progress_ || !violation_;
+  Violation(what + Describe());
+}
+
+// --- Keys and logs.
+
+std::optional<std::string> Cluster::KeysDiffer() {
+  Host* primary = Primary();
+  if (primary == nullptr) return "nobody is primary";
+  const auto own = primary->Contents();
+  for (const auto& host : hosts_) {
+    const auto others = host->Contents();
+    if (others == own) continue;
+    const auto [at, other] = std::mismatch(own.begin(), own.end(), others.begin(), others.end());
+    const std::string& key =
+        at != own.end() && (other == others.end() || at->first <= other->first) ? at->first : other->first;
+    return fmt::format("hosts {} and {}: {}", primary->number(), host->number(), key);
+  }
+  return std::nullopt;
+}
+
+namespace {
+
+struct Batches {
+  std::map<Lsn, std::pair<LogAddress, std::span<const std::byte>>> by_lsn;
+  Lsn freed_through;  // what is missing up to here was given back
+};
+
+Batches BatchesOf(const std::shared_ptr<CrashDisk>& disk, std::uint32_t granule) {
+  Batches all;
+  const auto pool = Pool::Inspect(std::make_unique<CrashMedia>(disk, granule));
+  if (!pool.ok()) return all;
+  for (std::uint32_t i = 0; i < (*pool)->geometry().segment_count; ++i) {
+    const auto entry = (*pool)->ReadEntry(i);
+    if (!entry) continue;
+    const Segment listed{.index = i,
+                         .head = entry->head == 0 ? Head::kHot : Head::kCold,
+                         .generation = entry->generation,
+                         .first = Lsn{entry->first_lsn}};
+    const ScannedSegment found = ScanSegment(**pool, listed);
+    for (const ScannedBatch& batch : BatchesFrom(**pool, found.segment, Lsn{})) {
+      all.by_lsn[batch.lsn] = {batch.at, std::span(disk->written).subspan(batch.at.value, batch.bytes)};
+    }
+    for (const ScannedFree& free : found.frees) {
+      all.freed_through = std::max(all.freed_through, Lsn{free.note.through});
+    }
+  }
+  return all;
+}
+
+std::optional<std::string> Differ(const Batches& a, const Batches& b, Lsn committed) {
+  for (const auto& [lsn, batch] : a.by_lsn) {
+    if (lsn > committed) break;
+    const auto other = b.by_lsn.find(lsn);
+    if (other == b.by_lsn.end()) {
+      if (lsn <= b.freed_through) continue;
+      return fmt::format("batch {} is missing", lsn.value);
+    }
+    const auto& [at, bytes] = other->second;
+    if (at != batch.first) return fmt::format("batch {} stands elsewhere", lsn.value);
+    if (!std::equal(bytes.begin(), bytes.end(), batch.second.begin(), batch.second.end()))
+      return fmt::format("batch {} has other bytes", lsn.value);
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::optional<std::string> Cluster::LogsDiffer() {
+  Host* primary = Primary();
+  if (primary == nullptr) return "nobody is primary";
+  const StoreInfo info = primary->store()->Info();
+  std::vector<Batches> logs;
+  for (const auto& disk : disks_) logs.push_back(BatchesOf(disk, info.granule));
+  const Batches& own = logs[static_cast<std::size_t>(primary->number() - 1)];
+  if (own.by_lsn.empty() || own.by_lsn.rbegin()->first < info.committed) return "the primary's log is short";
+  for (std::size_t i = 0; i < logs.size(); ++i) {
+    auto differ = Differ(own, logs[i], info.committed);
+    if (!differ) differ = Differ(logs[i], own, info.committed);
+    if (differ) return fmt::format("hosts {} and {}: {}", primary->number(), i + 1, *differ);
+  }
+  return std::nullopt;
+}
+
+}  // namespace faha::sim

@@ -1,0 +1,60 @@
+// Each mistake that is made on purpose is found within the seeds that CI runs.
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+
+#include "base/mutant.h"
+#include "tests/sim/run.h"
+#include "tests/sim/seeds.h"
+
+namespace faha::sim {
+namespace {
+
+struct Case {
+  Mutant mutant;
+  const char* name;
+};
+void PrintTo(const Case& value, std::ostream* out) { *out << value.name; }
+
+// A mutant may also fail a check and end the process: each has one of its own.
+void RunUntilCaught(Mutant mutant, std::uint64_t seeds) {
+  the_mutant = mutant;
+  for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
+    NowRuns(seed);
+    const Report report = RunSeed(seed);
+    // To see something wrong being done is more than to see nothing done.
+    if (!report.violation || report.only_progress) continue;
+    std::fprintf(stderr, "caught by seed %llu: %s\n", static_cast<unsigned long long>(seed), report.violation->c_str());
+    std::_Exit(1);
+  }
+  std::_Exit(0);
+}
+
+class Mutants : public testing::TestWithParam<Case> {};
+
+TEST_P(Mutants, IsCaught) {
+  std::fflush(nullptr);
+  const pid_t child = ::fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) RunUntilCaught(GetParam().mutant, Number("FAHA_SEEDS", kSeedsOfCi));
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  const bool violated = WIFEXITED(status) && WEXITSTATUS(status) == 1;
+  const bool failed_a_check = WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT;
+  EXPECT_TRUE(violated || failed_a_check) << "no seed has seen it; the process ended with status " << status;
+}
+
+INSTANTIATE_TEST_SUITE_P(All, Mutants,
+                         testing::Values(Case{Mutant::kPromiseNotPersisted, "PromiseNotPersisted"},
+                                         Case{Mutant::kAckBeforeDrain, "AckBeforeDrain"},
+                                         Case{Mutant::kVoterIgnoresEpoch, "VoterIgnoresEpoch"},
+                                         Case{Mutant::kFollowsOldEpoch, "FollowsOldEpoch"},
+                                         Case{Mutant::kReusesEarly, "ReusesEarly"}, Case{Mutant::kNoLease, "NoLease"}),
+                         [](const auto& test) { return test.param.name; });
+
+}  // namespace
+}  // namespace faha::sim

@@ -1,0 +1,160 @@
+#include "tests/sim/run.h"
+
+#include <fmt/format.h>
+
+#include "tests/sim/clients.h"
+#include "tests/sim/cluster.h"
+#include "tests/sim/faults.h"
+#include "tests/sim/plan.h"
+
+namespace faha::sim {
+
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+class Simulation {
+ public:
+  Simulation(std::uint64_t seed, bool verbose)
+      : plan_(Plan::Of(seed)),
+        world_(seed),
+        cluster_(&world_, plan_),
+        clients_(&world_, &cluster_, plan_),
+        faults_(&world_, &cluster_, &clients_, plan_) {
+    world_.verbose = verbose;
+    world_.Trace(0, plan_.ToString());
+  }
+
+  Report Go() {
+    cluster_.Form();
+    if (!cluster_.violation()) Misfortune();
+    if (!cluster_.violation()) Heal();
+    if (!cluster_.violation()) UseAgain();
+    if (!cluster_.violation()) Settle();
+    if (!cluster_.violation()) Judge();
+    Report report{.violation = cluster_.violation(),
+                  .only_progress = cluster_.only_progress(),
+                  .trace = world_.trace(),
+                  .done = clients_.done(),
+                  .unknown = clients_.unknown(),
+                  .elections = cluster_.elections()};
+    if (report.violation) *report.violation += "\n    " + plan_.ToString();
+    for (int number = 1; number <= cluster_.size(); ++number) {
+      cluster_[number].KillProcess();
+      report.starts += cluster_[number].starts;
+      report.full += cluster_[number].full;
+      report.installs += cluster_[number].installs;
+      report.cleaned += cluster_[number].cleaned;
+    }
+    return report;
+  }
+
+ private:
+  // Until `condition`; false if `limit` passes first.
+  template <typename Condition>
+  bool Until(Condition condition, MonoTime limit) {
+    const MonoTime end = world_.Now() + limit;
+    while (!condition() && world_.Now() < end && !cluster_.violation()) world_.RunTo(world_.Now() + milliseconds(20));
+    return condition();
+  }
+
+  void Misfortune() {
+    clients_.Begin();
+    faults_.Begin();
+    world_.RunTo(world_.Now() + plan_.length);
+  }
+
+  // Once nothing is wrong any more the cluster serves by itself, with Sentinel's help.
+  void Heal() {
+    world_.Trace(0, "the faults end");
+    faults_.End();
+    if (!Until([&] { return cluster_.Primary() != nullptr; }, seconds(30))) {
+      return cluster_.NoProgress("nobody serves although nothing is wrong any more:");
+    }
+    clients_.End();
+    (void)Until([&] { return clients_.Idle(); }, seconds(10));
+    Settle();
+  }
+
+  void Settle() {
+    if (!Until([&] { return cluster_.AllInSync(); }, seconds(60))) {
+      cluster_.NoProgress("the hosts are not in sync although nothing is wrong any more:");
+    } else if (const auto differ = cluster_.KeysDiffer()) {
+      cluster_.Violation("what was applied is not the same: " + *differ);
+    }
+  }
+
+  bool Do(Operation::Kind kind, int key, Value value) {
+    bool done = false, waits = false;
+    const auto then = [&](Outcome outcome) {
+      done = outcome == Outcome::kDone;
+      waits = false;
+    };
+    // An order of before may still be carried out: a hand-over takes seconds if nobody takes over.
+    (void)Until(
+        [&] {
+          Host* primary = cluster_.Primary();
+          if (!done && !waits && primary != nullptr) {
+            waits = true;
+            clients_.Do(*primary, kind, key, value, then);
+          }
+          return done;
+        },
+        seconds(20));
+    return done;
+  }
+
+  // Every key is read, and can be deleted and written: also where the pool was full.
+  void UseAgain() {
+    for (int key = 0; key < plan_.keys; ++key) Must(Operation::Kind::kRead, key, kAbsent);
+    for (int key = 0; key < plan_.keys; ++key) {
+      if (plan_.fills || key % 2 == 0) Must(Operation::Kind::kWrite, key, kAbsent);
+    }
+    Must(Operation::Kind::kWrite, 0, clients_.NextValue());
+    Must(Operation::Kind::kRead, 0, kAbsent);
+  }
+  void Must(Operation::Kind kind, int key, Value value) {
+    if (cluster_.violation() || Do(kind, key, value)) return;
+    cluster_.NoProgress(fmt::format("a healthy cluster does not {} key {}:",
+                                    kind == Operation::Kind::kRead ? "read"
+                                    : value == kAbsent             ? "delete"
+                                                                   : "write",
+                                    key));
+  }
+
+  void Judge() {
+    if (const auto differ = cluster_.LogsDiffer()) cluster_.Violation("the logs are not the same: " + *differ);
+    if (const auto wrong = Explain(clients_.history())) cluster_.Violation(*wrong);
+  }
+
+  Plan plan_;
+  World world_;
+  Cluster cluster_;
+  Clients clients_;
+  Faults faults_;
+};
+
+}  // namespace
+
+Report& Report::operator+=(const Report& other) {
+  done += other.done;
+  unknown += other.unknown;
+  full += other.full;
+  elections += other.elections;
+  starts += other.starts;
+  installs += other.installs;
+  cleaned += other.cleaned;
+  return *this;
+}
+
+std::string Report::Reached() const {
+  return fmt::format(
+      "{} operations done, {} of unknown outcome, {} writes without space, {} elections, {} starts, {} logs given as a "
+      "whole, {} segments cleaned",
+      done, unknown, full, elections, starts, installs, cleaned);
+}
+
+Report RunSeed(std::uint64_t seed, bool verbose) { return Simulation(seed, verbose).Go(); }
+
+}  // namespace faha::sim

@@ -1,0 +1,71 @@
+// Seeded clusters of the real store.  See run.h for what a run is, plan.h for what it meets.
+// FAHA_SEEDS runs from FAHA_FIRST_SEED on; FAHA_SIM_LOG in the environment prints what happens.
+#include "tests/sim/seeds.h"
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+
+#include "tests/sim/run.h"
+
+namespace faha::sim {
+namespace {
+
+// False if something was wrong.
+bool RunsWell(std::uint64_t seed, Report& sum) {
+  NowRuns(seed);
+  const Report report = RunSeed(seed, std::getenv("FAHA_SIM_LOG") != nullptr);
+  sum += report;
+  EXPECT_FALSE(report.violation) << "seed " << seed << ": " << *report.violation << "\n  again with: " << Again(seed);
+  return !report.violation;
+}
+
+TEST(Sim, Seeds) {
+  const std::uint64_t first = Number("FAHA_FIRST_SEED", 1);
+  const std::uint64_t count = Number("FAHA_SEEDS", 1000);
+  Report sum;
+  for (std::uint64_t seed = first; seed < first + count; ++seed) {
+    if (!RunsWell(seed, sum)) return;
+  }
+  std::printf("%s\n", sum.Reached().c_str());
+  // The faults reach what they are meant to reach.
+  if (count < 1000) return;
+  EXPECT_GT(sum.done, 100 * count);
+  EXPECT_GT(sum.elections, count);
+  EXPECT_GT(sum.unknown, count);
+  EXPECT_GT(sum.full, count);
+  EXPECT_GT(sum.cleaned, count);
+  EXPECT_GT(sum.installs, count / 50);
+}
+
+// Open-ended: new seeds, for FAHA_SIM_MINUTES.
+TEST(Sim, Long) {
+  const std::uint64_t minutes = Number("FAHA_SIM_MINUTES", 0);
+  if (minutes == 0) GTEST_SKIP() << "FAHA_SIM_MINUTES says for how long";
+  const auto now = [] { return std::chrono::system_clock::now(); };
+  const auto end = now() + std::chrono::minutes(minutes);
+  // Seconds are further apart than a second's seeds.
+  const auto fresh = static_cast<std::uint64_t>(now().time_since_epoch() / std::chrono::seconds(1)) * 1000;
+  std::uint64_t seed = Number("FAHA_FIRST_SEED", fresh);
+  const std::uint64_t first = seed;
+  Report sum;
+  while (now() < end && RunsWell(seed, sum)) ++seed;
+  std::printf("%llu seeds from %llu on: %s\n", static_cast<unsigned long long>(seed - first),
+              static_cast<unsigned long long>(first), sum.Reached().c_str());
+}
+
+TEST(Sim, TheSameSeedIsTheSameRun) {
+  for (std::uint64_t seed = 1; seed <= 40; ++seed) {
+    const Report once = RunSeed(seed);
+    const Report other = RunSeed(seed + 1'000'000);
+    const Report again = RunSeed(seed);
+    EXPECT_EQ(once.trace, again.trace) << "seed " << seed;
+    EXPECT_NE(once.trace, other.trace) << "seed " << seed;
+  }
+}
+
+}  // namespace
+}  // namespace faha::sim
