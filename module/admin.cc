@@ -1,4 +1,4 @@
-// FaHA's own commands: FAHA.STATUS, FAHA.PROMOTE, FAHA.FAILOVER, and the answer to what is refused.
+// FaHA's own commands, FAHA.*, and the answer to what is refused.
 #include <memory>
 
 #include "module/commands.h"
@@ -16,6 +16,8 @@ int ReplyOutcome(RedisModuleCtx* ctx, RedisModuleString**, int) {
   return (status->ok() ? Reply::Ok() : Reply::Error(*status)).SendTo(ctx);
 }
 
+Reply BadPort() { return Reply::Error("ERR the port is a number from 1 to 65535"); }
+
 void FreeOutcome(RedisModuleCtx*, void* status) { delete static_cast<Status*>(status); }
 
 }  // namespace
@@ -25,10 +27,11 @@ Reply GetStatus(Call& call) {
   return Reply::Sent();
 }
 
-// FAHA.PROMOTE [milliseconds]
+// FAHA.PROMOTE [milliseconds | FORCE]
 Reply Promote(Call& call) {
   if (call.size() > 2) return call.WrongArity();
-  const auto patience = call.size() == 2 ? ParseInteger(call.arg(1)) : std::optional(kPromoteMs);
+  const bool force = call.size() == 2 && call.Is(1, "force");
+  const auto patience = call.size() == 2 && !force ? ParseInteger(call.arg(1)) : std::optional(kPromoteMs);
   if (!patience || *patience < 0 || *patience > 3600'000) {
     return Reply::Error("ERR the patience is a number of milliseconds from 0 to 3600000");
   }
@@ -37,9 +40,21 @@ Reply Promote(Call& call) {
     return Reply::Error("ERR FAHA.PROMOTE waits for other nodes and cannot do so in a transaction");
   }
   RedisModuleBlockedClient* client = RedisModule_BlockClient(call.ctx(), ReplyOutcome, nullptr, FreeOutcome, 0);
-  call.store().Promote(std::chrono::milliseconds(*patience),
-                       [client](const Status& status) { RedisModule_UnblockClient(client, new Status(status)); });
+  const auto done = [client](const Status& status) { RedisModule_UnblockClient(client, new Status(status)); };
+  if (force) {
+    call.store().Force(done);
+  } else {
+    call.store().Promote(std::chrono::milliseconds(*patience), done);
+  }
   return Reply::Sent();
+}
+
+// FAHA.FORGET host port
+Reply Forget(Call& call) {
+  const auto port = ParseInteger(call.arg(2));
+  if (!port || *port <= 0 || *port > 65535) return BadPort();
+  const Status status = call.store().Forget({std::string(call.arg(1)), static_cast<std::uint16_t>(*port)});
+  return status.ok() ? Reply::Ok() : Reply::Error(status);
 }
 
 // FAHA.FAILOVER [TO host port]
@@ -47,7 +62,7 @@ Reply Failover(Call& call) {
   std::optional<Endpoint> target;
   if (call.size() == 4 && call.Is(1, "to")) {
     const auto port = ParseInteger(call.arg(3));
-    if (!port || *port <= 0 || *port > 65535) return Reply::Error("ERR the port is a number from 1 to 65535");
+    if (!port || *port <= 0 || *port > 65535) return BadPort();
     target = Endpoint{std::string(call.arg(2)), static_cast<std::uint16_t>(*port)};
   } else if (call.size() != 1) {
     return Call::SyntaxError();

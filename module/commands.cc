@@ -109,6 +109,7 @@ constexpr auto kTable = std::to_array<Command>({
     // Ours alone: the filter does not rewrite these.
     {"status", admin::GetStatus, 1, Access::kAdmin, "readonly fast allow-loading allow-stale"},
     {"promote", admin::Promote, -1, Access::kAdmin, "admin deny-script allow-loading allow-stale"},
+    {"forget", admin::Forget, 3, Access::kAdmin, "admin deny-script allow-stale"},
     {"failover", admin::Failover, -1, Access::kAdmin, "admin deny-script allow-stale"},
     {"refuse", admin::Refuse, -1, Access::kAdmin, "readonly fast allow-loading allow-stale"},
 });

@@ -141,6 +141,7 @@ namespace admin {
 Reply GetStatus(Call& call);
 Reply Promote(Call& call);
 Reply Failover(Call& call);
+Reply Forget(Call& call);
 Reply Refuse(Call& call);
 }  // namespace admin
 

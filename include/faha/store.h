@@ -179,6 +179,15 @@ class Store {
   // The same where the primary lives, too: then it is asked to hand over, and this node campaigns if it does not.
   // Errors told to `done`: as above.
   virtual void TakeOver(std::chrono::milliseconds patience, std::function<void(const Status&)> done) = 0;
+  // Becomes primary of a cluster of this node alone, whatever the members were: for a majority that is lost for good.
+  // What this node never received is lost with them, and one that lives on is a second primary until it hears of
+  // this one.
+  // Errors told to `done`: NoPromise - it has a primary, or its log is not whole; Fenced, IoError.
+  virtual void Force(std::function<void(const Status&)> done) = 0;
+  // Takes the member whose Redis listens at `member`, which must not be connected, out of the cluster for good.
+  // Errors: NotPrimary, NoQuorum, Fenced, NoSpace; Unavailable - there is none, it is connected, or another change is
+  // under way.
+  virtual Status Forget(const Endpoint& member) = 0;
   // Planned: hands the primary's role to the backup whose Redis listens at `target`, or to the best one.
   // Blocks until the new primary is known.  Errors: NotPrimary, Unavailable, NoQuorum.
   virtual Status HandOver(const std::optional<Endpoint>& target) = 0;

@@ -2,7 +2,8 @@
 //   node.cc        the keyspace, the commit pipeline
 //   node_open.cc   opening: recovery, the fabric
 //   node_space.cc  cleaning, and giving segments back
-//   node_roles.cc  who is primary: campaigns, stepping down, following, handing over
+//   node_term.cc   the primary's term: commit, lease, members, the end
+//   node_campaign.cc, node_hand_over.cc, node_follow.cc  becoming primary, planned changes, following one
 //   node_links.cc  what peers say, and what this node answers
 //   node_info.cc   what an operator sees
 // Invariants: (1) a promise is persistent, the old primary's way in is closed, and what it may have counted without
@@ -81,6 +82,8 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   void Promote(std::chrono::milliseconds patience, std::function<void(const Status&)> done) override;
   void TakeOver(std::chrono::milliseconds patience, std::function<void(const Status&)> done) override;
   Status HandOver(const std::optional<Endpoint>& target) override;
+  Status Forget(const Endpoint& member) override;
+  void Force(std::function<void(const Status&)> done) override;
   Status Checkpoint() override;
   [[nodiscard]] int descriptor() const override { return fabric_->descriptor(); }
   void Poll() override { fabric_->Poll(std::chrono::microseconds{0}, *this); }
@@ -124,27 +127,35 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   void Note(LogLevel level, const std::string& line) const { options_.log(level, line); }
   void Remember(const Status& problem);
 
-  // --- node_roles.cc
+  // --- node_term.cc
   void Progress();
   void CountLease();
+  void BecomePrimary();
+  void StepDown();
+  // Errors: NoSpace, and those of a failure of this node.
+  Status AppendMembers(Members members);
+  [[nodiscard]] std::uint32_t SegmentsOf(const Members& members) const;
+
+  // --- node_campaign.cc
   void StartCampaign(Epoch interrupts, Epoch floor, std::chrono::milliseconds patience,
                      std::function<void(const Status&)> done);
   void StepCampaign();
-  void StepTakeOver();
   void AskForPromises();
   void AskMembers(const Members& members);
   void EndCampaign(const Status& outcome);
   void CloseAsks();
   void FetchFromBest();
-  void BecomePrimary();
-  void AppendMembers(Members members);
-  [[nodiscard]] std::uint32_t SegmentsOf(const Members& members) const;
-  void StepDown();
-  void Seek(const Member& primary);
   void Answer(const Status& outcome);
   // Persists the promise, closes every way in of the old primary, absorbs what came by it.  Errors: IoError - the node
   // has failed.
   Status GivePromise(Epoch epoch, const NodeId& candidate);
+
+  // --- node_hand_over.cc
+  void StepTakeOver();
+  void HandOverOffered(Epoch epoch) override;
+
+  // --- node_follow.cc
+  void Seek(const Member& primary);
   std::optional<Endpoint> NextSource() override;
   wire::FollowRequest Introduce() override;
   Status Accept(const wire::FollowReply& reply) override;
@@ -156,7 +167,6 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   void Committed(Lsn lsn) override { heard_committed_ = std::max(heard_committed_, lsn); }
   Status BeginInstall(const wire::FollowReply& reply);
   bool Heard(Epoch epoch, Lsn committed) override;
-  void HandOverOffered(Epoch epoch) override;
   void Lost(const Status& reason) override;
   void FellBack(const Status& reason) override;
   void Absorb() override;
@@ -240,6 +250,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   MonoTime campaign_end_{0};
   Epoch asked_epoch_;  // promises of this epoch have been asked for
   bool fetching_ = false;
+  bool forced_ = false;  // this node's promise is enough, and it is the only member then
   std::function<void(const Status&)> done_;
   std::map<NodeId, Ask> asks_;
   MonoTime next_ask_{0};

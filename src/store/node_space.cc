@@ -46,7 +46,7 @@ void Node::Clean(bool idle) {
 Status Node::CleanStep(std::uint64_t bytes, bool& worked) {
   cleaner_->SetConfig(membership_.newest());
   if (cleaner_->WantsConfig()) {
-    if (!membership_.ChangePending(committer_->committed())) AppendMembers(membership_.members());
+    if (!membership_.ChangePending(committer_->committed())) (void)AppendMembers(membership_.members());
     if (!failure_.ok()) return failure_;
     cleaner_->SetConfig(membership_.newest());
   }

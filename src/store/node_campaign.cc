@@ -1,0 +1,169 @@
+// Becoming primary: campaigns.  See node.h.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "store/node.h"
+
+namespace faha {
+
+namespace {
+constexpr MonoTime kAskPeriod{50'000};
+// Further than any that the others may have reached without a node whose promotion is forced.
+constexpr std::uint64_t kForcedEpochs = 1'000'000;
+}  // namespace
+
+void Node::Promote(std::chrono::milliseconds patience, std::function<void(const Status&)> done) {
+  if (!failure_.ok()) return done(failure_);
+  if (role_ == Role::kPrimary && committer_->Serving()) return done(Status::Ok());
+  if (!membership_.members().empty() && membership_.Find(self_.id) == nullptr) {
+    return done(
+        {Code::kNoPromise, "this node has not become a member yet: wait until it is in sync, or promote another"});
+  }
+  StartCampaign(Epoch{}, Epoch{}, patience, std::move(done));
+}
+
+// The campaign of a cluster of one, whose own promise is a majority.
+void Node::Force(std::function<void(const Status&)> done) {
+  if (!failure_.ok()) return done(failure_);
+  if (role_ == Role::kPrimary && committer_->Serving() && LeaseHeld()) return done(Status::Ok());
+  if (receiver_->streaming()) {
+    return done({Code::kNoPromise,
+                 fmt::format("{} is the primary and alive: use FAHA.FAILOVER there", primary_.Redis().ToString())});
+  }
+  if (not_whole_) return done({Code::kNoPromise, "the log of this node is not whole: what it lacks would be lost"});
+  heir_.reset();
+  EndCampaign({Code::kNoPromise, "another attempt has taken its place"});
+  if (role_ == Role::kPrimary) StepDown();
+  receiver_->Stop();
+  Note(LogLevel::kWarning,
+       fmt::format(
+           "forced to lead a cluster of this node alone: {} members leave it, and what they have acknowledged and "
+           "this node never received (behind LSN {}) is lost; wipe their pools before they join again",
+           membership_.members().size() - (membership_.Find(self_.id) != nullptr ? 1 : 0), log_->end().lsn.value));
+  forced_ = true;
+  campaign_.emplace(self_, Members{self_}, Epoch{voter_->promised().value + kForcedEpochs}, log_->end(), Epoch{});
+  campaign_end_ = kForever;
+  asked_epoch_ = Epoch{};
+  done_ = std::move(done);
+  StepCampaign();
+}
+
+void Node::StartCampaign(Epoch interrupts, Epoch floor, std::chrono::milliseconds patience,
+                         std::function<void(const Status&)> done) {
+  if (not_whole_) {
+    if (done) done({Code::kNoPromise, "the log of this node is not whole yet: wait until it is in sync"});
+    if (!receiver_->active()) receiver_->Start();
+    return;
+  }
+  EndCampaign({Code::kNoPromise, "another attempt has taken its place"});
+  if (role_ == Role::kPrimary) StepDown();
+  Members members = membership_.members();
+  if (members.empty()) members = {self_};
+  campaign_.emplace(self_, members, std::max(voter_->promised(), floor), log_->end(), interrupts);
+  const bool forever = patience == std::chrono::milliseconds::max();
+  campaign_end_ = forever ? kForever : clock_->Now() + patience;
+  asked_epoch_ = Epoch{};
+  next_ask_ = MonoTime{0};
+  done_ = std::move(done);
+  StepCampaign();
+}
+
+void Node::StepCampaign() {
+  if (!campaign_ || !failure_.ok()) {
+    if (done_ && clock_->Now() >= campaign_end_)
+      Answer({Code::kNoQuorum, "elected, but a majority does not follow yet"});
+    return;
+  }
+  switch (campaign_->next()) {
+    case Campaign::Next::kAsk:
+      role_ = Role::kBackup;
+      if (clock_->Now() >= next_ask_) AskMembers(campaign_->members());
+      break;
+    case Campaign::Next::kPromise: AskForPromises(); break;
+    case Campaign::Next::kFollow: {
+      const Member primary = campaign_->primary();
+      EndCampaign({Code::kNoPromise,
+                   fmt::format("{} is the primary and alive: use FAHA.FAILOVER there", primary.Redis().ToString())});
+      Seek(primary);
+      return;
+    }
+    case Campaign::Next::kWon:
+      if (!fetching_) FetchFromBest();
+      return;
+  }
+  if (campaign_ && clock_->Now() >= campaign_end_) {
+    EndCampaign({Code::kNoPromise, fmt::format("no majority promised: {}", campaign_->Obstacle())});
+    receiver_->Start();
+  }
+}
+
+void Node::AskMembers(const Members& members) {
+  next_ask_ = clock_->Now() + kAskPeriod;
+  for (const Member& member : members) {
+    if (member.id == self_.id) continue;
+    Ask& ask = asks_[member.id];
+    if (ask.link == LinkId::kNone) ask.link = fabric_->Dial(member.Replication());
+    if (ask.connected) fabric_->Send(ask.link, wire::Encode(wire::StateRequest{pool_->cluster()}));
+  }
+}
+
+void Node::AskForPromises() {
+  const Epoch epoch = campaign_->epoch();
+  if (asked_epoch_ == epoch) return;
+  // Our own promise follows the same rule as anybody's.
+  if (voter_->Judge(epoch, self_.id, campaign_->interrupts(), clock_->Now()) != Refusal::kNone) return;
+  asked_epoch_ = epoch;
+  if (!GivePromise(epoch, self_.id).ok()) return;
+  role_ = Role::kCandidate;
+  const auto request = wire::Encode(wire::PromiseRequest{pool_->cluster(), epoch, self_, campaign_->interrupts()});
+  for (const auto& [id, ask] : asks_) {
+    if (ask.connected) fabric_->Send(ask.link, request);
+  }
+  campaign_->OnOwnPromise(log_->end(), forced_ ? Members{self_} : membership_.members());
+  StepCampaign();
+}
+
+void Node::EndCampaign(const Status& outcome) {
+  CloseAsks();
+  if (role_ == Role::kCandidate) role_ = Role::kBackup;
+  if (!campaign_) return;
+  campaign_.reset();
+  forced_ = false;
+  if (fetching_) receiver_->Stop();
+  fetching_ = false;
+  Answer(outcome);
+}
+
+void Node::CloseAsks() {
+  for (const auto& [id, ask] : asks_) fabric_->Close(ask.link);
+  asks_.clear();
+}
+
+// A majority promised, and no other primary can commit any more: take over the most that any of them holds.
+void Node::FetchFromBest() {
+  fetching_ = true;
+  if (log_->end() >= campaign_->best_end()) {
+    BecomePrimary();
+  } else {
+    receiver_->Start();
+  }
+}
+
+void Node::Answer(const Status& outcome) {
+  if (!done_) return;
+  const auto done = std::exchange(done_, nullptr);
+  done(outcome);
+}
+
+Status Node::GivePromise(Epoch epoch, const NodeId& candidate) {
+  const bool persists = !Mutated(Mutant::kPromiseNotPersisted);
+  if (Status status = persists ? pool_->SetPromise(epoch, candidate) : Status::Ok(); !status.ok()) return Fail(status);
+  voter_->Promised(epoch, candidate);
+  receiver_->Stop();
+  StepDown();
+  return Status::Ok();
+}
+
+}  // namespace faha

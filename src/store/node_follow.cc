@@ -1,0 +1,230 @@
+// Following a primary: whom, from where in the log, and what it sends.  See node.h.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "store/node.h"
+
+namespace faha {
+
+void Node::Follow(const Endpoint& primary) {
+  heir_.reset();
+  if (!failure_.ok() || (receiver_->streaming() && primary_.Redis() == primary)) return;
+  EndCampaign({Code::kNoPromise, "this node was told to follow another"});
+  StepDown();
+  seeds_ = {{primary.host, static_cast<std::uint16_t>(primary.port + options_.port_offset)}};
+  hint_ = seeds_.front();
+  receiver_->Start();
+}
+
+void Node::Seek(const Member& primary) {
+  hint_ = primary.Replication();
+  receiver_->Start();
+}
+
+std::optional<Endpoint> Node::NextSource() {
+  if (fetching_) return campaign_->best().Replication();
+  if (hint_) return std::exchange(hint_, std::nullopt);
+  std::vector<Endpoint> sources = seeds_;
+  for (const Member& member : membership_.members()) {
+    if (member.id != self_.id) sources.push_back(member.Replication());
+  }
+  if (sources.empty()) return std::nullopt;
+  return sources[next_source_++ % sources.size()];
+}
+
+wire::FollowRequest Node::Introduce() {
+  wire::FollowRequest request;
+  request.cluster = pool_->cluster();
+  request.self = self_;
+  request.empty = !engine_->touched() && membership_.members().size() <= 1;
+  request.fetch = fetching_;
+  request.installing = not_whole_;
+  request.promised = voter_->promised();
+  request.domain = static_cast<std::uint8_t>(pool_->media().domain());
+  // Down to a batch known as committed: that one is in every primary's log.
+  if (not_whole_) return request;
+  const Lsn floor = log_->known_committed();
+  const auto add = [&](const LocatedBatch& batch) {
+    request.tail.push_back({batch.view.lsn(), batch.view.header().checksum});
+  };
+  const std::uint64_t newest = log_->end().lsn.value;
+  LogCursor cursor{.next = Lsn{std::max(floor.value, newest > wire::kMaxTail ? newest - wire::kMaxTail + 2 : 1)}};
+  if (cursor.next > floor && floor.value > 0) add(*log_->Find(floor));
+  while (const auto batch = log_->Next(cursor)) add(*batch);
+  std::reverse(request.tail.begin(), request.tail.end());
+  return request;
+}
+
+Status Node::Accept(const wire::FollowReply& reply) {
+  if (reply.cluster != pool_->cluster()) {
+    if (Status status = JoinCluster(reply); !status.ok()) return status;
+  }
+  if (reply.epoch < voter_->promised() && !Mutated(Mutant::kFollowsOldEpoch)) {
+    return {Code::kFenced, fmt::format("{} is primary of epoch {}, but this node promised epoch {}",
+                                       reply.primary.Redis().ToString(), reply.epoch.value, voter_->promised().value)};
+  }
+  if (not_whole_ && !reply.install) {
+    return {Code::kProtocol,
+            fmt::format("{} does not offer the whole log to a node that needs it", reply.primary.Redis().ToString())};
+  }
+  if (!reply.install && (reply.common < log_->known_committed() || reply.common > log_->end().lsn)) {
+    return {Code::kCorrupt,
+            fmt::format("{} does not hold batch {}, which was committed: one of the two logs is damaged",
+                        reply.primary.Redis().ToString(), log_->known_committed().value)};
+  }
+  if (reply.epoch > voter_->promised()) {
+    if (Status status = pool_->SetPromise(reply.epoch, reply.primary.id); !status.ok()) return Fail(status);
+    voter_->Promised(reply.epoch, reply.primary.id);
+  }
+  if (reply.install) {
+    if (Status status = BeginInstall(reply); !status.ok()) return status;
+  } else if (reply.common < log_->end().lsn) {
+    Note(LogLevel::kNotice, fmt::format("cutting batches {} to {}: they were never committed", reply.common.value + 1,
+                                        log_->end().lsn.value));
+  }
+  if (Status status = log_->CutAfter(reply.common); !status.ok()) return Fail(status);
+  membership_.CutAfter(reply.common);
+  if (engine_->applied() > reply.common) engine_->RollBackTo(reply.common);
+  if (fetching_) return Status::Ok();
+  primary_ = reply.primary;
+  last_problem_ = {};
+  voter_->Heard(primary_.id, clock_->Now());
+  Note(LogLevel::kNotice, fmt::format("following {} in epoch {} from LSN {}", primary_.Redis().ToString(),
+                                      reply.epoch.value, reply.common.value));
+  observer_->OnFollowing(primary_);
+  return Status::Ok();
+}
+
+// What comes next in this node's log is gone at the source: it takes everything that the source holds.  Until that is
+// whole this node neither votes nor counts as a copy.
+Status Node::BeginInstall(const wire::FollowReply& reply) {
+  Note(LogLevel::kNotice, fmt::format("taking the whole log of {}", reply.primary.Redis().ToString()));
+  not_whole_ = true;
+  whole_at_ = Lsn{~0ULL};
+  if (Status status = pool_->BeginInstall(reply.primary.Replication()); !status.ok()) return Fail(status);
+  log_->Reset();
+  engine_->RollBackTo(Lsn{});
+  membership_.Rebase();
+  heard_committed_ = Lsn{};
+  return Status::Ok();
+}
+
+// An empty node leaves the cluster of one that it was.
+Status Node::JoinCluster(const wire::FollowReply& reply) {
+  if (fetching_ || engine_->touched() || membership_.members().size() > 1) {
+    return {Code::kClusterId, "the source belongs to another cluster than this node's data"};
+  }
+  Status status = pool_->Adopt(reply.cluster, {reply.segment_bytes, reply.segment_count, reply.granule});
+  if (!status.ok()) return status.code() == Code::kIoError ? Fail(status) : status;
+  log_->Reset();
+  engine_->RollBackTo(Lsn{});
+  membership_.Reset();
+  heard_committed_ = Lsn{};
+  voter_.emplace(Epoch{}, NodeId{}, options_.lease, clock_->Now(), false);
+  receiver_->SetMaxBatchBytes(static_cast<std::uint32_t>(reply.segment_bytes));
+  Note(LogLevel::kNotice, fmt::format("joined the cluster of {}", reply.primary.Redis().ToString()));
+  return Status::Ok();
+}
+
+void Node::Refused(const wire::FollowReply& reply) {
+  if (fetching_) return Lost({Code::kUnavailable, reply.text});
+  if (!reply.primary.id.IsNone() && reply.primary.id != self_.id) hint_ = reply.primary.Replication();
+  const Code code = static_cast<Code>(reply.code);
+  if (code != Code::kNotPrimary) Remember({code, reply.text});
+}
+
+Status Node::Land(const wire::Batch& batch, std::span<const std::byte> bytes) {
+  if (batch.epoch != voter_->promised() && !Mutated(Mutant::kFollowsOldEpoch))
+    return {Code::kFenced, "a batch of an epoch that is over"};
+  if (Status status = log_->Land(batch.at, bytes); !status.ok()) {
+    return status.code() == Code::kProtocol ? status : Fail(status);
+  }
+  heard_committed_ = std::max({heard_committed_, batch.committed, log_->known_committed()});
+  const auto view = BatchView::Trusted(bytes.data());
+  if ((view.header().flags & format::kHasConfig) != 0) {
+    FAHA_CHECK(view.ForEach([&](const Record& record, std::uint64_t) {
+      if (record.kind != format::RecordKind::kConfig) return;
+      if (auto members = DecodeMembers(record.value)) membership_.Add(view.lsn(), std::move(*members));
+    }),
+               "Land has checked every record");
+  }
+  return Status::Ok();
+}
+
+Status Node::Gap(Lsn whole_at) {
+  if (!pool_->installing()) return {Code::kProtocol, "a gap was announced to a node that takes none"};
+  whole_at_ = whole_at;
+  log_->AllowGap();
+  return Status::Ok();
+}
+
+Result<wire::Ack> Node::Persist() {
+  if (Mutated(Mutant::kAckBeforeDrain)) {
+    fabric_->Send(receiver_->data(),
+                  wire::Encode(wire::Ack{voter_->promised(), log_->end().lsn, engine_->applied(), !not_whole_}));
+  }
+  if (Status status = log_->Drain(); !status.ok()) return Fail(status);
+  engine_->ApplyTo(heard_committed_);
+  ReleaseFreed();
+  if (pool_->installing() && log_->durable() >= whole_at_) {
+    if (Status status = pool_->EndInstall(); !status.ok()) return Fail(status);
+    not_whole_ = false;
+    Note(LogLevel::kNotice, "the log is whole");
+  }
+  if (!failure_.ok()) return failure_;
+  return wire::Ack{.epoch = {}, .durable = log_->durable(), .applied = engine_->applied(), .whole = !not_whole_};
+}
+
+// What was placed behind the log's end and not looked at: whole batches that follow, where the heads' segments go on. A
+// batch that opens another segment counts only once this node has acknowledged it.  Nothing that a cut took out of the
+// log comes back: its header is gone.
+void Node::Absorb() {
+  if (!failure_.ok() || not_whole_) return;
+  std::uint64_t absorbed = 0;
+  for (auto next = log_->PlacedBehindEnd(); next; next = log_->PlacedBehindEnd()) {
+    if (!Land({voter_->promised(), next->at, Lsn{}}, next->bytes).ok()) break;
+    ++absorbed;
+  }
+  // What landed in the same look that saw the link close counts as well, for whoever follows again tells of it.
+  const bool lacks_drain = absorbed != 0 || log_->durable() < log_->end().lsn;
+  if (lacks_drain && failure_.ok()) (void)Persist();
+}
+
+bool Node::Heard(Epoch epoch, Lsn committed) {
+  if (epoch != voter_->promised() || fetching_) return false;
+  voter_->Heard(primary_.id, clock_->Now());
+  heard_committed_ = std::max(heard_committed_, committed);
+  engine_->ApplyTo(std::min(heard_committed_, log_->durable()));
+  ReleaseFreed();
+  return failure_.ok();
+}
+
+void Node::FellBack(const Status& reason) {
+  remark_ = reason.message();
+  Note(LogLevel::kWarning, fmt::format("the batches come over TCP, not RDMA: {}", reason.message()));
+}
+
+void Node::Lost(const Status& reason) {
+  if (!primary_.id.IsNone())
+    Note(LogLevel::kWarning, fmt::format("lost the primary {}: {}", primary_.Redis().ToString(), reason.ToString()));
+  primary_ = {};
+  if (reason.code() == Code::kUnavailable) {
+    last_problem_ = reason;  // not worth a line at every attempt
+  } else {
+    Remember(reason);
+  }
+  if (!fetching_) return;
+  // The best log went away before it was read: ask again who is there.
+  const MonoTime left = campaign_end_ == kForever ? kForever : campaign_end_ - clock_->Now();
+  auto done = std::exchange(done_, nullptr);
+  receiver_->Stop();
+  fetching_ = false;
+  campaign_.reset();
+  const auto patience =
+      left == kForever ? std::chrono::milliseconds::max() : std::chrono::duration_cast<std::chrono::milliseconds>(left);
+  StartCampaign(Epoch{}, voter_->promised(), patience, std::move(done));
+}
+
+}  // namespace faha

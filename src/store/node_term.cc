@@ -1,0 +1,145 @@
+// The primary's term: what it commits, its lease, its members, and its end.  See node.h.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "store/node.h"
+
+namespace faha {
+
+// Whatever arrived may have moved the commit LSN, the lease or the membership.
+void Node::Progress() {
+  if (!failure_.ok()) return;
+  if (fetching_ && !not_whole_ && log_->end() >= campaign_->best_end()) BecomePrimary();
+  if (role_ != Role::kPrimary) return;
+  if (committer_->Advance()) {
+    log_->SetCommitted(committer_->committed());
+    membership_.Committed(committer_->committed());
+  }
+  CountLease();
+  if (committer_->Serving() && !announced_) {
+    announced_ = true;
+    Note(LogLevel::kNotice, fmt::format("primary of epoch {} with {} members, {} keys", voter_->promised().value,
+                                        membership_.members().size(), engine_->Size()));
+    Answer(Status::Ok());
+    observer_->OnPrimary();
+  }
+  if (const auto joined = committer_->Candidate()) {
+    const Members next = membership_.Toward(*joined);
+    const char* what = membership_.Find(joined->id) != nullptr      ? "has changed and stays a member"
+                       : next.size() < membership_.members().size() ? "has lost its pool: it leaves before it joins"
+                                                                    : "has caught up and becomes a member";
+    Note(LogLevel::kNotice,
+         fmt::format("{} {} (its pool has {} bytes)", joined->Redis().ToString(), what, joined->pool_bytes));
+    (void)AppendMembers(next);
+  }
+  Ship();
+}
+
+void Node::CountLease() {
+  const MonoTime now = clock_->Now();
+  lease_end_ = membership_.members().size() == 1 ? kForever : committer_->LeaseEnd(now);
+  if (LeaseHeld()) {
+    lease_lost_ = false;
+    if (!campaign_) CloseAsks();
+  } else if (now >= next_ask_) {
+    // Cut off: somebody may know of a newer primary.
+    AskMembers(membership_.members());
+  }
+}
+
+// The segments that the pool of every member has, connected or not: a primary uses no other, for its batches land at
+// the same addresses.  Pools only grow, so this never falls from one configuration in the log to the next.
+std::uint32_t Node::SegmentsOf(const Members& members) const {
+  std::uint64_t smallest = UINT64_MAX;
+  for (const Member& member : members) smallest = std::min(smallest, member.pool_bytes);
+  return SegmentsThatFit(smallest, pool_->geometry().segment_bytes);
+}
+
+// Takes effect as it is appended; the next change waits until it is committed.
+// By value: it may come from the membership that it is added to.
+Status Node::AppendMembers(Members members) {
+  const auto at = log_->Append({.kind = format::RecordKind::kConfig, .key = {}, .value = EncodeMembers(members)});
+  Status status = at.status();
+  if (status.ok()) status = log_->Seal();
+  if (status.ok()) {
+    membership_.Add(log_->end().lsn, members);
+    log_->LimitSegments(SegmentsOf(members));
+    next_heartbeat_ = MonoTime{0};  // the lease needs to hear from the new majority
+    engine_->Appended();
+    Ship();
+    status = log_->Drain();
+  }
+  if (status.code() == Code::kNoSpace) Remember(status);
+  return status.ok() || status.code() == Code::kNoSpace ? status : Fail(status);
+}
+
+Status Node::Forget(const Endpoint& member) {
+  if (Status status = CheckServing(Code::kNotPrimary); !status.ok()) return status;
+  const auto refuse = [&](std::string_view why) {
+    return Status(Code::kUnavailable, fmt::format("{} {}", member.ToString(), why));
+  };
+  Members rest = membership_.members();
+  const auto found = std::find_if(rest.begin(), rest.end(), [&](const Member& m) { return m.Redis() == member; });
+  if (found == rest.end()) return refuse("is no member: see FAHA.STATUS");
+  if (found->id == self_.id) return refuse("is this node: hand over first, with FAHA.FAILOVER");
+  for (const auto& shipper : committer_->shippers()) {
+    if (shipper->receiver().id == found->id) return refuse("is connected and would join again: stop its server first");
+  }
+  if (membership_.ChangePending(committer_->committed())) {
+    return refuse("stays for now, for another change of the members is under way: try again");
+  }
+  if (NeedsCommit()) {
+    if (Status status = Commit(); !status.ok()) return status;
+  }
+  rest.erase(found);
+  Note(LogLevel::kWarning, fmt::format("{} is no longer a member", member.ToString()));
+  if (Status status = AppendMembers(std::move(rest)); !status.ok()) return status;
+  return WaitAcknowledged();
+}
+
+void Node::BecomePrimary() {
+  const Epoch epoch = campaign_->epoch();
+  receiver_->Stop();
+  campaign_.reset();
+  fetching_ = false;
+  CloseAsks();
+  role_ = Role::kPrimary;
+  primary_ = self_;
+  announced_ = false;
+  engine_->ApplyTo(log_->end().lsn);
+  log_->SetEpoch(epoch);
+  log_->SetCommitted(std::max(log_->known_committed(), heard_committed_));
+  const Members members = std::exchange(forced_, false) ? Members{self_} : membership_.Toward(self_);
+  log_->LimitSegments(SegmentsOf(members));
+  // Raft 5.4.2: what earlier epochs left is committed by a batch of our own.
+  if (auto at = log_->Append({.kind = format::RecordKind::kEpochStart, .key = {}, .value = {}}); !at.ok()) {
+    (void)Fail(at.status());
+    return;
+  }
+  committer_->Begin(epoch, log_->end().lsn.Next());
+  (void)AppendMembers(members);
+  Progress();
+}
+
+void Node::StepDown() {
+  log_->LimitSegments(UINT32_MAX);  // where a batch goes is for the next primary to say
+  if (role_ == Role::kPrimary) {
+    Note(LogLevel::kWarning, fmt::format("no longer primary of epoch {}", log_->end().epoch.value));
+    // What was not sealed exists nowhere but here: the index must not show it.
+    engine_->Appended();
+    const bool unsealed = log_->HasOpenBatch();
+    if (unsealed && log_->CutAfter(log_->end().lsn).ok()) engine_->RollBackTo(log_->end().lsn);
+    Answer({Code::kFenced, "this node was deposed before it served"});
+  }
+  role_ = Role::kBackup;
+  primary_ = {};
+  cleaner_->Abandon();
+  committer_->End();
+  lease_end_ = MonoTime{0};
+  stalled_until_ = Lsn{};
+  lease_lost_ = false;
+}
+
+}  // namespace faha
