@@ -101,6 +101,8 @@ class SimNode : public StoreObserver {
 
   void OnPrimary() override { ++elections; }
   void OnFollowing(const Member&) override {}
+  void OnHandOverAsked(const Endpoint& heir) override { asked_by = heir; }
+  Endpoint asked_by;
   int elections = 0;
   int installs = 0;
   std::uint64_t pool_bytes = kDisk;

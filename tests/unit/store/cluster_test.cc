@@ -155,6 +155,82 @@ TEST(Node, ANodeWithDataOfItsOwnIsNotAdopted) {
   EXPECT_EQ(*second.Get("mine"), "v");
 }
 
+TEST(Node, AMemberThatIsGoneCanBeForgotten) {
+  Cluster cluster(3);
+  SimNode& primary = cluster[0];
+  EXPECT_EQ(primary.store->Forget(cluster[2].Redis()).code(), Code::kUnavailable) << "it would join again";
+  EXPECT_EQ(primary.store->Forget(primary.Redis()).code(), Code::kUnavailable);
+  EXPECT_EQ(primary.store->Forget({"127.0.0.1", 1}).code(), Code::kUnavailable);
+  EXPECT_EQ(cluster[1].store->Forget(cluster[2].Redis()).code(), Code::kNotPrimary);
+  cluster[2].Kill();
+  Status status;
+  ASSERT_TRUE(cluster.world.RunUntil([&] {
+    status = primary.store->Forget(cluster[2].Redis());
+    return status.ok();
+  })) << status.ToString();
+  EXPECT_EQ(primary.store->Info().members.size(), 2U);
+  EXPECT_TRUE(primary.Set("k", "v").ok());
+  // Two of two are needed now; the third one, when it returns, joins anew.
+  cluster[1].Kill();
+  EXPECT_EQ(primary.Set("k", "w").code(), Code::kNoQuorum);
+  ASSERT_TRUE(cluster[1].Start().ok());
+  ASSERT_TRUE(cluster[2].Start().ok());
+  EXPECT_TRUE(cluster.world.RunUntil([&] { return cluster.AllInSync(primary); }));
+  EXPECT_EQ(primary.store->Info().members.size(), 3U);
+}
+
+TEST(Node, OfTwoMembersOneCanBeForcedToLeadAlone) {
+  Cluster cluster(2);
+  SimNode& heir = cluster[1];
+  const auto force = [&] {
+    std::optional<Status> answer;
+    heir.store->Force([&](const Status& status) { answer = status; });
+    cluster.world.RunUntil([&] { return answer.has_value(); });
+    return *answer;
+  };
+  ASSERT_TRUE(cluster[0].Set("k", "v").ok());
+  EXPECT_EQ(force().code(), Code::kNoPromise) << "the primary lives";
+  cluster[0].Kill();
+  EXPECT_EQ(cluster.Promote(heir, std::chrono::seconds(3)).code(), Code::kNoPromise);
+  ASSERT_TRUE(force().ok());
+  EXPECT_EQ(heir.store->Info().members.size(), 1U);
+  EXPECT_EQ(heir.Get("k").value(), "v");
+  EXPECT_TRUE(heir.Set("k", "w").ok());
+  // The other one hears of a later epoch, and follows.
+  ASSERT_TRUE(cluster[0].Start().ok());
+  EXPECT_TRUE(cluster.world.RunUntil([&] { return cluster.AllInSync(heir); }));
+  EXPECT_FALSE(cluster[0].Get("k").ok());
+  ASSERT_TRUE(cluster.Promote(cluster[0], std::chrono::seconds(3)).code() == Code::kNoPromise);
+}
+
+TEST(Node, ABackupAsksALivingPrimaryToHandOver) {
+  Cluster cluster(3);
+  ASSERT_TRUE(cluster[0].Set("k", "v").ok());
+  std::optional<Status> answer;
+  cluster[1].store->TakeOver(std::chrono::seconds(10), [&](const Status& status) { answer = status; });
+  ASSERT_TRUE(cluster.world.RunUntil([&] { return cluster[0].asked_by == cluster[1].Redis(); }));
+  EXPECT_TRUE(cluster[0].store->HandOver(cluster[0].asked_by).ok());
+  ASSERT_TRUE(cluster.world.RunUntil([&] { return answer.has_value() && cluster.AllInSync(cluster[1]); }));
+  EXPECT_TRUE(answer->ok()) << answer->ToString();
+  EXPECT_EQ(cluster[1].Get("k").value(), "v");
+  // Nobody to ask: a campaign.
+  cluster[1].Kill();
+  answer.reset();
+  cluster[2].store->TakeOver(std::chrono::seconds(10), [&](const Status& status) { answer = status; });
+  ASSERT_TRUE(cluster.world.RunUntil([&] { return answer.has_value(); }));
+  EXPECT_TRUE(answer->ok()) << answer->ToString();
+}
+
+TEST(Node, AHandOverThatWasNotTakenUpEndsTheTerm) {
+  Cluster cluster(3);
+  const Epoch before = cluster[0].store->Info().epoch;
+  cluster.world.Block(1, 2);  // the offer does not arrive
+  const Status status = cluster[0].store->HandOver(cluster[1].Redis());
+  EXPECT_EQ(status.code(), Code::kUnavailable) << status.ToString();
+  ASSERT_TRUE(cluster.world.RunUntil([&] { return cluster[0].Serving(); }));
+  EXPECT_GT(cluster[0].store->Info().epoch, before) << "what was offered cannot interrupt this term";
+}
+
 TEST(Node, AFailedDeviceFencesTheNode) {
   Cluster cluster(3);
   ASSERT_TRUE(cluster[0].Set("a", "v").ok());
