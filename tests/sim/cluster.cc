@@ -81,8 +81,8 @@ void Cluster::Form() {
     if (host == hosts_.front()) continue;
     host->Command([primary = hosts_.front()->Redis()](Store& store) { store.Follow(primary); });
   }
-  for (int i = 0; i < 1000 && !AllInSync(); ++i) world_->RunTo(world_->Now() + std::chrono::milliseconds(10));
-  if (!AllInSync()) NoProgress("the cluster does not form:");
+  for (int i = 0; i < 1000 && !AllInSync(Lsn{}); ++i) world_->RunTo(world_->Now() + std::chrono::milliseconds(10));
+  if (!AllInSync(Lsn{})) NoProgress("the cluster does not form:");
 }
 
 Host* Cluster::Primary() {
@@ -92,19 +92,18 @@ Host* Cluster::Primary() {
   return nullptr;
 }
 
-bool Cluster::AllInSync() {
+bool Cluster::AllInSync(Lsn least) {
   Host* primary = Primary();
   if (primary == nullptr) return false;
   const StoreInfo info = primary->store()->Info();
   const auto synced = std::count_if(info.peers.begin(), info.peers.end(),
                                     [](const PeerInfo& peer) { return peer.in_sync && peer.voting; });
-  if (synced + 1 != size() || info.members.size() != hosts_.size() || info.committed < info.last) return false;
+  if (synced + 1 != size() || info.members.size() != hosts_.size() || info.committed < least) return false;
   return std::all_of(hosts_.begin(), hosts_.end(), [&](const auto& host) {
     if (host->store() == nullptr) return false;
     const StoreInfo own = host->store()->Info();
     // What a primary's cleaner has moved becomes durable there with its next commit.
-    const bool durable = own.durable == info.last || host.get() == primary;
-    return durable && own.applied == info.last;
+    return (own.durable >= least || host.get() == primary) && own.applied >= least;
   });
 }
 
@@ -208,7 +207,9 @@ std::optional<std::string> Differ(const Batches& a, const Batches& b, Lsn commit
 std::optional<std::string> Cluster::LogsDiffer() {
   Host* primary = Primary();
   if (primary == nullptr) return "nobody is primary";
-  const StoreInfo info = primary->store()->Info();
+  // A cleaner may still be at work: up to where everybody knows of the commit.
+  StoreInfo info = primary->store()->Info();
+  for (const auto& host : hosts_) info.committed = std::min(info.committed, host->store()->Info().applied);
   std::vector<Batches> logs;
   for (const auto& disk : disks_) logs.push_back(BatchesOf(disk, info.granule));
   const Batches& own = logs[static_cast<std::size_t>(primary->number() - 1)];

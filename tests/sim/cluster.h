@@ -28,8 +28,8 @@ class Cluster : private Referee {
 
   // The running host that would serve; null if none.
   Host* Primary();
-  // A primary serves, and all others follow it in sync and hold what it holds.
-  [[nodiscard]] bool AllInSync();
+  // A primary serves, and all others follow it in sync and have applied all up to `least`.
+  [[nodiscard]] bool AllInSync(Lsn least);
   // What every host is doing.
   [[nodiscard]] std::string Describe();
   // Where the keys and values of two hosts, or their logs, differ; nothing if they do not.

@@ -36,6 +36,8 @@ struct Plan {
   bool blind = false;   // processors that do not look, where devices flush by themselves
   bool orders = false;  // somebody orders promotions, hand-overs and followings
 
+  // One seed in so many has a small pool, in which segments are used again and again.
+  static constexpr std::uint64_t kSmallPools = 3;
   static Plan Of(std::uint64_t seed);
   [[nodiscard]] std::string ToString() const;
 };

@@ -78,7 +78,16 @@ class Simulation {
   }
 
   void Settle() {
-    if (!Until([&] { return cluster_.AllInSync(); }, seconds(60))) {
+    const Host* primary = nullptr;
+    Lsn least;
+    const auto settled = [&] {
+      if (const Host* now = cluster_.Primary(); now != nullptr && now != primary) {
+        primary = now;
+        least = now->store()->Info().last;
+      }
+      return primary != nullptr && cluster_.AllInSync(least);
+    };
+    if (!Until(settled, seconds(60))) {
       cluster_.NoProgress("the hosts are not in sync although nothing is wrong any more:");
     } else if (const auto differ = cluster_.KeysDiffer()) {
       cluster_.Violation("what was applied is not the same: " + *differ);
