@@ -11,7 +11,6 @@ enum class Mutant : std::uint8_t {
   kPromiseNotPersisted,  // a promise is answered and not persisted
   kAckBeforeDrain,       // a backup acknowledges what it has not drained
   kVoterIgnoresEpoch,    // an epoch is promised to whoever asks, old or given away
-  kFollowsOldEpoch,      // a primary of an epoch that is over is followed, and takes such followers
   kReusesEarly,          // a freed segment is given back before its free is committed
   kNoLease,              // a primary answers without a lease
 };

@@ -221,6 +221,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   // The primary's.
   bool unacknowledged_ = false;  // something was written since the last Commit()
   bool served_reads_ = false;    // something was read since the last Commit()
+  bool deposed_ = false;         // since then, and may lead again
   bool announced_ = false;       // OnPrimary was called in this term
   Lsn stalled_until_;            // a Commit() failed: nothing is served until this is committed
   MonoTime lease_end_{0};

@@ -61,7 +61,7 @@ Status Node::Accept(const wire::FollowReply& reply) {
   if (reply.cluster != pool_->cluster()) {
     if (Status status = JoinCluster(reply); !status.ok()) return status;
   }
-  if (reply.epoch < voter_->promised() && !Mutated(Mutant::kFollowsOldEpoch)) {
+  if (reply.epoch < voter_->promised()) {
     return {Code::kFenced, fmt::format("{} is primary of epoch {}, but this node promised epoch {}",
                                        reply.primary.Redis().ToString(), reply.epoch.value, voter_->promised().value)};
   }
@@ -136,8 +136,7 @@ void Node::Refused(const wire::FollowReply& reply) {
 }
 
 Status Node::Land(const wire::Batch& batch, std::span<const std::byte> bytes) {
-  if (batch.epoch != voter_->promised() && !Mutated(Mutant::kFollowsOldEpoch))
-    return {Code::kFenced, "a batch of an epoch that is over"};
+  if (batch.epoch != voter_->promised()) return {Code::kFenced, "a batch of an epoch that is over"};
   if (Status status = log_->Land(batch.at, bytes); !status.ok()) {
     return status.code() == Code::kProtocol ? status : Fail(status);
   }

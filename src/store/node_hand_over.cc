@@ -58,11 +58,11 @@ void Node::TakeOver(std::chrono::milliseconds patience, std::function<void(const
   StepTakeOver();
 }
 
-// A backup that is not in sync yet is not heard: it asks again.
+// A backup that is not in sync yet is not heard: it asks again.  A primary that is silent for a lease is not asked.
 void Node::StepTakeOver() {
   if (!heir_) return;
   const MonoTime now = clock_->Now();
-  if (receiver_->streaming() && now < heir_->end) {
+  if (receiver_->streaming() && voter_->LeaseMayRun(now) && now < heir_->end) {
     if (now < heir_->next_ask) return;
     heir_->next_ask = now + kAskPeriod;
     receiver_->AskForHandOver();

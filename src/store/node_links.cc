@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cstring>
 
-#include "base/mutant.h"
 #include "base/uuid.h"
 #include "store/node.h"
 
@@ -243,8 +242,7 @@ Result<Lsn> Node::CommonWith(const wire::FollowRequest& request) const {
 void Node::AnswerFollow(LinkId link, const wire::FollowRequest& request) {
   wire::FollowReply reply;
   Status status = Admissible(request);
-  const bool newer = status.ok() && request.cluster == pool_->cluster() && request.promised > voter_->promised() &&
-                     !Mutated(Mutant::kFollowsOldEpoch);
+  const bool newer = status.ok() && request.cluster == pool_->cluster() && request.promised > voter_->promised();
   if (newer) status = {Code::kFenced, "the node promised a later epoch; the primary seeks one later still"};
   if (status.ok() && not_whole_) status = {Code::kNotPrimary, "the log of this node is not whole yet"};
   Result<Lsn> common = status.ok() ? CommonWith(request) : Result<Lsn>(status);

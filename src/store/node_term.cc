@@ -124,6 +124,7 @@ void Node::BecomePrimary() {
 }
 
 void Node::StepDown() {
+  deposed_ = deposed_ || NeedsCommit();
   log_->LimitSegments(UINT32_MAX);  // where a batch goes is for the next primary to say
   if (role_ == Role::kPrimary) {
     Note(LogLevel::kWarning, fmt::format("no longer primary of epoch {}", log_->end().epoch.value));

@@ -66,7 +66,7 @@ TEST_P(Mutated, IsNoticed) {
   RunOptions options;
   options.mutation = GetParam();
   bool noticed = false;
-  for (std::uint64_t seed = 1; seed <= 20 && !noticed; ++seed) noticed = CrashRun(seed, options).Run().has_value();
+  for (std::uint64_t seed = 1; seed <= 200 && !noticed; ++seed) noticed = CrashRun(seed, options).Run().has_value();
   EXPECT_TRUE(noticed) << "no history misses the drain: " << Name(GetParam());
 }
 

@@ -25,7 +25,7 @@ class Sentinels:
                 f"port {port}\nbind {HOST}\ndir {home}\nlogfile {home}/sentinel.log\n"
                 f"sentinel monitor {NAME} {HOST} {primary.port} {count // 2 + 1}\n"
                 f"sentinel down-after-milliseconds {NAME} {down_after}\n"
-                f"sentinel failover-timeout {NAME} 10000\n"
+                f"sentinel failover-timeout {NAME} 3000\n"
             )
             self.ports.append(port)
             self.processes.append(subprocess.Popen(["redis-server", str(config), "--sentinel"], stdout=subprocess.DEVNULL))
@@ -47,6 +47,19 @@ class Sentinels:
                 if state["num-other-sentinels"] != len(self.ports) - 1 or state["num-slaves"] != nodes - 1:
                     return False
         return True
+
+    def calm(self, nodes):
+        """Do all of them see a primary and its replicas, each fit to take over, and no failover?"""
+        for i in range(len(self.ports)):
+            with contextlib.closing(self.client(i)) as client:
+                replicas = client.sentinel_slaves(NAME)
+                fit = [each for each in replicas if each["flags"] == "slave" and each["slave-priority"] > 0]
+                if client.sentinel_master(NAME)["flags"] != "master" or len(fit) != nodes - 1:
+                    return False
+        return True
+
+    def wait_calm(self, nodes):
+        wait_for(lambda: self.calm(nodes), 90, "the Sentinels to see that all is well")
 
     def wait_ready(self, nodes):
         wait_for(lambda: self.know(nodes), 60, "the Sentinels to find each other and the nodes")

@@ -353,7 +353,7 @@ def test_arguments_of_our_own_commands(make_server):
     for args in (
         ["FAHA.PROMOTE", "x"], ["FAHA.PROMOTE", "-1"], ["FAHA.PROMOTE", "1", "2"], ["FAHA.FAILOVER", "TO"],
         ["FAHA.FAILOVER", "TO", "127.0.0.1", "x"], ["FAHA.FAILOVER", "TO", "127.0.0.1", "70000"], ["FAHA.STATUS", "x"],
-        ["FAHA.FAILOVER"], ["FAHA.NOSUCH"],
+        ["FAHA.FAILOVER"], ["FAHA.FORGET"], ["FAHA.FORGET", "x", "0"], ["FAHA.FORGET", "x", "7001"], ["FAHA.NOSUCH"],
     ):  # fmt: skip
         kind, text = connection.call(*args)
         assert kind == "-" and len(text.split()) > 2, (args, text)

@@ -31,7 +31,7 @@ def served():
             "bitpos", "bitop", "bitfield", "bitfield_ro", "pfadd", "pfcount", "pfmerge", "del", "unlink", "exists", "touch",
             "type", "expire",
             "pexpire", "expireat", "pexpireat", "ttl", "pttl", "expiretime", "pexpiretime", "persist", "rename", "renamenx",
-            "copy", "move",
+            "copy", "move", "swapdb",
             "dump", "restore", "sort", "sort_ro", "object|encoding", "object|freq", "object|idletime", "object|refcount",
             "memory|usage",
             "scan", "keys", "randomkey", "dbsize", "flushdb", "flushall"]

@@ -6,7 +6,7 @@ from cluster import ROOT
 from resp import Connection
 
 PAGE = ROOT / "docs" / "commands.md"
-OWN = {"failover", "promote", "status"}  # beside the built-in ones
+OWN = {"failover", "forget", "promote", "status"}  # beside the built-in ones
 BEGIN, END = "<!-- generated: FAHA_UPDATE=1 pytest tests/module/test_docs.py -->\n", "<!-- end -->\n"
 # What is not as with Redis; the page says more.
 NOTES = {
@@ -22,7 +22,7 @@ NOTES = {
     "DEBUG OBJECT": "native; with `enable-debug-command yes`",
     "DEBUG DIGEST": "with `enable-debug-command yes`",
     "DEBUG DIGEST-VALUE": "with `enable-debug-command yes`",
-    "INFO": "the section Keyspace is FaHA's",
+    "INFO": "Keyspace, and a priority of 0, are FaHA's",
     "SWAPDB": "client-side caches forget everything",
     **dict.fromkeys(["LCS", "PFADD", "PFMERGE", "DUMP"], "native"),
 }

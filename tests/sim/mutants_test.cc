@@ -54,7 +54,6 @@ INSTANTIATE_TEST_SUITE_P(All, Mutants,
                          testing::Values(Case{Mutant::kPromiseNotPersisted, "PromiseNotPersisted"},
                                          Case{Mutant::kAckBeforeDrain, "AckBeforeDrain"},
                                          Case{Mutant::kVoterIgnoresEpoch, "VoterIgnoresEpoch"},
-                                         Case{Mutant::kFollowsOldEpoch, "FollowsOldEpoch"},
                                          Case{Mutant::kReusesEarly, "ReusesEarly", Plan::kSmallPools},
                                          Case{Mutant::kNoLease, "NoLease"}),
                          [](const auto& test) { return test.param.name; });

@@ -221,6 +221,22 @@ TEST(Node, ABackupAsksALivingPrimaryToHandOver) {
   EXPECT_TRUE(answer->ok()) << answer->ToString();
 }
 
+TEST(Node, WhoLeadsAgainDoesNotAcknowledgeWhatItLostMeanwhile) {
+  Cluster cluster(3);
+  ASSERT_TRUE(cluster[0].store->CheckWrite(2, 1).ok());
+  ASSERT_TRUE(cluster[0].store->Put(0, "k", "v", kNoExpiry).ok());
+  cluster[0].store->EndUnit();
+  cluster.world.CutOff(1);
+  ASSERT_TRUE(cluster.Promote(cluster[1]).ok());
+  cluster.world.Reconnect(1);
+  ASSERT_TRUE(cluster.world.RunUntil([&] { return cluster[0].FollowsInSync(cluster[1]); }));
+  cluster[1].Kill();
+  ASSERT_TRUE(cluster.Promote(cluster[0]).ok());
+  EXPECT_EQ(cluster[0].store->Commit().code(), Code::kFenced);
+  EXPECT_EQ(cluster[0].Get("k").value(), std::nullopt);
+  EXPECT_TRUE(cluster[0].Set("k", "w").ok());
+}
+
 TEST(Node, AHandOverThatWasNotTakenUpEndsTheTerm) {
   Cluster cluster(3);
   const Epoch before = cluster[0].store->Info().epoch;
