@@ -108,10 +108,10 @@ Status Node::Commit() {
   if (!wrote && !read) return Status::Ok();
   unacknowledged_ = served_reads_ = false;
   Status status = failure_;
-  if (std::exchange(deposed_, false) || role_ != Role::kPrimary) {
-    if (status.ok())
-      status = {Code::kFenced,
-                "this node was deposed before the write was persistent on a majority: its outcome is unknown"};
+  const bool deposed = std::exchange(deposed_, false) || role_ != Role::kPrimary;
+  if (status.ok() && deposed) {
+    status = {Code::kFenced,
+              "this node was deposed before the write was persistent on a majority: its outcome is unknown"};
   }
   if (status.ok() && wrote) status = PersistOpenBatch();
   if (status.ok() && wrote) status = WaitAcknowledged();
