@@ -24,7 +24,8 @@ FABRIC = os.environ.get("FAHA_FABRIC", "auto")
 POOLS = [path for path in os.environ.get("FAHA_POOLS", "").split(",") if path]
 # With those of replication all below 32768: the system hands out what is above to whoever dials, also while a server is
 # down for a moment.
-_ports = itertools.count(11000 + os.getpid() % 620 * 16)
+# Processes that start one after the other are far apart.
+_ports = itertools.count(11000 + os.getpid() * 37 % 620 * 16)
 
 
 def scratch(need_bytes):
