@@ -77,7 +77,7 @@ Reply Failover(Call& call) {
 Reply Refuse(Call& call) {
   if (!TheState().turn_failed.ok()) return Reply::Error(TheState().turn_failed);
   std::string name(call.size() > 1 ? call.arg(1) : std::string_view("refuse"));
-  for (char& c : name) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
+  for (char& c : name) c = LowerCase(c);
   return Reply::Error("UNSUPPORTED '" + name.substr(0, 64) + "' works on " + FamilyOf(name) +
                       ": FaHA does not serve it yet; its docs/commands.md lists what it serves");
 }

@@ -74,10 +74,7 @@ std::string_view Text(RedisModuleCallReply* reply) {
 using Buffer = std::array<char, 64>;
 std::string_view Lower(std::string_view name, Buffer& buffer, std::size_t at = 0) {
   if (at + name.size() > buffer.size()) return {};
-  for (std::size_t i = 0; i < name.size(); ++i) {
-    const bool upper = name[i] >= 'A' && name[i] <= 'Z';
-    buffer[at + i] = static_cast<char>(name[i] + (upper ? 'a' - 'A' : 0));
-  }
+  for (std::size_t i = 0; i < name.size(); ++i) buffer[at + i] = LowerCase(name[i]);
   return {buffer.data(), at + name.size()};
 }
 

@@ -63,9 +63,8 @@ void TendMemory() {
   if (used <= 1 || store.HotUsedBytes() != 0 || complained) return;
   complained = true;
   Log(LogLevel::kWarning,
-      "MAXMEMORY maxmemory is reached, and index and buffers cannot give way: commands that need memory answer OOM "
-      "until "
-      "keys are deleted or maxmemory is raised");
+      "MAXMEMORY maxmemory is reached, and index and buffers cannot give way: commands that need memory "
+      "answer OOM until keys are deleted or maxmemory is raised");
 }
 
 }  // namespace faha::module

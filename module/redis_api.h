@@ -19,6 +19,9 @@ inline std::string_view View(const RedisModuleString* string) {
   return {data, size};
 }
 
+// Whatever the locale.
+constexpr char LowerCase(char c) { return static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c); }
+
 // Valkey's versions go on from Redis' 7.2.
 inline bool ServerIsBefore(int major, int minor) { return RedisModule_GetServerVersion() < (major << 16 | minor << 8); }
 

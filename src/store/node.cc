@@ -189,6 +189,7 @@ Status Node::Fail(Status status) {
   committer_->End();
   receiver_->Stop();
   campaign_.reset();
+  EndTakeOver(failure_);
   Answer(failure_);
   return failure_;
 }

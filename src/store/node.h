@@ -151,7 +151,10 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   Status GivePromise(Epoch epoch, const NodeId& candidate);
 
   // --- node_hand_over.cc
+  // This node serves, and nothing waits for a commit.  Errors: NotPrimary, and those of a commit.
+  Status SettleTurn();
   void StepTakeOver();
+  void EndTakeOver(const Status& outcome);
   void HandOverOffered(Epoch epoch) override;
 
   // --- node_follow.cc
@@ -243,6 +246,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
     MonoTime end{0}, next_ask{0};
   };
   std::optional<Heir> heir_;
+  static constexpr MonoTime kAskPeriod{50'000};
   struct Ask {
     LinkId link = LinkId::kNone;
     bool connected = false;

@@ -9,7 +9,6 @@
 namespace faha {
 
 namespace {
-constexpr MonoTime kAskPeriod{50'000};
 // Further than any that the others may have reached without a node whose promotion is forced.
 constexpr std::uint64_t kForcedEpochs = 1'000'000;
 }  // namespace
@@ -33,7 +32,7 @@ void Node::Force(std::function<void(const Status&)> done) {
                  fmt::format("{} is the primary and alive: use FAHA.FAILOVER there", primary_.Redis().ToString())});
   }
   if (not_whole_) return done({Code::kNoPromise, "the log of this node is not whole: what it lacks would be lost"});
-  heir_.reset();
+  EndTakeOver({Code::kNoPromise, "another attempt has taken its place"});
   EndCampaign({Code::kNoPromise, "another attempt has taken its place"});
   if (role_ == Role::kPrimary) StepDown();
   receiver_->Stop();

@@ -9,7 +9,7 @@
 namespace faha {
 
 void Node::Follow(const Endpoint& primary) {
-  heir_.reset();
+  EndTakeOver({Code::kNoPromise, "this node was told to follow another"});
   if (!failure_.ok() || (receiver_->streaming() && primary_.Redis() == primary)) return;
   EndCampaign({Code::kNoPromise, "this node was told to follow another"});
   StepDown();

@@ -9,15 +9,17 @@
 namespace faha {
 
 namespace {
-constexpr MonoTime kAskPeriod{50'000};
 constexpr std::chrono::milliseconds kHandOverPatience{5000};
 }  // namespace
 
-Status Node::HandOver(const std::optional<Endpoint>& target) {
+// Before anything is judged: peers speak while it commits.
+Status Node::SettleTurn() {
   if (Status status = CheckServing(Code::kNotPrimary); !status.ok()) return status;
-  if (NeedsCommit()) {
-    if (Status status = Commit(); !status.ok()) return status;
-  }
+  return NeedsCommit() ? Commit() : Status::Ok();
+}
+
+Status Node::HandOver(const std::optional<Endpoint>& target) {
+  if (Status status = SettleTurn(); !status.ok()) return status;
   Shipper* best = nullptr;
   for (const auto& shipper : committer_->shippers()) {
     if (!shipper->in_sync || membership_.Find(shipper->receiver().id) == nullptr) continue;
@@ -52,10 +54,17 @@ void Node::HandOverOffered(Epoch epoch) {
 }
 
 void Node::TakeOver(std::chrono::milliseconds patience, std::function<void(const Status&)> done) {
-  heir_.reset();
+  EndTakeOver({Code::kNoPromise, "another attempt has taken its place"});
   if (!receiver_->streaming() || membership_.Find(self_.id) == nullptr) return Promote(patience, std::move(done));
   heir_ = {.patience = patience, .done = std::move(done), .end = clock_->Now() + kHandOverPatience};
   StepTakeOver();
+}
+
+void Node::EndTakeOver(const Status& outcome) {
+  if (!heir_) return;
+  const auto done = std::move(heir_->done);
+  heir_.reset();
+  done(outcome);
 }
 
 // A backup that is not in sync yet is not heard: it asks again.  A primary that is silent for a lease is not asked.

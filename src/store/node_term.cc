@@ -76,7 +76,7 @@ Status Node::AppendMembers(Members members) {
 }
 
 Status Node::Forget(const Endpoint& member) {
-  if (Status status = CheckServing(Code::kNotPrimary); !status.ok()) return status;
+  if (Status status = SettleTurn(); !status.ok()) return status;
   const auto refuse = [&](std::string_view why) {
     return Status(Code::kUnavailable, fmt::format("{} {}", member.ToString(), why));
   };
@@ -89,9 +89,6 @@ Status Node::Forget(const Endpoint& member) {
   }
   if (membership_.ChangePending(committer_->committed())) {
     return refuse("stays for now, for another change of the members is under way: try again");
-  }
-  if (NeedsCommit()) {
-    if (Status status = Commit(); !status.ok()) return status;
   }
   rest.erase(found);
   Note(LogLevel::kWarning, fmt::format("{} is no longer a member", member.ToString()));
