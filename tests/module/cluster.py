@@ -1,6 +1,7 @@
 """Stock redis-servers with faha.so on loopback, as a test needs them: started, killed, stopped, restarted."""
 
 import contextlib
+import dataclasses
 import itertools
 import mmap
 import os
@@ -22,6 +23,17 @@ PORT_OFFSET = 10000
 HOST = os.environ.get("FAHA_HOST", "127.0.0.1")
 FABRIC = os.environ.get("FAHA_FABRIC", "auto")
 POOLS = [path for path in os.environ.get("FAHA_POOLS", "").split(",") if path]
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where a server lives: its address, and what a command there starts with."""
+
+    host: str = HOST
+    enter: tuple = ()
+
+
+HERE = Place()
 # With those of replication all below 32768: the system hands out what is above to whoever dials, also while a server is
 # down for a moment.
 # Processes that start one after the other are far apart.
@@ -86,10 +98,11 @@ def server_version(client):
 class Server:
     """One redis-server process and its folder; `faha` False: a stock one, to compare with."""
 
-    def __init__(self, folder, faha=True, module=None, args=(), pool=None):
+    def __init__(self, folder, faha=True, module=None, args=(), pool=None, place=HERE):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
+        self.place = place
         self.faha = faha
         self.module = module or MODULE
         self.args = list(args)
@@ -107,13 +120,14 @@ class Server:
 
     def command(self):
         # fmt: off
-        command = [SERVER if self.faha else "redis-server", "--port", str(self.port), "--bind", HOST, "--dir", str(self.folder),
-                   "--save", "", "--logfile", str(self.log_path), "--appendonly", "yes", "--appendfsync", "always"]
+        host = self.place.host
+        command = [*self.place.enter, SERVER if self.faha else "redis-server", "--port", str(self.port), "--bind", host,
+                   "--dir", str(self.folder), "--save", "", "--logfile", str(self.log_path), "--appendonly", "yes", "--appendfsync", "always"]
         # fmt: on
         if self.faha:
             command += ["--loadmodule", self.module, "--faha.fabric", FABRIC, "--faha.pool-path", str(self.pool_path)]
-            if HOST != "127.0.0.1":
-                command += ["--protected-mode", "no", "--faha.bind", HOST, "--faha.announce-host", HOST, "--faha.secret", "of the tests"]
+            if host != "127.0.0.1":
+                command += ["--protected-mode", "no", "--faha.bind", host, "--faha.announce-host", host, "--faha.secret", "of the tests"]
             if "--faha.pool-bytes" not in self.args:
                 command += ["--faha.pool-bytes", "64mb"]
             if "--faha.segment-bytes" not in self.args:
@@ -137,7 +151,7 @@ class Server:
 
     def client(self, **options):
         options.setdefault("socket_timeout", 30)
-        return redis.Redis(HOST, self.port, decode_responses=options.pop("decode_responses", True), **options)
+        return redis.Redis(self.place.host, self.port, decode_responses=options.pop("decode_responses", True), **options)
 
     def signal(self, number):
         self.process.send_signal(number)
@@ -168,16 +182,17 @@ class Server:
 class Cluster:
     """`size` servers, the first one primary, the others its backups in sync."""
 
-    def __init__(self, folder, size=3, module=None, args=()):
+    def __init__(self, folder, size=3, module=None, args=(), places=None):
         pools = POOLS[:size] + [None] * (size - len(POOLS))
         self.nodes = [
-            Server(pathlib.Path(folder) / f"n{i}", module=module, args=args, pool=pool) for i, pool in enumerate(pools)
+            Server(pathlib.Path(folder) / f"n{i}", module=module, args=args, pool=pool, place=places[i] if places else HERE)
+            for i, pool in enumerate(pools)
         ]
         try:
             for node in self.nodes:
                 node.start()
             for node in self.nodes[1:]:
-                node.client().execute_command("REPLICAOF", HOST, self.nodes[0].port)
+                node.client().execute_command("REPLICAOF", self.nodes[0].place.host, self.nodes[0].port)
             self.wait_in_sync(self.nodes[0])
         except BaseException:
             self.close()

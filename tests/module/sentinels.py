@@ -6,7 +6,7 @@ import subprocess
 
 import redis
 import redis.sentinel
-from cluster import HOST, free_port, wait_for
+from cluster import HERE, free_port, wait_for
 
 NAME = "cluster"
 
@@ -14,29 +14,31 @@ NAME = "cluster"
 class Sentinels:
     """`count` Sentinels that watch `primary`; a majority of them decides."""
 
-    def __init__(self, folder, primary, count=3, down_after=1500):
+    def __init__(self, folder, primary, count=3, down_after=1500, places=None):
+        self.places = places or [HERE] * count
         self.processes, self.ports = [], []
-        for i in range(count):
+        for i, place in enumerate(self.places):
             home = pathlib.Path(folder) / f"sentinel{i}"
             home.mkdir(parents=True, exist_ok=True)
             port = free_port()
             config = home / "sentinel.conf"
             config.write_text(
-                f"port {port}\nbind {HOST}\ndir {home}\nlogfile {home}/sentinel.log\n"
-                f"sentinel monitor {NAME} {HOST} {primary.port} {count // 2 + 1}\n"
+                f"port {port}\nbind {place.host}\nbind-source-addr {place.host}\nprotected-mode no\n"
+                f"dir {home}\nlogfile {home}/sentinel.log\n"
+                f"sentinel monitor {NAME} {primary.place.host} {primary.port} {count // 2 + 1}\n"
                 f"sentinel down-after-milliseconds {NAME} {down_after}\n"
                 f"sentinel failover-timeout {NAME} 3000\n"
             )
             self.ports.append(port)
-            self.processes.append(subprocess.Popen(["redis-server", str(config), "--sentinel"], stdout=subprocess.DEVNULL))
+            self.processes.append(subprocess.Popen([*place.enter, "redis-server", str(config), "--sentinel"], stdout=subprocess.DEVNULL))
         self.folder = pathlib.Path(folder)
 
     def client(self, i=0):
-        return redis.Redis(HOST, self.ports[i], decode_responses=True, socket_timeout=5)
+        return redis.Redis(self.places[i].host, self.ports[i], decode_responses=True, socket_timeout=5)
 
     def finder(self, **options):
         """What an application has: it asks for the primary whenever it connects."""
-        addresses = [(HOST, port) for port in self.ports]
+        addresses = [(place.host, port) for place, port in zip(self.places, self.ports)]
         return redis.sentinel.Sentinel(addresses, socket_timeout=0.5, **options)
 
     def know(self, nodes):

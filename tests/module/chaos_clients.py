@@ -1,0 +1,118 @@
+"""Clients that write counters, and readers that check them: what tells whether anything was lost, or served stale.
+
+A counter is written by one client, 1, 2, 3 and so on, and read by everybody.  Whoever reads it must find no less than was
+known to be there when the read began - acknowledged to its writer, or read by anybody before - and no more than was sent
+when the read ended.  All of them are threads of one process, so that `before` means the same to all.
+"""
+
+import contextlib
+import random
+import threading
+import time
+
+import redis
+import redis.sentinel
+from sentinels import NAME
+
+ERRORS = (redis.RedisError, redis.sentinel.MasterNotFoundError)
+
+
+class Counter:
+    def __init__(self, name, problems):
+        self.name = name
+        self.known = 0  # acknowledged, or read by anybody
+        self.sent = 0
+        self._problems = problems
+        self._lock = threading.Lock()
+
+    def is_known(self, value):
+        with self._lock:
+            self.known = max(self.known, value)
+
+    def read(self, connection, where):
+        known = self.known
+        found = int(connection.get(self.name) or 0)
+        self.judge(found, known, self.sent, where)
+
+    def judge(self, found, known, sent, where):
+        if known <= found <= sent:
+            self.is_known(found)
+        else:
+            self._problems.append(f"{where} read {found} of {self.name}, although {known} was known before and {sent} was sent last")
+
+
+class Client(threading.Thread):
+    """Writes its own counters as fast as it is answered, and reads them back.  It insists: what fails it tries again."""
+
+    COUNTERS = 20
+    PATIENCE = 60  # seconds of insisting; a command that takes longer has failed
+
+    def __init__(self, number, sentinels, problems):
+        super().__init__(daemon=True)
+        self.number = number
+        self.finder = sentinels.finder()
+        self.random = random.Random(number)
+        self.counters = [Counter(f"client{number}:{i}", problems) for i in range(self.COUNTERS)]
+        self.writes = []  # (when it was acknowledged, by which port)
+        self.retries = self.failures = 0
+        self.connection = None
+        self.port = 0
+        self.stopping = threading.Event()
+
+    def run(self):
+        while not self.stopping.is_set():
+            counter = self.random.choice(self.counters)
+            if self.random.random() < 0.3:
+                self.insist(lambda: counter.read(self.connection, f"client {self.number} of {self.port}"))
+            else:
+                counter.sent += 1
+                self.insist(lambda: self.write(counter))
+        self.hang_up()
+
+    def write(self, counter):
+        self.connection.set(counter.name, counter.sent)
+        counter.is_known(counter.sent)
+        self.writes.append((time.monotonic(), self.port))
+
+    def insist(self, command):
+        end = time.monotonic() + self.PATIENCE
+        while not self.stopping.is_set():
+            try:
+                if self.connection is None:
+                    host, self.port = self.finder.discover_master(NAME)
+                    self.connection = redis.Redis(host, self.port, socket_timeout=1, socket_connect_timeout=0.5, retry_on_error=[])
+                return command()
+            except ERRORS:
+                self.hang_up()
+                if time.monotonic() > end:
+                    self.failures += 1
+                    return None
+                self.retries += 1
+                self.stopping.wait(0.01)
+
+    def hang_up(self):
+        if self.connection is not None:
+            self.connection.close()
+        self.connection = None
+
+
+class Reader(threading.Thread):
+    """Stays with one node, whatever becomes of it, on one connection for as long as that lasts, and reads what others write."""
+
+    def __init__(self, node, clients):
+        super().__init__(daemon=True)
+        self.node = node
+        self.counters = [counter for client in clients for counter in client.counters]
+        self.random = random.Random(node.port)
+        self.reads = self.refused = 0
+        self.stopping = threading.Event()
+
+    def run(self):
+        with contextlib.closing(self.node.client(socket_timeout=1, socket_connect_timeout=0.5, retry_on_error=[])) as connection:
+            # Not as fast as it can: it shares the processors with what it watches.
+            while not self.stopping.wait(0.002):
+                try:
+                    self.random.choice(self.counters).read(connection, f"the reader that stays with {self.node.port}")
+                    self.reads += 1
+                except ERRORS:
+                    self.refused += 1
