@@ -94,6 +94,8 @@ class Client(threading.Thread):
         if self.connection is not None:
             self.connection.close()
         self.connection = None
+        # A Sentinel that hears no other may be reached still, and names the old primary for ever.
+        self.finder.sentinels.append(self.finder.sentinels.pop(0))
 
 
 class Reader(threading.Thread):
