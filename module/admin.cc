@@ -43,6 +43,8 @@ Reply Promote(Call& call) {
   const auto done = [client](const Status& status) { RedisModule_UnblockClient(client, new Status(status)); };
   if (force) {
     call.store().Force(done);
+    // Nobody is waited for: whoever hears the answer finds Redis' own role changed as well.
+    TheRoles().Align(call.ctx());
   } else {
     call.store().Promote(std::chrono::milliseconds(*patience), done);
   }

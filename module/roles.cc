@@ -46,7 +46,10 @@ bool Roles::Start(RedisModuleCtx* ctx) {
       REDISMODULE_OK) {
     return false;
   }
-  if (const auto primary = RedisPrimary(ctx)) TheState().store->Follow(*primary);
+  if (const auto primary = RedisPrimary(ctx)) {
+    wanted_ = Wanted::kNothing;  // what the store was before it knew whom to follow
+    TheState().store->Follow(*primary);
+  }
   return true;
 }
 
@@ -69,7 +72,9 @@ void Roles::HandOverIfAsked() {
 }
 
 void Roles::Align(RedisModuleCtx* ctx) {
-  if (wanted_ == Wanted::kNothing) return;
+  // A role change while Redis loads its AOF would open that under its hands, which it checks and dies of.
+  const bool loading = (RedisModule_GetContextFlags(ctx) & REDISMODULE_CTX_FLAGS_LOADING) != 0;
+  if (wanted_ == Wanted::kNothing || loading) return;
   const auto wanted = std::exchange(wanted_, Wanted::kNothing);
   const auto now = RedisPrimary(ctx);
   const bool right = wanted == Wanted::kPrimary ? !now : now == primary_;

@@ -1,0 +1,177 @@
+"""Members that are gone: forgotten, left behind by force, without their pools, slow, or one too few."""
+
+import contextlib
+import signal
+
+import pytest
+import redis
+from cluster import wait_for
+
+
+def write(node, key="k", value="v"):
+    with contextlib.closing(node.client(retry_on_error=[])) as client:
+        return client.set(key, value)
+
+
+def read(node, key="k"):
+    with contextlib.closing(node.client(retry_on_error=[])) as client:
+        return client.get(key)
+
+
+def forget(primary, member):
+    with contextlib.closing(primary.client()) as client:
+        return client.execute_command("FAHA.FORGET", member.place.host, member.port)
+
+
+def force(node):
+    with contextlib.closing(node.client()) as client:
+        assert client.execute_command("FAHA.PROMOTE", "FORCE") == "OK"
+
+
+def forget_the_dead(primary, member):
+    """Once the primary has noticed that it is dead."""
+
+    def attempt():
+        with contextlib.suppress(redis.exceptions.ResponseError):
+            return forget(primary, member)
+
+    assert wait_for(attempt, what="the primary to forget a member") == "OK"
+
+
+def test_a_dead_member_is_forgotten_and_the_majority_is_of_the_rest(make_cluster):
+    cluster = make_cluster(size=4)
+    primary, gone, other = cluster[0], cluster[3], cluster[2]
+    with pytest.raises(redis.exceptions.ResponseError, match="UNAVAILABLE .* is connected and would join again"):
+        forget(primary, gone)
+    gone.kill()
+    forget_the_dead(primary, gone)
+    assert primary.info()["members"] == 3
+    with pytest.raises(redis.exceptions.ResponseError, match="UNAVAILABLE .* is no member"):
+        forget(primary, gone)
+    # Two of four would be no majority.
+    other.kill()
+    for i in range(100):
+        assert write(primary, f"k{i}")
+    # Nobody tells it, when it returns, that it was forgotten: it knows the members, follows them and becomes one again.
+    gone.start()
+    other.start()
+    cluster.wait_in_sync(primary)
+    wait_for(lambda: gone.info()["keys"] == 100, what="the forgotten node to have all keys again")
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_the_survivor_is_forced_and_the_others_follow_it(make_cluster, size):
+    cluster = make_cluster(size=size)
+    write(cluster[0], "before", "1")
+    survivor, lost = cluster[size - 1], cluster.nodes[: size - 1]
+    for node in lost:
+        node.kill()
+    with pytest.raises(redis.exceptions.ResponseError, match="NOPROMISE"):
+        with contextlib.closing(survivor.client()) as client:
+            client.execute_command("FAHA.PROMOTE", 2000)
+    force(survivor)
+    assert f"forced to lead a cluster of this node alone: {size - 1} members leave it" in survivor.log()
+    assert survivor.info()["members"] == 1
+    assert read(survivor, "before") == "1" and write(survivor, "after", "2")
+    for node in lost:
+        node.start()
+    cluster.wait_in_sync(survivor)
+    lost[0].kill()
+    if size == 3:  # and it is a cluster that survives one again
+        assert read(survivor, "after") == "2" and write(survivor)
+        survivor.kill()
+        lost[0].start()
+        cluster.promote(lost[0])
+        assert read(lost[0], "before") == "1" and read(lost[0], "after") == "2"
+
+
+def test_who_holds_committed_writes_that_a_forced_node_lacks_refuses_to_follow_it(make_cluster):
+    cluster = make_cluster()
+    behind, ahead = cluster[2], cluster.nodes[:2]
+    write(cluster[0], "both", "1")
+    behind.kill()
+    for i in range(100):
+        write(cluster[0], f"lacks{i}")
+    # Known as committed on the other one, too, not only persistent there.
+    wait_for(lambda: cluster[1].info()["keys"] == 101, what="the backup to have applied all")
+    for node in ahead:
+        node.kill()
+    behind.start()
+    force(behind)
+    assert read(behind, "both") == "1" and read(behind, "lacks99") is None
+    write(behind, "forced", "1")
+    for node in ahead:
+        node.start()
+        wait_for(lambda: "CORRUPT" in str(node.info()["last_error"]), what="the node to refuse")
+        assert node.info()["state"] != "serving" and node.info()["keys"] in (100, 101)
+        with pytest.raises(redis.exceptions.RedisError):
+            read(node, "both")
+    info = behind.info()
+    assert info["state"] == "serving" and info["members"] == 1 and read(behind, "forced") == "1"
+
+
+def test_a_member_that_lost_its_pool_joins_again_and_another_may_be_lost(make_cluster):
+    cluster = make_cluster()
+    primary, without = cluster[0], cluster[2]
+    for i in range(500):
+        write(primary, f"k{i}", f"v{i}")
+    without.kill()
+    without.pool_path.unlink()
+    without.pool_path.with_name(without.pool_path.name + ".index").unlink(missing_ok=True)
+    # As CONFIG REWRITE keeps it where there is a redis.conf.
+    without.args += ["--replicaof", primary.place.host, str(primary.port)]
+    without.start()
+    cluster.wait_in_sync(primary)
+    assert "has lost its pool: it leaves before it joins" in primary.log()
+    primary.kill()
+    cluster.promote(without)
+    assert [read(without, f"k{i}") for i in range(500)] == [f"v{i}" for i in range(500)]
+    assert write(without)
+
+
+def test_three_copies_of_three_are_waited_for_and_writes_go_on_when_they_can_be_had(make_cluster):
+    cluster = make_cluster(args=["--faha.min-acks", "3", "--faha.persist-timeout", "300"])
+    primary, away = cluster[0], cluster[2]
+    assert write(primary, "k", "1")
+    away.kill()
+    for value in ("2", "3"):
+        with pytest.raises(redis.exceptions.ConnectionError):
+            write(primary, "k", value)
+    assert "NOQUORUM" in primary.info()["last_error"]
+    # On a majority it is, so that reading it breaks no promise.
+    assert read(primary, "k") == "3"
+    away.start()
+    cluster.wait_in_sync(primary)
+    assert write(primary, "k", "4") and read(primary, "k") == "4"
+
+
+def test_of_two_nodes_none_takes_over_alone(make_cluster):
+    cluster = make_cluster(size=2)
+    primary, backup = cluster.nodes
+    write(primary)
+    primary.kill()
+    backup.client().execute_command("REPLICAOF", "NO", "ONE")
+    wait_for(lambda: "NOPROMISE" in str(backup.info()["last_error"]), what="last_error to tell")
+    with pytest.raises(redis.exceptions.ResponseError, match="NOPROMISE"):
+        with contextlib.closing(backup.client()) as client:
+            client.execute_command("FAHA.PROMOTE", 2000)
+    with pytest.raises(redis.exceptions.RedisError):
+        read(backup)
+    assert backup.info()["state"] != "serving"
+    primary.start()
+    heir = wait_for(cluster.primary, what="one of the two to serve")
+    cluster.wait_in_sync(heir)
+    assert read(heir) == "v" and write(heir)
+
+
+def test_a_paused_backup_holds_up_a_write_for_the_persist_timeout_only(make_cluster):
+    cluster = make_cluster(args=["--faha.persist-timeout", "300"])
+    primary, paused = cluster[0], cluster[1]
+    paused.signal(signal.SIGSTOP)
+    for i in range(100):
+        assert write(primary, f"k{i}")
+    assert f"{paused.port} did not persist within 300 ms: commits no longer wait for it" in primary.log()
+    assert primary.info()["in_sync_backups"] == 1
+    paused.signal(signal.SIGCONT)
+    cluster.wait_in_sync(primary)
+    wait_for(lambda: paused.info()["keys"] == 100, what="the backup that was paused to have all keys")
