@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "module/client_list.h"
 #include "module/state.h"
 
 namespace faha::module {
@@ -32,27 +33,13 @@ bool Holds(RedisModuleCtx* ctx) {
   return on && !starting;
 }
 
-// The value of `name` in a line of CLIENT LIST.
-std::string_view Field(std::string_view line, std::string_view name) {
-  const std::size_t at = line.find(" " + std::string(name) + "=");
-  if (at == std::string_view::npos) return {};
-  const std::string_view rest = line.substr(at + name.size() + 2);
-  return rest.substr(0, rest.find(' '));
-}
-
 // The ids of the clients, replicas apart, whose replies wait for a writable socket.
 std::set<std::string, std::less<>> WaitingClients(RedisModuleCtx* ctx) {
   std::set<std::string, std::less<>> waiting;
-  RedisModuleCallReply* reply = RedisModule_Call(ctx, "CLIENT", "c", "LIST");
-  size_t size = 0;
-  const char* text = reply == nullptr ? nullptr : RedisModule_CallReplyStringPtr(reply, &size);
-  for (std::string_view rest(text == nullptr ? "" : text, text == nullptr ? 0 : size); !rest.empty();) {
-    const std::string line = " " + std::string(rest.substr(0, rest.find('\n')));
-    rest.remove_prefix(std::min(rest.size(), line.size()));
-    const bool replica = Field(line, "flags").find('S') != std::string_view::npos;
-    if (!replica && Field(line, "events").find('w') != std::string_view::npos) waiting.emplace(Field(line, "id"));
-  }
-  if (reply != nullptr) RedisModule_FreeCallReply(reply);
+  ForEachClient(ctx, [&](const ListedClient& client) {
+    const bool replica = client.Field("flags").find('S') != std::string_view::npos;
+    if (!replica && client.Field("events").find('w') != std::string_view::npos) waiting.emplace(client.Field("id"));
+  });
   return waiting;
 }
 

@@ -60,6 +60,15 @@ struct Text {
 };
 
 template <auto kField>
+struct Flag {
+  static int Get(const char*, void*) { return Configured().*kField ? 1 : 0; }
+  static int Set(const char*, int value, void*, RedisModuleString**) {
+    Configure<kField>(value != 0);
+    return REDISMODULE_OK;
+  }
+};
+
+template <auto kField>
 bool AddNumber(RedisModuleCtx* ctx, const char* name, unsigned flags, long long min, long long max) {
   using Config = Number<kField>;
   return RedisModule_RegisterNumericConfig(ctx, name, Config::Value(Options{}), flags, min, max, Config::Get,
@@ -71,6 +80,12 @@ bool AddText(RedisModuleCtx* ctx, const char* name, unsigned flags = kFixed) {
   const std::string standard = Options{}.*kField;
   return RedisModule_RegisterStringConfig(ctx, name, standard.c_str(), flags, Text<kField>::Get, Text<kField>::Set,
                                           nullptr, nullptr) == REDISMODULE_OK;
+}
+
+template <auto kField>
+bool AddFlag(RedisModuleCtx* ctx, const char* name) {
+  return RedisModule_RegisterBoolConfig(ctx, name, Options{}.*kField ? 1 : 0, REDISMODULE_CONFIG_DEFAULT,
+                                        Flag<kField>::Get, Flag<kField>::Set, nullptr, nullptr) == REDISMODULE_OK;
 }
 
 constexpr const char* kFabrics[] = {"auto", "tcp", "rdma"};
@@ -135,6 +150,8 @@ bool Register(RedisModuleCtx* ctx) {
          AddNumber<&Options::lease>(ctx, "lease", kFixed, 50, 3600'000) && AddText<&Options::bind>(ctx, "bind") &&
          AddText<&Options::announce_host>(ctx, "announce-host") &&
          AddText<&Options::secret>(ctx, "secret", kFixed | REDISMODULE_CONFIG_SENSITIVE) &&
+         AddFlag<&Options::sentinel_failover>(ctx, "sentinel-failover") &&
+         AddText<&Options::sentinel_password>(ctx, "sentinel-password", REDISMODULE_CONFIG_SENSITIVE) &&
          AddNumber<&Options::port>(ctx, "port", kFixed, 0, 65535) &&
          AddNumber<&Options::port_offset>(ctx, "port-offset", kFixed, 1, 65535) && AddMutants(ctx);
 }

@@ -7,13 +7,14 @@
 
 #include "module/commands.h"
 #include "module/commit.h"
+#include "module/sentinels.h"
 #include "module/state.h"
 #include "module/watch.h"
 
 namespace faha::module {
 namespace {
 
-enum class Action : std::uint8_t { kPass, kServe, kRefuse, kScript, kExec, kYield, kWatch, kContainer };
+enum class Action : std::uint8_t { kPass, kServe, kRefuse, kScript, kExec, kYield, kWatch, kPublish, kContainer };
 
 struct Rule {
   Action action = Action::kPass;
@@ -121,6 +122,7 @@ class Described {
 Rule RuleFor(const Described& command, std::string_view name) {
   if (name == "exec") return {.action = Action::kExec};
   if (name == "watch") return {.action = Action::kWatch};
+  if (name == "publish") return {.action = Action::kPublish};
   if (Contains(kScripts, name)) return {.action = Action::kScript};
   if (Contains(kYielding, name)) return {.action = Action::kYield};
   if (Contains(kHarmless, name)) return {};
@@ -199,6 +201,13 @@ void RememberAll(RedisModuleCommandFilterCtx* filter) {
   for (int i = 1; i < count; ++i) RememberWatched(View(RedisModule_CommandFilterArgGet(filter, i)));
 }
 
+// Sentinels publish who they are on every node that they watch.
+void Overhear(RedisModuleCommandFilterCtx* filter) {
+  if (RedisModule_CommandFilterArgsCount(filter) != 3) return;
+  if (View(RedisModule_CommandFilterArgGet(filter, 1)) != Sentinels::kChannel) return;
+  TheSentinels().OnHello(View(RedisModule_CommandFilterArgGet(filter, 2)));
+}
+
 // The rule of a container's subcommand, or of DEBUG's, which has none in COMMAND.
 const Rule* RuleOfSubcommand(RedisModuleCommandFilterCtx* filter, std::string_view name, Buffer& buffer) {
   if (RedisModule_CommandFilterArgsCount(filter) < 2 || name.size() == buffer.size()) return nullptr;
@@ -218,6 +227,7 @@ void OnCommand(RedisModuleCommandFilterCtx* filter) {
     case Action::kServe: Serve(filter, rule); break;
     case Action::kRefuse: Refuse(filter); break;
     case Action::kWatch: RememberAll(filter); break;
+    case Action::kPublish: Overhear(filter); break;
     case Action::kExec:
       EndUnit();
       ExpireWatched();

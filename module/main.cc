@@ -15,6 +15,7 @@
 #include "module/memory.h"
 #include "module/redis_api.h"
 #include "module/roles.h"
+#include "module/sentinels.h"
 #include "module/state.h"
 
 namespace faha::module {
@@ -45,6 +46,8 @@ void OnTimer(RedisModuleCtx* ctx, void*) {
   TheState().store->Tick();
   TheRoles().HandOverIfAsked();
   TheRoles().Align(ctx);
+  TheRoles().SendClientsAway(ctx);
+  TheSentinels().Tick(ctx);
   CheckBarrier(ctx);
   ExpireSome(ctx);
 }

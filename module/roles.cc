@@ -2,6 +2,7 @@
 
 #include <optional>
 
+#include "module/commit.h"
 #include "module/state.h"
 
 namespace faha::module {
@@ -69,6 +70,13 @@ void Roles::HandOverIfAsked() {
   if (!heir_) return;
   const Endpoint heir = *std::exchange(heir_, std::nullopt);
   if (const Status status = TheState().store->HandOver(heir); !status.ok()) Log(LogLevel::kWarning, status.ToString());
+}
+
+// One tick late: by then the reply to whoever ordered the change has left.
+void Roles::SendClientsAway(RedisModuleCtx* ctx) {
+  if (std::exchange(send_away_, std::exchange(service_lost_, false))) {
+    DropClients(ctx, "this node does not serve any more: its clients are disconnected, to find out who does");
+  }
 }
 
 void Roles::Align(RedisModuleCtx* ctx) {

@@ -15,6 +15,7 @@ class Roles : public StoreObserver {
   void OnPrimary() override;
   void OnFollowing(const Member& primary) override;
   void OnHandOverAsked(const Endpoint& heir) override { heir_ = heir; }
+  void OnServiceLost() override { service_lost_ = true; }
 
   // Follows Redis' role changes, and its present one.  False if Redis refuses.
   bool Start(RedisModuleCtx* ctx);
@@ -23,12 +24,15 @@ class Roles : public StoreObserver {
   // Hands over to the backup that asked for it, if one did.  Between turns; blocks as Store::HandOver() does.
   void HandOverIfAsked();
   void RedisRoleChanged(RedisModuleCtx* ctx, bool is_primary);
+  // Disconnects the clients of a node that serves no more, so that they find out who does.  Every tick.
+  void SendClientsAway(RedisModuleCtx* ctx);
 
  private:
   enum class Wanted { kNothing, kPrimary, kReplica } wanted_ = Wanted::kNothing;
   Endpoint primary_;
   std::optional<Endpoint> heir_;
   bool aligning_ = false;
+  bool service_lost_ = false, send_away_ = false;
 };
 
 Roles& TheRoles();

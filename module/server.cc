@@ -4,6 +4,7 @@
 
 #include "module/commands.h"
 #include "module/scratch.h"
+#include "module/sentinels.h"
 
 namespace faha::module::server {
 namespace {
@@ -28,9 +29,7 @@ void TellPriority(const Call& call, std::string& text) {
   text.replace(from, text.find("\r\n", from) - from, "0");
 }
 
-}  // namespace
-
-Reply Info(Call& call) {
+Reply Answer(Call& call) {
   constexpr std::string_view kTitle = "# Keyspace\r\n";
   const NativeReply reply = RunNative(call, "info", Protocol::kResp2);
   size_t size = 0;
@@ -43,5 +42,14 @@ Reply Info(Call& call) {
   RedisModule_ReplyWithVerbatimStringType(call.ctx(), text.data(), text.size(), "txt");
   return Reply::Sent();
 }
+
+int AnswerLate(RedisModuleCtx* ctx, RedisModuleString** argv, int argc) {
+  Call call(ctx, argv, argc, "info");
+  return Answer(call).SendTo(ctx);
+}
+
+}  // namespace
+
+Reply Info(Call& call) { return TheSentinels().Hold(call.ctx(), AnswerLate) ? Reply::Sent() : Answer(call); }
 
 }  // namespace faha::module::server

@@ -47,6 +47,11 @@ struct Options {
   std::uint16_t redis_port = 0;       // told to peers and clients
   std::uint16_t port_offset = 10000;  // a peer's replication port minus its Redis port
 
+  // Does a backup that misses its primary ask Redis Sentinel to fail over at once?  The password is Sentinel's own, if
+  // it has one.
+  bool sentinel_failover = true;
+  std::string sentinel_password;
+
   LogSink log = [](LogLevel, std::string_view) {};
 };
 

@@ -88,6 +88,9 @@ class StoreObserver {
   virtual void OnFollowing(const Member& primary) = 0;
   // The backup whose Redis listens at `heir` is in sync and asks for the primary's role: HandOver(heir), between turns.
   virtual void OnHandOverAsked(const Endpoint& heir) { (void)heir; }
+  // This node served, and does not any more: it was deposed or has failed, or no majority has answered for
+  // persist-timeout.  Clients should ask elsewhere.
+  virtual void OnServiceLost() {}
 };
 
 // The seams; what is null is the real thing.  They must outlive the store.
@@ -191,6 +194,10 @@ class Store {
   // Planned: hands the primary's role to the backup whose Redis listens at `target`, or to the best one.
   // Blocks until the new primary is known.  Errors: NotPrimary, Unavailable, NoQuorum.
   virtual Status HandOver(const std::optional<Endpoint>& target) = 0;
+
+  // Should somebody be told that this backup's primary is gone?  It hung up and refuses to be dialled, or this backup
+  // and a majority of the members have not heard it for a lease.
+  [[nodiscard]] virtual bool MissesPrimary() const = 0;
 
   // Before a planned stop: writes what makes the next start fast, if options.checkpoint_path says where.  Nothing is
   // lost without it.  Errors: IoError, NoSpace.

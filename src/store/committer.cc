@@ -137,6 +137,12 @@ bool Committer::Acknowledged(Lsn lsn) const {
   return copies >= options_->min_acks;
 }
 
+bool Committer::EnoughCopies() const {
+  if (options_->min_acks <= 1) return true;
+  const auto copies = 1 + std::count_if(shippers_.begin(), shippers_.end(), [](const auto& s) { return s->in_sync; });
+  return static_cast<std::size_t>(copies) >= options_->min_acks;
+}
+
 std::vector<Endpoint> Committer::GiveUpOn(Lsn lsn) {
   std::vector<Endpoint> slow;
   for (const auto& shipper : shippers_) {

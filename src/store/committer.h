@@ -50,6 +50,8 @@ class Committer {
   [[nodiscard]] Lsn committed() const { return committed_; }
   [[nodiscard]] bool Serving() const { return active() && committed_ >= first_; }
   [[nodiscard]] bool Acknowledged(Lsn lsn) const;
+  // Are as many backups in sync as faha.min-acks wants copies?
+  [[nodiscard]] bool EnoughCopies() const;
   // Stops waiting for those in sync that do not have `lsn`; returns their redis addresses.
   std::vector<Endpoint> GiveUpOn(Lsn lsn);
   // Until when a majority promises not to elect another primary.

@@ -32,6 +32,11 @@ Status Node::CheckServing(Code not_primary) {
   if (committer_->committed() < stalled_until_) {
     return {Code::kNoQuorum, "earlier writes still wait for a majority of the members: start their servers"};
   }
+  if (not_primary == Code::kReadOnly && !committer_->EnoughCopies()) {
+    return {Code::kNoQuorum,
+            fmt::format("writes wait for the {} copies of faha.min-acks: start the other servers, or lower it",
+                        options_.min_acks)};
+  }
   // Once a turn is enough: Commit() sees to it that the lease held to the end.
   return NeedsCommit() || LeaseHeld() ? Status::Ok() : RenewLease();
 }
@@ -150,7 +155,9 @@ Status Node::WaitAcknowledged() {
       }
       if (committer_->Acknowledged(lsn)) break;
       stalled_until_ = lsn;
-      return {Code::kNoQuorum, "the write is not persistent on a majority of the members: its outcome is unknown"};
+      return {Code::kNoQuorum, committer_->committed() < lsn
+                                   ? "the write is not persistent on a majority of the members: its outcome is unknown"
+                                   : "the write is on a majority, but in fewer copies than faha.min-acks asks for"};
     }
     WaitForPeers(deadline);
     if (role_ != Role::kPrimary || voter_->promised() != epoch) {
@@ -201,6 +208,7 @@ void Node::Remember(const Status& problem) {
 }
 
 void Node::Tick() {
+  StepService();
   if (!failure_.ok()) return;
   const MonoTime now = clock_->Now();
   if (committer_->active() && now >= next_heartbeat_) {
@@ -210,6 +218,7 @@ void Node::Tick() {
   fabric_->SetSpin(options_.rdma_spin);
   receiver_->OnTick();
   StepTakeOver();
+  StepSilence();
   StepCampaign();
   Progress();
   Clean(true);

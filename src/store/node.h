@@ -4,6 +4,7 @@
 //   node_space.cc  cleaning, and giving segments back
 //   node_term.cc   the primary's term: commit, lease, members, the end
 //   node_campaign.cc, node_hand_over.cc, node_follow.cc  becoming primary, planned changes, following one
+//   node_loss.cc   a backup that misses its primary, a primary that serves no more
 //   node_links.cc  what peers say, and what this node answers
 //   node_info.cc   what an operator sees
 // Invariants: (1) a promise is persistent, the old primary's way in is closed, and what it may have counted without
@@ -48,7 +49,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   Status CheckWrite(std::uint64_t bytes, std::uint64_t records) override;
   Status CheckErase(std::uint64_t bytes, std::uint64_t records) override;
   [[nodiscard]] bool Serving() const override {
-    return failure_.ok() && Leads() && committer_->committed() >= stalled_until_;
+    return failure_.ok() && Leads() && committer_->committed() >= stalled_until_ && committer_->EnoughCopies();
   }
   std::optional<Entry> Get(DbId db, std::string_view key) override;
   void Prefetch(DbId db, std::span<const std::string_view> keys) const override;
@@ -84,6 +85,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   Status HandOver(const std::optional<Endpoint>& target) override;
   Status Forget(const Endpoint& member) override;
   void Force(std::function<void(const Status&)> done) override;
+  [[nodiscard]] bool MissesPrimary() const override;
   Status Checkpoint() override;
   [[nodiscard]] int descriptor() const override { return fabric_->descriptor(); }
   void Poll() override { fabric_->Poll(std::chrono::microseconds{0}, *this); }
@@ -157,6 +159,12 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   void EndTakeOver(const Status& outcome);
   void HandOverOffered(Epoch epoch) override;
 
+  // --- node_loss.cc
+  // This backup heard a primary once, and has heard none for a lease.
+  [[nodiscard]] bool Silent() const;
+  void StepSilence();
+  void StepService();
+
   // --- node_follow.cc
   void Seek(const Member& primary);
   std::optional<Endpoint> NextSource() override;
@@ -229,6 +237,8 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   Lsn stalled_until_;            // a Commit() failed: nothing is served until this is committed
   MonoTime lease_end_{0};
   bool lease_lost_ = false;
+  bool served_ = false;            // and OnServiceLost was not called since
+  MonoTime cut_since_ = kForever;  // the first tick that found the lease at its end
   MonoTime next_heartbeat_{0};
 
   // The backup's.
@@ -238,6 +248,9 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   std::vector<Endpoint> seeds_;   // replication ports to try besides the members'
   std::optional<Endpoint> hint_;  // where to try first
   std::size_t next_source_ = 0;
+  bool followed_ = false;                                            // a primary accepted this node since the start
+  MonoTime heard_at_{0};                                             // a primary, or that there is to be another
+  enum class Loss { kNone, kHungUp, kRefused } loss_ = Loss::kNone;  // what became of the link to the primary
 
   // The candidate's; first of all one that asks a living primary to hand over.
   struct Heir {
@@ -250,6 +263,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   struct Ask {
     LinkId link = LinkId::kNone;
     bool connected = false;
+    bool misses = false;  // it hears no primary either
   };
   std::optional<Campaign> campaign_;
   MonoTime campaign_end_{0};

@@ -88,9 +88,13 @@ Status Node::Accept(const wire::FollowReply& reply) {
   membership_.CutAfter(reply.common);
   if (engine_->applied() > reply.common) engine_->RollBackTo(reply.common);
   if (fetching_) return Status::Ok();
+  CloseAsks();
   primary_ = reply.primary;
+  followed_ = true;
+  loss_ = Loss::kNone;
+  heard_at_ = clock_->Now();
   last_problem_ = {};
-  voter_->Heard(primary_.id, clock_->Now());
+  voter_->Heard(primary_.id, heard_at_);
   Note(LogLevel::kNotice, fmt::format("following {} in epoch {} from LSN {}", primary_.Redis().ToString(),
                                       reply.epoch.value, reply.common.value));
   observer_->OnFollowing(primary_);
@@ -130,6 +134,7 @@ Status Node::JoinCluster(const wire::FollowReply& reply) {
 
 void Node::Refused(const wire::FollowReply& reply) {
   if (fetching_) return Lost({Code::kUnavailable, reply.text});
+  loss_ = Loss::kNone;  // whoever answers is not gone
   if (!reply.primary.id.IsNone() && reply.primary.id != self_.id) hint_ = reply.primary.Replication();
   const Code code = static_cast<Code>(reply.code);
   if (code != Code::kNotPrimary) Remember({code, reply.text});
@@ -193,7 +198,8 @@ void Node::Absorb() {
 
 bool Node::Heard(Epoch epoch, Lsn committed) {
   if (epoch != voter_->promised() || fetching_) return false;
-  voter_->Heard(primary_.id, clock_->Now());
+  heard_at_ = clock_->Now();
+  voter_->Heard(primary_.id, heard_at_);
   heard_committed_ = std::max(heard_committed_, committed);
   engine_->ApplyTo(std::min(heard_committed_, log_->durable()));
   ReleaseFreed();
@@ -206,8 +212,14 @@ void Node::FellBack(const Status& reason) {
 }
 
 void Node::Lost(const Status& reason) {
-  if (!primary_.id.IsNone())
+  if (!primary_.id.IsNone()) {
     Note(LogLevel::kWarning, fmt::format("lost the primary {}: {}", primary_.Redis().ToString(), reason.ToString()));
+    // Does it live?  A backup that it gave up on is let in again.
+    hint_ = primary_.Replication();
+    loss_ = Loss::kHungUp;
+  } else if (loss_ == Loss::kHungUp) {
+    loss_ = Loss::kRefused;
+  }
   primary_ = {};
   if (reason.code() == Code::kUnavailable) {
     last_problem_ = reason;  // not worth a line at every attempt

@@ -19,8 +19,7 @@ std::string_view RoleName(Role role) {
 std::string_view Node::StateWord() const {
   if (!failure_.ok()) return "failed";
   if (role_ == Role::kPrimary) {
-    const bool waits = !committer_->Serving() || committer_->committed() < stalled_until_ || !LeaseHeld();
-    return waits ? "no-quorum" : "serving";
+    return Serving() ? "serving" : "no-quorum";
   }
   if (fetching_) return "fetching";
   if (campaign_) return "electing";

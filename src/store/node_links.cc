@@ -298,6 +298,8 @@ bool Node::OnAskFrame(NodeId peer, std::span<const std::byte> head) {
     } else if (reply->serving && reply->promised > voter_->promised()) {
       StepDown();
       Seek(reply->primary);
+    } else {
+      asks_[peer].misses = !reply->serving && !reply->lease_may_run;
     }
     return reply->from == peer;
   }

@@ -133,6 +133,8 @@ void Node::StepDown() {
   }
   role_ = Role::kBackup;
   primary_ = {};
+  loss_ = Loss::kNone;
+  heard_at_ = clock_->Now();
   cleaner_->Abandon();
   committer_->End();
   lease_end_ = MonoTime{0};

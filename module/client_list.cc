@@ -1,0 +1,30 @@
+#include "module/client_list.h"
+
+#include <algorithm>
+
+namespace faha::module {
+
+// The fields are `name=value` with a space between; a value has none, for CLIENT SETNAME refuses it.
+std::string_view ListedClient::Field(std::string_view name) const {
+  for (std::string_view rest = line_; !rest.empty();) {
+    const std::string_view field = rest.substr(0, rest.find(' '));
+    rest.remove_prefix(std::min(rest.size(), field.size() + 1));
+    if (field.size() > name.size() && field.starts_with(name) && field[name.size()] == '=')
+      return field.substr(name.size() + 1);
+  }
+  return {};
+}
+
+void ForEachClient(RedisModuleCtx* ctx, const std::function<void(const ListedClient&)>& visit) {
+  RedisModuleCallReply* reply = RedisModule_Call(ctx, "CLIENT", "c", "LIST");
+  size_t size = 0;
+  const char* text = reply == nullptr ? nullptr : RedisModule_CallReplyStringPtr(reply, &size);
+  for (std::string_view rest(text == nullptr ? "" : text, text == nullptr ? 0 : size); !rest.empty();) {
+    const std::string_view line = rest.substr(0, rest.find('\n'));
+    rest.remove_prefix(std::min(rest.size(), line.size() + 1));
+    visit(ListedClient(line));
+  }
+  if (reply != nullptr) RedisModule_FreeCallReply(reply);
+}
+
+}  // namespace faha::module

@@ -1,0 +1,42 @@
+// Losing touch: a backup that misses its primary, and a primary that serves no more.  See node.h.
+#include <algorithm>
+
+#include "cluster/quorum.h"
+#include "store/node.h"
+
+namespace faha {
+
+bool Node::Silent() const {
+  const bool bereft = role_ == Role::kBackup && followed_ && !campaign_ && !heir_ && Promotable();
+  return bereft && clock_->Now() - heard_at_ > options_.lease && !voter_->LeaseMayRun(clock_->Now());
+}
+
+bool Node::MissesPrimary() const {
+  if (loss_ == Loss::kRefused && !campaign_ && !heir_ && Promotable()) return true;
+  if (!Silent()) return false;
+  const auto agree = std::count_if(asks_.begin(), asks_.end(), [](const auto& ask) { return ask.second.misses; });
+  return static_cast<std::size_t>(agree) + 1 >= Majority(membership_.members().size());
+}
+
+// A primary that only this backup does not hear is not to be replaced: the others are asked.
+void Node::StepSilence() {
+  if (Silent() && clock_->Now() >= next_ask_) AskMembers(membership_.members());
+}
+
+// A lease that lapsed because this node's own main loop stood still is renewed within a round trip: only what stays
+// lost ends the service.
+void Node::StepService() {
+  if (Leads()) {
+    served_ = true;
+    cut_since_ = kForever;
+    return;
+  }
+  if (!served_) return;
+  cut_since_ = std::min(cut_since_, clock_->Now());
+  const bool may_recover = role_ == Role::kPrimary && !lease_lost_;
+  if (may_recover && clock_->Now() - cut_since_ <= options_.persist_timeout) return;
+  served_ = false;
+  observer_->OnServiceLost();
+}
+
+}  // namespace faha
