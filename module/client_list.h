@@ -13,6 +13,9 @@ class ListedClient {
   explicit ListedClient(std::string_view line) : line_(line) {}
   // The value of `name`, empty if there is none.
   [[nodiscard]] std::string_view Field(std::string_view name) const;
+  [[nodiscard]] bool IsSentinel() const { return NamesSentinel(Field("name")); }
+  // Sentinels call their connections so: sentinel-<8 of the run id>-cmd, or -pubsub.
+  static bool NamesSentinel(std::string_view name) { return name.starts_with("sentinel-"); }
 
  private:
   std::string_view line_;

@@ -136,7 +136,11 @@ int Adapter(RedisModuleCtx* ctx, RedisModuleString** argv, int argc) {
     if (status.ok()) status = kWrites ? call.store().CheckWrite(0, 0) : call.store().CheckRead();
     // Deletes need no room: they are how a full pool is emptied.
     if (status.code() == Code::kNoSpace) status = Status::Ok();
-    if (!status.ok()) return Reply::Error(status).SendTo(ctx);
+    if (!status.ok()) {
+      // A primary that is cut off says it in the word upon which client libraries look for another.
+      const bool cut_off = kWrites && status.code() == Code::kNoQuorum;
+      return Reply::Error((cut_off ? "READONLY " : "") + status.ToString()).SendTo(ctx);
+    }
     Reply reply = command.run(call);
     if (inside && kWrites) {
       reply.Own();

@@ -5,6 +5,13 @@
 namespace faha::module {
 namespace {
 
+// The replies are queued already; a client that is dropped reads end-of-file instead: outcome unknown.
+void DropClients(RedisModuleCtx* ctx, const Status& reason) {
+  Log(LogLevel::kWarning, reason.ToString() + "; dropping the clients, whose replies must not leave");
+  Run(ctx, "CLIENT", "KILL", "TYPE", "normal");
+  Run(ctx, "CLIENT", "KILL", "TYPE", "pubsub");
+}
+
 // Does the server run the pipelines of clients that were blocked only behind BEFORE_SLEEP?
 bool runs_behind_sleep = true;
 
@@ -13,8 +20,7 @@ void BeforeSleep(RedisModuleCtx* ctx) {
   Status status = state.store->Commit();
   state.unit_time = 0;
   if (!state.turn_failed.ok()) status = std::exchange(state.turn_failed, Status::Ok());
-  // The replies are queued already; a client that is dropped reads end-of-file instead: outcome unknown.
-  if (!status.ok()) DropClients(ctx, status.ToString() + "; dropping the clients, whose replies must not leave");
+  if (!status.ok()) DropClients(ctx, status);
   state.in_window = runs_behind_sleep && state.mutant != Mutant::kNoWindowCommit;
 }
 
@@ -38,12 +44,6 @@ bool StartCommitting(RedisModuleCtx* ctx) {
   runs_behind_sleep = ServerIsBefore(7, 2);
   return RedisModule_SubscribeToServerEvent(ctx, RedisModuleEvent_EventLoop, OnEventLoop) == REDISMODULE_OK &&
          RedisModule_SubscribeToServerEvent(ctx, RedisModuleEvent_Shutdown, OnShutdown) == REDISMODULE_OK;
-}
-
-void DropClients(RedisModuleCtx* ctx, std::string_view why) {
-  Log(LogLevel::kWarning, why);
-  Run(ctx, "CLIENT", "KILL", "TYPE", "normal");
-  Run(ctx, "CLIENT", "KILL", "TYPE", "pubsub");
 }
 
 bool BeginCommand(RedisModuleCtx* ctx) {

@@ -24,9 +24,6 @@ bool BeginCommand(RedisModuleCtx* ctx);
 // Commits now, inside a command.  Errors: the command must answer with them; the turn's other replies will not leave.
 Status CommitInside();
 
-// Disconnects every client but replicas, after a warning.
-void DropClients(RedisModuleCtx* ctx, std::string_view why);
-
 // Commits what is pending because replies may leave before BEFORE_SLEEP.  Errors: as CommitInside.
 Status Precommit();
 

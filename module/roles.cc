@@ -1,8 +1,11 @@
 #include "module/roles.h"
 
 #include <optional>
+#include <vector>
 
-#include "module/commit.h"
+#include "module/call.h"
+#include "module/client_list.h"
+#include "module/sentinels.h"
 #include "module/state.h"
 
 namespace faha::module {
@@ -10,6 +13,8 @@ namespace {
 
 // Redis asked for the role, and goes on asking by staying in it: so does FaHA.
 constexpr std::chrono::milliseconds kPatience = std::chrono::hours(24 * 365);
+// Sentinel finds its order carried out within a second and a tick.
+constexpr std::chrono::milliseconds kSentinelPatience{1500};
 
 // Whom Redis replicates from; nothing if it is a primary.
 std::optional<Endpoint> RedisPrimary(RedisModuleCtx* ctx) {
@@ -38,6 +43,7 @@ Roles& TheRoles() {
 void Roles::OnPrimary() { wanted_ = Wanted::kPrimary; }
 
 void Roles::OnFollowing(const Member& primary) {
+  if (take_over_at_) return;  // not for long
   wanted_ = Wanted::kReplica;
   primary_ = primary.Redis();
 }
@@ -57,16 +63,33 @@ bool Roles::Start(RedisModuleCtx* ctx) {
 void Roles::RedisRoleChanged(RedisModuleCtx* ctx, bool is_primary) {
   if (aligning_) return;
   wanted_ = Wanted::kNothing;
+  take_over_at_.reset();
   if (const auto primary = RedisPrimary(ctx); primary && !is_primary) {
     TheState().store->Follow(*primary);
   } else if (is_primary) {
-    TheState().store->TakeOver(kPatience, [](const Status& status) {
-      if (!status.ok()) Log(LogLevel::kWarning, status.ToString());
-    });
+    take_over_at_ = std::chrono::steady_clock::now();
+    // Clients go where Sentinel says, and it says so up to a second after it has ordered the change: until then a
+    // primary that lives goes on serving.
+    const bool lives = TheState().store->Info().primary && !TheState().store->MissesPrimary();
+    if (lives && Sentinels::Watched(ctx)) {
+      *take_over_at_ += kSentinelPatience;
+    } else {
+      TakeOver();
+    }
   }
 }
 
+void Roles::TakeOver() {
+  take_over_at_.reset();
+  TheState().store->TakeOver(kPatience, [](const Status& status) {
+    if (!status.ok()) Log(LogLevel::kWarning, status.ToString());
+  });
+}
+
 void Roles::HandOverIfAsked() {
+  if (take_over_at_ && (std::chrono::steady_clock::now() >= *take_over_at_ || TheState().store->MissesPrimary())) {
+    TakeOver();
+  }
   if (!heir_) return;
   const Endpoint heir = *std::exchange(heir_, std::nullopt);
   if (const Status status = TheState().store->HandOver(heir); !status.ok()) Log(LogLevel::kWarning, status.ToString());
@@ -75,7 +98,14 @@ void Roles::HandOverIfAsked() {
 // One tick late: by then the reply to whoever ordered the change has left.
 void Roles::SendClientsAway(RedisModuleCtx* ctx) {
   if (std::exchange(send_away_, std::exchange(service_lost_, false))) {
-    DropClients(ctx, "this node does not serve any more: its clients are disconnected, to find out who does");
+    Log(LogLevel::kWarning, "this node does not serve any more: its clients are disconnected, to find out who does");
+    std::vector<std::uint64_t> clients;
+    ForEachClient(ctx, [&](const ListedClient& client) {
+      const bool replication = client.Field("flags").find_first_of("SM") != std::string_view::npos;
+      const auto id = ParseInteger(client.Field("id"));
+      if (id && !replication && !client.IsSentinel()) clients.push_back(static_cast<std::uint64_t>(*id));
+    });
+    for (const std::uint64_t client : clients) RedisModule_DeauthenticateAndCloseClient(ctx, client);
   }
 }
 

@@ -3,6 +3,7 @@
 // changed by itself Redis' is made to follow.  Safety never depends on Redis' role.  Thread: main loop only.
 #pragma once
 
+#include <chrono>
 #include <optional>
 
 #include "faha/store.h"
@@ -21,8 +22,13 @@ class Roles : public StoreObserver {
   bool Start(RedisModuleCtx* ctx);
   // Makes Redis' role what FaHA's has become.  Not from within Store's calls: Redis' role change asks the store.
   void Align(RedisModuleCtx* ctx);
-  // Hands over to the backup that asked for it, if one did.  Between turns; blocks as Store::HandOver() does.
+  // Hands over to the backup that asked for it, if one did, or asks the primary to.  Between turns; blocks as
+  // Store::HandOver() does.
   void HandOverIfAsked();
+  // A Sentinel tells clients of another primary than before.
+  void SentinelTells() {
+    if (take_over_at_) take_over_at_ = Time::min();
+  }
   void RedisRoleChanged(RedisModuleCtx* ctx, bool is_primary);
   // Disconnects the clients of a node that serves no more, so that they find out who does.  Every tick.
   void SendClientsAway(RedisModuleCtx* ctx);
@@ -31,6 +37,10 @@ class Roles : public StoreObserver {
   enum class Wanted { kNothing, kPrimary, kReplica } wanted_ = Wanted::kNothing;
   Endpoint primary_;
   std::optional<Endpoint> heir_;
+  using Time = std::chrono::steady_clock::time_point;
+  void TakeOver();
+  // Redis is a primary already, and FaHA's is asked to hand over when this has come.
+  std::optional<Time> take_over_at_;
   bool aligning_ = false;
   bool service_lost_ = false, send_away_ = false;
 };

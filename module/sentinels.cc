@@ -6,6 +6,7 @@
 
 #include "module/call.h"
 #include "module/client_list.h"
+#include "module/roles.h"
 #include "module/state.h"
 
 namespace faha::module {
@@ -14,20 +15,16 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
-// Sentinel orders SLAVEOF NO ONE in its third tick after it was asked, and its ticks are 50 to 100 ms long.
-constexpr milliseconds kHold{400};
+// From the first order on.  Sentinel's own order follows within half a second, and what it knew of this node is good
+// for five.
+constexpr milliseconds kWithhold{1500};
 constexpr milliseconds kAskAgain{1000}, kAskNext{200};
 // They say hello every two seconds.
 constexpr milliseconds kForgetAfter{30'000};
 constexpr std::size_t kMaxKnown = 64;
 constexpr std::size_t kRunId = 40, kMaxName = 200;
 
-// A Sentinel's connection for commands is called "sentinel-<8 of its run id>-cmd".
-constexpr std::string_view kPrefix = "sentinel-", kSuffix = "-cmd";
-bool IsSentinel(std::string_view client) { return client.starts_with(kPrefix) && client.ends_with(kSuffix); }
-std::string ClientOf(std::string_view run_id) {
-  return std::string(kPrefix) + std::string(run_id.substr(0, 8)) + std::string(kSuffix);
-}
+std::string ClientOf(std::string_view run_id) { return "sentinel-" + std::string(run_id.substr(0, 8)) + "-cmd"; }
 
 }  // namespace
 
@@ -53,30 +50,30 @@ void Sentinels::OnHello(std::string_view message) {
     std::erase_if(known_, [&](const auto& each) { return now - each.second.heard > kForgetAfter; });
     if (known_.size() >= kMaxKnown) return;
   }
-  known_[std::string(run_id)] = {{std::string(host), static_cast<std::uint16_t>(number)}, std::string(name), now};
+  Sentinel& sentinel = known_[std::string(run_id)];
+  std::string primary = std::string(primary_host) + ":" + std::string(primary_port);
+  if (!sentinel.primary.empty() && sentinel.primary != primary) TheRoles().SentinelTells();
+  sentinel = {{std::string(host), static_cast<std::uint16_t>(number)}, std::string(name), std::move(primary), now};
 }
 
 void Sentinels::Tick(RedisModuleCtx* ctx) {
   const Time now = steady_clock::now();
-  const bool alarm = TheState().options.sentinel_failover && TheState().store->MissesPrimary();
-  if (!alarm) {
+  if (!TheState().options.sentinel_failover || !TheState().store->MissesPrimary()) {
     order_.reset();
     said_.clear();
     turn_ = 0;
     next_ask_ = now;
-  } else if (!order_ && now >= next_ask_) {
-    Ask(ctx, now);
+    withhold_until_ = now + kWithhold;
+    return;
   }
-  alarmed_ = alarm;
+  if (!order_ && now >= next_ask_) Ask(ctx, now);
   if (order_) Judge(order_->Step(), now);
-  Release(now);
 }
 
 void Sentinels::Ask(RedisModuleCtx* ctx, Time now) {
   std::vector<std::string> connected;
   ForEachClient(ctx, [&](const ListedClient& client) {
-    const std::string_view name = client.Field("name");
-    if (IsSentinel(name)) connected.emplace_back(name);
+    if (client.IsSentinel()) connected.emplace_back(client.Field("name"));
   });
   std::vector<const Sentinel*> candidates;
   for (const auto& [run_id, sentinel] : known_) {
@@ -91,7 +88,6 @@ void Sentinels::Ask(RedisModuleCtx* ctx, Time now) {
                                chosen.name + " over");
   }
   order_ = std::make_unique<SentinelOrder>(chosen.address, chosen.name, TheState().options.sentinel_password);
-  hold_until_ = now + kHold;
 }
 
 void Sentinels::Judge(SentinelOrder::Outcome outcome, Time now) {
@@ -109,24 +105,20 @@ void Sentinels::Judge(SentinelOrder::Outcome outcome, Time now) {
   if (!accepted) ++turn_;
 }
 
-bool Sentinels::Hold(RedisModuleCtx* ctx, RedisModuleCmdFunc answer) {
-  const int flags = RedisModule_GetContextFlags(ctx);
-  constexpr int kMayNot = REDISMODULE_CTX_FLAGS_MULTI | REDISMODULE_CTX_FLAGS_LUA | REDISMODULE_CTX_FLAGS_DENY_BLOCKING;
-  if (!alarmed_ || (flags & kMayNot) != 0 || steady_clock::now() >= hold_until_) return false;
+bool Sentinels::Withholds(RedisModuleCtx* ctx) const {
+  if (steady_clock::now() >= withhold_until_ || !TheState().options.sentinel_failover) return false;
+  if (!TheState().store->MissesPrimary()) return false;
   RedisModuleString* name = RedisModule_GetClientNameById(ctx, RedisModule_GetClientId(ctx));
   if (name == nullptr) return false;
-  const bool sentinel = IsSentinel(View(name));
+  const bool sentinel = ListedClient::NamesSentinel(View(name));
   RedisModule_FreeString(ctx, name);
-  if (!sentinel) return false;
-  held_.push_back({RedisModule_BlockClient(ctx, answer, nullptr, nullptr, 0), hold_until_});
-  return true;
+  return sentinel;
 }
 
-void Sentinels::Release(Time now) {
-  while (!held_.empty() && (!alarmed_ || now >= held_.front().until)) {
-    RedisModule_UnblockClient(held_.front().client, nullptr);
-    held_.pop_front();
-  }
+bool Sentinels::Watched(RedisModuleCtx* ctx) {
+  bool found = false;
+  ForEachClient(ctx, [&](const ListedClient& client) { found = found || client.IsSentinel(); });
+  return found;
 }
 
 }  // namespace faha::module

@@ -5,13 +5,12 @@
 // one under their own ids, for anybody may publish.  All backups ask them in the same order, and a second order to the
 // same Sentinel is none.
 //
-// Sentinel sees its failover succeed in the new primary's INFO, of which it has at most one a second answered.  So a
-// backup that has lost its primary answers Sentinel's INFO late: while one is unanswered Sentinel goes on asking, and
-// the question that follows its SLAVEOF NO ONE is answered at once.
+// Sentinel sees its failover succeed in the new primary's INFO, and asks again only a second after the last answer.  So
+// a backup that misses its primary answers Sentinel's INFO with an error for a while: Sentinel, which has no answer,
+// goes on asking, and finds the new primary as soon as it is one.
 #pragma once
 
 #include <chrono>
-#include <deque>
 #include <map>
 #include <memory>
 #include <string>
@@ -30,31 +29,27 @@ class Sentinels {
   // Somebody published this on the channel.
   void OnHello(std::string_view message);
   void Tick(RedisModuleCtx* ctx);
-  // Blocks the client of `ctx` if it is a Sentinel that should wait for its answer, which `answer` gives later.
-  bool Hold(RedisModuleCtx* ctx, RedisModuleCmdFunc answer);
+  // Is the client of `ctx` a Sentinel that should ask for INFO again?
+  [[nodiscard]] bool Withholds(RedisModuleCtx* ctx) const;
+  // Is any Sentinel connected?
+  [[nodiscard]] static bool Watched(RedisModuleCtx* ctx);
 
  private:
   using Time = std::chrono::steady_clock::time_point;
   struct Sentinel {
     Endpoint address;
-    std::string name;  // of the primary, to it
+    std::string name;     // of the primary, to it
+    std::string primary;  // where it tells clients that the primary is
     Time heard;
-  };
-  struct Held {
-    RedisModuleBlockedClient* client;
-    Time until;
   };
 
   void Ask(RedisModuleCtx* ctx, Time now);
   void Judge(SentinelOrder::Outcome outcome, Time now);
-  void Release(Time now);
 
   std::map<std::string, Sentinel, std::less<>> known_;  // by run id
-  bool alarmed_ = false;
   std::unique_ptr<SentinelOrder> order_;
   std::size_t turn_ = 0;  // whom to ask
-  Time next_ask_, hold_until_;
-  std::deque<Held> held_;
+  Time next_ask_, withhold_until_;
   std::string said_;  // the last trouble that the log was told
 };
 

@@ -29,7 +29,10 @@ void TellPriority(const Call& call, std::string& text) {
   text.replace(from, text.find("\r\n", from) - from, "0");
 }
 
-Reply Answer(Call& call) {
+}  // namespace
+
+Reply Info(Call& call) {
+  if (TheSentinels().Withholds(call.ctx())) return Reply::Error("MASTERDOWN the primary is gone: ask again");
   constexpr std::string_view kTitle = "# Keyspace\r\n";
   const NativeReply reply = RunNative(call, "info", Protocol::kResp2);
   size_t size = 0;
@@ -42,14 +45,5 @@ Reply Answer(Call& call) {
   RedisModule_ReplyWithVerbatimStringType(call.ctx(), text.data(), text.size(), "txt");
   return Reply::Sent();
 }
-
-int AnswerLate(RedisModuleCtx* ctx, RedisModuleString** argv, int argc) {
-  Call call(ctx, argv, argc, "info");
-  return Answer(call).SendTo(ctx);
-}
-
-}  // namespace
-
-Reply Info(Call& call) { return TheSentinels().Hold(call.ctx(), AnswerLate) ? Reply::Sent() : Answer(call); }
 
 }  // namespace faha::module::server

@@ -134,7 +134,7 @@ Status Node::JoinCluster(const wire::FollowReply& reply) {
 
 void Node::Refused(const wire::FollowReply& reply) {
   if (fetching_) return Lost({Code::kUnavailable, reply.text});
-  loss_ = Loss::kNone;  // whoever answers is not gone
+  if (loss_ == Loss::kHungUp) loss_ = Loss::kNone;  // it is there
   if (!reply.primary.id.IsNone() && reply.primary.id != self_.id) hint_ = reply.primary.Replication();
   const Code code = static_cast<Code>(reply.code);
   if (code != Code::kNotPrimary) Remember({code, reply.text});

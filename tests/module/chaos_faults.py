@@ -70,6 +70,7 @@ def pause_backup(scene):
 def hand_over(scene):
     # Not FAHA.FAILOVER: Sentinel would take half a minute to believe what it has not ordered.
     yield lambda: moved(scene)
+    yield lambda: scene.cluster.primary() not in (None, scene.primary)
     yield
 
 
