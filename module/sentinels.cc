@@ -24,6 +24,11 @@ constexpr milliseconds kForgetAfter{30'000};
 constexpr std::size_t kMaxKnown = 64;
 constexpr std::size_t kRunId = 40, kMaxName = 200;
 
+std::string_view Advice(std::string_view answer) {
+  const bool password = answer.starts_with("-NOAUTH") || answer.starts_with("-WRONGPASS");
+  return password ? " (set faha.sentinel-password)" : "";
+}
+
 std::string ClientOf(std::string_view run_id) { return "sentinel-" + std::string(run_id.substr(0, 8)) + "-cmd"; }
 
 }  // namespace
@@ -94,10 +99,11 @@ void Sentinels::Judge(SentinelOrder::Outcome outcome, Time now) {
   if (outcome == SentinelOrder::Outcome::kPending) return;
   const bool accepted = outcome == SentinelOrder::Outcome::kAccepted;
   const bool silent = outcome == SentinelOrder::Outcome::kUnreachable;
-  const std::string said = "the Sentinel at " + order_->sentinel().ToString() +
-                           (accepted ? " fails over"
-                            : silent ? " does not answer: Sentinel's own detection will do"
-                                     : " refuses to fail over: " + order_->answer().substr(1));
+  const std::string said =
+      "the Sentinel at " + order_->sentinel().ToString() +
+      (accepted ? " fails over"
+       : silent ? " does not answer: Sentinel's own detection will do"
+                : " refuses to fail over: " + order_->answer().substr(1) + std::string(Advice(order_->answer())));
   if (said != said_) Log(accepted ? LogLevel::kNotice : LogLevel::kWarning, said);
   said_ = said;
   order_.reset();

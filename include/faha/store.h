@@ -88,7 +88,7 @@ class StoreObserver {
   virtual void OnFollowing(const Member& primary) = 0;
   // The backup whose Redis listens at `heir` is in sync and asks for the primary's role: HandOver(heir), between turns.
   virtual void OnHandOverAsked(const Endpoint& heir) { (void)heir; }
-  // This node served, and does not any more: it was deposed or has failed, or no majority has answered for
+  // This node served a cluster, and does not any more: it was deposed or has failed, or no majority has answered for
   // persist-timeout.  Clients should ask elsewhere.
   virtual void OnServiceLost() {}
 };

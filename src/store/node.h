@@ -237,7 +237,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   Lsn stalled_until_;            // a Commit() failed: nothing is served until this is committed
   MonoTime lease_end_{0};
   bool lease_lost_ = false;
-  bool served_ = false;            // and OnServiceLost was not called since
+  bool served_ = false;            // a cluster, and OnServiceLost was not called since
   MonoTime cut_since_ = kForever;  // the first tick that found the lease at its end
   MonoTime next_heartbeat_{0};
 

@@ -27,7 +27,7 @@ void Node::StepSilence() {
 // lost ends the service.
 void Node::StepService() {
   if (Leads()) {
-    served_ = true;
+    served_ = membership_.members().size() > 1;  // one that is alone has nobody to send clients to
     cut_since_ = kForever;
     return;
   }

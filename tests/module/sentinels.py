@@ -14,7 +14,8 @@ NAME = "cluster"
 class Sentinels:
     """`count` Sentinels that watch `primary`; a majority of them decides."""
 
-    def __init__(self, folder, primary, count=3, down_after=1500, places=None):
+    def __init__(self, folder, primary, count=3, down_after=1500, places=None, password=None):
+        self.password = password
         self.places = places or [HERE] * count
         self.processes, self.ports = [], []
         for i, place in enumerate(self.places):
@@ -28,13 +29,14 @@ class Sentinels:
                 f"sentinel monitor {NAME} {primary.place.host} {primary.port} {count // 2 + 1}\n"
                 f"sentinel down-after-milliseconds {NAME} {down_after}\n"
                 f"sentinel failover-timeout {NAME} 3000\n"
+                + (f"requirepass {password}\nsentinel sentinel-pass {password}\n" if password else "")
             )
             self.ports.append(port)
             self.processes.append(subprocess.Popen([*place.enter, "redis-server", str(config), "--sentinel"], stdout=subprocess.DEVNULL))
         self.folder = pathlib.Path(folder)
 
     def client(self, i=0):
-        return redis.Redis(self.places[i].host, self.ports[i], decode_responses=True, socket_timeout=5)
+        return redis.Redis(self.places[i].host, self.ports[i], decode_responses=True, socket_timeout=5, password=self.password)
 
     def finder(self, **options):
         """What an application has: it asks for the primary whenever it connects."""

@@ -181,6 +181,51 @@ def test_without_a_majority_nothing_is_acknowledged_and_service_resumes(make_clu
     cluster.wait_in_sync(cluster[0])
 
 
+def hangs_up(client):
+    """Waits until the server does, on a connection that asks for nothing."""
+    connection = client.connection_pool.get_connection("PING")
+
+    def ended():
+        with contextlib.suppress(redis.exceptions.ConnectionError):
+            return connection.can_read(timeout=0) and connection.read_response() is None
+        return True
+
+    wait_for(ended, what="the server to hang up")
+
+
+def test_clients_of_a_primary_that_hands_over_are_disconnected(make_cluster):
+    cluster = make_cluster()
+    with contextlib.closing(cluster[0].client(retry_on_error=[])) as idle, contextlib.closing(cluster[0].client()) as orders:
+        assert idle.set("k", "v")
+        assert orders.execute_command("FAHA.FAILOVER", "TO", HOST, cluster[1].port) == "OK"
+        hangs_up(idle)
+    assert "does not serve any more" in cluster[0].log()
+    # It may be asked again, and says that it is not the one.
+    with contextlib.closing(cluster[0].client()) as client:
+        with pytest.raises(redis.exceptions.ReadOnlyError):
+            client.set("k", "w")
+    cluster.wait_in_sync(cluster[1])
+    assert cluster[1].client().get("k") == "v"
+
+
+def test_clients_of_a_primary_that_is_cut_off_are_disconnected(make_cluster):
+    cluster = make_cluster(args=["--faha.persist-timeout", "300"])
+    with contextlib.closing(cluster[0].client(retry_on_error=[])) as idle:
+        assert idle.set("k", "v")
+        for node in cluster.nodes[1:]:
+            node.kill()
+        hangs_up(idle)
+    with contextlib.closing(cluster[0].client(retry_on_error=[])) as client:
+        with pytest.raises(redis.exceptions.ReadOnlyError, match="NOQUORUM"):
+            client.set("k", "w")
+        with pytest.raises(redis.exceptions.ResponseError, match="NOQUORUM"):
+            client.get("k")
+    cluster[1].start()
+    wait_for(lambda: cluster[0].info()["state"] == "serving")
+    with contextlib.closing(cluster[0].client(retry_on_error=[])) as client:
+        assert client.get("k") == "v" and client.set("k", "w")
+
+
 def test_an_operator_sees_why_a_promotion_is_refused(make_cluster):
     cluster = make_cluster()
     with pytest.raises(redis.exceptions.ResponseError, match="NOPROMISE .*FAHA.FAILOVER"):

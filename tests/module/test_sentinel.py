@@ -1,6 +1,7 @@
 """Redis Sentinel, unmodified, watches a cluster: it finds out that the primary is gone, chooses a backup, and tells clients."""
 
 import contextlib
+import signal
 import time
 
 import pytest
@@ -54,6 +55,94 @@ def test_a_client_that_asks_sentinel_carries_on(make_cluster, make_sentinels):
         assert {key: client.get(key) for key in acknowledged} == acknowledged
         old.start()
         cluster.wait_in_sync(heir, 60)
+
+
+# Sentinel would find out by itself only after this, long after the tests have given up.
+NEVER = 600_000
+
+
+def knows_sentinels(cluster, sentinels):
+    """Every node has overheard every Sentinel: they say hello every two seconds."""
+    sentinels.wait_ready(len(cluster.nodes))
+    for node in cluster.nodes:
+        with contextlib.closing(node.client()) as client, contextlib.closing(client.pubsub()) as hellos:
+            hellos.subscribe("__sentinel__:hello")
+            heard = set()
+
+            def all_heard():
+                message = hellos.get_message(timeout=0.1)
+                if message and message["type"] == "message":
+                    heard.add(message["data"].split(",")[1])
+                return len(heard) == len(sentinels.ports)
+
+            wait_for(all_heard, what="every Sentinel to say hello")
+
+
+def test_a_backup_whose_primary_is_gone_has_sentinel_fail_over_at_once(make_cluster, make_sentinels):
+    cluster = make_cluster()
+    sentinels = make_sentinels(cluster, down_after=NEVER)
+    knows_sentinels(cluster, sentinels)
+    client = sentinels.finder().master_for(NAME, socket_timeout=2, decode_responses=True)
+    client.set("before", "v")
+    old = cluster.primary()
+    old.kill()
+    write_until_acknowledged(client, "after", "v", 30)
+    assert client.get("before") == "v" and cluster.primary() is not old
+    assert any("asking the Sentinel" in node.log() for node in cluster.nodes if node is not old)
+
+
+def test_a_primary_that_a_majority_does_not_hear_is_replaced_though_sentinel_sees_nothing_wrong(make_cluster, make_sentinels):
+    cluster = make_cluster()
+    sentinels = make_sentinels(cluster, down_after=NEVER)
+    knows_sentinels(cluster, sentinels)
+    old = cluster.primary()
+    old.signal(signal.SIGSTOP)
+    client = sentinels.finder().master_for(NAME, socket_timeout=1, decode_responses=True)
+    try:
+        write_until_acknowledged(client, "k", "v", 30)
+    finally:
+        old.signal(signal.SIGCONT)
+    heir = cluster.primary()
+    assert heir is not old
+    cluster.wait_in_sync(heir, 60)
+
+
+def test_only_connected_sentinels_are_asked_and_only_if_wanted(make_cluster, make_sentinels):
+    cluster = make_cluster(args=["--faha.sentinel-failover", "no"])
+    sentinels = make_sentinels(cluster, down_after=NEVER)
+    knows_sentinels(cluster, sentinels)
+    backups = cluster.nodes[1:]
+    for node in backups:
+        with contextlib.closing(node.client()) as client:
+            # Anybody may say hello, in whatever way.
+            for hello in ["", ",", "," * 7, "x" * 100_000, f"127.0.0.1,{node.port},{'0' * 40},1,{NAME},127.0.0.1,1,1",
+                          f"127.0.0.1,70000,{'1' * 40},1,{NAME},127.0.0.1,1,1", f"no address,1,{'2' * 40},1,{NAME},127.0.0.1,1,1"]:  # fmt: skip
+                client.publish("__sentinel__:hello", hello)
+    cluster[0].kill()
+    wait_for(lambda: all("lost the primary" in node.log() for node in backups), what="the backups to notice")
+    # As many ticks as it takes to find that it is refused; it is looked for by its effect in the other case.
+    wait_for(lambda: all(node.info()["state"] == "seeking" for node in backups))
+    assert not any("asking the Sentinel" in node.log() for node in backups)
+    for node in backups:
+        with contextlib.closing(node.client()) as client:
+            client.config_set("faha.sentinel-failover", "yes")
+    wait_for(lambda: cluster.primary() not in (None, cluster[0]), 60, what="another primary")
+    asked = [line for node in backups for line in node.log().splitlines() if "asking the Sentinel" in line]
+    assert asked and all(any(f":{port} to" in line for port in sentinels.ports) for line in asked)
+
+
+def test_a_sentinel_with_a_password_is_given_it(make_cluster, make_sentinels):
+    cluster = make_cluster()
+    sentinels = make_sentinels(cluster, down_after=NEVER, password="a-secret-word")
+    knows_sentinels(cluster, sentinels)
+    backups = cluster.nodes[1:]
+    cluster[0].kill()
+    wait_for(lambda: any("NOAUTH" in node.log() for node in backups), what="a refusal to be told of")
+    assert any("faha.sentinel-password" in node.log() for node in backups)
+    for node in backups:
+        with contextlib.closing(node.client()) as client:
+            client.config_set("faha.sentinel-password", "a-secret-word")
+    wait_for(lambda: cluster.primary() not in (None, cluster[0]), 60, what="another primary")
 
 
 def test_sentinel_failover_of_a_living_primary_is_a_hand_over(make_cluster, make_sentinels):
