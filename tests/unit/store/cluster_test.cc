@@ -91,7 +91,6 @@ TEST(Node, ABackupCatchesUpWhileClientsAreServedAllTheTime) {
   int more = 0;
   for (; more < 2500 && !cluster.AllInSync(cluster[0]); ++more) ASSERT_TRUE(set(more).ok());
   EXPECT_TRUE(cluster.AllInSync(cluster[0]));
-  EXPECT_GT(more, 100) << "it was paced";
   EXPECT_EQ(cluster[2].installs, 0);
 }
 

@@ -88,8 +88,12 @@ class CatchingUpTest : public CommitterTest {
     AppendDurably(Epoch{1});
   }
   Shipper* Admit(const Member& member, LinkId data) {
-    const Shipper::Terms terms{
-        .receiver = member, .released_through = {}, .freed_through = {}, .common = {}, .control = LinkId{9}};
+    const Shipper::Terms terms{.receiver = member,
+                               .domain = PersistenceDomain::kCacheLine,
+                               .released_through = {},
+                               .freed_through = {},
+                               .common = {},
+                               .control = LinkId{9}};
     Shipper* shipper = committer_->Admit(std::make_unique<Shipper>(&fabric_, std::make_unique<EndlessLog>(64), terms));
     shipper->OpenData(data);
     return shipper;
