@@ -239,10 +239,10 @@ TEST(Log, LandsWhatAnotherLogSealedByteForByteAndNothingElse) {
 }
 
 // Batches that each call all before them committed, on a disk of their own.
-Opened Committing(int batches) {
+Opened Committing(int batches, std::size_t value_bytes) {
   auto from = Open(NewDisk());
   for (int i = 0; i < batches; ++i) {
-    Put(*from->log, std::to_string(i), std::string(20'000, 'x'));
+    Put(*from->log, std::to_string(i), std::string(value_bytes, 'x'));
     EXPECT_TRUE(from->log->Seal().ok() && from->log->Drain().ok());
     from->log->SetCommitted(from->log->durable());
   }
@@ -258,7 +258,7 @@ void LandAll(const Log& from, Log& to) {
 
 // What a batch calls committed must survive it, or a scan takes its loss for damage.
 TEST(Log, WhatLandedAndWasNotDrainedIsNeverTakenForDamage) {
-  const Opened from = Committing(20);
+  const Opened from = Committing(20, 10);
   for (std::uint64_t seed = 0; seed < 60; ++seed) {
     std::mt19937_64 random(seed);
     auto disk = NewDisk();
@@ -271,7 +271,7 @@ TEST(Log, WhatLandedAndWasNotDrainedIsNeverTakenForDamage) {
 
 // An install needs no drain for that, for nothing of it counts before its end: power may fail until then.
 TEST(Log, AnInstallDrainsNoBatchAndCountsForNothingBeforeItsEnd) {
-  const Opened from = Committing(20);
+  const Opened from = Committing(20, 20'000);
   for (std::uint64_t seed = 0; seed < 60; ++seed) {
     std::mt19937_64 random(seed);
     const CrashMode mode = kCrashModes.at(seed % kCrashModes.size());
