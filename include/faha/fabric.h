@@ -61,6 +61,9 @@ class Fabric {
   virtual void Send(LinkId link, std::span<const std::byte> head, std::span<const std::byte> body) = 0;
   void Send(LinkId link, std::span<const std::byte> head) { Send(link, head, {}); }
 
+  // Bytes of frames that this side still keeps because the way to the peer is full.
+  [[nodiscard]] virtual std::size_t QueuedBytes(LinkId) const { return 0; }
+
   // Puts `body`, a part of this node's shared memory, to `place` of the peer's, and says so there.  It must not change
   // while the link lives.  False: this link cannot, and nothing was sent.
   virtual bool Place(LinkId, std::span<const std::byte>, std::uint64_t) { return false; }

@@ -173,6 +173,11 @@ void TcpFabric::Send(LinkId id, std::span<const std::byte> head, std::span<const
   if (!waits) Watch(*link, EPOLLIN | EPOLLOUT);
 }
 
+std::size_t TcpFabric::QueuedBytes(LinkId id) const {
+  const auto found = links_.find(static_cast<std::uint64_t>(id));
+  return found == links_.end() ? 0 : found->second->outbox.bytes();
+}
+
 // A message of the handshake, ahead of all that waits.
 void TcpFabric::SendNow(Link& link, std::span<const std::byte> head) {
   const FrameHeader header = MakeFrameHeader(head, 0);

@@ -224,8 +224,8 @@ Status Log::Land(LogAddress at, std::span<const std::byte> bytes) {
   }
   gap_allowed_ = false;
   // As when a batch is sealed.  One that the peer's device has placed is there already; should power fail before the
-  // drain, this node may have to ask its peers.
-  if (!landed && Lsn{header.committed} > durable_) {
+  // drain, this node may have to ask its peers.  A log that is being installed counts for nothing before its end.
+  if (!landed && !pool_->installing() && Lsn{header.committed} > durable_) {
     if (Status status = Drain(); !status.ok()) return status;
   }
   return WriteBatch(at, bytes, *view, segments_.at(index));

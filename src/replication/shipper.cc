@@ -6,9 +6,22 @@
 
 namespace faha {
 
-bool Shipper::Pump(Epoch epoch, Lsn committed, std::size_t depth) {
+bool Shipper::PumpSlice(Epoch epoch, Lsn committed, std::size_t depth, MonoTime now, bool busy,
+                        std::uint64_t log_bytes) {
+  // What the socket does not take would be copied to wait for it.
+  if (!pace_.MaySend(now, busy, posted_bytes_, log_bytes) || fabric_->QueuedBytes(data_) > 0) {
+    pace_.UnderWay(!in_flight_.empty());
+    return true;
+  }
+  const bool goes_on = Pump(epoch, committed, depth, busy ? kBusySliceBytes : kSliceBytes);
+  pace_.UnderWay(!in_flight_.empty());
+  return goes_on;
+}
+
+bool Shipper::Pump(Epoch epoch, Lsn committed, std::size_t depth, std::uint64_t bytes) {
   if (data_ == LinkId::kNone) return true;
-  while (posted_bytes_ - acked_bytes_ < kWindowBytes && in_flight_.size() < depth) {
+  const std::uint64_t limit = std::min(acked_bytes_ + kWindowBytes, posted_bytes_ + bytes);
+  while (posted_bytes_ < limit && in_flight_.size() < depth) {
     const auto batch = reader_->Peek();
     if (!batch) return true;
     // The bytes may be placed by the device before the receiver's processor knows of them.  Behind a gap all that the

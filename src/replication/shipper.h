@@ -1,8 +1,9 @@
 // Ships the log to one receiver: the source's half of the Persist RPC.  Thread: main loop only.
 // Live shipping and catching up are the same: a cursor that runs along the log, ahead of the acknowledgements by a
-// window. Where the devices flush what is placed, a batch counts as soon as they say so, as if the receiver had
-// acknowledged it - except from a batch on that needs the receiver's processor: see Shippable and CountFlushed.
-// Invariant: acked() <= posted(), and acked() only grows.
+// window.  Only that nobody waits for who catches up: it is sent slices, and is paced while clients are served.  Where
+// the devices flush what is placed, a batch counts as soon as they say so, as if the receiver had acknowledged it -
+// except from a batch on that needs the receiver's processor: see Shippable and CountFlushed. Invariant: acked() <=
+// posted(), and acked() only grows.
 #pragma once
 
 #include <cstddef>
@@ -17,6 +18,7 @@
 #include "faha/fabric.h"
 #include "faha/media.h"
 #include "faha/types.h"
+#include "replication/pace.h"
 
 namespace faha {
 
@@ -48,6 +50,10 @@ class Shipper {
  public:
   // Unacknowledged bytes in flight: the credit that bounds the receiver's buffers and our queue.
   static constexpr std::uint64_t kWindowBytes = 8ULL << 20;
+  // What a receiver that catches up is sent at a time at most, bytes (and what of a batch is beyond it): about half a
+  // millisecond of the main loop over TCP, and while it serves clients an eighth.
+  static constexpr std::uint64_t kSliceBytes = 1ULL << 20;
+  static constexpr std::uint64_t kBusySliceBytes = kSliceBytes / 4;
 
   // What the two have agreed on.
   struct Terms {
@@ -71,9 +77,13 @@ class Shipper {
         control_(terms_.control) {}
 
   void OpenData(LinkId data) { data_ = data; }
-  // Posts what the window and `depth`, the batches in flight at most, allow.  Never waits.  False: what comes next was
-  // cleaned away before it was shipped; the receiver must ask anew.
-  [[nodiscard]] bool Pump(Epoch epoch, Lsn committed, std::size_t depth);
+  // Posts what the window and `depth`, the batches in flight at most, allow, and no batch behind `bytes`.  Never waits.
+  // False: what comes next was cleaned away before it was shipped; the receiver must ask anew.
+  [[nodiscard]] bool Pump(Epoch epoch, Lsn committed, std::size_t depth, std::uint64_t bytes = kWindowBytes);
+  // The same for a receiver that nobody waits for: a slice, when it is time for one.  `log_bytes`: that were ever
+  // sealed.
+  [[nodiscard]] bool PumpSlice(Epoch epoch, Lsn committed, std::size_t depth, MonoTime now, bool busy,
+                               std::uint64_t log_bytes);
   // False if the receiver claims what was never sent.
   [[nodiscard]] bool OnAck(Lsn durable, Lsn applied, bool whole);
   // The first `placed` batches that were placed on the data link are in the receiver's persistence domain.
@@ -122,6 +132,7 @@ class Shipper {
   std::uint64_t acked_bytes_ = 0;
   std::uint64_t placed_ = 0, flushed_ = 0;  // batches, on the data link
   std::deque<InFlight> in_flight_;
+  Pace pace_;
   MonoTime echoed_{0};
   LinkId control_;
   LinkId data_ = LinkId::kNone;

@@ -64,15 +64,39 @@ const Shipper* Committer::Of(const NodeId& node) const {
   return nullptr;
 }
 
+bool Committer::Spared(const Shipper& shipper) const {
+  if (shipper.in_sync || shipper.fetch() || !Serving()) return false;
+  const auto has = [&](const Member& member) {
+    const Shipper* other = Of(member.id);
+    return member.id == self_.id || (other != nullptr && other->in_sync);
+  };
+  const auto& members = membership_->members();
+  const auto copies = static_cast<std::size_t>(std::count_if(members.begin(), members.end(), has));
+  return copies >= std::max<std::size_t>(Majority(members.size()), options_->min_acks);
+}
+
 bool Committer::Pump(Shipper& shipper, Epoch epoch) const {
-  return shipper.Pump(epoch, committed_, options_->batch_depth);
+  return Spared(shipper) || shipper.Pump(epoch, committed_, options_->batch_depth);
+}
+
+template <typename Send>
+void Committer::DropUnless(Send sent) {
+  std::erase_if(shippers_, [&](const auto& shipper) {
+    const bool goes_on = sent(*shipper);
+    if (!goes_on) shipper->Close();
+    return !goes_on;
+  });
 }
 
 void Committer::Pump(Epoch epoch) {
-  std::erase_if(shippers_, [&](const auto& shipper) {
-    const bool goes_on = Pump(*shipper, epoch);
-    if (!goes_on) shipper->Close();
-    return !goes_on;
+  DropUnless([&](Shipper& shipper) { return Pump(shipper, epoch); });
+}
+
+void Committer::PumpSpared(Epoch epoch, MonoTime now) {
+  const bool busy = now - served_at_ < kQuiet;
+  DropUnless([&](Shipper& shipper) {
+    return !Spared(shipper) ||
+           shipper.PumpSlice(epoch, committed_, options_->batch_depth, now, busy, log_->sealed_bytes());
   });
 }
 

@@ -40,10 +40,14 @@ class Committer {
   [[nodiscard]] Shipper* FindToken(std::uint64_t token);
   [[nodiscard]] const std::list<std::unique_ptr<Shipper>>& shippers() const { return shippers_; }
 
-  // Sends what may be sent now, to one or to all; those that cannot be sent to are dropped, the one is left to the
-  // caller: false.
+  // Sends what may be sent now, to one or to all that a commit may wait for; those that cannot be sent to are dropped,
+  // the one is left to the caller: false.
   [[nodiscard]] bool Pump(Shipper& shipper, Epoch epoch) const;
   void Pump(Epoch epoch);
+  // The same for those that catch up while no commit needs them, a slice each: once in a turn.
+  void PumpSpared(Epoch epoch, MonoTime now);
+  // Clients were served in this turn.
+  void Served(MonoTime now) { served_at_ = now; }
   void Heartbeat(MonoTime now);
   // Counts again.  True if the commit LSN moved.
   bool Advance();
@@ -64,8 +68,14 @@ class Committer {
   [[nodiscard]] std::optional<Member> Candidate() const;
 
  private:
+  // Clients that were not served for this long are no longer there: a tick.
+  static constexpr MonoTime kQuiet = std::chrono::milliseconds(20);
   [[nodiscard]] const Shipper* Of(const NodeId& node) const;
   [[nodiscard]] Lsn DurableAt(const Member& member) const;
+  // It catches up, and commits have all the copies that they need without it.
+  [[nodiscard]] bool Spared(const Shipper& shipper) const;
+  template <typename Send>
+  void DropUnless(Send sent);
 
   Log* log_;
   const Membership* membership_;
@@ -73,6 +83,7 @@ class Committer {
   Member self_;
   Epoch epoch_;
   Lsn first_, committed_;
+  MonoTime served_at_ = -kQuiet;
   std::list<std::unique_ptr<Shipper>> shippers_;
   std::map<NodeId, Lsn> left_;  // where those that are gone stood
 };

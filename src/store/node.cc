@@ -112,6 +112,7 @@ Status Node::Commit() {
   const bool read = served_reads_;
   if (!wrote && !read) return Status::Ok();
   unacknowledged_ = served_reads_ = false;
+  committer_->Served(clock_->Now());
   Status status = failure_;
   const bool deposed = std::exchange(deposed_, false) || role_ != Role::kPrimary;
   if (status.ok() && deposed) {

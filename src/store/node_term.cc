@@ -35,6 +35,7 @@ void Node::Progress() {
     (void)AppendMembers(next);
   }
   Ship();
+  if (committer_->active()) committer_->PumpSpared(voter_->promised(), clock_->Now());
 }
 
 void Node::CountLease() {

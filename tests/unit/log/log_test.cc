@@ -238,6 +238,70 @@ TEST(Log, LandsWhatAnotherLogSealedByteForByteAndNothingElse) {
   EXPECT_TRUE(std::ranges::equal(log_bytes(*from_disk), log_bytes(*to_disk)));
 }
 
+// Batches that each call all before them committed, on a disk of their own.
+Opened Committing(int batches, std::size_t value_bytes) {
+  auto from = Open(NewDisk());
+  for (int i = 0; i < batches; ++i) {
+    Put(*from->log, std::to_string(i), std::string(value_bytes, 'x'));
+    EXPECT_TRUE(from->log->Seal().ok() && from->log->Drain().ok());
+    from->log->SetCommitted(from->log->durable());
+  }
+  return std::move(from.value());
+}
+
+void LandAll(const Log& from, Log& to) {
+  for (Lsn lsn{1}; lsn <= from.end().lsn; lsn = lsn.Next()) {
+    const auto batch = *from.Find(lsn);
+    ASSERT_TRUE(to.Land(batch.at, batch.bytes).ok());
+  }
+}
+
+// What a batch calls committed must survive it, or a scan takes its loss for damage.
+TEST(Log, WhatLandedAndWasNotDrainedIsNeverTakenForDamage) {
+  const Opened from = Committing(20, 10);
+  for (std::uint64_t seed = 0; seed < 60; ++seed) {
+    std::mt19937_64 random(seed);
+    auto disk = NewDisk();
+    LandAll(*from.log, *Open(disk)->log);
+    disk->Crash(random, kCrashModes.at(seed % kCrashModes.size()));
+    auto opened = Open(disk);
+    EXPECT_TRUE(opened.ok()) << opened.status().ToString() << " seed " << seed;
+  }
+}
+
+// An install needs no drain for that, for nothing of it counts before its end: power may fail until then.
+TEST(Log, AnInstallDrainsNoBatchAndCountsForNothingBeforeItsEnd) {
+  const Opened from = Committing(20, 20'000);
+  for (std::uint64_t seed = 0; seed < 60; ++seed) {
+    std::mt19937_64 random(seed);
+    const CrashMode mode = kCrashModes.at(seed % kCrashModes.size());
+    const bool ends = seed % 2 != 0;
+    auto disk = NewDisk();
+    {
+      auto to = Open(disk);
+      ASSERT_TRUE(to->pool->BeginInstall({}).ok());
+      const std::uint64_t before = disk->drains;
+      LandAll(*from.log, *to->log);
+      EXPECT_LT(disk->drains - before, 5U) << "more than opening segments takes";
+      EXPECT_EQ(to->log->durable(), Lsn{});
+      if (ends) {
+        EXPECT_TRUE(to->log->Drain().ok() && to->pool->EndInstall().ok());
+      }
+    }
+    disk->Crash(random, mode);
+    auto pool = Pool::Open(std::make_unique<CrashMedia>(disk, 64), kSegment, 0);
+    ASSERT_TRUE(pool.ok()) << pool.status().ToString();
+    ASSERT_EQ((*pool)->installing(), !ends) << "seed " << seed;
+    // As a node does that starts.
+    if (!ends) {
+      EXPECT_TRUE((*pool)->BeginInstall({}).ok());
+    }
+    auto log = Log::Open(pool->get(), {});
+    ASSERT_TRUE(log.ok()) << log.status().ToString() << " seed " << seed;
+    EXPECT_EQ((*log)->end().lsn, ends ? from.log->end().lsn : Lsn{}) << "seed " << seed;
+  }
+}
+
 // Who replays one of these would take keys for those of another database, or databases for one.
 TEST(Log, RefusesASwapThatIsNoPermutation) {
   using Swaps = std::vector<format::SwappedDb>;

@@ -4,61 +4,20 @@
 #include <gtest/gtest.h>
 
 #include <limits>
-#include <vector>
+
+#include "tests/fakes/sent_fabric.h"
 
 namespace faha {
 namespace {
 
 constexpr std::size_t kNoLimit = std::numeric_limits<std::size_t>::max();
-constexpr LinkId kControl{1}, kData{2};
-
-// Remembers what it was to send.
-class SentFabric final : public Fabric {
- public:
-  std::vector<std::size_t> bodies;
-  bool places = false;
-
-  using Fabric::Send;
-  Status Listen(const Endpoint&) override { return Status::Ok(); }
-  LinkId Dial(const Endpoint&, Lane) override { return LinkId::kNone; }
-  void Send(LinkId link, std::span<const std::byte>, std::span<const std::byte> body) override {
-    if (link == kData) bodies.push_back(body.size());
-  }
-  bool Place(LinkId, std::span<const std::byte> body, std::uint64_t) override {
-    if (places) bodies.push_back(body.size());
-    return places;
-  }
-  void AllowBody(LinkId, std::uint32_t) override {}
-  void Close(LinkId) override {}
-  void Poll(std::chrono::microseconds, FabricHandler&) override {}
-  Status ShareMemory(std::span<std::byte>, std::uint64_t, bool) override { return Status::Ok(); }
-  [[nodiscard]] int descriptor() const override { return -1; }
-};
-
-// An endless log of batches of one size.
-class EndlessLog final : public BatchReader {
- public:
-  explicit EndlessLog(std::size_t batch_bytes, std::uint64_t opens_every = 0)
-      : bytes_(batch_bytes), opens_every_(opens_every) {}
-  std::optional<Shippable> Peek() override {
-    Shippable batch{.lsn = Lsn{taken_ + 1}, .at = LogAddress{1}, .bytes = bytes_, .reused_after = {}};
-    batch.opens_segment = opens_every_ != 0 && batch.lsn.value % opens_every_ == 0;
-    return batch;
-  }
-  void Take() override { ++taken_; }
-  [[nodiscard]] Lsn Committed() const override { return Lsn{}; }
-
- private:
-  std::vector<std::byte> bytes_;
-  std::uint64_t opens_every_, taken_ = 0;
-};
 
 class ShipperTest : public testing::Test {
  protected:
   Shipper Shipping(std::size_t batch_bytes, std::uint64_t opens_every = 0) {
     Shipper shipper(&fabric_, std::make_unique<EndlessLog>(batch_bytes, opens_every),
-                    {.receiver = {}, .released_through = {}, .freed_through = {}, .common = {}, .control = kControl});
-    shipper.OpenData(kData);
+                    {.receiver = {}, .released_through = {}, .freed_through = {}, .common = {}, .control = LinkId{1}});
+    shipper.OpenData(LinkId{2});
     return shipper;
   }
   SentFabric fabric_;
@@ -111,6 +70,26 @@ TEST_F(ShipperTest, WhatTheDeviceFlushesCountsUpToABatchThatNeedsTheReceiver) {
   EXPECT_EQ(shipper.acked(), Lsn{2});
   EXPECT_TRUE(shipper.OnAck(Lsn{3}, Lsn{}, true));
   EXPECT_EQ(shipper.acked(), Lsn{5});
+}
+
+// What one that nobody waits for is sent at a time must not keep the main loop from clients.
+TEST_F(ShipperTest, WhoCatchesUpIsSentASlice) {
+  constexpr std::size_t kBatch = 1 << 16;
+  Shipper shipper = Shipping(kBatch);
+  EXPECT_TRUE(shipper.PumpSlice(Epoch{1}, Lsn{}, kNoLimit, MonoTime{0}, false, 0));
+  EXPECT_EQ(fabric_.bodies.size() * kBatch, Shipper::kSliceBytes);
+  EXPECT_TRUE(shipper.PumpSlice(Epoch{1}, Lsn{}, kNoLimit, MonoTime{0}, true, 0));
+  EXPECT_EQ(fabric_.bodies.size() * kBatch, Shipper::kSliceBytes + Shipper::kBusySliceBytes);
+}
+
+TEST_F(ShipperTest, WhoCatchesUpIsSentNothingWhileItsWayIsFull) {
+  Shipper shipper = Shipping(64);
+  fabric_.queued = 1;
+  EXPECT_TRUE(shipper.PumpSlice(Epoch{1}, Lsn{}, 3, MonoTime{0}, false, 0));
+  EXPECT_EQ(shipper.posted(), Lsn{});
+  fabric_.queued = 0;
+  EXPECT_TRUE(shipper.PumpSlice(Epoch{1}, Lsn{}, 3, MonoTime{0}, false, 0));
+  EXPECT_EQ(shipper.posted(), Lsn{3});
 }
 
 }  // namespace

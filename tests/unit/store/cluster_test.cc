@@ -81,6 +81,19 @@ TEST(Node, ASlowBackupStallsOneCommitAndReturnsByItself) {
   EXPECT_TRUE(cluster.world.RunUntil([&] { return cluster.AllInSync(cluster[0]); }));
 }
 
+TEST(Node, ABackupCatchesUpWhileClientsAreServedAllTheTime) {
+  Cluster cluster(3);
+  cluster[2].Kill();
+  const std::string value(1000, 'v');
+  const auto set = [&](int i) { return cluster[0].Set(std::to_string(i % 50), value); };
+  for (int i = 0; i < 2500; ++i) ASSERT_TRUE(set(i).ok());
+  ASSERT_TRUE(cluster[2].Start().ok());
+  int more = 0;
+  for (; more < 2500 && !cluster.AllInSync(cluster[0]); ++more) ASSERT_TRUE(set(more).ok());
+  EXPECT_TRUE(cluster.AllInSync(cluster[0]));
+  EXPECT_EQ(cluster[2].installs, 0);
+}
+
 // A batch and the end of its link are seen in one look, in this order or not: whoever follows again tells what it
 // holds, and a primary counts that as durable.
 TEST(Node, WhatLandedAsTheLinkBrokeIsDurableBeforeItCounts) {

@@ -3,7 +3,12 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <utility>
+#include <vector>
+
 #include "tests/fakes/crash_media.h"
+#include "tests/fakes/sent_fabric.h"
 
 namespace faha {
 namespace {
@@ -67,6 +72,79 @@ TEST_F(CommitterTest, MoreCopiesThanThereAreAreNeverReached) {
   AppendDurably(Epoch{1});
   EXPECT_TRUE(committer_->Advance());
   EXPECT_FALSE(committer_->Acknowledged(Lsn{1}));
+}
+
+// A cluster of three whose other members have just been admitted.
+class CatchingUpTest : public CommitterTest {
+ protected:
+  void SetUp() override {
+    CommitterTest::SetUp();
+    const Member near{NodeId{{1}}, "127.0.0.1", 17002, 7002}, far{NodeId{{2}}, "127.0.0.1", 17003, 7003};
+    membership_.Add(Lsn{2}, {self_, near, far});
+    near_ = Admit(near, kNear);
+    far_ = Admit(far, kFar);
+    far_->owed = Lsn{100};
+    committer_->Begin(Epoch{1}, Lsn{1});
+    AppendDurably(Epoch{1});
+  }
+  Shipper* Admit(const Member& member, LinkId data) {
+    const Shipper::Terms terms{.receiver = member,
+                               .domain = PersistenceDomain::kCacheLine,
+                               .released_through = {},
+                               .freed_through = {},
+                               .common = {},
+                               .control = LinkId{9}};
+    Shipper* shipper = committer_->Admit(std::make_unique<Shipper>(&fabric_, std::make_unique<EndlessLog>(64), terms));
+    shipper->OpenData(data);
+    return shipper;
+  }
+  // Whom batches were sent to since the last call.
+  std::vector<LinkId> Sent() {
+    std::vector<LinkId> links = std::exchange(fabric_.links, {});
+    links.erase(std::unique(links.begin(), links.end()), links.end());
+    return links;
+  }
+
+  static constexpr LinkId kNear{1}, kFar{2};
+  SentFabric fabric_;
+  Shipper* near_ = nullptr;
+  Shipper* far_ = nullptr;
+};
+
+TEST_F(CatchingUpTest, WhoeverAMajorityNeedsIsSentAllAtOnce) {
+  committer_->Pump(Epoch{1});
+  EXPECT_EQ(Sent(), (std::vector<LinkId>{kNear, kFar}));
+}
+
+TEST_F(CatchingUpTest, WhomNoCommitNeedsWaitsForItsSlice) {
+  committer_->Pump(Epoch{1});
+  ASSERT_TRUE(near_->OnAck(near_->posted(), Lsn{}, true));
+  ASSERT_TRUE(far_->OnAck(Lsn{1}, Lsn{}, true));
+  EXPECT_TRUE(committer_->Advance());
+  ASSERT_TRUE(near_->in_sync && !far_->in_sync);
+  Sent();
+  committer_->Pump(Epoch{1});
+  EXPECT_EQ(Sent(), std::vector<LinkId>{kNear});
+  committer_->PumpSpared(Epoch{1}, MonoTime{0});
+  EXPECT_EQ(Sent(), std::vector<LinkId>{kFar});
+
+  committer_->Drop(kNear);
+  ASSERT_TRUE(far_->OnAck(Lsn{2}, Lsn{}, true));
+  committer_->PumpSpared(Epoch{1}, MonoTime{0});
+  EXPECT_EQ(Sent(), std::vector<LinkId>{});
+  committer_->Pump(Epoch{1});
+  EXPECT_EQ(Sent(), std::vector<LinkId>{kFar});
+}
+
+TEST_F(CatchingUpTest, ACopyThatMinAcksAsksForIsNeeded) {
+  committer_->Pump(Epoch{1});
+  ASSERT_TRUE(near_->OnAck(near_->posted(), Lsn{}, true));
+  ASSERT_TRUE(far_->OnAck(Lsn{1}, Lsn{}, true));
+  EXPECT_TRUE(committer_->Advance());
+  options_.min_acks = 3;
+  Sent();
+  committer_->Pump(Epoch{1});
+  EXPECT_EQ(Sent(), (std::vector<LinkId>{kNear, kFar}));
 }
 
 }  // namespace
