@@ -217,8 +217,8 @@ void Node::Lost(const Status& reason) {
     // Does it live?  A backup that it gave up on is let in again.
     hint_ = primary_.Replication();
     loss_ = Loss::kHungUp;
-  } else if (loss_ == Loss::kHungUp) {
-    loss_ = Loss::kRefused;
+  } else if (loss_ == Loss::kHungUp && clock_->Now() - heard_at_ <= options_.lease) {
+    loss_ = Loss::kRefused;  // at once: where the network is cut one is not answered at all
   }
   primary_ = {};
   if (reason.code() == Code::kUnavailable) {

@@ -102,8 +102,10 @@ class SimNode : public StoreObserver {
   void OnPrimary() override { ++elections; }
   void OnFollowing(const Member&) override {}
   void OnHandOverAsked(const Endpoint& heir) override { asked_by = heir; }
+  void OnServiceLost() override { ++services_lost; }
   Endpoint asked_by;
   int elections = 0;
+  int services_lost = 0;
   int installs = 0;
   std::uint64_t pool_bytes = kDisk;
   std::shared_ptr<CrashDisk> disk = std::make_shared<CrashDisk>(kDisk);

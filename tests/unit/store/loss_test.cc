@@ -1,0 +1,83 @@
+// A backup that misses its primary, and a primary that serves no more.
+#include <gtest/gtest.h>
+
+#include "tests/fakes/sim_cluster.h"
+
+namespace faha {
+namespace {
+
+const MonoTime kLease = Options{}.lease;
+const MonoTime kPatience = Options{}.persist_timeout;
+
+bool Misses(SimNode& node) { return node.store->MissesPrimary(); }
+
+TEST(Loss, APrimaryThatHungUpAndIsNotThereIsMissedAtOnce) {
+  Cluster cluster(3);
+  EXPECT_FALSE(Misses(cluster[0]) || Misses(cluster[1]) || Misses(cluster[2]));
+  cluster[0].Kill();
+  EXPECT_TRUE(cluster.world.RunUntil([&] { return Misses(cluster[1]) && Misses(cluster[2]); }, kLease / 2));
+  ASSERT_TRUE(cluster.Promote(cluster[1]).ok());
+  EXPECT_TRUE(cluster.world.RunUntil([&] { return !Misses(cluster[1]) && !Misses(cluster[2]); }));
+}
+
+TEST(Loss, APrimaryThatIsSilentIsMissedAfterALease) {
+  Cluster cluster(3);
+  cluster.world.Stop(1);
+  EXPECT_FALSE(cluster.world.RunUntil([&] { return Misses(cluster[1]) || Misses(cluster[2]); }, kLease - kLease / 4));
+  EXPECT_TRUE(cluster.world.RunUntil([&] { return Misses(cluster[1]) && Misses(cluster[2]); }, kLease));
+  cluster.world.Continue(1);
+  EXPECT_TRUE(cluster.world.RunUntil([&] { return !Misses(cluster[1]) && !Misses(cluster[2]); }));
+  EXPECT_TRUE(cluster.world.RunUntil([&] { return cluster.AllInSync(cluster[0]); }));
+}
+
+TEST(Loss, APrimaryThatOneBackupAloneDoesNotHearIsNotMissed) {
+  Cluster cluster(3);
+  cluster.world.Block(1, 3);
+  EXPECT_FALSE(cluster.world.RunUntil([&] { return Misses(cluster[1]) || Misses(cluster[2]); }, kLease * 10));
+  cluster.world.UnblockAll();
+  EXPECT_TRUE(cluster.world.RunUntil([&] { return cluster.AllInSync(cluster[0]); }));
+}
+
+TEST(Loss, ABackupThatIsCutOffFromAllMissesNobody) {
+  Cluster cluster(3);
+  cluster.world.CutOff(3);
+  EXPECT_FALSE(cluster.world.RunUntil([&] { return Misses(cluster[2]); }, kLease * 10));
+}
+
+TEST(Loss, ClientsAreSentAwayOnceByAPrimaryThatIsCutOff) {
+  Cluster cluster(3);
+  cluster.world.CutOff(1);
+  cluster.world.Run(kLease + kPatience / 2);
+  EXPECT_FALSE(cluster[0].store->Serving());
+  EXPECT_EQ(cluster[0].services_lost, 0) << "a lapse of the lease may be short";
+  cluster.world.Run(kPatience * 5);
+  EXPECT_EQ(cluster[0].services_lost, 1);
+  cluster.world.Reconnect(1);
+  EXPECT_TRUE(cluster.world.RunUntil([&] { return cluster.AllInSync(cluster[0]); }));
+  EXPECT_EQ(cluster[0].services_lost, 1);
+}
+
+TEST(Loss, ClientsAreSentAwayByAPrimaryThatHandsOver) {
+  Cluster cluster(3);
+  ASSERT_TRUE(cluster[0].store->HandOver(cluster[1].Redis()).ok());
+  EXPECT_TRUE(cluster.world.RunUntil([&] { return cluster[0].services_lost == 1; }, kLease / 2));
+  EXPECT_EQ(cluster[1].services_lost + cluster[2].services_lost, 0) << "each had been a cluster of its own";
+}
+
+TEST(Loss, WithoutTheCopiesThatAreAskedForWritesAreRefusedAtOnceAndReadsGoOn) {
+  Cluster cluster(3);
+  cluster[0].store->options().min_acks = 3;
+  ASSERT_TRUE(cluster[0].Set("k", "v").ok());
+  cluster[2].Kill();
+  EXPECT_TRUE(cluster.world.RunUntil([&] { return !cluster[0].Serving(); }));
+  const MonoTime before = cluster.world.Now();
+  EXPECT_EQ(cluster[0].Set("k", "w").code(), Code::kNoQuorum);
+  EXPECT_EQ(cluster.world.Now(), before) << "it waited";
+  EXPECT_EQ(*cluster[0].Get("k"), "v");
+  ASSERT_TRUE(cluster[2].Start().ok());
+  EXPECT_TRUE(cluster.world.RunUntil([&] { return cluster[0].Serving(); }));
+  EXPECT_TRUE(cluster[0].Set("k", "w").ok());
+}
+
+}  // namespace
+}  // namespace faha
