@@ -152,7 +152,12 @@ std::optional<std::string> Cluster::KeysDiffer() {
     const auto [at, other] = std::mismatch(own.begin(), own.end(), others.begin(), others.end());
     const std::string& key =
         at != own.end() && (other == others.end() || at->first <= other->first) ? at->first : other->first;
-    return fmt::format("hosts {} and {}: {}", primary->number(), host->number(), key);
+    const auto value = [&](const auto& contents) {
+      const auto found = contents.find(key);
+      return found == contents.end() ? std::string("absent") : std::to_string(found->second);
+    };
+    return fmt::format("hosts {} and {}: {} is {} and {}{}", primary->number(), host->number(), key, value(own),
+                       value(others), Describe());
   }
   return std::nullopt;
 }

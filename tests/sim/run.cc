@@ -89,8 +89,9 @@ class Simulation {
     };
     if (!Until(settled, seconds(60))) {
       cluster_.NoProgress("the hosts are not in sync although nothing is wrong any more:");
-    } else if (const auto differ = cluster_.KeysDiffer()) {
-      cluster_.Violation("what was applied is not the same: " + *differ);
+    } else if (!Until([&] { return !cluster_.KeysDiffer(); }, seconds(10))) {
+      // Not at once: a host that was given the whole log lacks what the cleaner has moved since, until it applies that.
+      cluster_.Violation("what was applied is not the same: " + cluster_.KeysDiffer().value_or("as it was"));
     }
   }
 
