@@ -135,6 +135,7 @@ bool Register(RedisModuleCtx* ctx) {
          AddNumber<&Options::lease>(ctx, "lease", kFixed, 50, 3600'000) && AddText<&Options::bind>(ctx, "bind") &&
          AddText<&Options::announce_host>(ctx, "announce-host") &&
          AddText<&Options::secret>(ctx, "secret", kFixed | REDISMODULE_CONFIG_SENSITIVE) &&
+         AddText<&Options::secret_file>(ctx, "secret-file") &&
          AddNumber<&Options::port>(ctx, "port", kFixed, 0, 65535) &&
          AddNumber<&Options::port_offset>(ctx, "port-offset", kFixed, 1, 65535) && AddMutants(ctx);
 }
@@ -172,9 +173,10 @@ bool LoadConfigs(RedisModuleCtx* ctx, Options& effective) {
         "cluster-enabled yes does not work with FaHA: slots are moved by commands that see Redis' own keyspace; "
         "set it to no");
   }
-  if (!IsLoopback(options.bind) && options.secret.empty()) {
+  if (!IsLoopback(options.bind) && options.secret.empty() && options.secret_file.empty()) {
     return Refuse("faha.bind " + options.bind +
-                  " is not a loopback address, and there is no faha.secret: set the same one on all nodes");
+                  " is not a loopback address, and there is no faha.secret or faha.secret-file: set the same secret on "
+                  "all nodes");
   }
   effective = options;
   return DerivePorts(ctx, effective);

@@ -41,6 +41,7 @@ struct Options {
 
   // The network.  `bind` is a loopback address unless there is a secret, which peers then must prove to know.
   std::string secret;
+  std::string secret_file;  // its first line is the secret; one of the two at most
   std::string bind = "127.0.0.1";
   std::string announce_host = "127.0.0.1";
   std::uint16_t port = 0;             // 0: no replication

@@ -5,13 +5,26 @@
 #include <utility>
 
 #include "fabric/rdma_fabric.h"
+#include "fabric/secret_file.h"
 #include "fabric/tcp_fabric.h"
 
 namespace faha {
+namespace {
 
-Result<std::unique_ptr<Fabric>> MakeFabric(const std::string& name, const std::string& secret, std::string& remark) {
+Result<std::string> SecretOf(const Options& options) {
+  if (options.secret_file.empty()) return options.secret;
+  if (options.secret.empty()) return ReadSecretFile(options.secret_file);
+  return Status{Code::kBadConfig, "faha.secret and faha.secret-file are both set: remove one of them"};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Fabric>> MakeFabric(const Options& options, std::string& remark) {
+  const std::string& name = options.fabric;
+  auto secret = SecretOf(options);
+  if (!secret.ok()) return secret.status();
   TcpFabricLimits limits;
-  limits.secret = secret;
+  limits.secret = std::move(*secret);
   if (name != "tcp" && name != "rdma" && name != "auto") {
     return Status{Code::kBadConfig, fmt::format("faha.fabric '{}' is unknown: use auto, tcp or rdma", name)};
   }
