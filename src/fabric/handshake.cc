@@ -65,7 +65,9 @@ std::vector<std::byte> Handshake::Answer(std::span<const std::byte> head) {
     answer.insert(answer.end(), proof->begin(), proof->end());
     return answer;
   }
-  if (IsChallenge(head)) {
+  if (!answered_) {
+    if (!IsChallenge(head)) return {};
+    answered_ = true;
     std::copy_n(rest.begin(), kNumberBytes, accepting_number_.begin());
     if (!Fill(dialling_number_)) return {};
     const auto proof = Prove("dial");

@@ -2,7 +2,7 @@
 // Thread: main loop only.
 //   accepting: challenge(A) ->           dialling: -> response(D, HMAC(secret, "dial", A, D))
 //   accepting: proof(HMAC(secret, "accept", A, D)) ->
-// Nothing but these three is read or sent before both are convinced; a recording of them is of no use.
+// Nothing but these three, each once, is read or sent before both are convinced; a recording of them is of no use.
 #pragma once
 
 #include <array>
@@ -18,6 +18,7 @@ namespace faha {
 class Handshake {
  public:
   static constexpr std::size_t kNumberBytes = 32;
+  static constexpr std::size_t kMaxBytes = 1 + 2 * kNumberBytes;  // of a message
   enum class State { kGoing, kDone, kRefused };
 
   Handshake(std::string secret, bool accepting) : secret_(std::move(secret)), accepting_(accepting) {}
@@ -37,6 +38,7 @@ class Handshake {
   std::string secret_;
   bool accepting_;
   State state_ = State::kGoing;
+  bool answered_ = false;  // dialling: the challenge has come
   Number accepting_number_{}, dialling_number_{};
 };
 

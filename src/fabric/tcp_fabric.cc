@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -50,9 +51,13 @@ bool AddToSet(int epoll_fd, int fd, std::uint32_t events, std::uint64_t key) {
 }  // namespace
 
 TcpFabric::TcpFabric(const TcpFabricLimits& limits)
-    : limits_(limits), epoll_fd_(::epoll_create1(EPOLL_CLOEXEC)), wake_fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+    : limits_(limits),
+      epoll_fd_(::epoll_create1(EPOLL_CLOEXEC)),
+      wake_fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+      timer_fd_(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)) {
   reserve_fd_ = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
-  if (epoll_fd_ < 0 || wake_fd_ < 0 || !AddToSet(epoll_fd_, wake_fd_, EPOLLIN, kWakeKey)) {
+  if (epoll_fd_ < 0 || wake_fd_ < 0 || timer_fd_ < 0 || !AddToSet(epoll_fd_, wake_fd_, EPOLLIN, kWakeKey) ||
+      !AddToSet(epoll_fd_, timer_fd_, EPOLLIN, kTimerKey)) {
     unusable_ = errno;
     CloseIfOpen(epoll_fd_);
   }
@@ -69,7 +74,7 @@ TcpFabric::~TcpFabric() {
 void TcpFabric::CloseDescriptors() noexcept {
   for (auto& [id, link] : links_) CloseIfOpen(link->fd);
   for (auto& link : graveyard_) CloseIfOpen(link->fd);
-  for (int* fd : {&listen_fd_, &reserve_fd_, &wake_fd_, &epoll_fd_}) CloseIfOpen(*fd);
+  for (int* fd : {&listen_fd_, &reserve_fd_, &wake_fd_, &timer_fd_, &epoll_fd_}) CloseIfOpen(*fd);
   failed_.clear();
 }
 
@@ -101,8 +106,6 @@ std::uint16_t TcpFabric::port() const { return listen_fd_ < 0 ? std::uint16_t{0}
 LinkId TcpFabric::Dial(const Endpoint& peer, Lane) {
   auto fd = epoll_fd_ >= 0 ? OpenConnection(peer) : Result<int>(Unusable());
   Link& link = AddLink(fd.ok() ? *fd : -1, peer);
-  link.connecting = true;
-  if (!limits_.secret.empty()) link.handshake.emplace(limits_.secret, false);
   if (fd.ok()) {
     Watch(link, EPOLLOUT);
   } else {
@@ -154,7 +157,7 @@ void TcpFabric::Send(LinkId id, std::span<const std::byte> head, std::span<const
                                                         link->peer.ToString(), link->outbox.bytes())});
   }
   // At once, if nothing is in front of it: a turn of the event loop later would be a round trip later.
-  const bool waits = link->connecting || link->handshake;
+  const bool waits = link->stage != Link::Stage::kStanding;
   if (!waits && link->outbox.bytes() == 0) {
     std::array<iovec, 3> pieces{Piece(fields), Piece(head), Piece(body)};
     const ssize_t taken = TrySend(link->fd, pieces);
@@ -228,6 +231,7 @@ void TcpFabric::Detach(Link& link) {
   }
   link.alive = false;
   if (link.accepted) --accepted_;
+  if (link.stranger) --strangers_;
   auto node = links_.extract(static_cast<std::uint64_t>(link.id));
   if (handler_ != nullptr) graveyard_.push_back(std::move(node.mapped()));
 }

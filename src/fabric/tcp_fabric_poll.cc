@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -24,6 +25,14 @@ namespace {
 constexpr std::size_t kMaxEvents = 128;
 constexpr int kMaxAcceptsPerPoll = 16;
 constexpr int kMaxLastReads = 8;  // of a link that failed
+
+// Who it is, for a line.  The port of who dialled is by chance: without it, the same complaint is the same line.
+std::string NameOf(const Endpoint& peer, bool accepted) { return accepted ? peer.host : peer.ToString(); }
+
+Status Stranger(const std::string& who) {
+  return {Code::kDenied,
+          fmt::format("{} does not know this node's secret: set the same faha.secret on all nodes", who)};
+}
 
 }  // namespace
 
@@ -59,7 +68,7 @@ void TcpFabric::ReportFailures() {
   for (const LinkId id : std::exchange(failed_, {})) {
     Link* link = Find(id);
     if (link == nullptr) continue;
-    for (int i = 0; i < kMaxLastReads && link->alive && link->fd >= 0 && !link->connecting; ++i) {
+    for (int i = 0; i < kMaxLastReads && link->alive && link->fd >= 0 && link->stage != Link::Stage::kConnecting; ++i) {
       if (!Receive(*link)) break;
     }
     if (link->alive) Drop(*link, *link->failure);
@@ -68,10 +77,11 @@ void TcpFabric::ReportFailures() {
 
 void TcpFabric::HandleEvent(const epoll_event& event) {
   if (event.data.u64 == kWakeKey) return;
+  if (event.data.u64 == kTimerKey) return DropOverdue();
   if (event.data.u64 == kListenKey) return AcceptAll();
   Link* link = Find(LinkId{event.data.u64});
   if (link == nullptr) return;
-  if (link->connecting) return Connected(*link);
+  if (link->stage == Link::Stage::kConnecting) return Connected(*link);
   if ((event.events & EPOLLOUT) != 0) Flush(*link);
   // Errors are read like bytes: what arrived before them comes first.
   if ((event.events & (EPOLLIN | EPOLLERR | EPOLLHUP)) != 0) (void)Receive(*link);
@@ -97,49 +107,79 @@ void TcpFabric::AcceptAll() {
   }
 }
 
+// Whether one more can be accepted.
+bool TcpFabric::MakeRoom() {
+  if (accepted_ < limits_.accepted_links && strangers_ < limits_.strangers) return true;
+  Link* oldest = nullptr;
+  for (const auto& [id, link] : links_) {
+    if (link->stranger && (oldest == nullptr || link->id < oldest->id)) oldest = link.get();
+  }
+  if (oldest == nullptr) return false;
+  // The handler knows only of one that stands.  Nobody is told of the others: floods must not fill a log.
+  if (oldest->stage != Link::Stage::kStanding) {
+    Detach(*oldest);
+  } else {
+    Drop(*oldest,
+         {Code::kUnavailable, fmt::format("{} said nothing, and others wait for its place", oldest->peer.host)});
+  }
+  return true;
+}
+
 void TcpFabric::AcceptedOne(int fd, const Endpoint& peer) {
-  if (accepted_ >= limits_.accepted_links) {
+  if (!MakeRoom()) {
     ::close(fd);
     return;
   }
   Link& link = AddLink(fd, peer);
-  link.accepted = true;
+  link.accepted = link.stranger = true;
   ++accepted_;
+  ++strangers_;
+  link.inbox.Distrust(kMaxFrameHeadBytes);
   Watch(link, EPOLLIN);
-  if (!limits_.secret.empty()) {
-    link.handshake.emplace(limits_.secret, true);
-    return SendNow(link, link.handshake->Challenge());
-  }
-  delivered_ = true;
-  handler_->OnAccept(link.id, peer);
+  StartProof(link);
+}
+
+void TcpFabric::Connected(Link& link) {
+  if (Status status = FinishConnection(link.fd, link.peer); !status.ok()) return Drop(link, std::move(status));
+  link.opened = std::chrono::steady_clock::now();
+  StartProof(link);
+}
+
+// The connection is there; what it is worth is to be shown.
+void TcpFabric::StartProof(Link& link) {
+  if (limits_.secret.empty()) return Stand(link);
+  link.stage = Link::Stage::kProving;
+  link.handshake.emplace(limits_.secret, link.accepted);
+  link.inbox.Distrust(Handshake::kMaxBytes);
+  if (!timing_) SetTimer(limits_.handshake);
+  if (link.accepted) return SendNow(link, link.handshake->Challenge());
+  Watch(link, EPOLLIN);
 }
 
 // Until both have shown that they know the secret, neither learns anything of the other.
 void TcpFabric::Shake(Link& link, std::span<const std::byte> head) {
   const auto answer = link.handshake->Answer(head);
   if (link.handshake->state() == Handshake::State::kRefused) {
-    return Drop(link,
-                {Code::kDenied, fmt::format("{} does not know this node's secret: set the same faha.secret on all "
-                                            "nodes",
-                                            link.peer.ToString())});
+    return Drop(link, Stranger(NameOf(link.peer, link.accepted)));
   }
   if (!answer.empty()) SendNow(link, answer);
   if (link.handshake->state() != Handshake::State::kDone) return;
   link.handshake.reset();
+  Trust(link);
+  Stand(link);
+}
+
+void TcpFabric::Trust(Link& link) {
+  link.inbox.Trust();
+  if (std::exchange(link.stranger, false)) --strangers_;
+}
+
+void TcpFabric::Stand(Link& link) {
+  link.stage = Link::Stage::kStanding;
   delivered_ = true;
   if (link.accepted) return handler_->OnAccept(link.id, link.peer);
   // What was sent early goes first.
   Flush(link);
-  handler_->OnConnect(link.id);
-}
-
-void TcpFabric::Connected(Link& link) {
-  if (Status status = FinishConnection(link.fd, link.peer); !status.ok()) return Drop(link, std::move(status));
-  link.connecting = false;
-  if (link.handshake) return Watch(link, EPOLLIN);
-  // What was sent early goes first.
-  Flush(link);
-  delivered_ = true;
   handler_->OnConnect(link.id);
 }
 
@@ -156,10 +196,10 @@ bool TcpFabric::Receive(Link& link) {
   const std::string what = got < 0                     ? fmt::format(" is lost: {}", ErrnoText(errno))
                            : link.inbox.pending() != 0 ? " was closed by the peer within a frame"
                                                        : " was closed by the peer";
-  if (link.handshake && !link.connecting && got == 0) {
+  if (link.stage == Link::Stage::kProving && got == 0) {
     Drop(link,
          {Code::kDenied, fmt::format("{} does not accept this node's secret: set the same faha.secret on all nodes",
-                                     link.peer.ToString())});
+                                     NameOf(link.peer, link.accepted))});
     return false;
   }
   Drop(link, {Code::kUnavailable, "the connection to " + link.peer.ToString() + what});
@@ -171,6 +211,8 @@ void TcpFabric::Deliver(Link& link) {
   while (link.alive) {
     const FrameState next = link.inbox.Take(link.max_body, frame);
     if (next == FrameState::kIncomplete) return;
+    const bool too_long = next == FrameState::kHeadTooLong || next == FrameState::kBodyTooLong;
+    if (too_long && link.handshake) return Drop(link, Stranger(NameOf(link.peer, link.accepted)));
     if (next != FrameState::kFrame) {
       return Drop(link, DescribeFault(next, link.peer, link.inbox.version(), link.max_body));
     }
@@ -182,6 +224,8 @@ void TcpFabric::Deliver(Link& link) {
       return Drop(link, {Code::kDenied, fmt::format("{} asks for a secret: set the same faha.secret on all nodes",
                                                     link.peer.ToString())});
     }
+    // Where there is no secret, who speaks the protocol is no stranger any more.
+    Trust(link);
     delivered_ = true;
     handler_->OnFrame(link.id, frame.head, frame.body);
   }
@@ -199,13 +243,42 @@ void TcpFabric::TrimSometimes() {
   const auto now = std::chrono::steady_clock::now();
   if (now - last_trim_ < limits_.trim_period) return;
   last_trim_ = now;
-  for (auto& [id, link] : links_) {
-    link->inbox.Trim();
-    if (link->handshake && !link->connecting && now - link->opened > limits_.handshake) {
-      Fail(*link, {Code::kDenied, fmt::format("{} does not prove that it knows the secret: set the same faha.secret on "
-                                              "all nodes",
-                                              link->peer.ToString())});
+  for (auto& [id, link] : links_) link->inbox.Trim();
+}
+
+void TcpFabric::SetTimer(std::chrono::nanoseconds in) {
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(in);
+  itimerspec when{};
+  when.it_value = {seconds.count(), std::max<long>((in - seconds).count(), 1)};
+  FAHA_CHECK(::timerfd_settime(timer_fd_, 0, &when, nullptr) == 0, "a timer can be set");
+  timing_ = true;
+}
+
+// However busily a peer talks: the time counts from the connection on.
+void TcpFabric::DropOverdue() {
+  std::uint64_t count = 0;
+  (void)!::read(timer_fd_, &count, sizeof count);
+  timing_ = false;
+  const auto now = std::chrono::steady_clock::now();
+  std::vector<LinkId> overdue;
+  auto next = std::chrono::steady_clock::time_point::max();
+  for (const auto& [id, link] : links_) {
+    if (link->stage != Link::Stage::kProving) continue;
+    const auto end = link->opened + limits_.handshake;
+    if (end <= now) {
+      overdue.push_back(link->id);
+    } else {
+      next = std::min(next, end);
     }
+  }
+  if (next != std::chrono::steady_clock::time_point::max()) SetTimer(next - now);
+  for (const LinkId id : overdue) {
+    Link* link = Find(id);
+    if (link == nullptr) continue;
+    Drop(*link,
+         {Code::kDenied, fmt::format("{} does not prove that it knows the secret: set the same faha.secret on all "
+                                     "nodes",
+                                     NameOf(link->peer, link->accepted))});
   }
 }
 

@@ -1,8 +1,6 @@
 // Links that fail: bad bytes, lost peers, slow peers, refused dials, closing in the middle of it, forks.
 #include <gtest/gtest.h>
-#include <netinet/in.h>
 #include <poll.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -12,47 +10,10 @@
 
 #include "fabric/frame.h"
 #include "peer.h"
+#include "raw_peer.h"
 
 namespace faha::fabric_test {
 namespace {
-
-// A peer that says what it likes.
-class RawPeer {
- public:
-  explicit RawPeer(std::uint16_t port) : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-    sockaddr_in to{};
-    to.sin_family = AF_INET;
-    to.sin_port = htons(port);
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    EXPECT_EQ(::connect(fd_, reinterpret_cast<const sockaddr*>(&to), sizeof to), 0);
-  }
-  ~RawPeer() { HangUp(); }
-  RawPeer(const RawPeer&) = delete;
-  RawPeer& operator=(const RawPeer&) = delete;
-
-  void Say(std::string_view text) { EXPECT_EQ(::send(fd_, text.data(), text.size(), MSG_NOSIGNAL), text.size()); }
-  void HangUp() {
-    if (fd_ >= 0) ::close(fd_);
-    fd_ = -1;
-  }
-  // Hangs up with a reset.
-  void Reset() {
-    const linger now{1, 0};
-    ::setsockopt(fd_, SOL_SOCKET, SO_LINGER, &now, sizeof now);
-    HangUp();
-  }
-
- private:
-  int fd_;
-};
-
-std::string FrameText(const FrameHeader& header, std::string_view head = {}, std::string_view body = {}) {
-  return Text(std::as_bytes(std::span(&header, 1))).append(head).append(body);
-}
-
-std::string GoodFrame(std::string_view head, std::string_view body = {}) {
-  return FrameText(MakeFrameHeader(Bytes(head), static_cast<std::uint32_t>(body.size())), head, body);
-}
 
 // What `node` says of a raw peer that sends `text`; the frames before are in node.got.
 Status ReasonAfter(Peer& node, const std::string& text) {
@@ -261,14 +222,15 @@ TEST(Listening, AUsedAddressIsUnavailable) {
 TEST(Listening, PeersOverTheLimitAreHungUpOn) {
   Peer node({.accepted_links = 2}), a, b;
   node.Listen();
-  Connect(a, node);
-  const LinkPair second = Connect(a, node);
+  for (const LinkPair link : {Connect(a, node), Connect(a, node)}) a.fabric.Send(link.from, Bytes("no stranger"));
+  ASSERT_TRUE(PollUntil({&node}, [&] { return node.frames == 2; }));
   const LinkId third = b.fabric.Dial(node.at());
   ASSERT_TRUE(PollUntil({&node, &b}, [&] { return b.closed.contains(third); }));
   EXPECT_EQ(node.accepted.size(), 2U);
-  node.fabric.Close(second.to);
+  node.fabric.Close(node.accepted[1]);
   Connect(b, node);
   EXPECT_EQ(node.accepted.size(), 3U);
+  EXPECT_TRUE(node.closed.empty());
 }
 
 TEST(Closing, WithinAFrameOfTheSameLinkEndsItsDelivery) {
@@ -393,87 +355,6 @@ TEST(Forking, LeavesTheParentsLinksAsTheyWere) {
   ASSERT_TRUE(PollUntil({&a, &b}, [&] { return b.frames == 1; }));
   EXPECT_EQ(b.got[link.to].front().first, "alive");
   Connect(a, b);
-}
-
-// --- The secret.
-
-TcpFabricLimits With(const std::string& secret) {
-  TcpFabricLimits limits;
-  limits.secret = secret;
-  limits.handshake = limits.trim_period = 50ms;
-  return limits;
-}
-
-TEST(Secret, ThoseWhoShareItTalk) {
-  Peer a(With("of the house")), b(With("of the house"));
-  b.Listen();
-  const LinkId link = a.fabric.Dial(b.at());
-  a.fabric.Send(link, Bytes("early"));
-  ASSERT_TRUE(PollUntil({&a, &b}, [&] { return b.frames == 1 && a.connected.size() == 1; }));
-  EXPECT_EQ(b.got[b.accepted[0]][0].first, "early");
-  b.fabric.Send(b.accepted[0], Bytes("answer"));
-  ASSERT_TRUE(PollUntil({&a, &b}, [&] { return a.frames == 1; }));
-}
-
-// Neither is told of the link, and both learn why.
-TEST(Secret, AnotherOneIsDenied) {
-  Peer a(With("mine")), b(With("yours"));
-  b.Listen();
-  const LinkId link = a.fabric.Dial(b.at());
-  a.fabric.Send(link, Bytes("early"));
-  ASSERT_TRUE(PollUntil({&a, &b}, [&] { return a.closed.size() == 1 && b.closed.size() == 1; }));
-  EXPECT_EQ(a.closed[link].code(), Code::kDenied);
-  EXPECT_EQ(b.closed.begin()->second.code(), Code::kDenied);
-  EXPECT_NE(a.closed[link].message().find("faha.secret"), std::string::npos);
-  EXPECT_TRUE(a.connected.empty() && b.accepted.empty() && b.frames == 0);
-}
-
-TEST(Secret, NoneIsDenied) {
-  Peer a, b(With("yours"));
-  b.Listen();
-  const LinkId link = a.fabric.Dial(b.at());
-  a.fabric.Send(link, Bytes("let me in"));
-  ASSERT_TRUE(PollUntil({&a, &b}, [&] { return a.closed.size() == 1; }));
-  EXPECT_TRUE(b.accepted.empty() && b.frames == 0);
-  EXPECT_EQ(a.closed[link].code(), Code::kDenied);
-}
-
-// Who accepts without a secret is no better than who dials without one.
-TEST(Secret, AnAccepterThatProvesNothingIsDenied) {
-  Peer a(With("mine")), b;
-  b.Listen();
-  const LinkId link = a.fabric.Dial(b.at());
-  ASSERT_TRUE(PollUntil({&a, &b}, [&] { return a.closed.size() == 1; }));
-  EXPECT_EQ(a.closed[link].code(), Code::kDenied);
-  EXPECT_TRUE(a.connected.empty());
-}
-
-TEST(Secret, ARecordedResponseIsOfNoUse) {
-  Handshake accepting("s", true), dialling("s", false);
-  const auto response = dialling.Answer(accepting.Challenge());
-  const auto proof = accepting.Answer(response);
-  EXPECT_EQ(accepting.state(), Handshake::State::kDone);
-  (void)dialling.Answer(proof);
-  EXPECT_EQ(dialling.state(), Handshake::State::kDone);
-  Handshake later("s", true);
-  (void)later.Challenge();
-  EXPECT_TRUE(later.Answer(response).empty());
-  EXPECT_EQ(later.state(), Handshake::State::kRefused);
-  // Nor can a proof be had by sending a challenge back.
-  Handshake victim("s", false);
-  (void)victim.Answer(accepting.Challenge());
-  (void)victim.Answer(proof);
-  EXPECT_EQ(victim.state(), Handshake::State::kRefused);
-}
-
-TEST(Secret, EveryChangedBitIsRefused) {
-  for (std::size_t bit = 0; bit < 65 * 8; ++bit) {
-    Handshake accepting("s", true), dialling("s", false);
-    auto response = dialling.Answer(accepting.Challenge());
-    response[bit / 8] ^= std::byte{1} << (bit % 8);
-    EXPECT_TRUE(accepting.Answer(response).empty());
-    EXPECT_EQ(accepting.state(), Handshake::State::kRefused) << bit;
-  }
 }
 
 }  // namespace
