@@ -26,19 +26,6 @@ void CloseIfOpen(int& fd) {
   fd = -1;
 }
 
-// Hands the bytes to the kernel without waiting; returns how many it took, or -1 with errno.
-ssize_t TrySend(int fd, std::span<iovec> pieces) {
-  msghdr message{};
-  message.msg_iov = pieces.data();
-  message.msg_iovlen = pieces.size();
-  ssize_t sent = -1;
-  do {
-    sent = ::sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-  } while (sent < 0 && errno == EINTR);
-  if (sent < 0 && errno == EAGAIN) return 0;
-  return sent;
-}
-
 iovec Piece(std::span<const std::byte> bytes) { return {const_cast<std::byte*>(bytes.data()), bytes.size()}; }
 
 bool AddToSet(int epoll_fd, int fd, std::uint32_t events, std::uint64_t key) {
@@ -124,6 +111,7 @@ TcpFabric::Link& TcpFabric::AddLink(int fd, const Endpoint& peer) {
   link->id = LinkId{++last_id_};
   link->fd = fd;
   link->peer = peer;
+  link->channel = std::make_unique<PlainChannel>();
   link->opened = std::chrono::steady_clock::now();
   return *(links_[last_id_] = std::move(link));
 }
@@ -160,45 +148,55 @@ void TcpFabric::Send(LinkId id, std::span<const std::byte> head, std::span<const
   const bool waits = link->stage != Link::Stage::kStanding;
   if (!waits && link->outbox.bytes() == 0) {
     std::array<iovec, 3> pieces{Piece(fields), Piece(head), Piece(body)};
-    const ssize_t taken = TrySend(link->fd, pieces);
-    if (taken < 0) {
-      return Fail(*link,
-                  {Code::kUnavailable, fmt::format("cannot send to {}: {}", link->peer.ToString(), ErrnoText(errno))});
-    }
+    const ssize_t taken = Hand(*link, pieces);
+    if (taken < 0) return;
     sent = static_cast<std::size_t>(taken);
-    if (sent == fields.size() + head.size() + body.size()) return;
   }
   for (const auto piece : {fields, head, body}) {
     const std::size_t skipped = std::min(sent, piece.size());
     link->outbox.Append(piece.subspan(skipped));
     sent -= skipped;
   }
-  if (!waits) Watch(*link, EPOLLIN | EPOLLOUT);
+  if (!waits) WatchBoth(*link);
+}
+
+// Returns what the channel took, or -1: the link has failed.
+ssize_t TcpFabric::Hand(Link& link, std::span<const iovec> pieces) {
+  const ssize_t taken = link.channel->Send(link.fd, pieces);
+  if (taken < 0) {
+    Fail(link, {Code::kUnavailable, fmt::format("cannot send to {}: {}", link.peer.ToString(), ErrnoText(errno))});
+  }
+  return taken;
+}
+
+// To read, and to write while something waits for that.
+void TcpFabric::WatchBoth(Link& link) {
+  const bool waits = link.stage == Link::Stage::kStanding && link.outbox.bytes() != 0;
+  Watch(link, waits || link.channel->wants_write() ? EPOLLIN | EPOLLOUT : EPOLLIN);
 }
 
 // A message of the handshake, ahead of all that waits.
 void TcpFabric::SendNow(Link& link, std::span<const std::byte> head) {
   const FrameHeader header = MakeFrameHeader(head, 0);
   std::array<iovec, 2> pieces{Piece(std::as_bytes(std::span(&header, 1))), Piece(head)};
-  const ssize_t taken = TrySend(link.fd, pieces);
+  const ssize_t taken = Hand(link, pieces);
   // The first few bytes of a connection always fit.
-  if (taken != static_cast<ssize_t>(sizeof header + head.size())) {
-    Fail(link, {Code::kUnavailable, fmt::format("cannot send to {}: {}", link.peer.ToString(), ErrnoText(errno))});
+  if (taken >= 0 && taken != static_cast<ssize_t>(sizeof header + head.size())) {
+    Fail(link, {Code::kUnavailable, fmt::format("{} takes no bytes", link.peer.ToString())});
   }
+  WatchBoth(link);
 }
 
 void TcpFabric::Flush(Link& link) {
-  if (link.outbox.bytes() != 0 && !link.failure) {
+  if (!link.failure) {
+    // What is queued waits until the link stands; what the channel holds does not.
     std::array<iovec, Outbox::kMaxPieces> pieces;
-    const std::size_t count = link.outbox.Gather(pieces);
-    const ssize_t taken = TrySend(link.fd, std::span(pieces).first(count));
-    if (taken < 0) {
-      return Fail(link,
-                  {Code::kUnavailable, fmt::format("cannot send to {}: {}", link.peer.ToString(), ErrnoText(errno))});
-    }
+    const std::size_t count = link.stage == Link::Stage::kStanding ? link.outbox.Gather(pieces) : 0;
+    const ssize_t taken = Hand(link, std::span(pieces).first(count));
+    if (taken < 0) return;
     link.outbox.Consume(static_cast<std::size_t>(taken));
   }
-  Watch(link, link.outbox.bytes() == 0 ? EPOLLIN : EPOLLIN | EPOLLOUT);
+  WatchBoth(link);
 }
 
 void TcpFabric::AllowBody(LinkId id, std::uint32_t max_bytes) {
@@ -238,7 +236,9 @@ void TcpFabric::Detach(Link& link) {
 
 std::size_t TcpFabric::BufferBytes() const {
   std::size_t bytes = 0;
-  for (const auto& [id, link] : links_) bytes += link->inbox.capacity() + link->outbox.bytes();
+  for (const auto& [id, link] : links_) {
+    bytes += link->inbox.capacity() + link->outbox.bytes() + link->channel->BufferBytes();
+  }
   return bytes;
 }
 

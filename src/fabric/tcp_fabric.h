@@ -22,6 +22,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "fabric/channel.h"
 #include "fabric/fork_guard.h"
 #include "fabric/handshake.h"
 #include "fabric/inbox.h"
@@ -83,6 +84,7 @@ class TcpFabric final : public Fabric, private ForkGuard {
   void AcceptedOne(int fd, const Endpoint& peer);
   void Connected(Link& link);
   bool Receive(Link& link);
+  static Status EndOf(const Link& link, const Channel::Received& last);
   void Deliver(Link& link);
   void StartProof(Link& link);
   void Shake(Link& link, std::span<const std::byte> head);
@@ -99,6 +101,8 @@ class TcpFabric final : public Fabric, private ForkGuard {
   Link* Find(LinkId id);
   Link& AddLink(int fd, const Endpoint& peer);
   void Watch(Link& link, std::uint32_t events);
+  void WatchBoth(Link& link);
+  ssize_t Hand(Link& link, std::span<const iovec> pieces);
   void Flush(Link& link);
   void Fail(Link& link, Status reason);
   void Detach(Link& link);
@@ -126,6 +130,7 @@ class TcpFabric final : public Fabric, private ForkGuard {
 struct TcpFabric::Link {
   LinkId id = LinkId::kNone;
   int fd = -1;
+  std::unique_ptr<Channel> channel;
   Endpoint peer;
   bool alive = true;
   bool accepted = false;

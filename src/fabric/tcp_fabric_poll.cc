@@ -183,27 +183,33 @@ void TcpFabric::Stand(Link& link) {
   handler_->OnConnect(link.id);
 }
 
-// Returns whether there may be more to receive.
+// Returns whether there may be more to receive.  Ends only when the channel holds nothing that it has not told.
 bool TcpFabric::Receive(Link& link) {
-  const auto space = link.inbox.Space();
-  const ssize_t got = ::recv(link.fd, space.data(), space.size(), MSG_DONTWAIT);
-  if (got > 0) {
-    link.inbox.Filled(static_cast<std::size_t>(got));
+  do {
+    const auto space = link.inbox.Space();
+    const Channel::Received got = link.channel->Receive(link.fd, space);
+    if (got.what == Channel::Received::What::kNothing) return false;
+    if (got.what != Channel::Received::What::kBytes) {
+      Drop(link, EndOf(link, got));
+      return false;
+    }
+    link.inbox.Filled(got.bytes);
     Deliver(link);
-    return link.alive;
+  } while (link.alive && link.channel->pending());
+  return link.alive;
+}
+
+// Why a link ends that the channel says is at its end.
+Status TcpFabric::EndOf(const Link& link, const Channel::Received& last) {
+  using What = Channel::Received::What;
+  if (link.stage == Link::Stage::kProving && last.what == What::kEnd) {
+    return {Code::kDenied, fmt::format("{} does not accept this node's secret: set the same faha.secret on all nodes",
+                                       NameOf(link.peer, link.accepted))};
   }
-  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return false;
-  const std::string what = got < 0                     ? fmt::format(" is lost: {}", ErrnoText(errno))
+  const std::string what = last.what == What::kLost    ? fmt::format(" is lost: {}", last.why)
                            : link.inbox.pending() != 0 ? " was closed by the peer within a frame"
                                                        : " was closed by the peer";
-  if (link.stage == Link::Stage::kProving && got == 0) {
-    Drop(link,
-         {Code::kDenied, fmt::format("{} does not accept this node's secret: set the same faha.secret on all nodes",
-                                     NameOf(link.peer, link.accepted))});
-    return false;
-  }
-  Drop(link, {Code::kUnavailable, "the connection to " + link.peer.ToString() + what});
-  return false;
+  return {Code::kUnavailable, "the connection to " + link.peer.ToString() + what};
 }
 
 void TcpFabric::Deliver(Link& link) {
