@@ -34,6 +34,7 @@ std::optional<Handshake::Number> Handshake::Prove(std::string_view side) const {
   add(std::as_bytes(std::span(side)));
   add(accepting_number_);
   add(dialling_number_);
+  add(std::as_bytes(std::span(binding_)));
   Number proof;
   unsigned size = 0;
   const auto* done = HMAC(EVP_sha256(), secret_.data(), static_cast<int>(secret_.size()),

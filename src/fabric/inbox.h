@@ -43,6 +43,7 @@ class Inbox {
   [[nodiscard]] std::uint16_t version() const { return version_; }
   // Bytes received and not taken yet: not 0 at the end of the stream means that it ends within a frame.
   [[nodiscard]] std::size_t pending() const { return end_ - begin_; }
+  [[nodiscard]] std::span<const std::byte> waiting() const { return {buffer_.get() + begin_, pending()}; }
   [[nodiscard]] std::size_t capacity() const { return capacity_; }
 
   // Gives a large buffer back unless a large frame needed it since the last call.

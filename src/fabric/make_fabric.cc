@@ -7,6 +7,7 @@
 #include "fabric/rdma_fabric.h"
 #include "fabric/secret_file.h"
 #include "fabric/tcp_fabric.h"
+#include "fabric/tls.h"
 
 namespace faha {
 namespace {
@@ -28,7 +29,17 @@ Result<std::unique_ptr<Fabric>> MakeFabric(const Options& options, std::string& 
   if (name != "tcp" && name != "rdma" && name != "auto") {
     return Status{Code::kBadConfig, fmt::format("faha.fabric '{}' is unknown: use auto, tcp or rdma", name)};
   }
-  if (name != "tcp") {
+  if (options.tls == "yes") {
+    if (name == "rdma") {
+      return Status{Code::kBadConfig,
+                    "faha.fabric rdma does not work with TLS, which covers TCP alone: set faha.fabric to auto, or "
+                    "faha.tls to no"};
+    }
+    auto tls = Tls::Load(options.tls_files, options.log);
+    if (!tls.ok()) return tls.status();
+    limits.tls = std::move(*tls);
+    if (name == "auto") remark = "TLS covers TCP alone: RDMA needs faha.tls no";
+  } else if (name != "tcp") {
     auto rdma = RdmaFabric::Create(name == "rdma", {}, limits);
     if (rdma.ok()) return std::unique_ptr<Fabric>(std::move(rdma.value()));
     if (name == "rdma") return rdma.status();

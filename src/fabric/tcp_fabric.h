@@ -33,6 +33,8 @@
 
 namespace faha {
 
+class Tls;
+
 struct TcpFabricLimits {
   std::size_t accepted_links = 64;                   // at a time, strangers included
   std::size_t strangers = 16;                        // at a time
@@ -40,6 +42,7 @@ struct TcpFabricLimits {
   std::chrono::milliseconds trim_period{1000};       // how long an idle link may keep a large buffer
   std::chrono::milliseconds handshake{3000};         // how long a peer may take for all of it, from the connection on
   std::string secret = {};                           // empty: nobody has to
+  std::shared_ptr<Tls> tls = {};                     // null: all is in clear
 };
 
 class TcpFabric final : public Fabric, private ForkGuard {
@@ -84,8 +87,11 @@ class TcpFabric final : public Fabric, private ForkGuard {
   void AcceptedOne(int fd, const Endpoint& peer);
   void Connected(Link& link);
   bool Receive(Link& link);
-  static Status EndOf(const Link& link, const Channel::Received& last);
+  [[nodiscard]] Status EndOf(const Link& link, const Channel::Received& last) const;
+  [[nodiscard]] Status FaultOf(const Link& link, FrameState fault) const;
+  [[nodiscard]] bool HearsTls(const Link& link) const;
   void Deliver(Link& link);
+  void Secure(Link& link);
   void StartProof(Link& link);
   void Shake(Link& link, std::span<const std::byte> head);
   void SendNow(Link& link, std::span<const std::byte> head);
@@ -136,7 +142,7 @@ struct TcpFabric::Link {
   bool accepted = false;
   bool stranger = false;  // and accepted
   // Until it stands nothing is delivered, and what is sent waits.
-  enum class Stage { kConnecting, kProving, kStanding } stage = Stage::kConnecting;
+  enum class Stage { kConnecting, kSecuring, kProving, kStanding } stage = Stage::kConnecting;
   std::optional<Handshake> handshake;  // while it is proving
   std::chrono::steady_clock::time_point opened{};
   std::uint32_t watched = 0;  // the events in the epoll set

@@ -18,6 +18,7 @@
 #include "fabric/socket.h"
 #include "fabric/tcp_fabric.h"
 #include "fabric/tcp_fabric_keys.h"
+#include "fabric/tls.h"
 
 namespace faha {
 namespace {
@@ -32,6 +33,11 @@ std::string NameOf(const Endpoint& peer, bool accepted) { return accepted ? peer
 Status Stranger(const std::string& who) {
   return {Code::kDenied,
           fmt::format("{} does not know this node's secret: set the same faha.secret on all nodes", who)};
+}
+
+Status SpeaksTls(const std::string& who) {
+  return {Code::kDenied,
+          fmt::format("{} speaks TLS, which this node does not: set the same faha.tls on all nodes", who)};
 }
 
 }  // namespace
@@ -136,20 +142,35 @@ void TcpFabric::AcceptedOne(int fd, const Endpoint& peer) {
   ++strangers_;
   link.inbox.Distrust(kMaxFrameHeadBytes);
   Watch(link, EPOLLIN);
-  StartProof(link);
+  Secure(link);
 }
 
 void TcpFabric::Connected(Link& link) {
   if (Status status = FinishConnection(link.fd, link.peer); !status.ok()) return Drop(link, std::move(status));
   link.opened = std::chrono::steady_clock::now();
-  StartProof(link);
+  Secure(link);
+}
+
+// Who dials speaks first.
+void TcpFabric::Secure(Link& link) {
+  if (!limits_.tls) return StartProof(link);
+  link.stage = Link::Stage::kSecuring;
+  link.channel = limits_.tls->Open(link.accepted);
+  link.inbox.Distrust(kMaxFrameHeadBytes);
+  if (!timing_) SetTimer(limits_.handshake);
+  if (link.accepted) return;
+  Watch(link, EPOLLIN);
+  (void)Receive(link);
 }
 
 // The connection is there; what it is worth is to be shown.
 void TcpFabric::StartProof(Link& link) {
-  if (limits_.secret.empty()) return Stand(link);
+  if (limits_.secret.empty()) {
+    if (!link.accepted) link.inbox.Trust();
+    return Stand(link);
+  }
   link.stage = Link::Stage::kProving;
-  link.handshake.emplace(limits_.secret, link.accepted);
+  link.handshake.emplace(limits_.secret, link.accepted, link.channel->Binding());
   link.inbox.Distrust(Handshake::kMaxBytes);
   if (!timing_) SetTimer(limits_.handshake);
   if (link.accepted) return SendNow(link, link.handshake->Challenge());
@@ -185,26 +206,49 @@ void TcpFabric::Stand(Link& link) {
 
 // Returns whether there may be more to receive.  Ends only when the channel holds nothing that it has not told.
 bool TcpFabric::Receive(Link& link) {
+  using What = Channel::Received::What;
   do {
     const auto space = link.inbox.Space();
     const Channel::Received got = link.channel->Receive(link.fd, space);
-    if (got.what == Channel::Received::What::kNothing) return false;
-    if (got.what != Channel::Received::What::kBytes) {
+    if (got.what == What::kEnd || got.what == What::kLost || got.what == What::kRefused) {
       Drop(link, EndOf(link, got));
       return false;
     }
-    link.inbox.Filled(got.bytes);
-    Deliver(link);
+    if (got.what == What::kBytes) {
+      link.inbox.Filled(got.bytes);
+      Deliver(link);
+    } else if (link.stage == Link::Stage::kSecuring && link.channel->secured()) {
+      StartProof(link);
+    } else {
+      WatchBoth(link);
+      return false;
+    }
   } while (link.alive && link.channel->pending());
+  if (link.alive) WatchBoth(link);
   return link.alive;
 }
 
+// Where this node uses no TLS: a handshake or an alert of TLS, by its first two bytes.
+bool TcpFabric::HearsTls(const Link& link) const {
+  const auto bytes = link.inbox.waiting();
+  return !limits_.tls && bytes.size() >= 2 && (bytes[0] == std::byte{0x16} || bytes[0] == std::byte{0x15}) &&
+         bytes[1] == std::byte{3};
+}
+
 // Why a link ends that the channel says is at its end.
-Status TcpFabric::EndOf(const Link& link, const Channel::Received& last) {
+Status TcpFabric::EndOf(const Link& link, const Channel::Received& last) const {
   using What = Channel::Received::What;
+  const std::string who = NameOf(link.peer, link.accepted);
+  if (HearsTls(link)) return SpeaksTls(who);
+  if (last.what == What::kRefused) return {Code::kDenied, fmt::format("{} {}", who, last.why)};
+  if (link.stage == Link::Stage::kSecuring) {
+    return {Code::kDenied, fmt::format("{} hung up during TLS's handshake: set the same faha.tls, with certificates of "
+                                       "one CA, on all nodes",
+                                       who)};
+  }
   if (link.stage == Link::Stage::kProving && last.what == What::kEnd) {
-    return {Code::kDenied, fmt::format("{} does not accept this node's secret: set the same faha.secret on all nodes",
-                                       NameOf(link.peer, link.accepted))};
+    return {Code::kDenied,
+            fmt::format("{} does not accept this node's secret: set the same faha.secret on all nodes", who)};
   }
   const std::string what = last.what == What::kLost    ? fmt::format(" is lost: {}", last.why)
                            : link.inbox.pending() != 0 ? " was closed by the peer within a frame"
@@ -212,16 +256,19 @@ Status TcpFabric::EndOf(const Link& link, const Channel::Received& last) {
   return {Code::kUnavailable, "the connection to " + link.peer.ToString() + what};
 }
 
+Status TcpFabric::FaultOf(const Link& link, FrameState fault) const {
+  const bool too_long = fault == FrameState::kHeadTooLong || fault == FrameState::kBodyTooLong;
+  if (too_long && link.handshake) return Stranger(NameOf(link.peer, link.accepted));
+  if (HearsTls(link)) return SpeaksTls(NameOf(link.peer, link.accepted));
+  return DescribeFault(fault, link.peer, link.inbox.version(), link.max_body);
+}
+
 void TcpFabric::Deliver(Link& link) {
   Inbox::Frame frame;
   while (link.alive) {
     const FrameState next = link.inbox.Take(link.max_body, frame);
     if (next == FrameState::kIncomplete) return;
-    const bool too_long = next == FrameState::kHeadTooLong || next == FrameState::kBodyTooLong;
-    if (too_long && link.handshake) return Drop(link, Stranger(NameOf(link.peer, link.accepted)));
-    if (next != FrameState::kFrame) {
-      return Drop(link, DescribeFault(next, link.peer, link.inbox.version(), link.max_body));
-    }
+    if (next != FrameState::kFrame) return Drop(link, FaultOf(link, next));
     if (link.handshake) {
       Shake(link, frame.head);
       continue;
@@ -269,7 +316,7 @@ void TcpFabric::DropOverdue() {
   std::vector<LinkId> overdue;
   auto next = std::chrono::steady_clock::time_point::max();
   for (const auto& [id, link] : links_) {
-    if (link->stage != Link::Stage::kProving) continue;
+    if (link->stage != Link::Stage::kSecuring && link->stage != Link::Stage::kProving) continue;
     const auto end = link->opened + limits_.handshake;
     if (end <= now) {
       overdue.push_back(link->id);
@@ -281,10 +328,12 @@ void TcpFabric::DropOverdue() {
   for (const LinkId id : overdue) {
     Link* link = Find(id);
     if (link == nullptr) continue;
+    // Where one end alone uses TLS, either may wait for the other's first word.
     Drop(*link,
-         {Code::kDenied, fmt::format("{} does not prove that it knows the secret: set the same faha.secret on all "
-                                     "nodes",
-                                     NameOf(link->peer, link->accepted))});
+         {Code::kDenied, fmt::format("{} does not {}: set the same faha.secret and faha.tls on all nodes",
+                                     NameOf(link->peer, link->accepted),
+                                     link->stage == Link::Stage::kSecuring ? "get through TLS's handshake in time"
+                                                                           : "prove that it knows the secret")});
   }
 }
 

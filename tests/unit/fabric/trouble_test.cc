@@ -8,12 +8,19 @@
 #include <cstring>
 #include <memory>
 
+#include "certificates.h"
 #include "fabric/frame.h"
 #include "peer.h"
 #include "raw_peer.h"
 
 namespace faha::fabric_test {
 namespace {
+
+FAHA_EITHER_WAY(SlowPeer);
+FAHA_EITHER_WAY(Dialling);
+FAHA_EITHER_WAY(Listening);
+FAHA_EITHER_WAY(Links);
+FAHA_EITHER_WAY(Forking);
 
 // What `node` says of a raw peer that sends `text`; the frames before are in node.got.
 Status ReasonAfter(Peer& node, const std::string& text) {
@@ -155,7 +162,7 @@ TEST(LostPeer, ItsLastWordsComeBeforeTheFailureOfOurSend) {
   node.fabric.AllowBody(link, 1);
 }
 
-TEST(SlowPeer, IsGivenUpByTheNextPollOnceTooMuchWaits) {
+TEST_P(SlowPeer, IsGivenUpByTheNextPollOnceTooMuchWaits) {
   Peer a({.queued_bytes = 1 << 20}), b;
   b.Listen();
   const LinkPair link = Connect(a, b);
@@ -172,7 +179,7 @@ TEST(SlowPeer, IsGivenUpByTheNextPollOnceTooMuchWaits) {
   EXPECT_EQ(::poll(&readable, 1, 0), 0);
 }
 
-TEST(Dialling, ARefusedDialIsToldByPoll) {
+TEST_P(Dialling, ARefusedDialIsToldByPoll) {
   std::uint16_t port = 0;
   {
     Peer gone;
@@ -187,7 +194,7 @@ TEST(Dialling, ARefusedDialIsToldByPoll) {
   EXPECT_TRUE(a.connected.empty());
 }
 
-TEST(Dialling, WhatIsNoNumericAddressIsRefusedWithoutAskingAnyone) {
+TEST_P(Dialling, WhatIsNoNumericAddressIsRefusedWithoutAskingAnyone) {
   Peer a;
   for (const std::string& host : {std::string("redis.example"), std::string(), std::string("1.2.3.4.5")}) {
     const LinkId link = a.fabric.Dial({host, 1});
@@ -199,7 +206,7 @@ TEST(Dialling, WhatIsNoNumericAddressIsRefusedWithoutAskingAnyone) {
   }
 }
 
-TEST(Dialling, AHandlerMayDialAgainFromOnClose) {
+TEST_P(Dialling, AHandlerMayDialAgainFromOnClose) {
   Peer a;
   int dials = 1;
   a.on_close = [&](LinkId) {
@@ -211,7 +218,7 @@ TEST(Dialling, AHandlerMayDialAgainFromOnClose) {
   EXPECT_EQ(a.poll_ends, 5U);
 }
 
-TEST(Listening, AUsedAddressIsUnavailable) {
+TEST_P(Listening, AUsedAddressIsUnavailable) {
   Peer a, b;
   a.Listen();
   const Status status = b.fabric.Listen(a.at());
@@ -219,7 +226,7 @@ TEST(Listening, AUsedAddressIsUnavailable) {
   EXPECT_NE(status.message().find(a.at().ToString()), std::string::npos);
 }
 
-TEST(Listening, PeersOverTheLimitAreHungUpOn) {
+TEST_P(Listening, PeersOverTheLimitAreHungUpOn) {
   Peer node({.accepted_links = 2}), a, b;
   node.Listen();
   for (const LinkPair link : {Connect(a, node), Connect(a, node)}) a.fabric.Send(link.from, Bytes("no stranger"));
@@ -272,7 +279,7 @@ TEST(Closing, OfAllOtherLinksWithinAFrameSilencesThem) {
   EXPECT_TRUE(node.closed.empty());
 }
 
-TEST(Closing, WorksFromEveryCallback) {
+TEST_P(Links, CloseFromEveryCallback) {
   Peer a, b;
   b.Listen();
   b.on_accept = [&](LinkId link) { b.fabric.Close(link); };
@@ -293,7 +300,7 @@ TEST(Closing, WorksFromEveryCallback) {
   EXPECT_NE(second, third.from);
 }
 
-TEST(Closing, TellsThePeer) {
+TEST_P(Links, TellThePeerThatTheyClose) {
   Peer a, b;
   b.Listen();
   const LinkPair link = Connect(a, b);
@@ -318,7 +325,7 @@ TEST(Closing, TellsThePeer) {
   ::_exit(up ? 0 : 1);
 }
 
-TEST(Forking, AChildDoesNotKeepItsParentsConnections) {
+TEST_P(Forking, AChildDoesNotKeepItsParentsConnections) {
   Peer node;
   node.Listen();
   const Endpoint at = node.at();
@@ -337,7 +344,7 @@ TEST(Forking, AChildDoesNotKeepItsParentsConnections) {
   ::close(life[1]);
 }
 
-TEST(Forking, LeavesTheParentsLinksAsTheyWere) {
+TEST_P(Forking, LeavesTheParentsLinksAsTheyWere) {
   Peer a, b;
   b.Listen();
   const LinkPair link = Connect(a, b);
