@@ -38,6 +38,7 @@ Result<std::unique_ptr<Fabric>> MakeFabric(const Options& options, std::string& 
     auto tls = Tls::Load(options.tls_files, options.log);
     if (!tls.ok()) return tls.status();
     limits.tls = std::move(*tls);
+    options.log(LogLevel::kNotice, fmt::format("replication uses TLS 1.3, with {}", options.tls_files.certificate));
     if (name == "auto") remark = "TLS covers TCP alone: RDMA needs faha.tls no";
   } else if (name != "tcp") {
     auto rdma = RdmaFabric::Create(name == "rdma", {}, limits);
