@@ -105,7 +105,7 @@ class Ca:
         return ["--tls-cert-file", f"{node}.crt", "--tls-key-file", f"{node}.key", "--tls-ca-cert-file", str(self.certificate)]
 
 
-TLS = ["--faha.tls", "yes"]
+TLS = ["--faha.tls", "yes", "--faha.fabric", "auto"]
 
 
 def tls_version(server, files, port=None):
@@ -133,7 +133,8 @@ def test_three_servers_with_tls(make_cluster, folder):
     files = Ca(folder, "ours").node("node")
     cluster = make_cluster(args=[*TLS, *files])
     assert tls_version(cluster[0], files) == "TLSv1.3"
-    assert cluster[0].info()["fabric"] == "tcp"
+    info = cluster[0].info()
+    assert info["fabric"] == "tcp" and "TLS" in info["fabric_remark"]
     values = {f"key {i}": "x" * (i * 500) for i in range(200)}
     with cluster[0].client() as client:
         client.mset(values)
