@@ -169,6 +169,7 @@ bool DeriveTls(RedisModuleCtx* ctx, Options& options) {
     return Refuse("faha.tls yes needs a server that was built with TLS: take one, or set faha.tls to no");
   }
   if (options.tls == "auto") options.tls = server_does == "yes" ? "yes" : "no";
+  if (options.tls != "yes") return true;
   options.tls_files = {ConfigValue(ctx, "tls-cert-file"), ConfigValue(ctx, "tls-key-file"),
                        ConfigValue(ctx, "tls-key-file-pass"), ConfigValue(ctx, "tls-ca-cert-file"),
                        ConfigValue(ctx, "tls-ca-cert-dir")};

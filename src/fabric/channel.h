@@ -42,7 +42,8 @@ class Channel {
   // Receive() has more to tell, of which the descriptor does not.
   [[nodiscard]] virtual bool pending() const { return false; }
 
-  // Whether frames may pass.  Until then Receive() is to be called, once without being asked by who dials.
+  // Whether frames may pass.  Until then Receive() is to be called; who dials sends nothing first, for the channel's
+  // sake.
   [[nodiscard]] virtual bool secured() const { return true; }
   // Bytes that both ends of this channel know, and that no other channel has; empty for a plain one.
   [[nodiscard]] virtual std::string Binding() const { return {}; }

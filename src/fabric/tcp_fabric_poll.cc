@@ -151,16 +151,13 @@ void TcpFabric::Connected(Link& link) {
   Secure(link);
 }
 
-// Who dials speaks first.
 void TcpFabric::Secure(Link& link) {
   if (!limits_.tls) return StartProof(link);
   link.stage = Link::Stage::kSecuring;
   link.channel = limits_.tls->Open(link.accepted);
   link.inbox.Distrust(kMaxFrameHeadBytes);
   if (!timing_) SetTimer(limits_.handshake);
-  if (link.accepted) return;
-  Watch(link, EPOLLIN);
-  (void)Receive(link);
+  if (!link.accepted) Flush(link);
 }
 
 // The connection is there; what it is worth is to be shown.

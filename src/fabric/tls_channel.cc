@@ -88,6 +88,9 @@ TlsChannel::TlsChannel(SSL_CTX* context, bool accepting) : accepting_(accepting)
     SSL_set_accept_state(ssl_.get());
   } else {
     SSL_set_connect_state(ssl_.get());
+    // What it begins with is sealed from the start: a peer without TLS must hear it, whatever it says itself.
+    (void)SSL_do_handshake(ssl_.get());
+    ERR_clear_error();
   }
 }
 

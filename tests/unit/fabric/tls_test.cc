@@ -103,6 +103,18 @@ TEST(Tls, WhoAcceptsWithoutItIsDenied) {
   }
 }
 
+// However early the other's first word is there: without a ClientHello it would think that the secret is refused.
+TEST(Tls, WhoDialsSpeaksBeforeItListens) {
+  Peer node(Limits(NodeOf(OurCa()), "s"));
+  RawListener plain;
+  const LinkId link = node.fabric.Dial(plain.at());
+  ASSERT_TRUE(PollUntil({}, [&] { return plain.Accept(); }));
+  plain->Say(GoodFrame(Text(Handshake("s", true).Challenge())));
+  ASSERT_TRUE(PollUntil({&node}, [&] { return node.closed.contains(link); }));
+  EXPECT_TRUE(Says(node.closed[link], "faha.tls"));
+  EXPECT_EQ(plain->Hear().substr(0, 2), "\x16\x03");
+}
+
 // A raw client: of which version, and with which certificate, if any.
 class RawTls {
  public:
