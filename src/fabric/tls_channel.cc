@@ -203,14 +203,14 @@ Channel::Received TlsChannel::Shake(int fd) {
 
 Channel::Received TlsChannel::Unseal(int fd, std::span<std::byte> space) {
   std::size_t filled = 0;
-  while (filled < space.size()) {
+  do {
     std::size_t read = 0;
     if (SSL_read_ex(ssl_.get(), space.data() + filled, space.size() - filled, &read) != 1) {
       if (SSL_get_error(ssl_.get(), 0) != SSL_ERROR_WANT_READ) end_ = Failure(fd);
       break;
     }
     filled += read;
-  }
+  } while (filled < space.size() && pending());
   if (filled != 0) return {What::kBytes, filled};
   return end_.value_or(Received{});
 }
