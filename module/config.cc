@@ -101,6 +101,19 @@ int SetFabric(const char*, int value, void*, RedisModuleString**) {
   return REDISMODULE_OK;
 }
 
+constexpr const char* kTls[] = {"auto", "yes", "no"};
+
+int GetTls(const char*, void*) {
+  for (int i = 0; i < static_cast<int>(std::size(kTls)); ++i) {
+    if (Configured().tls == kTls[i]) return i;
+  }
+  return 0;
+}
+int SetTls(const char*, int value, void*, RedisModuleString**) {
+  Configure<&Options::tls>(std::string(kTls[value]));
+  return REDISMODULE_OK;
+}
+
 constexpr const char* kDomains[] = {"auto", "volatile", "page", "cacheline", "cpu_cache"};
 
 int GetDomain(const char*, void*) {
@@ -152,6 +165,9 @@ bool Register(RedisModuleCtx* ctx) {
          AddText<&Options::secret>(ctx, "secret", kFixed | REDISMODULE_CONFIG_SENSITIVE) &&
          AddFlag<&Options::sentinel_failover>(ctx, "sentinel-failover") &&
          AddText<&Options::sentinel_password>(ctx, "sentinel-password", REDISMODULE_CONFIG_SENSITIVE) &&
+         AddText<&Options::secret_file>(ctx, "secret-file") &&
+         RedisModule_RegisterEnumConfig(ctx, "tls", 0, kFixed, const_cast<const char**>(kTls), domain_values,
+                                        std::size(kTls), GetTls, SetTls, nullptr, nullptr) == REDISMODULE_OK &&
          AddNumber<&Options::port>(ctx, "port", kFixed, 0, 65535) &&
          AddNumber<&Options::port_offset>(ctx, "port-offset", kFixed, 1, 65535) && AddMutants(ctx);
 }
@@ -161,6 +177,20 @@ bool IsLoopback(const std::string& host) { return host.starts_with("127.") || ho
 bool Refuse(const std::string& line) {
   Log(LogLevel::kWarning, "BADCONFIG " + line);
   return false;
+}
+
+// Whether to use TLS, and the server's own files for it.  A server that was built without TLS has no such settings.
+bool DeriveTls(RedisModuleCtx* ctx, Options& options) {
+  const std::string server_does = ConfigValue(ctx, "tls-replication");
+  if (options.tls == "yes" && server_does.empty()) {
+    return Refuse("faha.tls yes needs a server that was built with TLS: take one, or set faha.tls to no");
+  }
+  if (options.tls == "auto") options.tls = server_does == "yes" ? "yes" : "no";
+  if (options.tls != "yes") return true;
+  options.tls_files = {ConfigValue(ctx, "tls-cert-file"), ConfigValue(ctx, "tls-key-file"),
+                       ConfigValue(ctx, "tls-key-file-pass"), ConfigValue(ctx, "tls-ca-cert-file"),
+                       ConfigValue(ctx, "tls-ca-cert-dir")};
+  return true;
 }
 
 // What the store runs with: the ports follow from the server's own.
@@ -189,12 +219,13 @@ bool LoadConfigs(RedisModuleCtx* ctx, Options& effective) {
         "cluster-enabled yes does not work with FaHA: slots are moved by commands that see Redis' own keyspace; "
         "set it to no");
   }
-  if (!IsLoopback(options.bind) && options.secret.empty()) {
+  if (!IsLoopback(options.bind) && options.secret.empty() && options.secret_file.empty()) {
     return Refuse("faha.bind " + options.bind +
-                  " is not a loopback address, and there is no faha.secret: set the same one on all nodes");
+                  " is not a loopback address, and there is no faha.secret or faha.secret-file: set the same secret on "
+                  "all nodes");
   }
   effective = options;
-  return DerivePorts(ctx, effective);
+  return DeriveTls(ctx, effective) && DerivePorts(ctx, effective);
 }
 
 }  // namespace faha::module

@@ -38,7 +38,7 @@ class FabricHandler {
   virtual void OnFlushed(LinkId link, std::uint64_t count) = 0;
   // The link is gone.  Not called for a link this side closed.
   // Reasons: Unavailable - refused, reset or closed by the peer; Protocol, PeerVersion - bad bytes; Denied - the
-  // secret, and then the link may be one that was never told of: it was refused before it was accepted.
+  // secret or TLS, and then the link may be one that was never told of: it was refused before it was accepted.
   virtual void OnClose(LinkId link, const Status& reason) = 0;
   // Every frame that had arrived has been delivered: the time to drain and acknowledge once.
   virtual void OnPollEnd() = 0;

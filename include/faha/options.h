@@ -14,6 +14,11 @@ namespace faha {
 enum class LogLevel { kDebug, kVerbose, kNotice, kWarning };
 using LogSink = std::function<void(LogLevel, std::string_view line)>;
 
+// PEM files, as Redis' settings tls-cert-file, tls-key-file, tls-key-file-pass, tls-ca-cert-file and tls-ca-cert-dir.
+struct TlsFiles {
+  std::string certificate, key, key_pass, ca_file, ca_dir;
+};
+
 struct Options {
   // The pool: a file (created when absent) or a device DAX node.
   std::string pool_path = "faha.pool";
@@ -41,6 +46,9 @@ struct Options {
 
   // The network.  `bind` is a loopback address unless there is a secret, which peers then must prove to know.
   std::string secret;
+  std::string secret_file;   // its first line is the secret; one of the two at most
+  std::string tls = "auto";  // yes, no, or auto: what the server does for its own replication; no without one
+  TlsFiles tls_files;        // the server's
   std::string bind = "127.0.0.1";
   std::string announce_host = "127.0.0.1";
   std::uint16_t port = 0;             // 0: no replication

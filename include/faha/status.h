@@ -17,7 +17,7 @@ enum class Code {
   kBadPool,      // BADPOOL: the file is not a pool, or its superblock is damaged
   kClusterId,    // CLUSTERID: the peer or the pool belongs to another cluster
   kCorrupt,      // CORRUPT: committed data in the pool is damaged
-  kDenied,       // DENIED: the peer does not know the secret, or this node does not
+  kDenied,       // DENIED: the peer does not know the secret, or this node does not; or TLS, likewise
   kFenced,       // FENCED: this node must not act as a primary any more
   kIoError,      // IOERROR: the medium or the operating system refused
   kNoPromise,    // NOPROMISE: no majority promised the epoch

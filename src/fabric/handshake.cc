@@ -34,6 +34,7 @@ std::optional<Handshake::Number> Handshake::Prove(std::string_view side) const {
   add(std::as_bytes(std::span(side)));
   add(accepting_number_);
   add(dialling_number_);
+  add(std::as_bytes(std::span(binding_)));
   Number proof;
   unsigned size = 0;
   const auto* done = HMAC(EVP_sha256(), secret_.data(), static_cast<int>(secret_.size()),
@@ -65,7 +66,9 @@ std::vector<std::byte> Handshake::Answer(std::span<const std::byte> head) {
     answer.insert(answer.end(), proof->begin(), proof->end());
     return answer;
   }
-  if (IsChallenge(head)) {
+  if (!answered_) {
+    if (!IsChallenge(head)) return {};
+    answered_ = true;
     std::copy_n(rest.begin(), kNumberBytes, accepting_number_.begin());
     if (!Fill(dialling_number_)) return {};
     const auto proof = Prove("dial");

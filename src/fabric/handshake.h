@@ -1,8 +1,8 @@
 // Who dials and who accepts prove to each other that they know the secret, by HMAC-SHA256 over fresh numbers of both.
 // Thread: main loop only.
-//   accepting: challenge(A) ->           dialling: -> response(D, HMAC(secret, "dial", A, D))
-//   accepting: proof(HMAC(secret, "accept", A, D)) ->
-// Nothing but these three is read or sent before both are convinced; a recording of them is of no use.
+//   accepting: challenge(A) ->           dialling: -> response(D, HMAC(secret, "dial", A, D, binding))
+//   accepting: proof(HMAC(secret, "accept", A, D, binding)) ->
+// Nothing but these three, each once, is read or sent before both are convinced; a recording of them is of no use.
 #pragma once
 
 #include <array>
@@ -18,9 +18,13 @@ namespace faha {
 class Handshake {
  public:
   static constexpr std::size_t kNumberBytes = 32;
+  static constexpr std::size_t kMaxBytes = 1 + 2 * kNumberBytes;  // of a message
   enum class State { kGoing, kDone, kRefused };
 
-  Handshake(std::string secret, bool accepting) : secret_(std::move(secret)), accepting_(accepting) {}
+  // `binding`: of the channel that it runs in (Channel::Binding).  Proofs of one channel are of no use in another, so
+  // that nobody in the middle can pass them on.
+  Handshake(std::string secret, bool accepting, std::string binding = {})
+      : secret_(std::move(secret)), binding_(std::move(binding)), accepting_(accepting) {}
   // What the accepting side sends first.
   std::vector<std::byte> Challenge();
   // What to send in answer to `head`, if anything; then state() tells how it stands.
@@ -34,9 +38,10 @@ class Handshake {
   using Number = std::array<std::byte, kNumberBytes>;
   [[nodiscard]] std::optional<Number> Prove(std::string_view side) const;
 
-  std::string secret_;
+  std::string secret_, binding_;
   bool accepting_;
   State state_ = State::kGoing;
+  bool answered_ = false;  // dialling: the challenge has come
   Number accepting_number_{}, dialling_number_{};
 };
 

@@ -17,7 +17,8 @@ void Inbox::Reserve(std::size_t capacity) {
 std::span<std::byte> Inbox::Space() {
   if (pending() == 0) begin_ = end_ = 0;
   if (need_ > kKeptBytes) large_needed_ = true;
-  const std::size_t wanted = std::max(need_, kKeptBytes);
+  const std::size_t wanted =
+      stranger_ ? std::max(std::min(need_, 2 * pending()), kStrangerBytes) : std::max(need_, kKeptBytes);
   if (capacity_ < wanted) {
     Reserve(wanted);
   } else if (begin_ != 0 && (begin_ + need_ > capacity_ || capacity_ - end_ < kKeptBytes / 2)) {
@@ -38,7 +39,9 @@ FrameState Inbox::Take(std::uint32_t max_body, Frame& frame) {
   const std::size_t ahead = sizeof header + header.head_bytes;
   if (!head_checked_) {
     std::span<const std::byte> head;
-    const FrameState state = ParseFrameHead(received, header, head);
+    FrameState state = ParseFrameHead(received, header, head);
+    const bool read = state != FrameState::kBadMagic && state != FrameState::kBadVersion;
+    if (read && header.head_bytes > max_head_) state = FrameState::kHeadTooLong;
     if (state == FrameState::kIncomplete) need_ = ahead;
     if (state != FrameState::kFrame) return state;
     head_checked_ = true;

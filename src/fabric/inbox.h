@@ -1,6 +1,7 @@
 // The receiving end of a link: bytes of a stream in, whole frames out.  Thread: main loop only.
 // Invariants: (1) a frame is handed out where it was received: nothing is copied out of the buffer.
 //             (2) the buffer grows only to hold a frame whose header and head were checked.
+//             (3) that of a stranger grows only with what has arrived: it holds no more than twice as much.
 #pragma once
 
 #include <cstddef>
@@ -18,11 +19,17 @@ class Inbox {
   // Bytes that an idle link keeps, and the most that one read takes.
   static constexpr std::size_t kKeptBytes = std::size_t{256} << 10;
   static constexpr std::size_t kMaxReadBytes = std::size_t{1} << 20;
+  // Bytes that a stranger's buffer starts with.
+  static constexpr std::size_t kStrangerBytes = std::size_t{1} << 10;
   static_assert(kKeptBytes >= 2 * (sizeof(FrameHeader) + kMaxFrameHeadBytes), "a head never makes the buffer grow");
 
   struct Frame {
     std::span<const std::byte> head, body;  // valid until the next Space()
   };
+
+  // The peer has proved nothing yet: heads of up to `max_head` bytes, and a small buffer; until Trust().
+  void Distrust(std::size_t max_head) { stranger_ = true, max_head_ = max_head; }
+  void Trust() { stranger_ = false, max_head_ = kMaxFrameHeadBytes; }
 
   // Where to receive to: from 1 to kMaxReadBytes bytes.  Moves what is buffered.
   std::span<std::byte> Space();
@@ -36,6 +43,7 @@ class Inbox {
   [[nodiscard]] std::uint16_t version() const { return version_; }
   // Bytes received and not taken yet: not 0 at the end of the stream means that it ends within a frame.
   [[nodiscard]] std::size_t pending() const { return end_ - begin_; }
+  [[nodiscard]] std::span<const std::byte> waiting() const { return {buffer_.get() + begin_, pending()}; }
   [[nodiscard]] std::size_t capacity() const { return capacity_; }
 
   // Gives a large buffer back unless a large frame needed it since the last call.
@@ -50,6 +58,8 @@ class Inbox {
   std::size_t need_ = sizeof(FrameHeader);  // bytes from begin_ on that make the next step possible
   bool head_checked_ = false;               // of the frame at begin_
   bool large_needed_ = false;
+  bool stranger_ = false;
+  std::size_t max_head_ = kMaxFrameHeadBytes;
   std::uint16_t version_ = 0;
 };
 

@@ -5,13 +5,14 @@
 #include <string>
 
 #include "faha/fabric.h"
+#include "faha/options.h"
 #include "faha/status.h"
 
 namespace faha {
 
-// `name`: tcp; rdma - nothing else will do; auto - RDMA if the machine has a device, else TCP, and `remark` says why.
-// Errors: BadConfig - another name; Unavailable - rdma, and no device.
-// `secret`: what every peer must know; empty: nothing.
-Result<std::unique_ptr<Fabric>> MakeFabric(const std::string& name, const std::string& secret, std::string& remark);
+// Of `options`: the fabric - tcp; rdma: nothing else will do; auto: RDMA if the machine has a device, else TCP, and
+// `remark` says why, as it does where TLS rules RDMA out - and what every peer must prove.
+// Errors: BadConfig - a setting cannot be used; Unavailable - rdma, and no device.
+Result<std::unique_ptr<Fabric>> MakeFabric(const Options& options, std::string& remark);
 
 }  // namespace faha

@@ -24,8 +24,9 @@ class Outbox {
   [[nodiscard]] std::size_t bytes() const { return bytes_; }
 
  private:
-  // Small frames share a chunk; a large one has its own.
-  static constexpr std::size_t kChunkBytes = std::size_t{64} << 10;
+  // Small frames share a chunk; a large one has its own.  Allocators still have this size at hand: a TLS link takes
+  // one, for a moment, with each frame.
+  static constexpr std::size_t kChunkBytes = std::size_t{32} << 10;
   struct Chunk {
     std::unique_ptr<std::byte[]> data;
     std::size_t capacity = 0, begin = 0, end = 0;

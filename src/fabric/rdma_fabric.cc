@@ -336,6 +336,7 @@ void RdmaFabric::Detach(Link& link) {
     link.cm = nullptr;
   }
   if (!link.dialed) --accepted_;
+  if (link.stranger) --strangers_;
   auto node = links_.extract(link.id);
   if (handler_ != nullptr) graveyard_.push_back(std::move(node.mapped()));
 }
@@ -420,7 +421,19 @@ void RdmaFabric::Handle(const Event& event) {
   }
 }
 
+// Whether one more can be accepted: a newcomer takes the place of the oldest stranger, as with TCP.
+bool RdmaFabric::MakeRoom() {
+  if (accepted_ < limits_.accepted_links && strangers_ < limits_.strangers) return true;
+  const auto oldest =
+      std::find_if(links_.begin(), links_.end(), [](const auto& entry) { return entry.second->stranger; });
+  if (oldest == links_.end()) return false;
+  Link& link = *oldest->second;
+  Drop(link, {Code::kUnavailable, fmt::format("{} said nothing, and others wait for its place", link.peer.host)});
+  return true;
+}
+
 void RdmaFabric::Accept(const Event& event) {
+  const bool has_room = MakeRoom();
   auto owned = std::make_unique<Link>();
   Link& link = *owned;
   link.id = LinkId{++last_id_};
@@ -428,12 +441,13 @@ void RdmaFabric::Accept(const Event& event) {
   link.peer = PeerOf(event.id);
   event.id->context = &link;
   links_[link.id] = std::move(owned);
+  link.stranger = true;
   ++accepted_;
+  ++strangers_;
   // Tells a dialler of another version which one this is.
   const RingOffer refusal;
   const auto offer = ReadOffer(event.data());
-  Status status = offer && accepted_ <= limits_.accepted_links ? OpenRing(link)
-                                                               : Status{Code::kProtocol, "no offer, or too many links"};
+  Status status = offer && has_room ? OpenRing(link) : Status{Code::kProtocol, "no offer, or too many links"};
   if (status.ok()) {
     auto device = DeviceOf(link.cm->verbs);
     status = link.ring->Attach(*offer, (*device)->pd);
@@ -501,7 +515,8 @@ struct RdmaFabric::RingSink final : RingLink::Sink {
     if (link == nullptr) return false;
     // The first message can overtake the event that the connection stands.
     if (!link->established) fabric->Establish(*link);
-    if (fabric->Find(id) == nullptr) return false;
+    if ((link = fabric->Find(id)) == nullptr) return false;
+    if (std::exchange(link->stranger, false)) --fabric->strangers_;
     fabric->delivered_ = true;
     fabric->got_bodies_ = fabric->got_bodies_ || has_body;
     return true;

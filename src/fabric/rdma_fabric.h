@@ -27,7 +27,8 @@
 namespace faha {
 
 struct RdmaLimits {
-  std::size_t accepted_links = 32;                   // at a time
+  std::size_t accepted_links = 32;                   // at a time, strangers included
+  std::size_t strangers = 8;                         // at a time, as with TCP: those that have said nothing
   std::uint32_t dialed_ring_bytes = 2U << 20;        // for batches: who dials receives them
   std::uint32_t accepted_ring_bytes = 64U << 10;     // for acknowledgements
   std::size_t queued_bytes = std::size_t{64} << 20;  // waiting for a slow peer; over it the link closes
@@ -83,6 +84,7 @@ class RdmaFabric final : public Fabric, private FabricHandler, private ForkGuard
     Endpoint peer;
     bool dialed = false;
     bool established = false;  // the handler knows it
+    bool stranger = false;     // accepted, and has said nothing; what it says first, its token, is for the handler
     std::uint32_t max_body = 0;
     std::optional<Status> failure;
     std::unique_ptr<RingLink> ring;
@@ -114,6 +116,7 @@ class RdmaFabric final : public Fabric, private FabricHandler, private ForkGuard
   void ArmRings();
   bool HandleControlEvent();
   void Handle(const Event& event);
+  bool MakeRoom();
   void Accept(const Event& event);
   void Establish(Link& link);
   void Fail(Link& link, Status reason);
@@ -140,7 +143,7 @@ class RdmaFabric final : public Fabric, private FabricHandler, private ForkGuard
   std::vector<std::unique_ptr<Link>> graveyard_;  // closed within this Poll: a frame may still be looked at
   std::vector<LinkId> failed_;                    // to be told of by the next Poll
   std::uint64_t last_id_;
-  std::size_t accepted_ = 0;
+  std::size_t accepted_ = 0, strangers_ = 0;
   FabricHandler* handler_ = nullptr;              // of the Poll under way
   std::chrono::steady_clock::time_point looked_;  // when the descriptors were last looked at
   bool delivered_ = false;                        // since the last OnPollEnd

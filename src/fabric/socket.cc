@@ -123,6 +123,26 @@ int AcceptConnection(int listener, Endpoint& peer) {
   return fd;
 }
 
+ssize_t SendSome(int fd, std::span<const iovec> pieces) {
+  msghdr message{};
+  message.msg_iov = const_cast<iovec*>(pieces.data());  // the kernel only reads it
+  message.msg_iovlen = pieces.size();
+  ssize_t sent = -1;
+  do {
+    sent = ::sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+  } while (sent < 0 && errno == EINTR);
+  if (sent < 0 && errno == EAGAIN) return 0;
+  return sent;
+}
+
+ssize_t ReceiveSome(int fd, std::span<std::byte> space) {
+  ssize_t got = -1;
+  do {
+    got = ::recv(fd, space.data(), space.size(), MSG_DONTWAIT);
+  } while (got < 0 && errno == EINTR);
+  return got;
+}
+
 std::uint16_t LocalPort(int fd) {
   SocketAddress address;
   address.size = sizeof address.storage;

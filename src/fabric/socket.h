@@ -2,7 +2,10 @@
 #pragma once
 
 #include <sys/socket.h>
+#include <sys/uio.h>
 
+#include <cstddef>
+#include <span>
 #include <string>
 
 #include "faha/status.h"
@@ -37,6 +40,13 @@ Status FinishConnection(int fd, const Endpoint& to);
 
 // Accepts one connection of `listener` and tells who it is; -1 with errno when there is none.
 int AcceptConnection(int listener, Endpoint& peer);
+
+// Hands bytes to the kernel without waiting; returns how many it took, 0 if none, or -1 with errno.
+ssize_t SendSome(int fd, std::span<const iovec> pieces);
+
+// Takes bytes from the kernel without waiting; returns how many, 0 at the end, or -1 with errno: EAGAIN if there are
+// none.
+ssize_t ReceiveSome(int fd, std::span<std::byte> space);
 
 // The local port of `fd`.
 std::uint16_t LocalPort(int fd);

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -25,19 +26,6 @@ void CloseIfOpen(int& fd) {
   fd = -1;
 }
 
-// Hands the bytes to the kernel without waiting; returns how many it took, or -1 with errno.
-ssize_t TrySend(int fd, std::span<iovec> pieces) {
-  msghdr message{};
-  message.msg_iov = pieces.data();
-  message.msg_iovlen = pieces.size();
-  ssize_t sent = -1;
-  do {
-    sent = ::sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-  } while (sent < 0 && errno == EINTR);
-  if (sent < 0 && errno == EAGAIN) return 0;
-  return sent;
-}
-
 iovec Piece(std::span<const std::byte> bytes) { return {const_cast<std::byte*>(bytes.data()), bytes.size()}; }
 
 bool AddToSet(int epoll_fd, int fd, std::uint32_t events, std::uint64_t key) {
@@ -50,9 +38,13 @@ bool AddToSet(int epoll_fd, int fd, std::uint32_t events, std::uint64_t key) {
 }  // namespace
 
 TcpFabric::TcpFabric(const TcpFabricLimits& limits)
-    : limits_(limits), epoll_fd_(::epoll_create1(EPOLL_CLOEXEC)), wake_fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+    : limits_(limits),
+      epoll_fd_(::epoll_create1(EPOLL_CLOEXEC)),
+      wake_fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+      timer_fd_(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)) {
   reserve_fd_ = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
-  if (epoll_fd_ < 0 || wake_fd_ < 0 || !AddToSet(epoll_fd_, wake_fd_, EPOLLIN, kWakeKey)) {
+  if (epoll_fd_ < 0 || wake_fd_ < 0 || timer_fd_ < 0 || !AddToSet(epoll_fd_, wake_fd_, EPOLLIN, kWakeKey) ||
+      !AddToSet(epoll_fd_, timer_fd_, EPOLLIN, kTimerKey)) {
     unusable_ = errno;
     CloseIfOpen(epoll_fd_);
   }
@@ -69,7 +61,7 @@ TcpFabric::~TcpFabric() {
 void TcpFabric::CloseDescriptors() noexcept {
   for (auto& [id, link] : links_) CloseIfOpen(link->fd);
   for (auto& link : graveyard_) CloseIfOpen(link->fd);
-  for (int* fd : {&listen_fd_, &reserve_fd_, &wake_fd_, &epoll_fd_}) CloseIfOpen(*fd);
+  for (int* fd : {&listen_fd_, &reserve_fd_, &wake_fd_, &timer_fd_, &epoll_fd_}) CloseIfOpen(*fd);
   failed_.clear();
 }
 
@@ -101,8 +93,6 @@ std::uint16_t TcpFabric::port() const { return listen_fd_ < 0 ? std::uint16_t{0}
 LinkId TcpFabric::Dial(const Endpoint& peer, Lane) {
   auto fd = epoll_fd_ >= 0 ? OpenConnection(peer) : Result<int>(Unusable());
   Link& link = AddLink(fd.ok() ? *fd : -1, peer);
-  link.connecting = true;
-  if (!limits_.secret.empty()) link.handshake.emplace(limits_.secret, false);
   if (fd.ok()) {
     Watch(link, EPOLLOUT);
   } else {
@@ -121,6 +111,7 @@ TcpFabric::Link& TcpFabric::AddLink(int fd, const Endpoint& peer) {
   link->id = LinkId{++last_id_};
   link->fd = fd;
   link->peer = peer;
+  link->channel = std::make_unique<PlainChannel>();
   link->opened = std::chrono::steady_clock::now();
   return *(links_[last_id_] = std::move(link));
 }
@@ -154,23 +145,34 @@ void TcpFabric::Send(LinkId id, std::span<const std::byte> head, std::span<const
                                                         link->peer.ToString(), link->outbox.bytes())});
   }
   // At once, if nothing is in front of it: a turn of the event loop later would be a round trip later.
-  const bool waits = link->connecting || link->handshake;
+  const bool waits = link->stage != Link::Stage::kStanding;
   if (!waits && link->outbox.bytes() == 0) {
     std::array<iovec, 3> pieces{Piece(fields), Piece(head), Piece(body)};
-    const ssize_t taken = TrySend(link->fd, pieces);
-    if (taken < 0) {
-      return Fail(*link,
-                  {Code::kUnavailable, fmt::format("cannot send to {}: {}", link->peer.ToString(), ErrnoText(errno))});
-    }
+    const ssize_t taken = Hand(*link, pieces);
+    if (taken < 0) return;
     sent = static_cast<std::size_t>(taken);
-    if (sent == fields.size() + head.size() + body.size()) return;
   }
   for (const auto piece : {fields, head, body}) {
     const std::size_t skipped = std::min(sent, piece.size());
     link->outbox.Append(piece.subspan(skipped));
     sent -= skipped;
   }
-  if (!waits) Watch(*link, EPOLLIN | EPOLLOUT);
+  if (!waits) WatchBoth(*link);
+}
+
+// Returns what the channel took, or -1: the link has failed.
+ssize_t TcpFabric::Hand(Link& link, std::span<const iovec> pieces) {
+  const ssize_t taken = link.channel->Send(link.fd, pieces);
+  if (taken < 0) {
+    Fail(link, {Code::kUnavailable, fmt::format("cannot send to {}: {}", link.peer.ToString(), ErrnoText(errno))});
+  }
+  return taken;
+}
+
+// To read, and to write while something waits for that.
+void TcpFabric::WatchBoth(Link& link) {
+  const bool waits = link.stage == Link::Stage::kStanding && link.outbox.bytes() != 0;
+  Watch(link, waits || link.channel->wants_write() ? EPOLLIN | EPOLLOUT : EPOLLIN);
 }
 
 std::size_t TcpFabric::QueuedBytes(LinkId id) const {
@@ -182,25 +184,24 @@ std::size_t TcpFabric::QueuedBytes(LinkId id) const {
 void TcpFabric::SendNow(Link& link, std::span<const std::byte> head) {
   const FrameHeader header = MakeFrameHeader(head, 0);
   std::array<iovec, 2> pieces{Piece(std::as_bytes(std::span(&header, 1))), Piece(head)};
-  const ssize_t taken = TrySend(link.fd, pieces);
+  const ssize_t taken = Hand(link, pieces);
   // The first few bytes of a connection always fit.
-  if (taken != static_cast<ssize_t>(sizeof header + head.size())) {
-    Fail(link, {Code::kUnavailable, fmt::format("cannot send to {}: {}", link.peer.ToString(), ErrnoText(errno))});
+  if (taken >= 0 && taken != static_cast<ssize_t>(sizeof header + head.size())) {
+    Fail(link, {Code::kUnavailable, fmt::format("{} takes no bytes", link.peer.ToString())});
   }
+  WatchBoth(link);
 }
 
 void TcpFabric::Flush(Link& link) {
-  if (link.outbox.bytes() != 0 && !link.failure) {
+  if (!link.failure) {
+    // What is queued waits until the link stands; what the channel holds does not.
     std::array<iovec, Outbox::kMaxPieces> pieces;
-    const std::size_t count = link.outbox.Gather(pieces);
-    const ssize_t taken = TrySend(link.fd, std::span(pieces).first(count));
-    if (taken < 0) {
-      return Fail(link,
-                  {Code::kUnavailable, fmt::format("cannot send to {}: {}", link.peer.ToString(), ErrnoText(errno))});
-    }
+    const std::size_t count = link.stage == Link::Stage::kStanding ? link.outbox.Gather(pieces) : 0;
+    const ssize_t taken = Hand(link, std::span(pieces).first(count));
+    if (taken < 0) return;
     link.outbox.Consume(static_cast<std::size_t>(taken));
   }
-  Watch(link, link.outbox.bytes() == 0 ? EPOLLIN : EPOLLIN | EPOLLOUT);
+  WatchBoth(link);
 }
 
 void TcpFabric::AllowBody(LinkId id, std::uint32_t max_bytes) {
@@ -233,13 +234,16 @@ void TcpFabric::Detach(Link& link) {
   }
   link.alive = false;
   if (link.accepted) --accepted_;
+  if (link.stranger) --strangers_;
   auto node = links_.extract(static_cast<std::uint64_t>(link.id));
   if (handler_ != nullptr) graveyard_.push_back(std::move(node.mapped()));
 }
 
 std::size_t TcpFabric::BufferBytes() const {
   std::size_t bytes = 0;
-  for (const auto& [id, link] : links_) bytes += link->inbox.capacity() + link->outbox.bytes();
+  for (const auto& [id, link] : links_) {
+    bytes += link->inbox.capacity() + link->outbox.bytes() + link->channel->BufferBytes();
+  }
   return bytes;
 }
 

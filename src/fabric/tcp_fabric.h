@@ -3,6 +3,9 @@
 //             (2) ids are never reused: an event, a frame or a call for a link that is gone does nothing.
 //             (3) no call but Poll waits, and one Poll takes at most one read (Inbox::kMaxReadBytes) from each link.
 //             (4) a forked child holds none of the descriptors.
+//             (5) strangers - accepted, and not yet known to share the secret or, without one, to speak the protocol -
+//                 are few, short-lived and cheap: a newcomer takes the place of the oldest of them, never of anyone
+//                 else.
 #pragma once
 
 #include <sys/epoll.h>
@@ -19,6 +22,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "fabric/channel.h"
 #include "fabric/fork_guard.h"
 #include "fabric/handshake.h"
 #include "fabric/inbox.h"
@@ -29,12 +33,16 @@
 
 namespace faha {
 
+class Tls;
+
 struct TcpFabricLimits {
-  std::size_t accepted_links = 64;                   // at a time; a further peer is hung up on
+  std::size_t accepted_links = 64;                   // at a time, strangers included
+  std::size_t strangers = 16;                        // at a time
   std::size_t queued_bytes = std::size_t{64} << 20;  // waiting for a slow peer; over it the link closes
   std::chrono::milliseconds trim_period{1000};       // how long an idle link may keep a large buffer
-  std::chrono::milliseconds handshake{3000};         // how long a peer may take to prove that it knows the secret
+  std::chrono::milliseconds handshake{3000};         // how long a peer may take for all of it, from the connection on
   std::string secret = {};                           // empty: nobody has to
+  std::shared_ptr<Tls> tls = {};                     // null: all is in clear
 };
 
 class TcpFabric final : public Fabric, private ForkGuard {
@@ -80,9 +88,19 @@ class TcpFabric final : public Fabric, private ForkGuard {
   void AcceptedOne(int fd, const Endpoint& peer);
   void Connected(Link& link);
   bool Receive(Link& link);
+  [[nodiscard]] Status EndOf(const Link& link, const Channel::Received& last) const;
+  [[nodiscard]] Status FaultOf(const Link& link, FrameState fault) const;
+  [[nodiscard]] bool HearsTls(const Link& link) const;
   void Deliver(Link& link);
+  void Secure(Link& link);
+  void StartProof(Link& link);
   void Shake(Link& link, std::span<const std::byte> head);
   void SendNow(Link& link, std::span<const std::byte> head);
+  void Stand(Link& link);
+  void Trust(Link& link);
+  bool MakeRoom();
+  void SetTimer(std::chrono::nanoseconds in);
+  void DropOverdue();
   void Drop(Link& link, Status reason);
   void TrimSometimes();
 
@@ -90,6 +108,8 @@ class TcpFabric final : public Fabric, private ForkGuard {
   Link* Find(LinkId id);
   Link& AddLink(int fd, const Endpoint& peer);
   void Watch(Link& link, std::uint32_t events);
+  void WatchBoth(Link& link);
+  ssize_t Hand(Link& link, std::span<const iovec> pieces);
   void Flush(Link& link);
   void Fail(Link& link, Status reason);
   void Detach(Link& link);
@@ -97,12 +117,14 @@ class TcpFabric final : public Fabric, private ForkGuard {
 
   const TcpFabricLimits limits_;
   int epoll_fd_ = -1;
-  int wake_fd_ = -1;  // readable while failed_ is not empty
+  int wake_fd_ = -1;   // readable while failed_ is not empty
+  int timer_fd_ = -1;  // readable when a handshake has taken too long
   int listen_fd_ = -1;
   int reserve_fd_ = -1;   // given up to accept, and hang up on, a peer when no descriptor is free
   int unusable_ = EBADF;  // the errno that says why, where there is no epoll set; a forked child has none
   std::uint64_t last_id_ = 0;
-  std::size_t accepted_ = 0;
+  std::size_t accepted_ = 0, strangers_ = 0;
+  bool timing_ = false;  // timer_fd_ is set
   std::unordered_map<std::uint64_t, std::unique_ptr<Link>> links_;
   std::vector<LinkId> failed_;                    // to be told of by the next Poll
   std::vector<std::unique_ptr<Link>> graveyard_;  // closed within this Poll: a frame may still be looked at
@@ -115,11 +137,14 @@ class TcpFabric final : public Fabric, private ForkGuard {
 struct TcpFabric::Link {
   LinkId id = LinkId::kNone;
   int fd = -1;
+  std::unique_ptr<Channel> channel;
   Endpoint peer;
   bool alive = true;
-  bool connecting = false;
   bool accepted = false;
-  std::optional<Handshake> handshake;  // while it goes on: nothing else is delivered, and what is sent waits
+  bool stranger = false;  // and accepted
+  // Until it stands nothing is delivered, and what is sent waits.
+  enum class Stage { kConnecting, kSecuring, kProving, kStanding } stage = Stage::kConnecting;
+  std::optional<Handshake> handshake;  // while it is proving
   std::chrono::steady_clock::time_point opened{};
   std::uint32_t watched = 0;  // the events in the epoll set
   std::uint32_t max_body = 0;

@@ -8,5 +8,6 @@ namespace faha {
 // Ids start at 1 and do not get as far as this.
 inline constexpr std::uint64_t kListenKey = UINT64_MAX;
 inline constexpr std::uint64_t kWakeKey = UINT64_MAX - 1;
+inline constexpr std::uint64_t kTimerKey = UINT64_MAX - 2;
 
 }  // namespace faha

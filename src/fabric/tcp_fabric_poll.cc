@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -17,6 +18,7 @@
 #include "fabric/socket.h"
 #include "fabric/tcp_fabric.h"
 #include "fabric/tcp_fabric_keys.h"
+#include "fabric/tls.h"
 
 namespace faha {
 namespace {
@@ -24,6 +26,19 @@ namespace {
 constexpr std::size_t kMaxEvents = 128;
 constexpr int kMaxAcceptsPerPoll = 16;
 constexpr int kMaxLastReads = 8;  // of a link that failed
+
+// Who it is, for a line.  The port of who dialled is by chance: without it, the same complaint is the same line.
+std::string NameOf(const Endpoint& peer, bool accepted) { return accepted ? peer.host : peer.ToString(); }
+
+Status Stranger(const std::string& who) {
+  return {Code::kDenied,
+          fmt::format("{} does not know this node's secret: set the same faha.secret on all nodes", who)};
+}
+
+Status SpeaksTls(const std::string& who) {
+  return {Code::kDenied,
+          fmt::format("{} speaks TLS, which this node does not: set the same faha.tls on all nodes", who)};
+}
 
 }  // namespace
 
@@ -59,7 +74,7 @@ void TcpFabric::ReportFailures() {
   for (const LinkId id : std::exchange(failed_, {})) {
     Link* link = Find(id);
     if (link == nullptr) continue;
-    for (int i = 0; i < kMaxLastReads && link->alive && link->fd >= 0 && !link->connecting; ++i) {
+    for (int i = 0; i < kMaxLastReads && link->alive && link->fd >= 0 && link->stage != Link::Stage::kConnecting; ++i) {
       if (!Receive(*link)) break;
     }
     if (link->alive) Drop(*link, *link->failure);
@@ -68,10 +83,11 @@ void TcpFabric::ReportFailures() {
 
 void TcpFabric::HandleEvent(const epoll_event& event) {
   if (event.data.u64 == kWakeKey) return;
+  if (event.data.u64 == kTimerKey) return DropOverdue();
   if (event.data.u64 == kListenKey) return AcceptAll();
   Link* link = Find(LinkId{event.data.u64});
   if (link == nullptr) return;
-  if (link->connecting) return Connected(*link);
+  if (link->stage == Link::Stage::kConnecting) return Connected(*link);
   if ((event.events & EPOLLOUT) != 0) Flush(*link);
   // Errors are read like bytes: what arrived before them comes first.
   if ((event.events & (EPOLLIN | EPOLLERR | EPOLLHUP)) != 0) (void)Receive(*link);
@@ -97,35 +113,87 @@ void TcpFabric::AcceptAll() {
   }
 }
 
+// Whether one more can be accepted.
+bool TcpFabric::MakeRoom() {
+  if (accepted_ < limits_.accepted_links && strangers_ < limits_.strangers) return true;
+  Link* oldest = nullptr;
+  for (const auto& [id, link] : links_) {
+    if (link->stranger && (oldest == nullptr || link->id < oldest->id)) oldest = link.get();
+  }
+  if (oldest == nullptr) return false;
+  // The handler knows only of one that stands.  Nobody is told of the others: floods must not fill a log.
+  if (oldest->stage != Link::Stage::kStanding) {
+    Detach(*oldest);
+  } else {
+    Drop(*oldest,
+         {Code::kUnavailable, fmt::format("{} said nothing, and others wait for its place", oldest->peer.host)});
+  }
+  return true;
+}
+
 void TcpFabric::AcceptedOne(int fd, const Endpoint& peer) {
-  if (accepted_ >= limits_.accepted_links) {
+  if (!MakeRoom()) {
     ::close(fd);
     return;
   }
   Link& link = AddLink(fd, peer);
-  link.accepted = true;
+  link.accepted = link.stranger = true;
   ++accepted_;
+  ++strangers_;
+  link.inbox.Distrust(kMaxFrameHeadBytes);
   Watch(link, EPOLLIN);
-  if (!limits_.secret.empty()) {
-    link.handshake.emplace(limits_.secret, true);
-    return SendNow(link, link.handshake->Challenge());
+  Secure(link);
+}
+
+void TcpFabric::Connected(Link& link) {
+  if (Status status = FinishConnection(link.fd, link.peer); !status.ok()) return Drop(link, std::move(status));
+  link.opened = std::chrono::steady_clock::now();
+  Secure(link);
+}
+
+void TcpFabric::Secure(Link& link) {
+  if (!limits_.tls) return StartProof(link);
+  link.stage = Link::Stage::kSecuring;
+  link.channel = limits_.tls->Open(link.accepted);
+  link.inbox.Distrust(kMaxFrameHeadBytes);
+  if (!timing_) SetTimer(limits_.handshake);
+  if (!link.accepted) Flush(link);
+}
+
+// The connection is there; what it is worth is to be shown.
+void TcpFabric::StartProof(Link& link) {
+  if (limits_.secret.empty()) {
+    if (!link.accepted) link.inbox.Trust();
+    return Stand(link);
   }
-  delivered_ = true;
-  handler_->OnAccept(link.id, peer);
+  link.stage = Link::Stage::kProving;
+  link.handshake.emplace(limits_.secret, link.accepted, link.channel->Binding());
+  link.inbox.Distrust(Handshake::kMaxBytes);
+  if (!timing_) SetTimer(limits_.handshake);
+  if (link.accepted) return SendNow(link, link.handshake->Challenge());
+  Watch(link, EPOLLIN);
 }
 
 // Until both have shown that they know the secret, neither learns anything of the other.
 void TcpFabric::Shake(Link& link, std::span<const std::byte> head) {
   const auto answer = link.handshake->Answer(head);
   if (link.handshake->state() == Handshake::State::kRefused) {
-    return Drop(link,
-                {Code::kDenied, fmt::format("{} does not know this node's secret: set the same faha.secret on all "
-                                            "nodes",
-                                            link.peer.ToString())});
+    return Drop(link, Stranger(NameOf(link.peer, link.accepted)));
   }
   if (!answer.empty()) SendNow(link, answer);
   if (link.handshake->state() != Handshake::State::kDone) return;
   link.handshake.reset();
+  Trust(link);
+  Stand(link);
+}
+
+void TcpFabric::Trust(Link& link) {
+  link.inbox.Trust();
+  if (std::exchange(link.stranger, false)) --strangers_;
+}
+
+void TcpFabric::Stand(Link& link) {
+  link.stage = Link::Stage::kStanding;
   delivered_ = true;
   if (link.accepted) return handler_->OnAccept(link.id, link.peer);
   // What was sent early goes first.
@@ -133,37 +201,63 @@ void TcpFabric::Shake(Link& link, std::span<const std::byte> head) {
   handler_->OnConnect(link.id);
 }
 
-void TcpFabric::Connected(Link& link) {
-  if (Status status = FinishConnection(link.fd, link.peer); !status.ok()) return Drop(link, std::move(status));
-  link.connecting = false;
-  if (link.handshake) return Watch(link, EPOLLIN);
-  // What was sent early goes first.
-  Flush(link);
-  delivered_ = true;
-  handler_->OnConnect(link.id);
+// Returns whether there may be more to receive.  Ends only when the channel holds nothing that it has not told.
+bool TcpFabric::Receive(Link& link) {
+  using What = Channel::Received::What;
+  do {
+    const auto space = link.inbox.Space();
+    const Channel::Received got = link.channel->Receive(link.fd, space);
+    if (got.what == What::kEnd || got.what == What::kLost || got.what == What::kRefused) {
+      Drop(link, EndOf(link, got));
+      return false;
+    }
+    if (got.what == What::kBytes) {
+      link.inbox.Filled(got.bytes);
+      Deliver(link);
+    } else if (link.stage == Link::Stage::kSecuring && link.channel->secured()) {
+      StartProof(link);
+    } else {
+      WatchBoth(link);
+      return false;
+    }
+  } while (link.alive && link.channel->pending());
+  if (link.alive) WatchBoth(link);
+  return link.alive;
 }
 
-// Returns whether there may be more to receive.
-bool TcpFabric::Receive(Link& link) {
-  const auto space = link.inbox.Space();
-  const ssize_t got = ::recv(link.fd, space.data(), space.size(), MSG_DONTWAIT);
-  if (got > 0) {
-    link.inbox.Filled(static_cast<std::size_t>(got));
-    Deliver(link);
-    return link.alive;
+// Where this node uses no TLS: a handshake or an alert of TLS, by its first two bytes.
+bool TcpFabric::HearsTls(const Link& link) const {
+  const auto bytes = link.inbox.waiting();
+  return !limits_.tls && bytes.size() >= 2 && (bytes[0] == std::byte{0x16} || bytes[0] == std::byte{0x15}) &&
+         bytes[1] == std::byte{3};
+}
+
+// Why a link ends that the channel says is at its end.
+Status TcpFabric::EndOf(const Link& link, const Channel::Received& last) const {
+  using What = Channel::Received::What;
+  const std::string who = NameOf(link.peer, link.accepted);
+  if (HearsTls(link)) return SpeaksTls(who);
+  if (last.what == What::kRefused) return {Code::kDenied, fmt::format("{} {}", who, last.why)};
+  if (link.stage == Link::Stage::kSecuring) {
+    return {Code::kDenied, fmt::format("{} hung up during TLS's handshake: set the same faha.tls, with certificates of "
+                                       "one CA, on all nodes",
+                                       who)};
   }
-  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return false;
-  const std::string what = got < 0                     ? fmt::format(" is lost: {}", ErrnoText(errno))
+  if (link.stage == Link::Stage::kProving && last.what == What::kEnd) {
+    return {Code::kDenied,
+            fmt::format("{} does not accept this node's secret: set the same faha.secret on all nodes", who)};
+  }
+  const std::string what = last.what == What::kLost    ? fmt::format(" is lost: {}", last.why)
                            : link.inbox.pending() != 0 ? " was closed by the peer within a frame"
                                                        : " was closed by the peer";
-  if (link.handshake && !link.connecting && got == 0) {
-    Drop(link,
-         {Code::kDenied, fmt::format("{} does not accept this node's secret: set the same faha.secret on all nodes",
-                                     link.peer.ToString())});
-    return false;
-  }
-  Drop(link, {Code::kUnavailable, "the connection to " + link.peer.ToString() + what});
-  return false;
+  return {Code::kUnavailable, "the connection to " + link.peer.ToString() + what};
+}
+
+Status TcpFabric::FaultOf(const Link& link, FrameState fault) const {
+  const bool too_long = fault == FrameState::kHeadTooLong || fault == FrameState::kBodyTooLong;
+  if (too_long && link.handshake) return Stranger(NameOf(link.peer, link.accepted));
+  if (HearsTls(link)) return SpeaksTls(NameOf(link.peer, link.accepted));
+  return DescribeFault(fault, link.peer, link.inbox.version(), link.max_body);
 }
 
 void TcpFabric::Deliver(Link& link) {
@@ -171,9 +265,7 @@ void TcpFabric::Deliver(Link& link) {
   while (link.alive) {
     const FrameState next = link.inbox.Take(link.max_body, frame);
     if (next == FrameState::kIncomplete) return;
-    if (next != FrameState::kFrame) {
-      return Drop(link, DescribeFault(next, link.peer, link.inbox.version(), link.max_body));
-    }
+    if (next != FrameState::kFrame) return Drop(link, FaultOf(link, next));
     if (link.handshake) {
       Shake(link, frame.head);
       continue;
@@ -182,6 +274,8 @@ void TcpFabric::Deliver(Link& link) {
       return Drop(link, {Code::kDenied, fmt::format("{} asks for a secret: set the same faha.secret on all nodes",
                                                     link.peer.ToString())});
     }
+    // Where there is no secret, who speaks the protocol is no stranger any more.
+    Trust(link);
     delivered_ = true;
     handler_->OnFrame(link.id, frame.head, frame.body);
   }
@@ -199,13 +293,44 @@ void TcpFabric::TrimSometimes() {
   const auto now = std::chrono::steady_clock::now();
   if (now - last_trim_ < limits_.trim_period) return;
   last_trim_ = now;
-  for (auto& [id, link] : links_) {
-    link->inbox.Trim();
-    if (link->handshake && !link->connecting && now - link->opened > limits_.handshake) {
-      Fail(*link, {Code::kDenied, fmt::format("{} does not prove that it knows the secret: set the same faha.secret on "
-                                              "all nodes",
-                                              link->peer.ToString())});
+  for (auto& [id, link] : links_) link->inbox.Trim();
+}
+
+void TcpFabric::SetTimer(std::chrono::nanoseconds in) {
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(in);
+  itimerspec when{};
+  when.it_value = {seconds.count(), std::max<long>((in - seconds).count(), 1)};
+  FAHA_CHECK(::timerfd_settime(timer_fd_, 0, &when, nullptr) == 0, "a timer can be set");
+  timing_ = true;
+}
+
+// However busily a peer talks: the time counts from the connection on.
+void TcpFabric::DropOverdue() {
+  std::uint64_t count = 0;
+  (void)!::read(timer_fd_, &count, sizeof count);
+  timing_ = false;
+  const auto now = std::chrono::steady_clock::now();
+  std::vector<LinkId> overdue;
+  auto next = std::chrono::steady_clock::time_point::max();
+  for (const auto& [id, link] : links_) {
+    if (link->stage != Link::Stage::kSecuring && link->stage != Link::Stage::kProving) continue;
+    const auto end = link->opened + limits_.handshake;
+    if (end <= now) {
+      overdue.push_back(link->id);
+    } else {
+      next = std::min(next, end);
     }
+  }
+  if (next != std::chrono::steady_clock::time_point::max()) SetTimer(next - now);
+  for (const LinkId id : overdue) {
+    Link* link = Find(id);
+    if (link == nullptr) continue;
+    // Where one end alone uses TLS, either may wait for the other's first word.
+    Drop(*link,
+         {Code::kDenied, fmt::format("{} does not {}: set the same faha.secret and faha.tls on all nodes",
+                                     NameOf(link->peer, link->accepted),
+                                     link->stage == Link::Stage::kSecuring ? "get through TLS's handshake in time"
+                                                                           : "prove that it knows the secret")});
   }
 }
 

@@ -41,7 +41,9 @@ class Node final : public Store, private FabricHandler, private BatchSink {
  public:
   Node(const Options& options, StoreObserver* observer, Env env);
   ~Node() override;
-  // Second half of Store::Open.
+  // The parts of Store::Open, in this order.  The first touches nothing outside of the process.
+  // Errors: BadConfig; Unavailable - RDMA is required and not there.
+  Status ChooseFabric();
   Status Start(std::unique_ptr<Media> media);
   Status OpenFabric();
 

@@ -15,12 +15,14 @@ namespace faha {
 
 Result<std::unique_ptr<Store>> Store::Open(const Options& options, StoreObserver* observer, Env env) {
   std::unique_ptr<Media> media = std::move(env.media);
+  auto node = std::make_unique<Node>(options, observer, std::move(env));
+  // Before the pool is touched: what it refuses is most often a setting.
+  if (Status status = node->ChooseFabric(); !status.ok()) return status;
   if (!media) {
     auto opened = OpenMedia({options.pool_path, options.pool_bytes, options.persistence_domain, options.log});
     if (!opened.ok()) return opened.status();
     media = std::move(opened.value());
   }
-  auto node = std::make_unique<Node>(options, observer, std::move(env));
   if (Status status = node->Start(std::move(media)); !status.ok()) return status;
   return std::unique_ptr<Store>(std::move(node));
 }
@@ -34,14 +36,17 @@ Node::Node(const Options& options, StoreObserver* observer, Env env)
   if (memory_ == nullptr) memory_ = std::pmr::get_default_resource();
 }
 
-// The fabric, and what it says about RDMA.  Errors: BadConfig; Unavailable - RDMA is required and not there.
+Status Node::ChooseFabric() {
+  if (fabric_ != nullptr) return Status::Ok();
+  auto made = MakeFabric(options_, remark_);
+  if (!made.ok()) return made.status();
+  own_fabric_ = std::move(made.value());
+  fabric_ = own_fabric_.get();
+  return Status::Ok();
+}
+
+// Listens, and says what carries the batches.  Errors: Unavailable - the address, or RDMA that is required.
 Status Node::OpenFabric() {
-  if (fabric_ == nullptr) {
-    auto made = MakeFabric(options_.fabric, options_.secret, remark_);
-    if (!made.ok()) return made.status();
-    own_fabric_ = std::move(made.value());
-    fabric_ = own_fabric_.get();
-  }
   fabric_->SetSpin(options_.rdma_spin);
   if (options_.port == 0) return Status::Ok();
   if (Status status = fabric_->Listen({options_.bind, options_.port}); !status.ok()) return status;

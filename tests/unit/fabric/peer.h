@@ -8,6 +8,7 @@
 #include <functional>
 #include <initializer_list>
 #include <map>
+#include <memory>
 #include <random>
 #include <string>
 #include <string_view>
@@ -108,8 +109,15 @@ struct Recorder : FabricHandler {
   std::function<void()> on_poll_end;
 };
 
+// What all peers use, unless they are told otherwise.
+inline std::shared_ptr<Tls> everyones_tls;
+
 struct Peer final : Recorder {
-  explicit Peer(const TcpFabricLimits& limits = {}) : Recorder(&fabric), fabric(limits) {}
+  explicit Peer(const TcpFabricLimits& limits = {}) : Recorder(&fabric), fabric(WithTls(limits)) {}
+  static TcpFabricLimits WithTls(TcpFabricLimits limits) {
+    if (!limits.tls) limits.tls = everyones_tls;
+    return limits;
+  }
   [[nodiscard]] std::uint16_t port() const override { return fabric.port(); }
 
   TcpFabric fabric;

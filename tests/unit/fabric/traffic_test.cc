@@ -5,17 +5,20 @@
 #include <algorithm>
 #include <deque>
 
+#include "certificates.h"
 #include "peer.h"
 
 namespace faha::fabric_test {
 namespace {
+
+FAHA_EITHER_WAY(Traffic);
 
 bool Readable(int fd) {
   pollfd set{fd, POLLIN, 0};
   return ::poll(&set, 1, 0) == 1;
 }
 
-TEST(Traffic, RandomFramesBothWaysArriveWholeOnceAndInOrder) {
+TEST_P(Traffic, RandomFramesBothWaysArriveWholeOnceAndInOrder) {
   Peer a, b;
   a.max_body = b.max_body = 1 << 20;
   b.Listen();
@@ -57,7 +60,7 @@ TEST(Traffic, RandomFramesBothWaysArriveWholeOnceAndInOrder) {
   EXPECT_TRUE(a.closed.empty() && b.closed.empty());
 }
 
-TEST(Traffic, TensOfMegabytesPassAndTheirBuffersAreGivenBack) {
+TEST_P(Traffic, TensOfMegabytesPassAndTheirBuffersAreGivenBack) {
   Peer a, b({.trim_period = 0ms});
   a.max_body = 0;
   b.max_body = 48 << 20;
@@ -81,7 +84,7 @@ TEST(Traffic, TensOfMegabytesPassAndTheirBuffersAreGivenBack) {
   EXPECT_LE(a.fabric.BufferBytes(), Inbox::kKeptBytes);
 }
 
-TEST(Traffic, FramesSentBeforeTheLinkIsThereFollowIt) {
+TEST_P(Traffic, FramesSentBeforeTheLinkIsThereFollowIt) {
   Peer a, b;
   b.Listen();
   const LinkId link = a.fabric.Dial(b.at());
@@ -93,7 +96,7 @@ TEST(Traffic, FramesSentBeforeTheLinkIsThereFollowIt) {
   EXPECT_EQ(got[0].first + got[1].first + got[2].first, "123");
 }
 
-TEST(Traffic, ASmallFrameLeavesWithinSend) {
+TEST_P(Traffic, ASmallFrameLeavesWithinSend) {
   Peer a, b;
   b.Listen();
   const LinkPair link = Connect(a, b);
@@ -103,7 +106,7 @@ TEST(Traffic, ASmallFrameLeavesWithinSend) {
   EXPECT_EQ(b.got[link.to].front().first, "now");
 }
 
-TEST(Traffic, AHandlerMayEchoWhatItLooksAt) {
+TEST_P(Traffic, AHandlerMayEchoWhatItLooksAt) {
   Peer a, b;
   a.max_body = b.max_body = 8 << 20;
   b.Listen();
@@ -120,7 +123,7 @@ TEST(Traffic, AHandlerMayEchoWhatItLooksAt) {
   EXPECT_TRUE(got == sent);
 }
 
-TEST(Traffic, AFloodDoesNotStarveAQuietLink) {
+TEST_P(Traffic, AFloodDoesNotStarveAQuietLink) {
   Peer flooder, quiet, target;
   target.max_body = 1 << 20;
   target.Listen();
@@ -146,7 +149,7 @@ TEST(Traffic, AFloodDoesNotStarveAQuietLink) {
   }
 }
 
-TEST(Traffic, PollWaitsForLessThanAMillisecond) {
+TEST_P(Traffic, PollWaitsForLessThanAMillisecond) {
   Peer a;
   auto shortest = std::chrono::nanoseconds::max();
   for (int i = 0; i < 100; ++i) {
@@ -160,7 +163,7 @@ TEST(Traffic, PollWaitsForLessThanAMillisecond) {
   EXPECT_EQ(a.poll_ends, 0U);
 }
 
-TEST(Traffic, TheDescriptorIsReadableWhenThereIsSomethingToTell) {
+TEST_P(Traffic, TheDescriptorIsReadableWhenThereIsSomethingToTell) {
   Peer a, b;
   b.Listen();
   EXPECT_FALSE(Readable(b.fabric.descriptor()));
@@ -173,7 +176,7 @@ TEST(Traffic, TheDescriptorIsReadableWhenThereIsSomethingToTell) {
   EXPECT_EQ(b.frames, 1U);
 }
 
-TEST(Traffic, IPv6AndLocalhostAreAddresses) {
+TEST_P(Traffic, IPv6AndLocalhostAreAddresses) {
   Peer a, b;
   ASSERT_TRUE(b.fabric.Listen({"localhost", 0}).ok());
   a.fabric.Dial({"localhost", b.fabric.port()});
