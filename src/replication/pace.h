@@ -27,7 +27,13 @@ class Pace {
       grown_before_ = grown;
       return true;
     }
-    return debt_ <= MonoTime{0} || sent - sent_before_ < 2 * (grown - grown_before_);
+    return debt_ <= MonoTime{0} || Owed(sent, grown) > 0;
+  }
+  // What it must be sent now, however much that is, bytes: or a log that grows by more in a turn would run away from
+  // it.
+  [[nodiscard]] std::uint64_t Owed(std::uint64_t sent, std::uint64_t grown) const {
+    const std::uint64_t due = 2 * (grown - grown_before_), had = sent - sent_before_;
+    return due > had ? due - had : 0;
   }
   // After each answer: is something on its way, not acknowledged yet?
   void UnderWay(bool under_way) { under_way_ = under_way; }

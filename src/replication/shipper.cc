@@ -13,7 +13,8 @@ bool Shipper::PumpSlice(Epoch epoch, Lsn committed, std::size_t depth, MonoTime 
     pace_.UnderWay(!in_flight_.empty());
     return true;
   }
-  const bool goes_on = Pump(epoch, committed, depth, busy ? kBusySliceBytes : kSliceBytes);
+  const std::uint64_t slice = busy ? std::max(kBusySliceBytes, pace_.Owed(posted_bytes_, log_bytes)) : kSliceBytes;
+  const bool goes_on = Pump(epoch, committed, depth, slice);
   pace_.UnderWay(!in_flight_.empty());
   return goes_on;
 }

@@ -51,7 +51,8 @@ class Shipper {
   // Unacknowledged bytes in flight: the credit that bounds the receiver's buffers and our queue.
   static constexpr std::uint64_t kWindowBytes = 8ULL << 20;
   // What a receiver that catches up is sent at a time at most, bytes (and what of a batch is beyond it): about half a
-  // millisecond of the main loop over TCP, and while it serves clients an eighth.
+  // millisecond of the main loop over TCP, and while it serves clients an eighth - or, if the log grows faster, what
+  // Pace says it is owed.
   static constexpr std::uint64_t kSliceBytes = 1ULL << 20;
   static constexpr std::uint64_t kBusySliceBytes = kSliceBytes / 4;
 

@@ -82,6 +82,19 @@ TEST_F(ShipperTest, WhoCatchesUpIsSentASlice) {
   EXPECT_EQ(fabric_.bodies.size() * kBatch, Shipper::kSliceBytes + Shipper::kBusySliceBytes);
 }
 
+// A turn of many clients with deep pipelines seals more than a slice, and has few looks at the network.
+TEST_F(ShipperTest, ALogThatGrowsByMoreThanASliceInATurnDoesNotRunAway) {
+  constexpr std::uint64_t kGrowth = 4 * Shipper::kBusySliceBytes;
+  Shipper shipper = Shipping(1 << 14);
+  std::uint64_t grown = 0;
+  MonoTime now{0};
+  for (int turn = 0; turn < 20; ++turn, grown += kGrowth, now += std::chrono::milliseconds(1)) {
+    EXPECT_TRUE(shipper.PumpSlice(Epoch{1}, Lsn{}, kNoLimit, now, true, grown));
+    EXPECT_TRUE(shipper.OnAck(shipper.posted(), Lsn{}, true));
+  }
+  EXPECT_GE(fabric_.bodies.size() << 14, 2 * (grown - kGrowth));
+}
+
 TEST_F(ShipperTest, WhoCatchesUpIsSentNothingWhileItsWayIsFull) {
   Shipper shipper = Shipping(64);
   fabric_.queued = 1;
