@@ -1,5 +1,10 @@
 // Whatever bytes a peer sends: every decoder returns, and what it accepts is written back as the same bytes.
+#include <openssl/ssl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <array>
 #include <string>
 
 #include "base/bytes.h"
@@ -8,6 +13,7 @@
 #include "fabric/frame.h"
 #include "fabric/handshake.h"
 #include "fabric/inbox.h"
+#include "fabric/tls_channel.h"
 #include "log/batch.h"
 #include "replication/wire.h"
 #include "tests/fuzz/input.h"
@@ -80,6 +86,28 @@ void TryHandshake(Input input) {
   FAHA_CHECK(handshake.state() != Handshake::State::kDone, "a guess is no proof");
 }
 
+// Who has no certificate is refused, on either side, whatever it says in TLS or instead of it.
+void TryTls(Input input) {
+  static SSL_CTX* const context = SSL_CTX_new(TLS_method());
+  int ends[2];
+  FAHA_CHECK(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) == 0, "there are descriptors");
+  TlsChannel channel(context, input.Take<std::uint8_t>() % 2 == 0);
+  FAHA_CHECK(channel.Send(ends[0], {}) == 0, "nothing was to be sent");
+  bool going = true;
+  while (going && !input.empty()) {
+    const auto bytes = input.Bytes(1U + input.Take<std::uint8_t>());
+    (void)!::write(ends[1], bytes.data(), bytes.size());
+    std::array<std::byte, 64> space;
+    do {
+      const auto got = channel.Receive(ends[0], space);
+      going = got.what == Channel::Received::What::kNothing;
+      FAHA_CHECK(got.what != Channel::Received::What::kBytes && !channel.secured(), "a stranger is not heard");
+    } while (going && channel.pending());
+  }
+  ::close(ends[0]);
+  ::close(ends[1]);
+}
+
 void TryMembers(std::span<const std::byte> bytes) {
   ByteReader reader(bytes);
   Members members;
@@ -124,7 +152,7 @@ void TryBatch(std::span<const std::byte> bytes, bool repair) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace faha::fuzz;
   Input input(data, size);
-  switch (input.Take<std::uint8_t>() % 8) {
+  switch (input.Take<std::uint8_t>() % 9) {
     case 0: TryMessages(input.Rest()); break;
     case 1: TryFrames(input); break;
     case 2: TryFramed(input.Rest()); break;
@@ -133,6 +161,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     case 5: TryRecords(input.Rest()); break;
     case 6: TryBatch(input.Rest(), false); break;
     case 7: TryBatch(input.Rest(), true); break;
+    case 8: TryTls(input); break;
   }
   return 0;
 }
