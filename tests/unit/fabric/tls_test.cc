@@ -182,6 +182,19 @@ TEST(Tls, ALinkOutlivesNewKeys) {
   EXPECT_TRUE(node.closed.empty());
 }
 
+// What the kernel did not take at first, and nothing behind it.
+TEST(Tls, WhatIsSealedLeavesOnceThePeerReads) {
+  Peer a(Limits(NodeOf(OurCa()))), b(Limits(NodeOf(OurCa())));
+  b.max_body = 1 << 20;
+  b.Listen();
+  const LinkPair link = Connect(a, b);
+  const std::string body(60000, 'x');
+  const std::size_t idle = a.fabric.BufferBytes();
+  std::uint64_t sent = 0;
+  for (; a.fabric.BufferBytes() == idle; ++sent) a.fabric.Send(link.from, Bytes("x"), Bytes(body));
+  EXPECT_TRUE(PollUntil({&a, &b}, [&] { return b.frames == sent; }));
+}
+
 // --- In the middle.
 
 // A TLS end that the test drives.
