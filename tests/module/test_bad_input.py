@@ -1,5 +1,6 @@
 """What is damaged, full, misconfigured or hostile gets one line with a stable code; server and data are unharmed."""
 
+import contextlib
 import os
 import socket
 import struct
@@ -287,12 +288,12 @@ def test_garbage_on_the_replication_port(make_cluster):
     for node in cluster.nodes:
         for what, data in GARBAGE.items():
             with socket.create_connection(("127.0.0.1", node.port + PORT_OFFSET), timeout=30) as peer:
-                peer.sendall(data)
-                peer.shutdown(socket.SHUT_WR)
-                try:
+                # It may hang up before it has heard all.
+                with contextlib.suppress(OSError):
+                    peer.sendall(data)
+                    peer.shutdown(socket.SHUT_WR)
+                with contextlib.suppress(ConnectionResetError):
                     assert peer.recv(1) == b"", f"an answer to {what}"
-                except ConnectionResetError:
-                    pass
             assert client.set("k", what) and client.get("k") == what
     log = cluster[0].log()
     assert "PROTOCOL" in log and "PEERVERSION" in log
