@@ -181,10 +181,14 @@ def test_without_a_majority_nothing_is_acknowledged_and_service_resumes(make_clu
     cluster.wait_in_sync(cluster[0])
 
 
-def hangs_up(client):
-    """Waits until the server does, on a connection that asks for nothing."""
+def idle_connection(client):
+    """One that asks for nothing.  The client takes no other in its place, as it does when it finds one closed."""
     connection = client.connection_pool.get_connection("PING")
+    connection.connect()
+    return connection
 
+
+def wait_until_hung_up(connection):
     def ended():
         with contextlib.suppress(redis.exceptions.ConnectionError):
             return connection.can_read(timeout=0) and connection.read_response() is None
@@ -197,8 +201,9 @@ def test_clients_of_a_primary_that_hands_over_are_disconnected(make_cluster):
     cluster = make_cluster()
     with contextlib.closing(cluster[0].client(retry_on_error=[])) as idle, contextlib.closing(cluster[0].client()) as orders:
         assert idle.set("k", "v")
+        connection = idle_connection(idle)
         assert orders.execute_command("FAHA.FAILOVER", "TO", HOST, cluster[1].port) == "OK"
-        hangs_up(idle)
+        wait_until_hung_up(connection)
     assert "does not serve any more" in cluster[0].log()
     # It may be asked again, and says that it is not the one.
     with contextlib.closing(cluster[0].client()) as client:
@@ -212,9 +217,10 @@ def test_clients_of_a_primary_that_is_cut_off_are_disconnected(make_cluster):
     cluster = make_cluster(args=["--faha.persist-timeout", "300"])
     with contextlib.closing(cluster[0].client(retry_on_error=[])) as idle:
         assert idle.set("k", "v")
+        connection = idle_connection(idle)
         for node in cluster.nodes[1:]:
             node.kill()
-        hangs_up(idle)
+        wait_until_hung_up(connection)
     with contextlib.closing(cluster[0].client(retry_on_error=[])) as client:
         with pytest.raises(redis.exceptions.ReadOnlyError, match="NOQUORUM"):
             client.set("k", "w")
