@@ -1,6 +1,9 @@
 #include "module/config.h"
 
+#include <algorithm>
+#include <iterator>
 #include <limits>
+#include <numeric>
 #include <string>
 
 #include "module/state.h"
@@ -89,42 +92,30 @@ bool AddFlag(RedisModuleCtx* ctx, const char* name) {
 }
 
 constexpr const char* kFabrics[] = {"auto", "tcp", "rdma"};
-
-int GetFabric(const char*, void*) {
-  for (int i = 0; i < static_cast<int>(std::size(kFabrics)); ++i) {
-    if (Configured().fabric == kFabrics[i]) return i;
-  }
-  return 0;
-}
-int SetFabric(const char*, int value, void*, RedisModuleString**) {
-  Configure<&Options::fabric>(std::string(kFabrics[value]));
-  return REDISMODULE_OK;
-}
-
 constexpr const char* kTls[] = {"auto", "yes", "no"};
-
-int GetTls(const char*, void*) {
-  for (int i = 0; i < static_cast<int>(std::size(kTls)); ++i) {
-    if (Configured().tls == kTls[i]) return i;
-  }
-  return 0;
-}
-int SetTls(const char*, int value, void*, RedisModuleString**) {
-  Configure<&Options::tls>(std::string(kTls[value]));
-  return REDISMODULE_OK;
-}
-
 constexpr const char* kDomains[] = {"auto", "volatile", "page", "cacheline", "cpu_cache"};
 
-int GetDomain(const char*, void*) {
-  for (int i = 0; i < static_cast<int>(std::size(kDomains)); ++i) {
-    if (Configured().persistence_domain == kDomains[i]) return i;
+// One word of `kWords`, the first of which is the standard.
+template <auto kField, const auto& kWords>
+struct Choice {
+  static int Get(const char*, void*) {
+    const auto found = std::find(std::begin(kWords), std::end(kWords), Configured().*kField);
+    return found == std::end(kWords) ? 0 : static_cast<int>(found - std::begin(kWords));
   }
-  return 0;
-}
-int SetDomain(const char*, int value, void*, RedisModuleString**) {
-  Configure<&Options::persistence_domain>(std::string(kDomains[value]));
-  return REDISMODULE_OK;
+  static int Set(const char*, int value, void*, RedisModuleString**) {
+    Configure<kField>(std::string(kWords[value]));
+    return REDISMODULE_OK;
+  }
+};
+
+template <auto kField, const auto& kWords>
+bool AddChoice(RedisModuleCtx* ctx, const char* name) {
+  int values[std::size(kWords)];
+  std::iota(std::begin(values), std::end(values), 0);
+  using Config = Choice<kField, kWords>;
+  return RedisModule_RegisterEnumConfig(ctx, name, 0, kFixed, const_cast<const char**>(kWords), values,
+                                        std::size(kWords), Config::Get, Config::Set, nullptr,
+                                        nullptr) == REDISMODULE_OK;
 }
 
 #ifdef FAHA_MUTANTS
@@ -144,16 +135,11 @@ bool AddMutants(RedisModuleCtx*) { return true; }
 #endif
 
 bool Register(RedisModuleCtx* ctx) {
-  static const int domain_values[] = {0, 1, 2, 3, 4};
   return AddText<&Options::pool_path>(ctx, "pool-path") &&
          AddNumber<&Options::pool_bytes>(ctx, "pool-bytes", kFixedMemory, 1, kMaxBytes) &&
          AddNumber<&Options::segment_bytes>(ctx, "segment-bytes", kFixedMemory, 1, kMaxBytes) &&
-         RedisModule_RegisterEnumConfig(ctx, "persistence-domain", 0, kFixed, const_cast<const char**>(kDomains),
-                                        domain_values, std::size(kDomains), GetDomain, SetDomain, nullptr,
-                                        nullptr) == REDISMODULE_OK &&
-         RedisModule_RegisterEnumConfig(ctx, "fabric", 0, kFixed, const_cast<const char**>(kFabrics), domain_values,
-                                        std::size(kFabrics), GetFabric, SetFabric, nullptr,
-                                        nullptr) == REDISMODULE_OK &&
+         AddChoice<&Options::persistence_domain, kDomains>(ctx, "persistence-domain") &&
+         AddChoice<&Options::fabric, kFabrics>(ctx, "fabric") &&
          AddNumber<&Options::rdma_spin>(ctx, "rdma-spin", REDISMODULE_CONFIG_DEFAULT, 0, 10'000) &&
          AddNumber<&Options::hot_bytes>(ctx, "hot-bytes", REDISMODULE_CONFIG_MEMORY, 0, kMaxBytes) &&
          AddNumber<&Options::batch_bytes>(ctx, "batch-bytes", REDISMODULE_CONFIG_MEMORY, 64, 1 << 30) &&
@@ -165,9 +151,7 @@ bool Register(RedisModuleCtx* ctx) {
          AddText<&Options::secret>(ctx, "secret", kFixed | REDISMODULE_CONFIG_SENSITIVE) &&
          AddFlag<&Options::sentinel_failover>(ctx, "sentinel-failover") &&
          AddText<&Options::sentinel_password>(ctx, "sentinel-password", REDISMODULE_CONFIG_SENSITIVE) &&
-         AddText<&Options::secret_file>(ctx, "secret-file") &&
-         RedisModule_RegisterEnumConfig(ctx, "tls", 0, kFixed, const_cast<const char**>(kTls), domain_values,
-                                        std::size(kTls), GetTls, SetTls, nullptr, nullptr) == REDISMODULE_OK &&
+         AddText<&Options::secret_file>(ctx, "secret-file") && AddChoice<&Options::tls, kTls>(ctx, "tls") &&
          AddNumber<&Options::port>(ctx, "port", kFixed, 0, 65535) &&
          AddNumber<&Options::port_offset>(ctx, "port-offset", kFixed, 1, 65535) && AddMutants(ctx);
 }

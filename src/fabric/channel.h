@@ -1,8 +1,7 @@
 // What the bytes of a link go through: the socket alone, or TLS.  Thread: main loop only.
 // Invariants: (1) no call waits, and none raises SIGPIPE.
-//             (2) the descriptor is the link's: a channel neither keeps nor closes it, and so says nothing where a
-//             forked
-//                 child has let go of it.
+//             (2) the descriptor is the link's: a channel neither keeps nor closes it, and so says nothing where
+//                 a forked child has let go of it.
 //             (3) a Receive reads from the socket once at most, and not at all while there is something pending.
 #pragma once
 

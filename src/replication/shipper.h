@@ -2,8 +2,8 @@
 // Live shipping and catching up are the same: a cursor that runs along the log, ahead of the acknowledgements by a
 // window.  Only that nobody waits for who catches up: it is sent slices, and is paced while clients are served.  Where
 // the devices flush what is placed, a batch counts as soon as they say so, as if the receiver had acknowledged it -
-// except from a batch on that needs the receiver's processor: see Shippable and CountFlushed. Invariant: acked() <=
-// posted(), and acked() only grows.
+// except from a batch on that needs the receiver's processor: see Shippable and CountFlushed.
+// Invariant: acked() <= posted(), and acked() only grows.
 #pragma once
 
 #include <cstddef>

@@ -162,7 +162,9 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   void HandOverOffered(Epoch epoch) override;
 
   // --- node_loss.cc
-  // This backup heard a primary once, and has heard none for a lease.
+  // This backup heard a primary once, and does nothing to become one.
+  [[nodiscard]] bool DependsOnPrimary() const;
+  // The same, and it has heard none for a lease.
   [[nodiscard]] bool Silent() const;
   void StepSilence();
   void StepService();
@@ -250,9 +252,10 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   std::vector<Endpoint> seeds_;   // replication ports to try besides the members'
   std::optional<Endpoint> hint_;  // where to try first
   std::size_t next_source_ = 0;
-  bool followed_ = false;                                            // a primary accepted this node since the start
-  MonoTime heard_at_{0};                                             // a primary, or that there is to be another
-  enum class Loss { kNone, kHungUp, kRefused } loss_ = Loss::kNone;  // what became of the link to the primary
+  bool followed_ = false;  // a primary accepted this node since the start
+  MonoTime heard_at_{0};   // a primary, or that there is to be another
+  // What became of the link to the primary.
+  enum class Loss { kNone, kHungUp, kRefused } loss_ = Loss::kNone;
 
   // The candidate's; first of all one that asks a living primary to hand over.
   struct Heir {

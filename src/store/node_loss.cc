@@ -6,13 +6,16 @@
 
 namespace faha {
 
+bool Node::DependsOnPrimary() const {
+  return role_ == Role::kBackup && followed_ && !campaign_ && !heir_ && Promotable();
+}
+
 bool Node::Silent() const {
-  const bool bereft = role_ == Role::kBackup && followed_ && !campaign_ && !heir_ && Promotable();
-  return bereft && clock_->Now() - heard_at_ > options_.lease && !voter_->LeaseMayRun(clock_->Now());
+  return DependsOnPrimary() && clock_->Now() - heard_at_ > options_.lease && !voter_->LeaseMayRun(clock_->Now());
 }
 
 bool Node::MissesPrimary() const {
-  if (loss_ == Loss::kRefused && !campaign_ && !heir_ && Promotable()) return true;
+  if (loss_ == Loss::kRefused) return DependsOnPrimary();
   if (!Silent()) return false;
   const auto agree = std::count_if(asks_.begin(), asks_.end(), [](const auto& ask) { return ask.second.misses; });
   return static_cast<std::size_t>(agree) + 1 >= Majority(membership_.members().size());
