@@ -77,6 +77,7 @@ Result<LogAddress> Log::Append(const Record& record, Head head) {
     if (Status status = PlaceOpenBatch(head, bytes); !status.ok()) return status;
   }
   ++unit_records_;
+  ++appended_;
   return open_at_ + open_.Add(record);
 }
 
@@ -274,8 +275,9 @@ Status Log::CheckFrees(const BatchView& view, LogAddress at) const {
       return;
     }
     const Segment& segment = segments_.at(found->second);
-    // A tail is, if the batch itself is in the next segment of its head.
-    const bool filled = &segment == segments_.Tail(segment.head) &&
+    // A tail is, if the batch itself is in the next segment of its head; or, while installing, if that segment is in a
+    // gap.
+    const bool filled = &segment == segments_.Tail(segment.head) && !pool_->installing() &&
                         (HeadOf(view.header()) != segment.head || pool_->SegmentOf(at) == segment.index);
     good = segment.index == note->index && segment.freed_by == Lsn{} && segment.digest == note->digest && !filled;
   });
@@ -303,6 +305,8 @@ Status Log::CutAfter(Lsn keep) {
   open_segment_.reset();
   cold_retired_ = false;
   EndUnit();
+  // Whatever was cut in the middle of a unit, the unit never ends: the next batch belongs to another one.
+  continued_ = false;
   if (keep >= end_.lsn) return Status::Ok();
   FAHA_CHECK(keep >= known_committed_ && keep >= freed_through_, "a committed batch must not be cut");
   if (Status status = EraseBehind(keep); !status.ok()) return status;
@@ -319,7 +323,6 @@ Status Log::CutAfter(Lsn keep) {
     segment.freed_by = Lsn{};
     return true;
   });
-  continued_ = false;
   end_.lsn = keep;
   end_.epoch = Epoch{};
   if (keep.value > 0) {

@@ -174,7 +174,8 @@ struct Committed {
   }
 };
 
-// The batch that follows need not be the next one: what lies between was cleaned away.
+// The batch that follows need not be the next one: what lies between was cleaned away.  The frame's body holds the
+// generations, 8 bytes each and in ascending order, of all segments that the source's log is in now.
 struct Gap {
   static constexpr Type kType = Type::kGap;
   Epoch epoch;

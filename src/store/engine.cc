@@ -122,6 +122,23 @@ Result<bool> Engine::MoveDelete(const Record& record, Lsn of) {
   return true;
 }
 
+void Engine::DropNamed(const Segment& segment) {
+  const Pool& pool = log_->pool();
+  const LogAddress start = pool.SegmentStart(segment.index);
+  const auto inside = [&](LogAddress at) { return !at.IsNone() && pool.SegmentOf(at) == segment.index; };
+  for (std::uint64_t offset = 0; offset < segment.used_bytes;) {
+    const auto batch = BatchView::Trusted(log_->BytesAt(start + offset));
+    FAHA_CHECK(batch.ForEach([&](const Record& record, std::uint64_t in_batch) {
+      if (record.kind != RecordKind::kPut || !IsNewest(record, start + offset + in_batch)) return;
+      Erased(index_.Erase(record.db, record.key));
+    }),
+               "records are checked before a batch enters the log");
+    offset += batch.PaddedBytes(pool.geometry().granule);
+  }
+  std::erase_if(held_, [&](const Held& held) { return inside(held.at); });
+  if (inside(swap_at_)) swap_at_ = {};
+}
+
 void Engine::ForEachKey(DbId db, const std::function<void(std::string_view)>& visit) const {
   db = map_.Stored(db);
   index_.ForEach([&](Place place) {

@@ -93,6 +93,9 @@ class Engine final : private KeySource {
   // The newest kSwap record, if it stands in `segment`: also one that says nothing, for it hides what older ones say.
   Status MoveSwap(std::uint32_t segment);
   [[nodiscard]] const Usage& usage() const { return usage_; }
+  // The log is being received and the segment leaves it, although the index may still name records in it: their newer
+  // copies are in a gap, or have not come yet.  These keys are absent until the copies come.
+  void DropNamed(const Segment& segment);
   // The segment is about to be given back: nothing in the index names it.
   void Forget(std::uint32_t segment) {
     usage_.Forget(segment);

@@ -218,8 +218,8 @@ void Faults::Order() {
       if (Host* primary = cluster_->Primary()) {
         primary->Command([this, primary, &other](Store& store) {
           Say(primary->number(), "is to hand over to " + std::to_string(other.number()));
-          const Status status = store.HandOver(other.Redis());
-          Say(primary->number(), status.ToString());
+          store.HandOver(other.Redis(),
+                         [this, number = primary->number()](const Status& status) { Say(number, status.ToString()); });
         });
       }
       break;
