@@ -28,6 +28,12 @@ class Out {
   void One(const LogEnd& v) { (One(v.epoch), One(v.lsn)); }
   void One(const Member& v) { WriteMember(*bytes_, v); }
   void One(const Members& v) { WriteMembers(*bytes_, v); }
+  void One(const LogKey& v) { (One(v.seed), One(v.mix)); }
+  void One(const std::vector<std::uint64_t>& v) {
+    FAHA_CHECK(v.size() <= kMaxReleased, "a list of generations is bounded");
+    bytes_->U32(static_cast<std::uint32_t>(v.size()));
+    for (const std::uint64_t generation : v) One(generation);
+  }
   void One(const std::vector<TailBatch>& v) {
     FAHA_CHECK(v.size() <= kMaxTail, "a tail is bounded");
     bytes_->U16(static_cast<std::uint16_t>(v.size()));
@@ -64,6 +70,15 @@ class In {
   bool One(LogEnd& v) { return One(v.epoch) && One(v.lsn); }
   bool One(Member& v) { return ReadMember(*bytes_, v); }
   bool One(Members& v) { return ReadMembers(*bytes_, v); }
+  bool One(LogKey& v) { return One(v.seed) && One(v.mix); }
+  bool One(std::vector<std::uint64_t>& v) {
+    std::uint32_t count = 0;
+    // Nothing is reserved for generations that are not there.
+    if (!bytes_->U32(count) || count > kMaxReleased || count > bytes_->remaining() / sizeof v[0]) return false;
+    v.resize(count);
+    for (std::uint64_t& generation : v) (void)One(generation);
+    return true;
+  }
   bool One(std::vector<TailBatch>& v) {
     std::uint16_t count = 0;
     if (!bytes_->U16(count) || count > kMaxTail) return false;

@@ -14,6 +14,8 @@
 #include <utility>
 #include <vector>
 
+#include "base/limits.h"
+#include "base/log_key.h"
 #include "faha/status.h"
 #include "faha/types.h"
 
@@ -38,6 +40,9 @@ enum class Type : std::uint8_t {
 
 inline constexpr std::size_t kMaxTail = 512;
 inline constexpr std::size_t kMaxText = 512;
+// Of generations in one Gap.  A large pool has more segments, but a message must fit into the head of a frame.
+inline constexpr std::size_t kMaxReleased = 7000;
+static_assert(kMaxReleased * sizeof(std::uint64_t) + 64 <= kMaxFrameHeadBytes);
 
 struct StateRequest {
   static constexpr Type kType = Type::kStateRequest;
@@ -57,9 +62,10 @@ struct StateReply {
   LogEnd end;
   Member primary;
   Members members;
+  bool whole = true;  // false while the log is damaged or being installed: it is no copy
   template <typename Io>
   void Fields(Io& io) {
-    io(from, serving, lease_may_run, promised, end, primary, members);
+    io(from, serving, lease_may_run, promised, end, primary, members, whole);
   }
 };
 
@@ -83,9 +89,10 @@ struct PromiseReply {
   Epoch promised;
   LogEnd end;
   Members members;
+  bool whole = true;  // as in a StateReply
   template <typename Io>
   void Fields(Io& io) {
-    io(from, granted, refusal, promised, end, members);
+    io(from, granted, refusal, promised, end, members, whole);
   }
 };
 
@@ -125,9 +132,11 @@ struct FollowReply {
   bool install = false;  // what comes next was cleaned away: forget everything and take all that the source holds
   std::uint64_t token = 0;
   std::uint8_t transport = 0;  // a Transport: what the source can ship over
+  LogKey log_key;              // of the cluster's batches; none where the follower is refused
   template <typename Io>
   void Fields(Io& io) {
-    io(code, text, primary, cluster, segment_bytes, segment_count, granule, epoch, common, install, token, transport);
+    io(code, text, primary, cluster, segment_bytes, segment_count, granule, epoch, common, install, token, transport,
+       log_key);
   }
 };
 
@@ -179,9 +188,11 @@ struct Gap {
   static constexpr Type kType = Type::kGap;
   Epoch epoch;
   Lsn whole_at;  // what the receiver holds up to there lacks nothing
+  // Generations of segments that the source has given back, kMaxReleased at most: more take several messages.
+  std::vector<std::uint64_t> released{};
   template <typename Io>
   void Fields(Io& io) {
-    io(epoch, whole_at);
+    io(epoch, whole_at, released);
   }
 };
 

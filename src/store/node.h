@@ -180,6 +180,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   Status Gap(Lsn whole_at) override;
   Result<wire::Ack> Persist() override;
   void Committed(Lsn lsn) override { heard_committed_ = std::max(heard_committed_, lsn); }
+  [[nodiscard]] LogEnd GivenUp() const;
   Status BeginInstall(const wire::FollowReply& reply);
   bool Heard(Epoch epoch, Lsn committed) override;
   void Lost(const Status& reason) override;

@@ -61,6 +61,12 @@ Status Node::Accept(const wire::FollowReply& reply) {
   if (reply.cluster != pool_->cluster()) {
     if (Status status = JoinCluster(reply); !status.ok()) return status;
   }
+  if (reply.log_key != pool_->log_key()) {
+    return {Code::kClusterId,
+            fmt::format("{} and this node hold pools of one cluster with different log keys, so neither can read the "
+                        "other's batches: move the pool away on the node that is wrong and let it join again",
+                        reply.primary.Redis().ToString())};
+  }
   if (reply.epoch < voter_->promised()) {
     return {Code::kFenced, fmt::format("{} is primary of epoch {}, but this node promised epoch {}",
                                        reply.primary.Redis().ToString(), reply.epoch.value, voter_->promised().value)};
@@ -101,13 +107,20 @@ Status Node::Accept(const wire::FollowReply& reply) {
   return Status::Ok();
 }
 
+// How far the log reached that an install gives up; of one that is begun again, what the first one gave up.
+LogEnd Node::GivenUp() const {
+  if (!not_whole_) return log_->end();
+  return pool_->installing() ? pool_->claim() : kUnknownClaim;
+}
+
 // What comes next in this node's log is gone at the source: it takes everything that the source holds.  Until that is
 // whole this node neither votes nor counts as a copy.
 Status Node::BeginInstall(const wire::FollowReply& reply) {
   Note(LogLevel::kNotice, fmt::format("taking the whole log of {}", reply.primary.Redis().ToString()));
+  const LogEnd claim = GivenUp();
   not_whole_ = true;
   whole_at_ = Lsn{~0ULL};
-  if (Status status = pool_->BeginInstall(reply.primary.Replication()); !status.ok()) return Fail(status);
+  if (Status status = pool_->BeginInstall(reply.primary.Replication(), claim); !status.ok()) return Fail(status);
   log_->Reset();
   engine_->RollBackTo(Lsn{});
   membership_.Rebase();
@@ -120,7 +133,7 @@ Status Node::JoinCluster(const wire::FollowReply& reply) {
   if (fetching_ || engine_->touched() || membership_.members().size() > 1) {
     return {Code::kClusterId, "the source belongs to another cluster than this node's data"};
   }
-  Status status = pool_->Adopt(reply.cluster, {reply.segment_bytes, reply.segment_count, reply.granule});
+  Status status = pool_->Adopt(reply.cluster, {reply.segment_bytes, reply.segment_count, reply.granule}, reply.log_key);
   if (!status.ok()) return status.code() == Code::kIoError ? Fail(status) : status;
   log_->Reset();
   engine_->RollBackTo(Lsn{});

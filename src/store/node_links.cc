@@ -180,7 +180,8 @@ void Node::AnswerState(LinkId link, const wire::StateRequest& request) {
                                                     .promised = voter_->promised(),
                                                     .end = log_->end(),
                                                     .primary = primary_,
-                                                    .members = membership_.members()}));
+                                                    .members = membership_.members(),
+                                                    .whole = !not_whole_}));
 }
 
 void Node::AnswerPromise(LinkId link, const wire::PromiseRequest& request) {
@@ -203,7 +204,8 @@ void Node::AnswerPromise(LinkId link, const wire::PromiseRequest& request) {
                                                       .refusal = static_cast<std::uint8_t>(refusal),
                                                       .promised = voter_->promised(),
                                                       .end = log_->end(),
-                                                      .members = membership_.members()}));
+                                                      .members = membership_.members(),
+                                                      .whole = !not_whole_}));
 }
 
 // Errors: why the asker must not be shipped to.
@@ -260,6 +262,7 @@ void Node::AnswerFollow(LinkId link, const wire::FollowRequest& request) {
   std::memcpy(&reply.token, token.bytes.data(), sizeof reply.token);
   reply.primary = self_;
   reply.cluster = pool_->cluster();
+  reply.log_key = pool_->log_key();
   reply.segment_bytes = geometry.segment_bytes;
   reply.segment_count = geometry.segment_count;
   reply.granule = geometry.granule;
