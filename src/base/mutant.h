@@ -13,6 +13,7 @@ enum class Mutant : std::uint8_t {
   kVoterIgnoresEpoch,    // an epoch is promised to whoever asks, old or given away
   kReusesEarly,          // a freed segment is given back before its free is committed
   kNoLease,              // a primary answers without a lease
+  kUnkeyedChecksum,      // batches are not keyed: a client's value can pass for one
 };
 
 #ifdef FAHA_MUTANTS

@@ -127,8 +127,6 @@ Status Log::SealAs(bool continues) {
   }
   Segment& segment = *segments_.Tail(open_head_);
   BatchHeader header{};
-  header.magic = format::kBatchMagic;
-  header.version = format::kBatchVersion;
   header.flags =
       static_cast<std::uint16_t>((continues ? format::kUnitContinues : 0) | (continued_ ? format::kUnitContinued : 0) |
                                  (open_head_ == Head::kCold ? format::kColdHead : 0));
@@ -138,7 +136,7 @@ Status Log::SealAs(bool continues) {
   header.committed = std::min(committed_, durable_).value;
   header.generation = segment.generation;
   header.digest = end_.digest;
-  const auto bytes = open_.Seal(header, pool_->geometry().granule);
+  const auto bytes = open_.Seal(header, pool_->geometry().granule, pool_->log_key());
   ++sealed_batches_;
   sealed_bytes_ += bytes.size();
   Status status = WriteBatch(open_at_, bytes, BatchView::Trusted(bytes.data()), segment);
@@ -201,7 +199,7 @@ Status Log::Land(LogAddress at, std::span<const std::byte> bytes) {
   const auto medium = pool_->media().bytes();
   const bool landed = bytes.data() >= medium.data() && bytes.data() < medium.data() + medium.size();
   if (landed && bytes.data() != medium.data() + at.value) return Bad("was put where it does not belong");
-  const auto view = BatchView::Parse(bytes);
+  const auto view = BatchView::Parse(bytes, pool_->log_key());
   if (!view) return Bad("fails its checksum");
   const BatchHeader& header = view->header();
   const bool follows = view->lsn() == end_.lsn.Next() && header.digest == end_.digest;

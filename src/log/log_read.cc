@@ -83,7 +83,7 @@ std::optional<LocatedBatch> Log::PlacedBehindEnd() const {
     const Segment* tail = segments_.Tail(head);
     if (tail == nullptr) continue;
     const auto rest = pool_->SegmentBytes(tail->index).subspan(tail->used_bytes);
-    const auto view = BatchView::Parse(rest);
+    const auto view = BatchView::Parse(rest, pool_->log_key());
     if (!view || view->lsn() != end_.lsn.Next()) continue;
     const std::uint64_t bytes = view->PaddedBytes(pool_->geometry().granule);
     if (bytes > rest.size()) continue;

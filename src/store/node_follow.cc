@@ -61,6 +61,12 @@ Status Node::Accept(const wire::FollowReply& reply) {
   if (reply.cluster != pool_->cluster()) {
     if (Status status = JoinCluster(reply); !status.ok()) return status;
   }
+  if (reply.log_key != pool_->log_key()) {
+    return {Code::kClusterId,
+            fmt::format("{} and this node hold pools of one cluster with different log keys, so neither can read the "
+                        "other's batches: move the pool away on the node that is wrong and let it join again",
+                        reply.primary.Redis().ToString())};
+  }
   if (reply.epoch < voter_->promised()) {
     return {Code::kFenced, fmt::format("{} is primary of epoch {}, but this node promised epoch {}",
                                        reply.primary.Redis().ToString(), reply.epoch.value, voter_->promised().value)};
@@ -124,7 +130,7 @@ Status Node::JoinCluster(const wire::FollowReply& reply) {
   if (fetching_ || engine_->touched() || membership_.members().size() > 1) {
     return {Code::kClusterId, "the source belongs to another cluster than this node's data"};
   }
-  Status status = pool_->Adopt(reply.cluster, {reply.segment_bytes, reply.segment_count, reply.granule});
+  Status status = pool_->Adopt(reply.cluster, {reply.segment_bytes, reply.segment_count, reply.granule}, reply.log_key);
   if (!status.ok()) return status.code() == Code::kIoError ? Fail(status) : status;
   log_->Reset();
   engine_->RollBackTo(Lsn{});

@@ -310,6 +310,7 @@ void Node::AnswerFollow(LinkId link, const wire::FollowRequest& request) {
   std::memcpy(&reply.token, token.bytes.data(), sizeof reply.token);
   reply.primary = self_;
   reply.cluster = pool_->cluster();
+  reply.log_key = pool_->log_key();
   reply.segment_bytes = geometry.segment_bytes;
   reply.segment_count = geometry.segment_count;
   reply.granule = geometry.granule;
