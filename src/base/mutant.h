@@ -14,6 +14,7 @@ enum class Mutant : std::uint8_t {
   kReusesEarly,          // a freed segment is given back before its free is committed
   kNoLease,              // a primary answers without a lease
   kUnkeyedChecksum,      // batches are not keyed: a client's value can pass for one
+  kWriteErrorIsNoSpace,  // a batch that the medium did not take is told as a full pool
 };
 
 #ifdef FAHA_MUTANTS

@@ -1,5 +1,9 @@
 // The base layer: names, identities, checksums and the bytes of messages.
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sched.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <limits>
@@ -205,6 +209,33 @@ TEST(Time, DoesNotRunBackwards) {
     EXPECT_GE(now, last);
     last = now;
   }
+}
+
+// In a time namespace whose CLOCK_BOOTTIME alone is 11 days ahead: as after 11 days of sleep.
+constexpr long kAsleep = 1'000'000;  // seconds
+enum Outcome { kCounted, kNotCounted, kNotPermitted };
+
+Outcome MeasureAsleep() {
+  const MonoTime before = SystemClock().Now();
+  const std::string offset = "boottime " + std::to_string(kAsleep) + " 0";
+  if (unshare(CLONE_NEWTIME) != 0 && unshare(CLONE_NEWUSER | CLONE_NEWTIME) != 0) return kNotPermitted;
+  const int fd = open("/proc/self/timens_offsets", O_WRONLY | O_CLOEXEC);
+  if (fd < 0 || write(fd, offset.data(), offset.size()) < 0) return kNotPermitted;
+  const pid_t child = fork();  // only children live in the new namespace
+  if (child == 0) _exit(SystemClock().Now() - before >= std::chrono::seconds(kAsleep) ? kCounted : kNotCounted);
+  int status = 0;
+  waitpid(child, &status, 0);
+  return static_cast<Outcome>(WEXITSTATUS(status));
+}
+
+TEST(Time, GoesOnWhileTheMachineSleeps) {
+  const pid_t child = fork();
+  if (child == 0) _exit(MeasureAsleep());
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  ASSERT_TRUE(WIFEXITED(status));
+  if (WEXITSTATUS(status) == kNotPermitted) GTEST_SKIP() << "this system lets nobody make a time namespace";
+  EXPECT_EQ(WEXITSTATUS(status), kCounted) << "a lease would outlive the machine's sleep";
 }
 
 }  // namespace
