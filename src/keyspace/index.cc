@@ -8,7 +8,7 @@
 
 namespace faha {
 
-Index::Index(const KeySource& keys, DbId db, std::pmr::memory_resource* memory, HashFunction hash)
+Index::Index(const KeySource& keys, DbId db, std::pmr::memory_resource* memory, const KeyHash& hash)
     : keys_(keys), hash_(hash), db_(db), primary_(memory), overflow_(memory) {
   primary_.Resize(kMinBuckets);
 }

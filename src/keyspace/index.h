@@ -28,11 +28,11 @@
 #include <vector>
 
 #include "base/check.h"
-#include "base/checksum.h"
 #include "base/prefetch.h"
 #include "faha/types.h"
 #include "keyspace/bucket_array.h"
 #include "keyspace/fingerprints.h"
+#include "keyspace/key_hash.h"
 #include "keyspace/place.h"
 
 namespace faha {
@@ -58,17 +58,15 @@ class KeySource {
 
 class Index {
  public:
-  using HashFunction = std::uint64_t (*)(DbId db, std::string_view key);
-
   static constexpr std::uint64_t kMinBuckets = 1;
   // Keys per bucket, of 7 slots: the table grows over the one and shrinks under the other.
   static constexpr std::uint64_t kMaxLoad = 5;
   static constexpr std::uint64_t kMinLoad = 2;
   static_assert(kMinLoad * 2 < kMaxLoad, "growing and shrinking do not take turns");
 
-  // `keys` and `memory` must outlive the index; `keys` can read every place from the moment the index is told of it.
-  // Wherever the index is told a hash it is that of `hash` for a key of `db`.
-  Index(const KeySource& keys, DbId db, std::pmr::memory_resource* memory, HashFunction hash);
+  // `keys`, `memory` and `hash` must outlive the index; `keys` can read every place from the moment the index is told
+  // of it. Wherever the index is told a hash it is that of `hash` for a key of `db`.
+  Index(const KeySource& keys, DbId db, std::pmr::memory_resource* memory, const KeyHash& hash);
   Index(const Index&) = delete;
   Index& operator=(const Index&) = delete;
 
@@ -228,7 +226,7 @@ class Index {
   void CheckChain(std::uint64_t bucket, std::uint64_t& size, std::uint64_t& overflow) const;
 
   const KeySource& keys_;
-  const HashFunction hash_;
+  const KeyHash& hash_;
   const DbId db_;
   BucketArray primary_;   // its size is N
   BucketArray overflow_;  // its size is the number in use

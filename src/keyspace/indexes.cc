@@ -64,20 +64,21 @@ void Indexes::ShrinkToFit() {
   }
 }
 
-// How many databases have keys; of each its number and its index.
+// The seed; how many databases have keys; of each its number and its index.
 bool Indexes::Save(const std::function<bool(std::span<const std::byte>)>& write) const {
   const auto put = [&](std::uint64_t number) { return write(std::as_bytes(std::span(&number, 1))); };
   const auto in_use = std::count_if(tables_.begin(), tables_.end(), [](const auto& table) { return table != nullptr; });
-  return put(static_cast<std::uint64_t>(in_use)) && std::all_of(tables_.begin(), tables_.end(), [&](const auto& table) {
-           return !table || (put(table->db()) && table->Save(write));
-         });
+  return put(hash_.seed()) && put(static_cast<std::uint64_t>(in_use)) &&
+         std::all_of(tables_.begin(), tables_.end(),
+                     [&](const auto& table) { return !table || (put(table->db()) && table->Save(write)); });
 }
 
 bool Indexes::Load(const std::function<bool(std::span<std::byte>)>& read, std::uint64_t limit) {
   Clear();
   const auto get = [&](std::uint64_t& number) { return read(std::as_writable_bytes(std::span(&number, 1))); };
-  std::uint64_t in_use = 0;
-  if (!get(in_use)) return false;
+  std::uint64_t seed = 0, in_use = 0;
+  if (!get(seed) || !get(in_use)) return false;
+  hash_ = KeyHash(seed);
   for (std::uint64_t i = 0; i < in_use; ++i) {
     std::uint64_t db = 0;
     if (!get(db) || db > std::numeric_limits<DbId>::max() || Of(static_cast<DbId>(db)) != nullptr) return false;

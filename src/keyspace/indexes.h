@@ -19,18 +19,18 @@
 #include "base/check.h"
 #include "faha/types.h"
 #include "keyspace/index.h"
+#include "keyspace/key_hash.h"
 #include "keyspace/place.h"
 
 namespace faha {
 
 class Indexes {
  public:
-  using HashFunction = Index::HashFunction;
   using Tables = std::vector<std::unique_ptr<Index>>;
 
   // `keys` and `memory` must outlive it; `keys` can read every place from the moment it is told of it.
   explicit Indexes(const KeySource& keys, std::pmr::memory_resource* memory = std::pmr::get_default_resource(),
-                   HashFunction hash = &HashKey)
+                   const KeyHash& hash = KeyHash(KeyHash::RandomSeed()))
       : keys_(keys), memory_(memory), hash_(hash) {}
   Indexes(const Indexes&) = delete;
   Indexes& operator=(const Indexes&) = delete;
@@ -145,7 +145,7 @@ class Indexes {
   void Expect(std::uint64_t keys);
   void ShrinkToFit();
 
-  // See Index.  What is retired is not saved.
+  // See Index.  What is retired is not saved; the seed is, and who loads it has that seed from then on.
   bool Save(const std::function<bool(std::span<const std::byte>)>& write) const;
   bool Load(const std::function<bool(std::span<std::byte>)>& read, std::uint64_t limit);
 
@@ -174,7 +174,7 @@ class Indexes {
 
   const KeySource& keys_;
   std::pmr::memory_resource* memory_;
-  const HashFunction hash_;
+  KeyHash hash_;
   Tables tables_;  // by DbId, up to the largest that was ever used
   Tables retired_;
   std::uint64_t size_ = 0;

@@ -32,8 +32,10 @@ namespace faha {
 class Engine final : private KeySource {
  public:
   // `memory`: for the index and the hot tier, which has none before SetHotBytes().
-  explicit Engine(Log* log, std::pmr::memory_resource* memory = std::pmr::get_default_resource())
-      : log_(log), index_(*this, memory), hot_(&index_, memory), usage_(&log->pool()) {}
+  // `seed`: of the keys' hashes, until a checkpoint is loaded, which has its own.
+  explicit Engine(Log* log, std::pmr::memory_resource* memory = std::pmr::get_default_resource(),
+                  std::uint64_t seed = KeyHash::RandomSeed())
+      : log_(log), index_(*this, memory, KeyHash(seed)), hot_(&index_, memory), usage_(&log->pool()) {}
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 

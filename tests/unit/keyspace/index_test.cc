@@ -2,14 +2,17 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstring>
 #include <limits>
 #include <map>
 #include <random>
 #include <set>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "base/checksum.h"
 #include "keyspace/indexes.h"
 #include "tests/fakes/counting_memory.h"
 
@@ -39,21 +42,23 @@ class FakeLog final : public KeySource {
 
 struct HashCase {
   const char* name;
-  Index::HashFunction hash;
+  KeyHash::Function hash;
   std::uint64_t keys;  // bad hashes make long chains: fewer keys then
 };
 
+std::uint64_t Honest(DbId db, std::string_view key) { return KeyHash(1)(db, key); }
+
 const HashCase kHashes[] = {
-    {"honest", &HashKey, 30000},
+    {"honest", &Honest, 30000},
     {"one", [](DbId, std::string_view) { return std::uint64_t{0}; }, 150},
     {"all_ones", [](DbId, std::string_view) { return ~std::uint64_t{0}; }, 150},
-    {"three", [](DbId db, std::string_view key) { return HashKey(db, key) % 3; }, 300},
+    {"three", [](DbId db, std::string_view key) { return Honest(db, key) % 3; }, 300},
     // Many keys per bucket and fingerprint: the low bits collide, and so do those behind them.
-    {"low_12", [](DbId db, std::string_view key) { return HashKey(db, key) & 0xFFF; }, 10000},
+    {"low_12", [](DbId db, std::string_view key) { return Honest(db, key) & 0xFFF; }, 10000},
     // Few buckets, telling fingerprints.
-    {"few_buckets", [](DbId db, std::string_view key) { return HashKey(db, key) << 5; }, 6000},
+    {"few_buckets", [](DbId db, std::string_view key) { return Honest(db, key) << 5; }, 6000},
     // Buckets that fill evenly, fingerprints that all agree.
-    {"same_fingerprints", [](DbId db, std::string_view key) { return HashKey(db, key) & 0xF0000000000007FF; }, 10000},
+    {"same_fingerprints", [](DbId db, std::string_view key) { return Honest(db, key) & 0xF0000000000007FF; }, 10000},
     {"sequential", [](DbId db, std::string_view key) { return std::stoul(std::string(key)) * 16 + db; }, 30000},
 };
 
@@ -110,7 +115,7 @@ class IndexModel : public testing::TestWithParam<HashCase> {
 
   static constexpr DbId kDbs[] = {0, 1, 15, 16, std::numeric_limits<DbId>::max()};
   FakeLog log_;
-  Indexes index_{log_, std::pmr::get_default_resource(), GetParam().hash};
+  Indexes index_{log_, std::pmr::get_default_resource(), KeyHash(0, GetParam().hash)};
   Model model_;
 };
 
@@ -294,7 +299,8 @@ TEST(Index, AScanOfAllDatabasesMissesNothingThatStays) {
 
 TEST(Index, TellsEqualKeysOfTwoDatabasesApart) {
   FakeLog log;
-  Indexes index(log, std::pmr::get_default_resource(), [](DbId, std::string_view) { return std::uint64_t{5}; });
+  Indexes index(log, std::pmr::get_default_resource(),
+                KeyHash(0, [](DbId, std::string_view) { return std::uint64_t{5}; }));
   const LogAddress zero = log.Append(0, "key"), one = log.Append(1, "key");
   index.Upsert(0, "key", zero);
   EXPECT_TRUE(index.Find(1, "key").IsNone());
@@ -345,6 +351,57 @@ TEST(Index, ReadsFewKeysToGrowAndNoneToShrink) {
   reads = log.reads();
   for (const std::string& key : keys) index.Erase(0, key);
   EXPECT_LT(log.reads() - reads, kKeys + kKeys / 100);
+}
+
+// --- Keys that somebody has chosen.
+
+std::uint64_t Unseeded(DbId, std::string_view key) { return Checksum(std::as_bytes(std::span(key))); }
+
+// XXH3 multiplies the first 8 bytes of such a key, xored with a part of its published secret, by what the next 8 give:
+// where the former is 0 the latter do not matter.
+std::vector<std::string> KeysThatCollideWithoutASeed(std::uint64_t count, std::size_t bytes) {
+  const std::string secret = "\xb8\xfe\x6c\x39\x23\xa4\x4b\xbe";
+  std::vector<std::string> keys;
+  for (std::uint64_t i = 0; i < count; ++i) {
+    std::string key = secret + std::string(bytes - secret.size(), 'x');
+    std::memcpy(key.data() + secret.size(), &i, sizeof i);
+    keys.push_back(std::move(key));
+  }
+  return keys;
+}
+
+// How often a key is looked at while `keys` are added and looked up.
+std::uint64_t Looks(const std::vector<std::string>& keys, const KeyHash& hash) {
+  FakeLog log;
+  Indexes index(log, std::pmr::get_default_resource(), hash);
+  for (const std::string& key : keys) index.Upsert(0, key, log.Append(0, key));
+  for (const std::string& key : keys) EXPECT_FALSE(index.Find(0, key).IsNone());
+  return log.reads();
+}
+
+TEST(KeyHash, KeysThatCollideWithoutASeedCostWhatOthersCost) {
+  constexpr std::uint64_t kKeys = 20000, kControl = 500;
+  std::vector<std::string> ordinary;
+  for (std::uint64_t i = 0; i < kKeys; ++i) ordinary.push_back("key:" + std::to_string(i));
+  const std::uint64_t others = Looks(ordinary, KeyHash(KeyHash::RandomSeed()));
+  for (const std::size_t bytes : {32, 100, 200}) {
+    const auto control = KeysThatCollideWithoutASeed(kControl, bytes);
+    EXPECT_GE(Looks(control, KeyHash(0, &Unseeded)), kControl * (kControl - 1) / 2) << "they do not collide";
+    const auto keys = KeysThatCollideWithoutASeed(kKeys, bytes);
+    EXPECT_LT(Looks(keys, KeyHash(KeyHash::RandomSeed())), others + others / 20) << bytes;
+    EXPECT_LT(Looks(keys, KeyHash(0)), others + others / 20) << "nor under a seed of 0";
+  }
+}
+
+TEST(KeyHash, DependsOnSeedDatabaseAndKeyAndOnNothingElse) {
+  EXPECT_EQ(KeyHash(1)(0, "key"), KeyHash(1)(0, "key"));
+  EXPECT_NE(KeyHash(1)(0, "key"), KeyHash(2)(0, "key"));
+  EXPECT_NE(KeyHash(1)(0, "key"), KeyHash(1)(1, "key"));
+  EXPECT_NE(KeyHash(1)(0, "key"), KeyHash(1)(0, "kex"));
+  EXPECT_NE(KeyHash::RandomSeed(), KeyHash::RandomSeed());
+  // Checkpoints hold what these led to.
+  EXPECT_EQ(KeyHash(1)(0, "key"), 7862204770440762347U);
+  EXPECT_EQ(KeyHash(1)(3, std::string(1000, 'k')), 13041828347732026546U);
 }
 
 TEST(Index, UsesLittleMemoryAndGivesItBack) {

@@ -209,6 +209,27 @@ TEST(Engine, ACheckpointKnowsTheSwapAndWhereItStands) {
   EXPECT_TRUE(again.engine.Get(5, "k"));
 }
 
+TEST(Engine, ACheckpointBringsTheSeedOfItsHashes) {
+  Worker node(NewDisk());
+  for (int i = 0; i < 1000; ++i) node.Put(0, std::to_string(i), 10);
+  std::vector<std::byte> bytes;
+  ASSERT_TRUE(node.engine.Save([&](std::span<const std::byte> piece) {
+    bytes.insert(bytes.end(), piece.begin(), piece.end());
+    return true;
+  }));
+  Engine other(node.log.get());
+  std::span<const std::byte> rest = bytes;
+  ASSERT_TRUE(other.Load(
+      [&](std::span<std::byte> piece) {
+        std::copy_n(rest.begin(), piece.size(), piece.begin());
+        rest = rest.subspan(piece.size());
+        return true;
+      },
+      bytes.size()));
+  other.CheckInvariants();
+  for (int i = 0; i < 1000; ++i) EXPECT_TRUE(other.Get(0, std::to_string(i)));
+}
+
 TEST(Engine, ARollbackTakesASwapBack) {
   Worker node(NewDisk());
   node.Put(0, "k");
