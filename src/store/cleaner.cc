@@ -122,6 +122,7 @@ bool Cleaner::WantsConfig() const {
 Result<bool> Cleaner::Step(std::uint64_t bytes, Lsn committed, Lsn everywhere) {
   FAHA_CHECK(!log_->HasOpenBatch(), "the cleaner works between batches");
   if (!victim_) {
+    engine_->SettleUsage();
     victim_ = Choose(committed, everywhere);
     offset_ = 0;
     if (!victim_) return false;

@@ -11,7 +11,7 @@ namespace faha {
 namespace {
 // However long the lease: peers that hear nothing for a few seconds take this node for dead.
 constexpr MonoTime kMaxHeartbeatPeriod = std::chrono::milliseconds(500);
-// Of each tick, for giving memory back after faha.hot-bytes was lowered.
+// Of each tick, for giving memory back: after faha.hot-bytes was lowered, or a database was flushed.
 constexpr MonoTime kMaxShrinkTime = std::chrono::milliseconds(1);
 // Of a record, besides key and value, at most (bytes).
 constexpr std::uint64_t kRecordOverhead = sizeof(format::RecordHeader) + sizeof(TimeMs) + format::kRecordAlign;
@@ -252,7 +252,7 @@ void Node::Tick() {
 void Node::TendHotTier(MonoTime now) {
   // More than the pool holds is of no use, and a part of it is taken at once.
   engine_->SetHotBytes(std::min<std::uint64_t>(options_.hot_bytes, pool_->media().bytes().size()));
-  while (engine_->ShrinkHot() && clock_->Now() < now + kMaxShrinkTime) {
+  while (engine_->Tend() && clock_->Now() < now + kMaxShrinkTime) {
   }
 }
 
