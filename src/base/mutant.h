@@ -13,6 +13,7 @@ enum class Mutant : std::uint8_t {
   kVoterIgnoresEpoch,    // an epoch is promised to whoever asks, old or given away
   kReusesEarly,          // a freed segment is given back before its free is committed
   kNoLease,              // a primary answers without a lease
+  kWriteErrorIsNoSpace,  // a batch that the medium did not take is told as a full pool
 };
 
 #ifdef FAHA_MUTANTS

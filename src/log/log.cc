@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/mutant.h"
 #include "log/scan.h"
 
 namespace faha {
@@ -167,7 +168,9 @@ Status Log::WriteBatch(LogAddress at, std::span<const std::byte> bytes, const Ba
     pool_->media().Landed(at.value, bytes.size());
     return Status::Ok();
   }
-  return pool_->media().Write(at.value, bytes);
+  const IoStatus written = pool_->media().Write(at.value, bytes);
+  if (!written.ok() && Mutated(Mutant::kWriteErrorIsNoSpace)) return Full();
+  return written;
 }
 
 void Log::TakeFrees(const BatchView& view) {

@@ -37,12 +37,12 @@ class DiskMedia : public Media {
  public:
   explicit DiskMedia(Disk* disk) : disk_(disk) {}
   [[nodiscard]] std::span<const std::byte> bytes() const override { return disk_->bytes; }
-  Status Write(std::uint64_t offset, std::span<const std::byte> data) override {
+  IoStatus Write(std::uint64_t offset, std::span<const std::byte> data) override {
     disk_->Write(offset, data);
-    return Status::Ok();
+    return IoStatus::Ok();
   }
   void Landed(std::uint64_t, std::size_t) override {}
-  Status Drain() override { return Status::Ok(); }
+  IoStatus Drain() override { return IoStatus::Ok(); }
   Status Grow(std::uint64_t) override { return Status::Ok(); }
   [[nodiscard]] PersistenceDomain domain() const override { return PersistenceDomain::kCacheLine; }
   [[nodiscard]] std::uint32_t granule() const override { return 64; }
