@@ -33,7 +33,6 @@ Host::~Host() {
 
 void Host::Log(std::string_view line) {
   world_->Trace(number_, line);
-  joined_ = joined_ || line.starts_with("joined the cluster");
   if (line.starts_with("taking the whole log")) {
     ++installs;
     wiped_as_candidate_ = store_ && store_->Info().role == Role::kCandidate;
@@ -88,8 +87,11 @@ std::map<std::string, std::uint64_t> Host::Contents() const {
   return contents;
 }
 
+// Not before its log says so: one that was told to join may be killed, and then it is a cluster of its own again.
+bool Host::joined() const { return settings_.joined || (store_ ? store_->Info().members.size() > 1 : joined_); }
+
 bool Host::well() const {
-  if (!running() || !store_ || paused() || !joined_ || drain_most > MonoTime{0} || world_->IsBlind(number_))
+  if (!running() || !store_ || paused() || !joined() || drain_most > MonoTime{0} || world_->IsBlind(number_))
     return false;
   return !failed() && (store_->Info().whole || wiped_as_candidate_);
 }
@@ -140,8 +142,6 @@ void Host::Open() {
                   {std::make_unique<RefusingMedia>(disk_, settings_.granule, &refusal), fabric_.get(), &clock_});
   if (opened.ok()) {
     store_ = std::move(opened.value());
-    // It may have been killed before it knew that it had joined.
-    if (!settings_.joined) joined_ = store_->Info().members.size() > 1;
   } else if (refusal.happened) {
     world_->Trace(number_, opened.status().ToString());
   } else {
@@ -152,6 +152,7 @@ void Host::Open() {
 void Host::Bury() {
   if (power_fails_ && fabric_) fabric_->Vanish();
   if (store_) cleaned += store_->Info().cleaned_segments;
+  joined_ = joined();
   store_.reset();
   fabric_.reset();
   if (power_fails_) disk_->Crash(world_->random());

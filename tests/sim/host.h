@@ -104,7 +104,7 @@ class Host : private StoreObserver {
   [[nodiscard]] CrashDisk& disk() { return *disk_; }
   [[nodiscard]] int number() const { return number_; }
   // It belongs to the cluster.
-  [[nodiscard]] bool joined() const { return joined_; }
+  [[nodiscard]] bool joined() const;
   // The store has stopped for good: only a restart helps.
   [[nodiscard]] bool failed() const { return store_ && store_->Info().state == "failed"; }
   // It runs, has a whole log and no trouble of its own.
@@ -168,7 +168,7 @@ class Host : private StoreObserver {
   MonoTime next_tick_{0};
   std::uint64_t drains_left_ = 0;
   bool power_fails_ = false;
-  bool joined_ = true;
+  bool joined_ = true;  // as far as was known when it ran last
   bool in_unit_ = false;
   bool wiped_as_candidate_ = false;  // it gave its log up for another's while it campaigned
   // The call into the store under way; null: none.

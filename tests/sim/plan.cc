@@ -140,22 +140,25 @@ void Turns(Draw& draw, Plan& plan) {
   plan.torn = draw.OneIn(2);
 }
 
+// Pools that are written several times over, so that what one refused write leaves behind, or what a value left in a
+// segment that is used again, is met by a restart.
 void Disks(Draw& draw, Plan& plan) {
   plan.hosts = 3;
   Fabric(draw, plan);
-  plan.granule = draw.OneIn(3) ? 4096 : 64;
-  plan.keys = static_cast<int>(draw.Between(2, 12));
-  plan.clients = static_cast<int>(draw.Between(2, 4));
-  plan.think = draw.Ms(5, 30);
-  plan.segments = static_cast<std::uint32_t>(draw.Between(8, 10));
-  plan.value_bytes = draw.Between(1'000, 130'000);
   plan.forges = draw.OneIn(2);
-  plan.disk_errors = !plan.forges || draw.OneIn(2);
-  plan.length = draw.Ms(1500, 3500);
-  plan.pause = draw.Ms(40, 500);
-  plan.power = draw.OneIn(2);
-  plan.kills = !plan.power || draw.OneIn(2);
-  plan.orders = draw.OneIn(3);
+  plan.disk_errors = !plan.forges;
+  plan.granule = draw.OneIn(3) ? 4096 : 64;
+  plan.keys = static_cast<int>(draw.Between(2, 6));
+  plan.width = plan.forges ? 1 : static_cast<int>(draw.Between(1, 3));
+  plan.clients = static_cast<int>(draw.Between(3, 5));
+  plan.think = draw.Ms(4, 16);
+  plan.reads = 3;
+  plan.segments = static_cast<std::uint32_t>(draw.Between(8, 10));
+  plan.value_bytes = draw.Between(60'000, 160'000) / static_cast<std::uint64_t>(plan.width);
+  plan.length = draw.Ms(1500, 3000);
+  plan.pause = draw.Ms(200, 900);
+  plan.power = draw.OneIn(4);
+  plan.kills = !plan.power;
 }
 
 }  // namespace
