@@ -20,7 +20,7 @@ void Clients::Next(int client) {
 void Clients::Act(int client) {
   if (ended_) return;
   const auto dice = world_->Below(16);
-  const bool reads = dice < 7 || (plan_.readers && client % 2 == 0);
+  const bool reads = dice < plan_.reads || (plan_.readers && client % 2 == 0);
   const auto kind = reads ? Operation::Kind::kRead : Operation::Kind::kWrite;
   const Value value = reads || dice == 15 ? kAbsent : NextValue();
   const int key = static_cast<int>(world_->Below(static_cast<std::uint64_t>(plan_.keys)));
@@ -54,6 +54,7 @@ void Clients::Send(std::size_t entry, Host& host) {
                   .value = operation.value,
                   .bytes = 8 + world_->Below(plan_.value_bytes),
                   .reply = {}};
+  if (operation.client != plan_.clients) AddScript(request);
   request.reply = [this, entry, &host](Outcome outcome, Value read) { Answered(entry, host, outcome, read); };
   if (Reaches(operation.client, host)) {
     world_->After(world_->UpTo(kDelay), [&host, request = std::move(request)] { host.Ask(request); });
@@ -61,6 +62,14 @@ void Clients::Send(std::size_t entry, Host& host) {
     world_->After(kDelay, [this, entry] { Close(entry, Outcome::kRefused, kAbsent); });
   }
   world_->After(kPatience, [this, entry] { Close(entry, Outcome::kUnknown, kAbsent); });
+}
+
+void Clients::AddScript(Request& request) {
+  request.forged = plan_.forges && !world_->OneIn(4);
+  if (plan_.noops && world_->OneIn(3)) request.noop = static_cast<Noop>(world_->Below(kNoops));
+  if (plan_.long_turn == MonoTime{0} || !world_->OneIn(20)) return;
+  request.busy = world_->UpTo(plan_.long_turn);
+  request.busy_polls = world_->OneIn(2);
 }
 
 bool Clients::Reaches(int client, const Host& host) const {
@@ -71,7 +80,10 @@ bool Clients::Reaches(int client, const Host& host) const {
 
 void Clients::Answered(std::size_t entry, const Host& host, Outcome outcome, Value read) {
   const Operation& operation = entries_[entry].operation;
-  if (outcome == Outcome::kDone && operation.kind == Operation::Kind::kWrite && on_written) on_written();
+  if (outcome == Outcome::kDone && operation.kind == Operation::Kind::kWrite) {
+    last_written_ = world_->Now();
+    if (on_written) on_written();
+  }
   if (!Reaches(operation.client, host)) return;
   world_->After(world_->UpTo(kDelay), [this, entry, outcome, read] { Close(entry, outcome, read); });
 }

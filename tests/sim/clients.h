@@ -30,6 +30,8 @@ class Clients {
   [[nodiscard]] History history() const;
   [[nodiscard]] std::uint64_t done() const { return done_; }
   [[nodiscard]] std::uint64_t unknown() const { return unknown_; }
+  // When a host last said of a write that it is done, and when one last said that there is no space.
+  [[nodiscard]] MonoTime last_written() const { return last_written_; }
   // Called when a client is told that its write is done, and has not heard it yet.
   std::function<void()> on_written;
 
@@ -44,6 +46,8 @@ class Clients {
   void Act(int client);
   std::size_t Open(int client, Operation::Kind kind, int key, Value value, Then then);
   void Send(std::size_t entry, Host& host);
+  // What else a client asks for in one go.
+  void AddScript(Request& request);
   void Answered(std::size_t entry, const Host& host, Outcome outcome, Value read);
   [[nodiscard]] bool Reaches(int client, const Host& host) const;
   void Close(std::size_t entry, Outcome outcome, Value read);
@@ -54,6 +58,7 @@ class Clients {
   std::vector<Entry> entries_;
   std::vector<int> hosts_;  // to which each client talks
   Value values_ = kAbsent;
+  MonoTime last_written_{0};
   std::uint64_t open_ = 0, done_ = 0, unknown_ = 0;
   bool ended_ = false;
 };

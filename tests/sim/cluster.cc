@@ -17,6 +17,10 @@ constexpr std::uint64_t kSegment = format::kMinSegmentBytes;
 // Short, so that much happens in little time; the margin between two clocks grows with them.
 constexpr std::chrono::milliseconds kLease{300};
 constexpr std::chrono::milliseconds kPersistTimeout{200};
+// A call waits for a backup that hangs, and for one more that does meanwhile; each drain of a slow disk comes on top.
+constexpr std::chrono::milliseconds kPatience{1000}, kPatienceOfSlowDisks{10'000};
+// A log that is taken is begun again at most so often.
+constexpr int kMaxRestarts = 2;
 // The fastest clock and the slowest are not further apart than what a lease allows for, an eighth: 2^16 of it is 8192.
 constexpr std::int64_t kSlowest = 65536 - 3800, kFastest = 65536 + 3900;
 static_assert((kFastest - kSlowest) * 8 <= kSlowest);
@@ -43,6 +47,9 @@ void PutBack(std::shared_ptr<CrashDisk> disk) {
 HostSettings SettingsOf(const Plan& plan, int number, World& world) {
   HostSettings settings;
   settings.granule = plan.granule;
+  settings.width = plan.width;
+  settings.patience = plan.slow_disks ? kPatienceOfSlowDisks : kPatience;
+  settings.joined = number <= plan.hosts - plan.late;
   settings.clock_start = world.UpTo(std::chrono::hours(1));
   settings.clock_rate = kSlowest + static_cast<std::int64_t>(world.Below(kFastest - kSlowest + 1));
   Options& options = settings.options;
@@ -75,19 +82,45 @@ Cluster::~Cluster() {
 }
 
 void Cluster::Form() {
-  for (const auto& host : hosts_) host->PowerOn();
+  for (const auto& host : hosts_) {
+    if (host->joined()) host->PowerOn();
+  }
   world_->RunTo(world_->Now() + std::chrono::milliseconds(50));
   for (const auto& host : hosts_) {
-    if (host == hosts_.front()) continue;
+    if (host == hosts_.front() || !host->joined()) continue;
     host->Command([primary = hosts_.front()->Redis()](Store& store) { store.Follow(primary); });
   }
-  for (int i = 0; i < 1000 && !AllInSync(Lsn{}); ++i) world_->RunTo(world_->Now() + std::chrono::milliseconds(10));
-  if (!AllInSync(Lsn{})) NoProgress("the cluster does not form:");
+  led_last_ = 1;
+  // Each knows of all members: one that does not is a cluster of its own when it starts again.
+  const auto formed = [&] {
+    const Host* primary = Primary();
+    return primary != nullptr && AllInSync(primary->store()->Info().last);
+  };
+  for (int i = 0; i < 1000 && !formed(); ++i) world_->RunTo(world_->Now() + std::chrono::milliseconds(10));
+  if (!formed()) NoProgress("the cluster does not form:");
+}
+
+void Cluster::Join(Host& host) {
+  Host* primary = Primary();
+  if (host.joined() || host.store() == nullptr || primary == nullptr) return;
+  host.Command([to = primary->Redis()](Store& store) { store.Follow(to); });
+}
+
+bool Cluster::AllJoined() const {
+  return std::all_of(hosts_.begin(), hosts_.end(), [](const auto& host) { return host->joined(); });
+}
+
+Host& Cluster::Any() {
+  Host* host = nullptr;
+  do {
+    host = &(*this)[1 + static_cast<int>(world_->Below(hosts_.size()))];
+  } while (!host->joined());
+  return *host;
 }
 
 Host* Cluster::Primary() {
   for (const auto& host : hosts_) {
-    if (host->store() != nullptr && !host->paused() && host->store()->Serving()) return host.get();
+    if (host->joined() && host->store() != nullptr && !host->paused() && host->store()->Serving()) return host.get();
   }
   return nullptr;
 }
@@ -98,8 +131,10 @@ bool Cluster::AllInSync(Lsn least) {
   const StoreInfo info = primary->store()->Info();
   const auto synced = std::count_if(info.peers.begin(), info.peers.end(),
                                     [](const PeerInfo& peer) { return peer.in_sync && peer.voting; });
-  if (synced + 1 != size() || info.members.size() != hosts_.size() || info.committed < least) return false;
+  const auto joined = std::count_if(hosts_.begin(), hosts_.end(), [](const auto& host) { return host->joined(); });
+  if (synced + 1 != joined || static_cast<long>(info.members.size()) != joined || info.committed < least) return false;
   return std::all_of(hosts_.begin(), hosts_.end(), [&](const auto& host) {
+    if (!host->joined()) return true;
     if (host->store() == nullptr) return false;
     const StoreInfo own = host->store()->Info();
     // What a primary's cleaner has moved becomes durable there with its next commit.
@@ -125,10 +160,29 @@ std::string Cluster::Describe() {
 
 void Cluster::OnPrimary(int host, Epoch epoch) {
   world_->Trace(host, fmt::format("primary of epoch {}", epoch.value));
+  led_last_ = host;
+  ++disturbances_;
+  if (!(*this)[host].joined()) return;  // of a cluster of its own
   const auto [at, fresh] = primaries_.emplace(epoch, host);
   if (!fresh && at->second != host) {
     Violation(fmt::format("epoch {} has two primaries: hosts {} and {}", epoch.value, at->second, host));
   }
+}
+
+// A new primary's log is another to take.
+void Cluster::OnInstall(int host) {
+  auto& [since, times] = installs_[host];
+  if (since != disturbances_) times = 0;
+  since = disturbances_;
+  if (++times > 1 + kMaxRestarts) {
+    Violation(fmt::format("host {} begins to take the whole log for the {}th time, and nothing has disturbed it", host,
+                          times));
+  }
+  if (on_install) on_install(*hosts_[static_cast<std::size_t>(host - 1)]);
+}
+
+void Cluster::OnTorn(int host) {
+  if (on_torn) on_torn(*hosts_[static_cast<std::size_t>(host - 1)]);
 }
 
 void Cluster::Violation(const std::string& what) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -19,16 +20,20 @@ class Cluster : private Referee {
   Cluster(World* world, const Plan& plan);
   ~Cluster() override;
 
-  // All join the first one.
+  // All but the late ones join the first one.
   void Form();
+  // That late one is told to.
+  void Join(Host& host);
+  [[nodiscard]] bool AllJoined() const;
   [[nodiscard]] int size() const { return static_cast<int>(hosts_.size()); }
   // Counted from 1, as the world does.
   Host& operator[](int number) { return *hosts_[static_cast<std::size_t>(number - 1)]; }
-  Host& Any() { return (*this)[1 + static_cast<int>(world_->Below(hosts_.size()))]; }
+  // Of those that belong to the cluster.
+  Host& Any();
 
   // The running host that would serve; null if none.
   Host* Primary();
-  // A primary serves, and all others follow it in sync and have applied all up to `least`.
+  // A primary serves, and all others that have joined follow it in sync and have applied all up to `least`.
   [[nodiscard]] bool AllInSync(Lsn least);
   // What every host is doing.
   [[nodiscard]] std::string Describe();
@@ -41,10 +46,18 @@ class Cluster : private Referee {
   // The same, but nothing wrong was done: something right was not.
   void NoProgress(const std::string& what);
   [[nodiscard]] bool only_progress() const { return only_progress_; }
+  // Something was done to the hosts or between them: what was counted of before does not count.
+  void Disturbed() { ++disturbances_; }
+  // Who led last; 0: nobody.
+  [[nodiscard]] int led_last() const { return led_last_; }
+  // Called when a host begins to take a whole log, and when it has changed its members in the middle of a unit.
+  std::function<void(Host&)> on_install, on_torn;
   [[nodiscard]] std::uint64_t elections() const { return primaries_.size(); }
 
  private:
   void OnPrimary(int host, Epoch epoch) override;
+  void OnInstall(int host) override;
+  void OnTorn(int host) override;
 
   World* world_;
   std::vector<std::shared_ptr<CrashDisk>> disks_;
@@ -52,6 +65,10 @@ class Cluster : private Referee {
   std::map<Epoch, int> primaries_;
   std::optional<std::string> violation_;
   bool only_progress_ = false;
+  std::uint64_t disturbances_ = 0;
+  int led_last_ = 0;
+  // Of each host: how often it has begun to take a log, and after which disturbance it did so first.
+  std::map<int, std::pair<std::uint64_t, int>> installs_;
 };
 
 }  // namespace faha::sim

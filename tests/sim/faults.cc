@@ -7,15 +7,27 @@ using std::chrono::milliseconds;
 namespace {
 constexpr milliseconds kWatchPeriod{50};
 constexpr milliseconds kSilence{300};  // after which a primary is taken for dead
-constexpr milliseconds kPromotionPatience{1500};
 }  // namespace
 
-Faults::Faults(World* world, Cluster* cluster, Clients* clients, const Plan& plan)
-    : world_(world), cluster_(cluster), clients_(clients), plan_(plan) {
+Faults::Faults(World* world, Cluster* cluster, Clients* clients, Progress* progress, const Plan& plan)
+    : world_(world), cluster_(cluster), clients_(clients), progress_(progress), plan_(plan) {
   const std::pair<bool, void (Faults::*)()> all[] = {
-      {plan.power, &Faults::Power},    {plan.kills, &Faults::KillProcess}, {plan.partitions, &Faults::Partition},
-      {plan.breaks, &Faults::Break},   {plan.stops, &Faults::Stop},        {plan.slow_disks, &Faults::SlowDisk},
-      {plan.blind, &Faults::BlindOne}, {plan.orders, &Faults::Order},
+      {plan.power, &Faults::Power},
+      {plan.kills, &Faults::KillProcess},
+      {plan.partitions, &Faults::Partition},
+      {plan.breaks, &Faults::Break},
+      {plan.stops, &Faults::Stop},
+      {plan.slow_disks, &Faults::SlowDisk},
+      {plan.blind, &Faults::BlindOne},
+      {plan.orders, &Faults::Order},
+      {plan.hangs, &Faults::Hang},
+      {plan.aways, &Faults::Away},
+      {plan.cuts, &Faults::Cut},
+      {plan.behind, &Faults::Behind},
+      {plan.voters, &Faults::HangVoters},
+      {plan.heirs, &Faults::LoseHeir},
+      {plan.cut_off, &Faults::PromoteCutOff},
+      {plan.disk_errors, &Faults::RefuseDisk},
   };
   for (const auto& [wanted, kind] : all) {
     if (wanted) kinds_.push_back(kind);
@@ -28,24 +40,31 @@ void Faults::Begin() {
     if (at_next_write_) world_->After(MonoTime{0}, std::exchange(at_next_write_, nullptr));
   };
   Watch();
+  Aim();
   if (!kinds_.empty()) Next();
 }
 
 void Faults::Next() {
   Later(plan_.pause, [this] {
-    (this->*kinds_[world_->Below(kinds_.size())])();
+    if (world_->Now() >= free_from_) {
+      (this->*kinds_[world_->Below(kinds_.size())])();
+      cluster_->Disturbed();
+    }
     Next();
   });
 }
 
 void Faults::Later(MonoTime most, std::function<void()> what) {
   world_->After(world_->UpTo(most), [this, what = std::move(what)] {
-    if (!ended_) what();
+    if (ended_) return;
+    cluster_->Disturbed();
+    what();
   });
 }
 
 void Faults::End() {
   ended_ = true;
+  cluster_->Disturbed();
   at_next_write_ = nullptr;
   world_->UnblockAll();
   world_->SpeedUpAll();
@@ -53,8 +72,10 @@ void Faults::End() {
     Host& host = (*cluster_)[number];
     host.drain_most = MonoTime{0};
     host.PowerOffAtDrain(0);
+    host.refusal = {};
     world_->See(number);
     world_->Resume(number);
+    if (host.failed()) host.KillProcess();
     host.PowerOn();
   }
   world_->PokeAll();
@@ -118,11 +139,16 @@ void Faults::KillProcess() {
 
 void Faults::Stop() {
   Host& host = Victim();
-  const int number = host.number();
   if (!host.running()) return;
+  StopFor(host, milliseconds(1500));
+}
+
+// `time`: at most.
+void Faults::StopFor(Host& host, MonoTime time) {
+  const int number = host.number();
   Say(number, "stopped");
   world_->Pause(number);
-  Later(milliseconds(1500), [this, number] {
+  Later(time, [this, number] {
     Say(number, "goes on");
     world_->Resume(number);
   });
@@ -199,8 +225,17 @@ void Faults::BlindOne() {
 void Faults::Promote(Host& host) {
   host.Command([this, &host](Store& store) {
     Say(host.number(), "is to be primary");
-    store.Promote(kPromotionPatience, [](const Status&) {});
+    progress_->Ordered(host.number());
+    const auto answered = [this, &host](const Status& status) { Promoted(host, status); };
+    store.Promote(std::chrono::duration_cast<milliseconds>(plan_.promotion_patience), answered);
   });
+}
+
+// Nobody who has been alone for longer than a lease serves.
+void Faults::Promoted(const Host& host, const Status& status) {
+  Say(host.number(), "promoted: " + status.ToString());
+  if (!status.ok() || host.number() != alone_ || world_->Now() - alone_since_ < kSilence + kSilence) return;
+  cluster_->Violation("host " + std::to_string(host.number()) + " says that it is primary, and is cut off from all");
 }
 
 void Faults::Order() {
@@ -216,14 +251,18 @@ void Faults::Order() {
       break;
     default:
       if (Host* primary = cluster_->Primary()) {
-        primary->Command([this, primary, &other](Store& store) {
-          Say(primary->number(), "is to hand over to " + std::to_string(other.number()));
-          store.HandOver(other.Redis(),
-                         [this, number = primary->number()](const Status& status) { Say(number, status.ToString()); });
-        });
+        HandOver(*primary, other);
       }
       break;
   }
+}
+
+void Faults::HandOver(Host& primary, Host& heir) {
+  primary.Command([this, &primary, &heir](Store& store) {
+    Say(primary.number(), "is to hand over to " + std::to_string(heir.number()));
+    store.HandOver(heir.Redis(),
+                   [this, number = primary.number()](const Status& status) { Say(number, status.ToString()); });
+  });
 }
 
 // Sentinel's part: it sees what the host sees beside which it runs.
@@ -238,8 +277,8 @@ void Faults::Watch() {
   if (primary != nullptr && sees(*primary)) silent_since_ = world_->Now();
   if (world_->Now() - silent_since_ < kSilence) return;
   Host& host = cluster_->Any();
-  if (host.store() == nullptr || !sees(host)) return;
-  silent_since_ = world_->Now() + kPromotionPatience;
+  if (host.store() == nullptr || !host.joined() || !sees(host)) return;
+  silent_since_ = world_->Now() + plan_.promotion_patience;
   Promote(host);
 }
 

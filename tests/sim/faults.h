@@ -9,12 +9,13 @@
 
 #include "tests/sim/clients.h"
 #include "tests/sim/cluster.h"
+#include "tests/sim/progress.h"
 
 namespace faha::sim {
 
 class Faults {
  public:
-  Faults(World* world, Cluster* cluster, Clients* clients, const Plan& plan);
+  Faults(World* world, Cluster* cluster, Clients* clients, Progress* progress, const Plan& plan);
 
   void Begin();
   // All of them end; hosts that are off are switched on.
@@ -32,6 +33,25 @@ class Faults {
   void SlowDisk();
   void BlindOne();
   void Order();
+  // --- faults_aimed.cc: at a moment that chance would rarely find.
+  void Hang();
+  void Away();
+  void Cut();
+  void Behind();
+  void HangVoters();
+  void LoseHeir();
+  void PromoteCutOff();
+  void RefuseDisk();
+  void JoinLate();
+  void Aim();
+  // A backup without which a majority is well; null if there is none.
+  Host* Spare();
+  // A host that is not the primary, nor that one.
+  Host& Another(const Host* than);
+  void GoAway(Host& host);
+  void RestartFailed();
+  void HandOver(Host& primary, Host& heir);
+  void Block(const Host& host);
 
   Host& Victim();
   void PowerOff(Host& host);
@@ -40,18 +60,24 @@ class Faults {
   // At the next write that is acknowledged, that very moment.
   void AtNextWrite(std::function<void()> what);
   void Promote(Host& host);
+  void Promoted(const Host& host, const Status& status);
   void Say(int host, const std::string& what) { world_->Trace(host, what); }
+  void StopFor(Host& host, MonoTime time);
   // `what` happens later, if the faults have not ended by then.
   void Later(MonoTime most, std::function<void()> what);
 
   World* world_;
   Cluster* cluster_;
   Clients* clients_;
+  Progress* progress_;
   Plan plan_;
   std::vector<void (Faults::*)()> kinds_;
   std::function<void()> at_next_write_;
   MonoTime silent_since_{0};
   int watches_from_ = 1;
+  MonoTime free_from_{0};  // an aimed fault goes on until then, and no other begins
+  int alone_ = 0;          // the host that was cut off from all; 0: none
+  MonoTime alone_since_{0};
   bool ended_ = false;
 };
 

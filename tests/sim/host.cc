@@ -3,34 +3,12 @@
 #include <cstring>
 #include <utility>
 
-#include "tests/fakes/sim_disk.h"
-
 namespace faha::sim {
 
 namespace {
-
 constexpr MonoTime kHealthyDrain{300};
-
-std::string KeyName(int key) { return "key" + std::to_string(key); }
-
-// Every word of a value says which write wrote it and how long it is.
-std::string Content(Value value, std::size_t bytes) {
-  const std::size_t words = std::max<std::size_t>(1, bytes / 8);
-  const std::uint64_t word = std::uint64_t{words} << 32 | value;
-  std::string content(words * 8, '\0');
-  for (std::size_t i = 0; i < words; ++i) std::memcpy(content.data() + i * 8, &word, 8);
-  return content;
-}
-
-std::optional<Value> ValueOf(std::string_view content) {
-  if (content.size() < 8 || content.size() % 8 != 0) return std::nullopt;
-  std::uint64_t word = 0;
-  std::memcpy(&word, content.data(), 8);
-  const bool uniform = std::memcmp(content.data(), content.data() + 8, content.size() - 8) == 0;
-  if (word >> 32 != content.size() / 8 || !uniform) return std::nullopt;
-  return static_cast<Value>(word);
-}
-
+// So often a call may look at the clock before time passes.
+constexpr std::uint64_t kMaxLooks = 1'000'000;
 }  // namespace
 
 Host::Host(World* world, int number, const HostSettings& settings, std::shared_ptr<CrashDisk> disk, Referee* referee)
@@ -39,7 +17,11 @@ Host::Host(World* world, int number, const HostSettings& settings, std::shared_p
       settings_(settings),
       disk_(std::move(disk)),
       referee_(referee),
-      clock_(world, settings.clock_start, settings.clock_rate) {
+      clock_(world, settings.clock_start, settings.clock_rate),
+      joined_(settings.joined) {
+  clock_.on_look = [this] {
+    if (call_ != nullptr && world_->running() == number_) CheckCall();
+  };
   settings_.options.log = [this](LogLevel, std::string_view line) { Log(line); };
   disk_->before_drain = [this] { return OnDrain(); };
 }
@@ -50,8 +32,14 @@ Host::~Host() {
 }
 
 void Host::Log(std::string_view line) {
-  if (line.starts_with("taking the whole log")) ++installs;
   world_->Trace(number_, line);
+  if (line.starts_with("taking the whole log")) {
+    ++installs;
+    wiped_as_candidate_ = store_ && store_->Info().role == Role::kCandidate;
+    referee_->OnInstall(number_);
+  } else if (in_unit_ && line.find(" becomes a member") != std::string_view::npos) {
+    referee_->OnTorn(number_);
+  }
 }
 
 // --- From outside.
@@ -60,8 +48,9 @@ void Host::PowerOn() {
   if (running()) return;
   world_->Trace(number_, "power on");
   ++starts;
-  power_fails_ = false;
+  power_fails_ = in_unit_ = wiped_as_candidate_ = false;
   drains_left_ = 0;
+  refusal = {};
   world_->Begin(number_, [this] { Main(); });
 }
 
@@ -98,18 +87,23 @@ std::map<std::string, std::uint64_t> Host::Contents() const {
   return contents;
 }
 
+// Not before its log says so: one that was told to join may be killed, and then it is a cluster of its own again.
+bool Host::joined() const { return settings_.joined || (store_ ? store_->Info().members.size() > 1 : joined_); }
+
+bool Host::well() const {
+  if (!running() || !store_ || paused() || !joined() || drain_most > MonoTime{0} || world_->IsBlind(number_))
+    return false;
+  return !failed() && (store_->Info().whole || wiped_as_candidate_);
+}
+
 // --- The main loop.
 
 void Host::Main() {
   try {
     Open();
     while (store_) {
-      store_->Poll();
-      if (world_->Now() >= next_tick_) {
-        next_tick_ = world_->Now() + Store::kTickPeriod;
-        store_->Tick();
-      }
-      for (const auto& command : std::exchange(commands_, {})) command(*store_);
+      Look();
+      for (const auto& command : std::exchange(commands_, {})) Into("an order", [&] { command(*store_); });
       Turn();
       if (commands_.empty() && asked_.empty() && world_->Now() < next_tick_)
         world_->Wait(number_, next_tick_ - world_->Now());
@@ -117,16 +111,39 @@ void Host::Main() {
   } catch (const Killed&) {
     world_->Trace(number_, power_fails_ ? "power off" : "killed");
   }
+  call_ = nullptr;
   Bury();
+}
+
+void Host::Look() {
+  Into("Poll", [&] { store_->Poll(); });
+  if (world_->Now() < next_tick_) return;
+  next_tick_ = world_->Now() + Store::kTickPeriod;
+  Into("Tick", [&] { store_->Tick(); });
+}
+
+// Whoever waits in a call lets time pass, and whoever does not looks at the clock or drains again and again.
+void Host::CheckCall() {
+  const MonoTime now = OwnTime();
+  looks_ = now == last_look_ ? looks_ + 1 : 0;
+  last_look_ = now;
+  if (now - call_began_ <= settings_.patience && looks_ < kMaxLooks) return;
+  const char* name = std::exchange(call_, nullptr);
+  referee_->Violation("host " + std::to_string(number_) + " does not come back from " + name + ", which it began " +
+                      std::to_string((now - call_began_).count() / 1000) + " ms ago");
+  throw Killed{};
 }
 
 void Host::Open() {
   fabric_ = std::make_unique<SimFabric>(world_, number_);
   TellDiskOfLandings(*fabric_, disk_);
-  auto opened = Store::Open(settings_.options, this,
-                            {std::make_unique<CrashMedia>(disk_, settings_.granule), fabric_.get(), &clock_});
+  auto opened =
+      Store::Open(settings_.options, this,
+                  {std::make_unique<RefusingMedia>(disk_, settings_.granule, &refusal), fabric_.get(), &clock_});
   if (opened.ok()) {
     store_ = std::move(opened.value());
+  } else if (refusal.happened) {
+    world_->Trace(number_, opened.status().ToString());
   } else {
     referee_->Violation("host " + std::to_string(number_) + " does not start: " + opened.status().ToString());
   }
@@ -135,6 +152,7 @@ void Host::Open() {
 void Host::Bury() {
   if (power_fails_ && fabric_) fabric_->Vanish();
   if (store_) cleaned += store_->Info().cleaned_segments;
+  joined_ = joined();
   store_.reset();
   fabric_.reset();
   if (power_fails_) disk_->Crash(world_->random());
@@ -151,56 +169,12 @@ bool Host::OnDrain() {
     throw Killed{};
   }
   world_->Sleep(number_, world_->UpTo(drain_most == MonoTime{0} ? kHealthyDrain : drain_most));
+  if (call_ != nullptr) CheckCall();
   return true;
 }
 
 void Host::OnPrimary() {
   if (store_) referee_->OnPrimary(number_, store_->Info().epoch);
-}
-
-// --- Clients.
-
-void Host::Turn() {
-  if (asked_.empty()) return;
-  turn_ = std::exchange(asked_, {});
-  for (Pending& pending : turn_) Execute(pending);
-  const Status status = store_->Commit();
-  for (const Pending& pending : std::exchange(turn_, {})) {
-    const bool done = pending.executed && status.ok();
-    pending.request.reply(done ? Outcome::kDone : pending.outcome, pending.read);
-  }
-}
-
-void Host::Execute(Pending& pending) {
-  pending.request.kind == Operation::Kind::kRead ? Read(pending) : Write(pending);
-}
-
-void Host::Read(Pending& pending) {
-  pending.outcome = Outcome::kRefused;
-  if (!store_->CheckRead().ok()) return;
-  const auto entry = store_->Get(0, KeyName(pending.request.key));
-  pending.executed = true;
-  if (!entry) return;
-  const auto value = ValueOf(entry->value);
-  if (!value) return referee_->Violation("key " + std::to_string(pending.request.key) + " holds what nobody wrote");
-  pending.read = *value;
-}
-
-void Host::Write(Pending& pending) {
-  const Request& request = pending.request;
-  const std::string key = KeyName(request.key);
-  const bool deletes = request.value == kAbsent;
-  const std::string content = deletes ? "" : Content(request.value, request.bytes);
-  pending.outcome = Outcome::kRefused;
-  const Status allowed =
-      deletes ? store_->CheckErase(key.size(), 1) : store_->CheckWrite(key.size() + content.size(), 1);
-  if (allowed.code() == Code::kNoSpace) ++full;
-  if (!allowed.ok()) return;
-  const Status status = deletes ? store_->Delete(0, key) : store_->Put(0, key, content, kNoExpiry);
-  store_->EndUnit();
-  if (status.code() == Code::kNoSpace) return;
-  pending.outcome = Outcome::kUnknown;
-  pending.executed = status.ok();
 }
 
 }  // namespace faha::sim

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "faha/store.h"
-#include "tests/fakes/crash_media.h"
+#include "tests/fakes/sim_disk.h"
 #include "tests/sim/history.h"
 #include "tests/sim/world.h"
 
@@ -24,7 +24,12 @@ class DriftingClock : public Clock {
  public:
   // `rate`: in units of 2^-16.
   DriftingClock(const Clock* real, MonoTime start, std::int64_t rate) : real_(real), start_(start), rate_(rate) {}
-  [[nodiscard]] MonoTime Now() const override { return start_ + MonoTime{(real_->Now().count() * rate_) >> 16}; }
+  [[nodiscard]] MonoTime Now() const override {
+    if (on_look) on_look();
+    return start_ + MonoTime{(real_->Now().count() * rate_) >> 16};
+  }
+  // Called first, whenever somebody looks.
+  std::function<void()> on_look;
 
  private:
   const Clock* real_;
@@ -34,11 +39,20 @@ class DriftingClock : public Clock {
 
 enum class Outcome { kDone, kRefused, kUnknown };  // refused: it surely took no effect
 
+// What writes nothing.
+enum class Noop { kNone, kFlush, kSwap, kDelete, kTooLarge };
+inline constexpr std::uint64_t kNoops = 5;
+
+// What a client asks for; with more than one thing in it, a script that nobody interrupts.
 struct Request {
   Operation::Kind kind = Operation::Kind::kRead;
   int key = 0;
   Value value = kAbsent;
-  std::size_t bytes = 0;  // of the value
+  std::size_t bytes = 0;    // of the value
+  bool forged = false;      // it looks like a log
+  Noop noop = Noop::kNone;  // it does this first,
+  MonoTime busy{0};         // then it runs for so long; what writes several keys does so in the middle,
+  bool busy_polls = false;  // and meanwhile, if the server looks at its peers as it does when a script is slow, it does
   std::function<void(Outcome outcome, Value read)> reply;
 };
 
@@ -47,12 +61,19 @@ class Referee {
  public:
   virtual ~Referee() = default;
   virtual void OnPrimary(int host, Epoch epoch) = 0;
+  // It begins to take a whole log.
+  virtual void OnInstall(int host) = 0;
+  // It has changed its members while a unit was half written.
+  virtual void OnTorn(int host) = 0;
   virtual void Violation(const std::string& what) = 0;
 };
 
 struct HostSettings {
   Options options;
   std::uint32_t granule = 64;
+  int width = 1;         // a key of a client is so many of the store
+  MonoTime patience{0};  // no call into the store takes longer
+  bool joined = true;    // from the start
   MonoTime clock_start{0};
   std::int64_t clock_rate = 1 << 16;
 };
@@ -82,8 +103,15 @@ class Host : private StoreObserver {
   [[nodiscard]] SimFabric* fabric() { return fabric_.get(); }
   [[nodiscard]] CrashDisk& disk() { return *disk_; }
   [[nodiscard]] int number() const { return number_; }
+  // It belongs to the cluster.
+  [[nodiscard]] bool joined() const;
+  // The store has stopped for good: only a restart helps.
+  [[nodiscard]] bool failed() const { return store_ && store_->Info().state == "failed"; }
+  // It runs, has a whole log and no trouble of its own.
+  [[nodiscard]] bool well() const;
   [[nodiscard]] Endpoint Redis() const { return {"127.0.0.1", settings_.options.redis_port}; }
 
+  DiskRefusal refusal;
   MonoTime drain_most{0};  // a drain takes up to this; 0: a healthy one's time
   std::uint64_t starts = 0, full = 0, installs = 0, cleaned = 0;
 
@@ -93,6 +121,7 @@ class Host : private StoreObserver {
     Outcome outcome = Outcome::kUnknown;
     bool executed = false;
     Value read = kAbsent;
+    bool torn = false;  // it found parts of different units
   };
   void Main();
   void Open();
@@ -100,6 +129,26 @@ class Host : private StoreObserver {
   void Execute(Pending& pending);
   void Read(Pending& pending);
   void Write(Pending& pending);
+  Status PutAll(const Request& request);
+  Status PutOne(const Request& request, int part);
+  Status DeleteAll(const Request& request);
+  void WriteNothing(Noop noop);
+  void Busy(const Request& request);
+  void Look();
+  // A call into the store, which must come back before long, stopped or not.
+  template <typename Call>
+  decltype(auto) Into(const char* name, Call call) {
+    struct Left {
+      const char*& name;
+      ~Left() { name = nullptr; }
+    } const left{call_};
+    call_ = name;
+    call_began_ = last_look_ = OwnTime();
+    looks_ = 0;
+    return call();
+  }
+  void CheckCall();
+  [[nodiscard]] MonoTime OwnTime() const { return world_->Now() - world_->PausedFor(number_); }
   bool OnDrain();
   void Bury();
   void Log(std::string_view line);
@@ -115,10 +164,17 @@ class Host : private StoreObserver {
   std::unique_ptr<SimFabric> fabric_;
   std::unique_ptr<Store> store_;
   std::vector<std::function<void(Store&)>> commands_;
-  std::vector<Pending> asked_, turn_;
+  std::deque<Pending> asked_, turn_;
   MonoTime next_tick_{0};
   std::uint64_t drains_left_ = 0;
   bool power_fails_ = false;
+  bool joined_ = true;  // as far as was known when it ran last
+  bool in_unit_ = false;
+  bool wiped_as_candidate_ = false;  // it gave its log up for another's while it campaigned
+  // The call into the store under way; null: none.
+  const char* call_ = nullptr;
+  MonoTime call_began_{0}, last_look_{0};
+  std::uint64_t looks_ = 0;  // since time passed last
 };
 
 }  // namespace faha::sim

@@ -2,48 +2,178 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <random>
 
 namespace faha::sim {
 
-Plan Plan::Of(std::uint64_t seed) {
-  std::mt19937_64 random(seed * 0x9e3779b97f4a7c15);
-  const auto one_in = [&](std::uint64_t n) { return random() % n == 0; };
-  const auto between = [&](std::uint64_t least, std::uint64_t most) { return least + random() % (most - least + 1); };
-  const auto ms = [](std::uint64_t n) { return MonoTime{static_cast<MonoTime::rep>(n * 1000)}; };
-  Plan plan;
-  plan.seed = seed;
-  plan.hosts = one_in(4) ? 5 : 3;
-  plan.rdma = one_in(2);
-  plan.flush = plan.rdma && one_in(2);
-  plan.batch_depth = one_in(4) ? 2 : 1024;
-  plan.keys = static_cast<int>(between(1, 8));
-  plan.clients = static_cast<int>(between(2, 4));
-  plan.think = ms(between(5, 60));
-  plan.beside_hosts = one_in(2);
-  plan.readers = one_in(2);
+std::string_view KindName(Kind kind) {
+  switch (kind) {
+    case Kind::kMixed: return "Seeds";
+    case Kind::kPressure: return "Pressure";
+    case Kind::kElections: return "Elections";
+    case Kind::kTurns: return "Turns";
+    case Kind::kMedia: return "Media";
+  }
+  return "?";
+}
+
+namespace {
+
+constexpr std::uint64_t kSegmentBytes = 1ULL << 20;
+// Besides what is live: the reserve, the two heads, what was freed and waits for its commit, and a victim.
+constexpr std::uint64_t kWorkingSegments = 7;
+
+class Draw {
+ public:
+  explicit Draw(std::uint64_t seed) : random_(seed) {}
+  bool OneIn(std::uint64_t n) { return random_() % n == 0; }
+  std::uint64_t Between(std::uint64_t least, std::uint64_t most) { return least + random_() % (most - least + 1); }
+  MonoTime Ms(std::uint64_t least, std::uint64_t most) { return std::chrono::milliseconds(Between(least, most)); }
+
+ private:
+  std::mt19937_64 random_;
+};
+
+void Fabric(Draw& draw, Plan& plan) {
+  plan.rdma = draw.OneIn(2);
+  plan.flush = plan.rdma && draw.OneIn(2);
+  plan.batch_depth = draw.OneIn(4) ? 2 : 1024;
+}
+
+void Mixed(Draw& draw, Plan& plan) {
+  plan.hosts = draw.OneIn(4) ? 5 : 3;
+  Fabric(draw, plan);
+  plan.keys = static_cast<int>(draw.Between(1, 8));
+  plan.clients = static_cast<int>(draw.Between(2, 4));
+  plan.think = draw.Ms(5, 60);
+  plan.beside_hosts = draw.OneIn(2);
+  plan.readers = draw.OneIn(2);
   plan.value_bytes = 64;
-  plan.length = ms(between(1500, 4500));
-  plan.pause = ms(between(40, 600));
-  plan.power = one_in(2);
-  plan.kills = one_in(3);
-  plan.partitions = one_in(2);
-  plan.breaks = one_in(3);
-  plan.stops = one_in(3);
-  plan.slow_disks = one_in(3);
-  plan.blind = plan.flush && one_in(2);
-  plan.orders = one_in(2);
+  plan.length = draw.Ms(1500, 4500);
+  plan.pause = draw.Ms(40, 600);
+  plan.power = draw.OneIn(2);
+  plan.kills = draw.OneIn(3);
+  plan.partitions = draw.OneIn(2);
+  plan.breaks = draw.OneIn(3);
+  plan.stops = draw.OneIn(3);
+  plan.slow_disks = draw.OneIn(3);
+  plan.blind = plan.flush && draw.OneIn(2);
+  plan.orders = draw.OneIn(2);
   // Pools so small that they are written several times over; what goes wrong then is seen where a primary
   // that cleans is cut off.
-  if (seed % kSmallPools == 0) {
-    plan.segments = static_cast<std::uint32_t>(between(6, 8));
-    plan.value_bytes = between(50'000, 130'000);
-    plan.think = ms(between(5, 50));
-    plan.length = ms(between(1000, 3000));
-    plan.granule = one_in(2) ? 4096 : 64;
-    plan.partitions = plan.partitions || !one_in(3);
-    plan.fills = one_in(2);
-    if (plan.fills) plan.keys = static_cast<int>(between(30, 50));
+  if (plan.seed % Plan::kSmallPools != 0) return;
+  plan.segments = static_cast<std::uint32_t>(draw.Between(6, 8));
+  plan.value_bytes = draw.Between(50'000, 130'000);
+  plan.think = draw.Ms(5, 50);
+  plan.length = draw.Ms(1000, 3000);
+  plan.granule = draw.OneIn(2) ? 4096 : 64;
+  plan.partitions = plan.partitions || !draw.OneIn(3);
+  plan.fills = draw.OneIn(2);
+  if (plan.fills) plan.keys = static_cast<int>(draw.Between(30, 50));
+}
+
+// What is live takes a part of what the cleaner can keep free; the larger the pool, the nearer that comes to all of it.
+void Pressure(Draw& draw, Plan& plan) {
+  plan.hosts = draw.OneIn(4) ? 5 : 3;
+  plan.late = draw.OneIn(3) ? 1 : 0;
+  plan.hosts += plan.late;
+  Fabric(draw, plan);
+  plan.segments = static_cast<std::uint32_t>(draw.OneIn(8) ? draw.Between(17, 28) : draw.Between(10, 16));
+  plan.granule = draw.OneIn(2) ? 4096 : 64;
+  plan.value_bytes = draw.Between(60'000, 240'000);
+  const std::uint64_t live = (plan.segments - kWorkingSegments) * kSegmentBytes * draw.Between(20, 90) / 100;
+  plan.keys = static_cast<int>(std::max<std::uint64_t>(1, live / (plan.value_bytes / 2)));
+  plan.clients = static_cast<int>(draw.Between(2, 4));
+  plan.think = draw.Ms(5, 40);
+  plan.prefilled = true;
+  plan.reads = 2;
+  plan.length = draw.Ms(2000, 3500);
+  plan.pause = draw.Ms(50, 600);
+  plan.hangs = !draw.OneIn(3);
+  plan.aways = !plan.hangs || draw.OneIn(2);
+  plan.cuts = draw.OneIn(4);
+  plan.hang = draw.OneIn(3) ? MonoTime(std::chrono::milliseconds(300)) : draw.Ms(1000, 8000);
+  plan.judges_progress = true;
+}
+
+void Elections(Draw& draw, Plan& plan) {
+  plan.hosts = draw.OneIn(2) ? 5 : 3;
+  Fabric(draw, plan);
+  plan.keys = static_cast<int>(draw.Between(3, 6));
+  plan.segments = static_cast<std::uint32_t>(draw.Between(8, 10));
+  plan.value_bytes = draw.Between(100'000, 200'000);
+  plan.clients = 2;
+  plan.think = draw.Ms(8, 30);
+  plan.reads = 4;
+  plan.length = draw.Ms(8000, 12000);
+  plan.pause = draw.Ms(100, 1000);
+  plan.behind = plan.hosts == 3 && draw.OneIn(2);
+  plan.voters = plan.hosts == 5;
+  plan.heirs = draw.OneIn(2);
+  plan.cut_off = draw.OneIn(3);
+  if (!plan.behind && !plan.voters && !plan.heirs) plan.heirs = true;
+  plan.promotion_patience = std::chrono::milliseconds(draw.OneIn(2) ? 1500 : 8000);
+  plan.judges_progress = true;
+}
+
+void Turns(Draw& draw, Plan& plan) {
+  plan.late = draw.OneIn(2) ? 1 : 0;
+  plan.hosts = (draw.OneIn(4) ? 5 : 3) + plan.late;
+  Fabric(draw, plan);
+  plan.keys = static_cast<int>(draw.Between(1, 3));
+  plan.clients = static_cast<int>(draw.Between(3, 5));
+  plan.think = draw.Ms(5, 40);
+  plan.readers = draw.OneIn(2);
+  plan.width = draw.OneIn(3) ? 1 : static_cast<int>(draw.Between(2, 8));
+  plan.value_bytes = draw.OneIn(2) ? 64 : draw.Between(1'000, 60'000);
+  plan.segments = 12;
+  plan.noops = !draw.OneIn(3);
+  plan.long_turn = draw.Ms(100, 2000);
+  plan.length = draw.Ms(2000, 5000);
+  plan.pause = draw.Ms(40, 500);
+  plan.partitions = !draw.OneIn(3);
+  plan.breaks = draw.OneIn(3);
+  plan.kills = draw.OneIn(2);
+  plan.orders = draw.OneIn(2);
+  plan.aways = draw.OneIn(2);
+  plan.torn = draw.OneIn(2);
+}
+
+// Pools that are written several times over, so that what one refused write leaves behind, or what a value left in a
+// segment that is used again, is met by a restart.
+void Disks(Draw& draw, Plan& plan) {
+  plan.hosts = 3;
+  Fabric(draw, plan);
+  plan.forges = draw.OneIn(2);
+  plan.disk_errors = !plan.forges;
+  plan.granule = draw.OneIn(3) ? 4096 : 64;
+  plan.keys = static_cast<int>(draw.Between(2, 6));
+  plan.width = plan.forges ? 1 : static_cast<int>(draw.Between(1, 3));
+  plan.clients = static_cast<int>(draw.Between(3, 5));
+  plan.think = draw.Ms(4, 16);
+  plan.reads = 3;
+  plan.segments = static_cast<std::uint32_t>(draw.Between(8, 10));
+  plan.value_bytes = draw.Between(60'000, 160'000) / static_cast<std::uint64_t>(plan.width);
+  plan.length = draw.Ms(1500, 3000);
+  plan.pause = draw.Ms(200, 900);
+  plan.power = draw.OneIn(4);
+  plan.kills = !plan.power;
+}
+
+}  // namespace
+
+Plan Plan::Of(std::uint64_t seed, Kind kind) {
+  Draw draw((seed + (static_cast<std::uint64_t>(kind) << 56)) * 0x9e3779b97f4a7c15);
+  Plan plan;
+  plan.seed = seed;
+  plan.kind = kind;
+  switch (kind) {
+    case Kind::kMixed: Mixed(draw, plan); break;
+    case Kind::kPressure: Pressure(draw, plan); break;
+    case Kind::kElections: Elections(draw, plan); break;
+    case Kind::kTurns: Turns(draw, plan); break;
+    case Kind::kMedia: Disks(draw, plan); break;
   }
   return plan;
 }
@@ -61,11 +191,23 @@ std::string Plan::ToString() const {
   name(slow_disks, "slow-disks");
   name(blind, "blind");
   name(orders, "orders");
-  return fmt::format("{} hosts, {}, {} keys of {} bytes{}, {} segments, granule {}:{}", hosts,
+  name(hangs, "hangs");
+  name(aways, "aways");
+  name(cuts, "cuts");
+  name(behind, "behind");
+  name(voters, "voters");
+  name(heirs, "heirs");
+  name(cut_off, "cut-off");
+  name(torn, "torn");
+  name(disk_errors, "disk-errors");
+  name(noops, "no-ops");
+  name(forges, "forges");
+  if (long_turn > MonoTime{0}) faults += fmt::format(" turns-of-{}ms", long_turn.count() / 1000);
+  return fmt::format("{} hosts ({} late), {}, {} keys, {} wide, of {} bytes{}, {} segments, granule {}:{}", hosts, late,
                      flush  ? "rdma+flush"
                      : rdma ? "rdma"
                             : "tcp",
-                     keys, value_bytes, fills ? " (too many)" : "", segments, granule, faults);
+                     keys, width, value_bytes, fills ? " (too many)" : "", segments, granule, faults);
 }
 
 }  // namespace faha::sim

@@ -6,6 +6,7 @@
 #include "tests/sim/cluster.h"
 #include "tests/sim/faults.h"
 #include "tests/sim/plan.h"
+#include "tests/sim/progress.h"
 
 namespace faha::sim {
 
@@ -16,12 +17,13 @@ using std::chrono::seconds;
 
 class Simulation {
  public:
-  Simulation(std::uint64_t seed, bool verbose)
-      : plan_(Plan::Of(seed)),
+  Simulation(std::uint64_t seed, Kind kind, bool verbose)
+      : plan_(Plan::Of(seed, kind)),
         world_(seed),
         cluster_(&world_, plan_),
         clients_(&world_, &cluster_, plan_),
-        faults_(&world_, &cluster_, &clients_, plan_) {
+        progress_(&world_, &cluster_, &clients_, plan_),
+        faults_(&world_, &cluster_, &clients_, &progress_, plan_) {
     world_.verbose = verbose;
     world_.Trace(0, plan_.ToString());
   }
@@ -60,9 +62,16 @@ class Simulation {
   }
 
   void Misfortune() {
+    if (plan_.prefilled) Fill();
     clients_.Begin();
     faults_.Begin();
-    world_.RunTo(world_.Now() + plan_.length);
+    if (plan_.judges_progress) progress_.Begin();
+    (void)Until([] { return false; }, plan_.length);
+    progress_.End();
+  }
+
+  void Fill() {
+    for (int key = 0; key < plan_.keys; ++key) Must(Operation::Kind::kWrite, key, clients_.NextValue());
   }
 
   // Once nothing is wrong any more the cluster serves by itself, with Sentinel's help.
@@ -85,7 +94,7 @@ class Simulation {
         primary = now;
         least = now->store()->Info().last;
       }
-      return primary != nullptr && cluster_.AllInSync(least);
+      return primary != nullptr && cluster_.AllJoined() && cluster_.AllInSync(least);
     };
     if (!Until(settled, seconds(60))) {
       cluster_.NoProgress("the hosts are not in sync although nothing is wrong any more:");
@@ -142,6 +151,7 @@ class Simulation {
   World world_;
   Cluster cluster_;
   Clients clients_;
+  Progress progress_;
   Faults faults_;
 };
 
@@ -165,6 +175,6 @@ std::string Report::Reached() const {
       done, unknown, full, elections, starts, installs, cleaned);
 }
 
-Report RunSeed(std::uint64_t seed, bool verbose) { return Simulation(seed, verbose).Go(); }
+Report RunSeed(std::uint64_t seed, Kind kind, bool verbose) { return Simulation(seed, kind, verbose).Go(); }
 
 }  // namespace faha::sim

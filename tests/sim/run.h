@@ -5,6 +5,8 @@
 #include <optional>
 #include <string>
 
+#include "tests/sim/plan.h"
+
 namespace faha::sim {
 
 struct Report {
@@ -22,6 +24,6 @@ struct Report {
   [[nodiscard]] std::string Reached() const;
 };
 
-Report RunSeed(std::uint64_t seed, bool verbose = false);
+Report RunSeed(std::uint64_t seed, Kind kind = Kind::kMixed, bool verbose = false);
 
 }  // namespace faha::sim

@@ -22,15 +22,15 @@ std::uint64_t Number(const char* name, std::uint64_t otherwise) {
   return text == nullptr ? otherwise : std::stoull(text);
 }
 
-std::string Again(std::uint64_t seed) {
+std::string Again(std::uint64_t seed, Kind kind) {
   return fmt::format(
-      "FAHA_SIM_LOG=1 FAHA_FIRST_SEED={} FAHA_SEEDS=1 build/release/tests/sim/sim_cluster --gtest_filter=Sim.Seeds",
-      seed);
+      "FAHA_SIM_LOG=1 FAHA_FIRST_SEED={} FAHA_SEEDS=1 build/release/tests/sim/sim_cluster --gtest_filter=Sim.{}", seed,
+      KindName(kind));
 }
 
-void NowRuns(std::uint64_t seed) {
+void NowRuns(std::uint64_t seed, Kind kind) {
   const auto end = fmt::format_to_n(last_words.data(), last_words.size(), "seed {} failed a check\n  again with: {}\n",
-                                    seed, Again(seed));
+                                    seed, Again(seed, kind));
   last_words_bytes = end.size;
   std::signal(SIGABRT, OnAbort);
 }

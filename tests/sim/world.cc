@@ -2,8 +2,10 @@
 
 #include <sys/random.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
+#include <utility>
 
 #include "base/check.h"
 
@@ -75,12 +77,33 @@ void World::GoOn(int node, Task& task) {
   }
   task.ticket = 0;
   task.on_arrival = task.due = false;
-  task.fiber.Resume();
+  Resume(node, task.fiber);
   if (task.fiber.ended()) tasks_.erase(node);
 }
 
-void World::Resume(int node) {
+void World::Resume(int node, Fiber& fiber) {
+  const int before = std::exchange(running_, node);
+  fiber.Resume();
+  running_ = before;
+}
+
+void World::Pause(int node) {
+  if (stopped_.insert(node).second) paused_at_[node] = now_;
+}
+
+MonoTime World::PausedFor(int node) const {
+  const auto before = paused_for_.find(node);
+  const MonoTime over = before == paused_for_.end() ? MonoTime{0} : before->second;
+  return Paused(node) ? over + now_ - paused_at_.at(node) : over;
+}
+
+void World::Unpause(int node) {
+  paused_for_[node] = PausedFor(node);
   stopped_.erase(node);
+}
+
+void World::Resume(int node) {
+  Unpause(node);
   const auto task = tasks_.find(node);
   if (task != tasks_.end() && task->second->due) GoOn(node, *task->second);
 }
@@ -98,12 +121,12 @@ bool World::Runs(int node) const { return tasks_.contains(node); }
 void World::Kill(int node) {
   const auto found = tasks_.find(node);
   if (found == tasks_.end()) return;
-  stopped_.erase(node);
+  Unpause(node);
   const auto task = std::move(found->second);
   tasks_.erase(found);
   if (!task->fiber.begun()) return;
   task->killed = true;
-  task->fiber.Resume();
+  Resume(node, task->fiber);
   FAHA_CHECK(task->fiber.ended(), "a killed node does not wait again");
 }
 
@@ -132,6 +155,11 @@ MonoTime World::Delay(int from, int to) {
 }
 
 MonoTime World::Patience() { return OneIn(2) ? UpTo(MonoTime{2'000}) : UpTo(std::chrono::seconds(3)); }
+
+bool World::Slow(int node) const {
+  return std::any_of(slow_.begin(), slow_.end(),
+                     [&](const auto& link) { return link.first.first == node || link.first.second == node; });
+}
 
 void World::SlowDown(int a, int b, MonoTime most) { slow_[{std::min(a, b), std::max(a, b)}] = most; }
 

@@ -35,13 +35,17 @@ class World : public SimWorld {
   // Begins to run `body` as `node`, from the next event on.  It ends when it returns, or when Kill() makes what it
   // waits in throw.
   void Begin(int node, std::function<void()> body);
+  // The one whose body runs now; 0: none does.
+  [[nodiscard]] int running() const { return running_; }
   // Not from within the node.
   void Kill(int node);
   [[nodiscard]] bool Runs(int node) const;
   // SIGSTOP and SIGCONT.
-  void Pause(int node) { stopped_.insert(node); }
+  void Pause(int node);
   void Resume(int node);
   [[nodiscard]] bool Paused(int node) const { return stopped_.contains(node); }
+  // For how long it was paused, in all.
+  [[nodiscard]] MonoTime PausedFor(int node) const;
 
   // --- From within a node.
   // Waits for something to arrive, `time` at most; not at all if something has arrived since the last wait.
@@ -60,6 +64,7 @@ class World : public SimWorld {
   // Frames between the two take up to `most`, each way.
   void SlowDown(int a, int b, MonoTime most);
   void SpeedUpAll() { slow_.clear(); }
+  [[nodiscard]] bool Slow(int node) const;
 
   // --- Chance.
   // A number below `limit`.
@@ -93,12 +98,16 @@ class World : public SimWorld {
   void Push(MonoTime at, int node, std::uint64_t ticket, std::function<void()> what);
   void Happen(const Event& event);
   void GoOn(int node, Task& task);
+  void Resume(int node, Fiber& fiber);
+  void Unpause(int node);
   void Suspend(Task& task, int node, MonoTime time, bool on_arrival);
 
   std::priority_queue<Event> events_;
   std::uint64_t number_ = 0, tickets_ = 0;
+  int running_ = 0;
   std::map<int, std::unique_ptr<Task>> tasks_;
   std::map<std::pair<int, int>, MonoTime> slow_;
+  std::map<int, MonoTime> paused_at_, paused_for_;  // what is over, of the second
   std::uint64_t trace_ = 0xcbf29ce484222325;
 };
 

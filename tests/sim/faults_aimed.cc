@@ -1,0 +1,225 @@
+// Faults at a moment that chance would rarely find.  See faults.h.
+#include <algorithm>
+
+#include "tests/sim/faults.h"
+
+namespace faha::sim {
+
+using std::chrono::milliseconds;
+
+namespace {
+// Longer than any campaign is given, so that nobody but those that are left can mend it.
+constexpr milliseconds kForLong{15'000};
+constexpr milliseconds kFailedFor{500};
+}  // namespace
+
+// --- Backups, while a majority is well and the primary with it.
+
+Host* Faults::Spare() {
+  const Host* primary = cluster_->Primary();
+  if (primary == nullptr) return nullptr;
+  Host& host = cluster_->Any();
+  if (&host == primary || !host.joined() || !host.running() || host.paused()) return nullptr;
+  int others = 0;
+  for (int number = 1; number <= cluster_->size(); ++number) {
+    if (number != host.number() && (*cluster_)[number].well()) ++others;
+  }
+  return others >= cluster_->size() / 2 + 1 ? &host : nullptr;
+}
+
+void Faults::Hang() {
+  if (Host* host = Spare()) StopFor(*host, plan_.hang);
+}
+
+void Faults::Away() {
+  if (Host* host = Spare()) GoAway(*host);
+}
+
+void Faults::GoAway(Host& host) {
+  world_->OneIn(2) ? host.PowerOff() : host.KillProcess();
+  Later(milliseconds(2000), [this, &host] {
+    if (!world_->Paused(host.number())) host.PowerOn();
+  });
+}
+
+void Faults::Cut() {
+  Host* host = Spare();
+  const Host* primary = cluster_->Primary();
+  if (host == nullptr || host->fabric() == nullptr) return;
+  Say(host->number(), "loses its links to the primary");
+  host->fabric()->BreakLinksTo(primary->number());
+}
+
+// --- Elections.
+
+Host& Faults::Another(const Host* than) {
+  const Host* primary = cluster_->Primary();
+  Host* host = &cluster_->Any();
+  while (host == than || host == primary) host = &cluster_->Any();
+  return *host;
+}
+
+void Faults::Block(const Host& host) {
+  for (int other = 1; other <= cluster_->size(); ++other) {
+    if (other == host.number()) continue;
+    world_->Block(host.number(), other);
+    world_->Block(other, host.number());
+  }
+  Say(host.number(), "is alone");
+}
+
+// It was away, its place in the log was cleaned away, and when the primary dies it is the one that is told to lead.
+void Faults::Behind() {
+  Host* primary = cluster_->Primary();
+  if (primary == nullptr || !cluster_->AllInSync(Lsn{})) return;
+  free_from_ = world_->Now() + kForLong;
+  Host& host = Another(primary);
+  Say(host.number(), "is to fall behind");
+  host.KillProcess();
+  world_->After(milliseconds(500) + world_->UpTo(milliseconds(1500)), [this, &host] {
+    Host* now = cluster_->Primary();
+    if (ended_ || now == nullptr) return;
+    now->PowerOff();
+    host.PowerOn();
+    world_->After(milliseconds(20) + world_->UpTo(milliseconds(400)), [this, &host] {
+      if (ended_) return;
+      silent_since_ = world_->Now() + plan_.promotion_patience;
+      Promote(host);
+    });
+    world_->After(kForLong, [this, now] {
+      if (!ended_) now->PowerOn();
+    });
+  });
+}
+
+// Of five, so that three are left; what a voter has said lives longer than it does.
+void Faults::HangVoters() {
+  Host* primary = cluster_->Primary();
+  if (primary == nullptr || !cluster_->AllInSync(Lsn{})) return;
+  free_from_ = world_->Now() + kForLong;
+  Host& candidate = Another(primary);
+  Host& voter = Another(&candidate);
+  Host* second = world_->OneIn(2) ? primary : &Another(&candidate);
+  if (second == &voter) second = primary;
+  if (second != primary) {
+    primary->KillProcess();
+    Later(milliseconds(100), [primary] { primary->PowerOn(); });
+  } else {
+    StopFor(*primary, kForLong);
+  }
+  // Within the lease, so that the first answers name it.
+  const MonoTime order = world_->UpTo(milliseconds(300));
+  const MonoTime hang = order + world_->UpTo(milliseconds(world_->OneIn(2) ? 3 : 500));
+  silent_since_ = world_->Now() + order + plan_.promotion_patience;
+  world_->After(order, [this, &candidate] {
+    if (!ended_) Promote(candidate);
+  });
+  world_->After(hang, [this, &voter, second, primary] {
+    if (ended_) return;
+    if (voter.running()) StopFor(voter, kForLong);
+    if (second != primary && second->running()) StopFor(*second, kForLong);
+  });
+}
+
+void Faults::LoseHeir() {
+  Host* primary = cluster_->Primary();
+  if (primary == nullptr || !cluster_->AllInSync(Lsn{})) return;
+  Host& heir = Another(primary);
+  free_from_ = world_->Now() + milliseconds(6000);
+  const bool stops = world_->OneIn(2);
+  HandOver(*primary, heir);
+  world_->After(world_->UpTo(milliseconds(world_->OneIn(2) ? 1 : 5)), [this, &heir, stops] {
+    if (ended_ || !heir.running()) return;
+    if (stops) return StopFor(heir, milliseconds(6000));
+    Say(heir.number(), "dies as it inherits");
+    heir.KillProcess();
+    world_->After(milliseconds(1000) + world_->UpTo(milliseconds(5000)), [this, &heir] {
+      if (!ended_) heir.PowerOn();
+    });
+  });
+}
+
+// Whoever says that it was promoted serves: this one cannot.
+void Faults::PromoteCutOff() {
+  Host* primary = cluster_->Primary();
+  if (primary == nullptr || world_->Now() < free_from_) return;
+  free_from_ = world_->Now() + milliseconds(3000);
+  alone_ = primary->number();
+  alone_since_ = world_->Now();
+  Block(*primary);
+  for (int i = 0; i < 4; ++i) {
+    world_->After(world_->UpTo(milliseconds(900)), [this, primary] {
+      if (!ended_) Promote(*primary);
+    });
+  }
+  world_->After(milliseconds(1000) + world_->UpTo(milliseconds(1000)), [this] {
+    alone_ = 0;
+    world_->UnblockAll();
+    world_->PokeAll();
+  });
+}
+
+// --- Disks.
+
+void Faults::RefuseDisk() {
+  Host& host = Victim();
+  if (!host.running() || host.refusal.calls > 0) return;
+  host.refusal = {.calls = 1 + world_->Below(12),
+                  .at_drain = world_->OneIn(4),
+                  .code = world_->OneIn(2) ? Code::kNoSpace : Code::kIoError,
+                  .kept = static_cast<unsigned>(world_->Below(9))};
+  Say(host.number(), "has a disk that will refuse");
+}
+
+// Somebody looks after them.
+void Faults::RestartFailed() {
+  for (int number = 1; number <= cluster_->size(); ++number) {
+    Host& host = (*cluster_)[number];
+    if (!host.failed() && (host.running() || !host.refusal.happened)) continue;
+    host.KillProcess();
+    host.refusal = {};
+    SwitchOnLater(host);
+  }
+  Later(kFailedFor, [this] { RestartFailed(); });
+}
+
+// --- What is done whatever else is.
+
+// They are told to until they have; one that is killed meanwhile may have to be told again.
+void Faults::JoinLate() {
+  for (int number = 1; number <= cluster_->size(); ++number) {
+    Host& host = (*cluster_)[number];
+    if (host.joined()) continue;
+    host.PowerOn();
+    cluster_->Join(host);
+  }
+  world_->After(milliseconds(100), [this] { JoinLate(); });
+}
+
+void Faults::Aim() {
+  if (plan_.late > 0) world_->After(world_->UpTo(plan_.length), [this] { JoinLate(); });
+  if (plan_.disk_errors) RestartFailed();
+  // Where the whole log comes from: that link breaks while it comes, for as long as nothing else can help.
+  cluster_->on_install = [this](Host& host) {
+    if (ended_ || !plan_.behind || world_->OneIn(3)) return;
+    world_->After(world_->UpTo(milliseconds(10)), [this, &host] {
+      if (ended_) return;
+      Block(host);
+      Later(milliseconds(4000), [this] {
+        world_->UnblockAll();
+        world_->PokeAll();
+      });
+    });
+  };
+  cluster_->on_torn = [this](Host& host) {
+    if (ended_ || !plan_.torn) return;
+    world_->After(world_->UpTo(milliseconds(50)), [this, &host] {
+      if (ended_) return;
+      Say(host.number(), "dies in the middle of a unit");
+      host.KillProcess();
+      SwitchOnLater(host);
+    });
+  };
+}
+
+}  // namespace faha::sim

@@ -1,0 +1,157 @@
+// What a host does for its clients.  See host.h.
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "tests/sim/host.h"
+#include "tests/sim/values.h"
+
+namespace faha::sim {
+
+namespace {
+
+constexpr MonoTime kBusyStep{5'000};  // between two looks of a script that is slow
+// What comes while a turn goes on may still be part of it; but it ends.
+constexpr std::size_t kMaxTurn = 64;
+
+std::string KeyName(int key, int part) {
+  return "key" + std::to_string(key) + (part == 0 ? "" : ":" + std::to_string(part));
+}
+
+}  // namespace
+
+// A server that reads one client after the other finds what has come from the next ones meanwhile.
+void Host::Turn() {
+  if (asked_.empty()) return;
+  turn_ = std::exchange(asked_, {});
+  for (std::size_t i = 0; i < turn_.size(); ++i) {
+    Execute(turn_[i]);
+    while (!asked_.empty() && turn_.size() < kMaxTurn) {
+      turn_.push_back(std::move(asked_.front()));
+      asked_.pop_front();
+    }
+  }
+  const Status status = Into("Commit", [&] { return store_->Commit(); });
+  for (const Pending& pending : std::exchange(turn_, {})) {
+    const bool done = pending.executed && status.ok();
+    if (done && pending.torn) {
+      referee_->Violation("host " + std::to_string(number_) + " serves half of a unit: key " +
+                          std::to_string(pending.request.key));
+    }
+    pending.request.reply(done ? Outcome::kDone : pending.outcome, pending.read);
+  }
+}
+
+void Host::Execute(Pending& pending) {
+  const Request& request = pending.request;
+  if (request.noop != Noop::kNone) WriteNothing(request.noop);
+  const bool reads = request.kind == Operation::Kind::kRead;
+  const bool in_the_middle = !reads && settings_.width > 1 && request.value != kAbsent;
+  if (!in_the_middle) Busy(request);
+  Into(reads ? "a read" : "a write", [&] { reads ? Read(pending) : Write(pending); });
+}
+
+// As a command does it that finds nothing to do, or cannot do it.
+void Host::WriteNothing(Noop noop) {
+  constexpr DbId kEmpty = 1, kEmptyToo = 2;
+  Into("what writes nothing", [&] {
+    if (!store_->CheckWrite(0, 0).ok()) return;
+    Status status;
+    switch (noop) {
+      case Noop::kNone: break;
+      case Noop::kFlush: status = store_->Flush(kEmpty); break;
+      case Noop::kSwap: status = store_->Swap(kEmpty, kEmptyToo); break;
+      case Noop::kDelete: status = store_->Delete(kEmpty, "nothing"); break;
+      case Noop::kTooLarge:
+        status = store_->Put(kEmpty, "much", std::string(store_->MaxRecordBytes() + 128, '\0'), kNoExpiry);
+        break;
+    }
+    (void)status;
+    store_->EndUnit();
+  });
+}
+
+void Host::Busy(const Request& request) {
+  if (request.busy == MonoTime{0}) return;
+  const char* call = std::exchange(call_, nullptr);
+  const MonoTime began = OwnTime();
+  world_->Trace(number_, request.busy_polls ? "busy, and looks at its peers" : "busy");
+  if (!request.busy_polls) {
+    world_->Sleep(number_, request.busy);
+  } else {
+    const MonoTime end = world_->Now() + request.busy;
+    while (world_->Now() < end) {
+      world_->Sleep(number_, std::min(kBusyStep, end - world_->Now()));
+      Look();
+    }
+  }
+  call_ = call;
+  call_began_ += OwnTime() - began;
+}
+
+void Host::Read(Pending& pending) {
+  pending.outcome = Outcome::kRefused;
+  if (!store_->CheckRead().ok()) return;
+  for (int part = 0; part < settings_.width; ++part) {
+    const auto entry = store_->Get(0, KeyName(pending.request.key, part));
+    const auto value = entry ? ValueOf(entry->value) : kAbsent;
+    const std::string key = "key " + std::to_string(pending.request.key);
+    if (!value) return referee_->Violation(key + " holds what nobody wrote");
+    if (part > 0 && pending.read != *value) pending.torn = true;
+    if (part == 0) pending.read = *value;
+  }
+  pending.executed = true;
+}
+
+void Host::Write(Pending& pending) {
+  const Request& request = pending.request;
+  pending.outcome = Outcome::kRefused;
+  const bool deletes = request.value == kAbsent;
+  const auto count = static_cast<std::uint64_t>(settings_.width);
+  const std::uint64_t keys = count * KeyName(request.key, 10).size();
+  const Status allowed =
+      deletes ? store_->CheckErase(keys, count) : store_->CheckWrite(keys + count * (request.bytes + 24), count);
+  if (allowed.code() == Code::kNoSpace) ++full;
+  if (!allowed.ok()) return;
+  const Status status = deletes ? DeleteAll(request) : PutAll(request);
+  store_->EndUnit();
+  in_unit_ = false;
+  // Of one key, nothing has been written.
+  if (status.code() == Code::kNoSpace && count == 1) return;
+  pending.outcome = Outcome::kUnknown;
+  pending.executed = status.ok();
+}
+
+// Each as a command of a script, which asks for itself.
+Status Host::PutAll(const Request& request) {
+  in_unit_ = settings_.width > 1;
+  const int busy_at = settings_.width / 2;
+  for (int part = 0; part < settings_.width; ++part) {
+    if (part > 0 && part == busy_at) Busy(request);
+    if (Status status = PutOne(request, part); !status.ok()) return status;
+  }
+  return Status::Ok();
+}
+
+Status Host::PutOne(const Request& request, int part) {
+  const std::string key = KeyName(request.key, part);
+  const std::string content =
+      request.forged ? ForgedContent(request.value, request.bytes, std::span(disk_->written), world_->random())
+                     : Content(request.value, request.bytes);
+  Status status = part == 0 ? Status::Ok() : store_->CheckWrite(key.size() + content.size(), 1);
+  if (status.ok()) status = store_->Put(0, key, content, kNoExpiry);
+  if (status.code() == Code::kNoSpace && part > 0) {
+    world_->Trace(number_, "no space in the middle of a unit");
+    ++full;
+  }
+  return status;
+}
+
+Status Host::DeleteAll(const Request& request) {
+  for (int part = 0; part < settings_.width; ++part) {
+    if (Status status = store_->Delete(0, KeyName(request.key, part)); !status.ok()) return status;
+  }
+  return Status::Ok();
+}
+
+}  // namespace faha::sim
