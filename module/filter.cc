@@ -8,6 +8,7 @@
 #include "module/commands.h"
 #include "module/commit.h"
 #include "module/sentinels.h"
+#include "module/shutdown.h"
 #include "module/state.h"
 #include "module/watch.h"
 
@@ -196,6 +197,16 @@ void PrecommitOrRefuse(RedisModuleCommandFilterCtx* filter) {
   if (!Precommit().ok()) Refuse(filter);
 }
 
+// Commands whose effect FaHA has to know of before Redis runs them.
+void Foresee(RedisModuleCommandFilterCtx* filter, std::string_view name) {
+  const auto is = [&](int i, std::string_view word) {
+    Buffer buffer;
+    return i < RedisModule_CommandFilterArgsCount(filter) &&
+           Lower(View(RedisModule_CommandFilterArgGet(filter, i)), buffer) == word;
+  };
+  if (name == "shutdown" && is(1, "abort")) ForgetSignal();
+}
+
 void RememberAll(RedisModuleCommandFilterCtx* filter) {
   const int count = RedisModule_CommandFilterArgsCount(filter);
   for (int i = 1; i < count; ++i) RememberWatched(View(RedisModule_CommandFilterArgGet(filter, i)));
@@ -245,6 +256,7 @@ void OnCommand(RedisModuleCommandFilterCtx* filter) {
       } else if (sub != nullptr && sub->action == Action::kRefuse) {
         Refuse(filter);
       } else if (rule.action == Action::kYield) {
+        Foresee(filter, name);
         PrecommitOrRefuse(filter);
       }
       break;
