@@ -10,6 +10,7 @@
 #include "module/sentinels.h"
 #include "module/shutdown.h"
 #include "module/state.h"
+#include "module/waiters.h"
 #include "module/watch.h"
 
 namespace faha::module {
@@ -205,6 +206,8 @@ void Foresee(RedisModuleCommandFilterCtx* filter, std::string_view name) {
            Lower(View(RedisModule_CommandFilterArgGet(filter, i)), buffer) == word;
   };
   if (name == "shutdown" && is(1, "abort")) ForgetSignal();
+  // To become a replica; in a transaction this is before its EXEC, which does no harm.
+  if ((name == "replicaof" || name == "slaveof") && !is(1, "no")) InterruptWaiters(TheState().context);
 }
 
 void RememberAll(RedisModuleCommandFilterCtx* filter) {

@@ -92,7 +92,9 @@ void Roles::HandOverIfAsked() {
   }
   if (!heir_) return;
   const Endpoint heir = *std::exchange(heir_, std::nullopt);
-  if (const Status status = TheState().store->HandOver(heir); !status.ok()) Log(LogLevel::kWarning, status.ToString());
+  TheState().store->HandOver(heir, [](const Status& status) {
+    if (!status.ok()) Log(LogLevel::kWarning, status.ToString());
+  });
 }
 
 // One tick late: by then the reply to whoever ordered the change has left.

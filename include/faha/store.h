@@ -191,9 +191,9 @@ class Store {
   // Errors: NotPrimary, NoQuorum, Fenced, NoSpace; Unavailable - there is none, it is connected, or another change is
   // under way.
   virtual Status Forget(const Endpoint& member) = 0;
-  // Planned: hands the primary's role to the backup whose Redis listens at `target`, or to the best one.
-  // Blocks until the new primary is known.  Errors: NotPrimary, Unavailable, NoQuorum.
-  virtual Status HandOver(const std::optional<Endpoint>& target) = 0;
+  // Planned: hands the primary's role to the backup whose Redis listens at `target`, or to the best one.  Calls `done`
+  // once, when the new primary is known.  Errors told to `done`: NotPrimary, Unavailable, NoQuorum.
+  virtual void HandOver(const std::optional<Endpoint>& target, std::function<void(const Status&)> done) = 0;
 
   // Should somebody be told that this backup's primary is gone?  It hung up and refuses to be dialled, or this backup
   // and a majority of the members have not heard it for a lease.

@@ -84,7 +84,10 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   void Follow(const Endpoint& primary) override;
   void Promote(std::chrono::milliseconds patience, std::function<void(const Status&)> done) override;
   void TakeOver(std::chrono::milliseconds patience, std::function<void(const Status&)> done) override;
-  Status HandOver(const std::optional<Endpoint>& target) override;
+  void HandOver(const std::optional<Endpoint>& target, std::function<void(const Status&)> done) override {
+    done(HandOverNow(target));
+  }
+  Status HandOverNow(const std::optional<Endpoint>& target);
   Status Forget(const Endpoint& member) override;
   void Force(std::function<void(const Status&)> done) override;
   [[nodiscard]] bool MissesPrimary() const override;

@@ -18,7 +18,7 @@ Status Node::SettleTurn() {
   return NeedsCommit() ? Commit() : Status::Ok();
 }
 
-Status Node::HandOver(const std::optional<Endpoint>& target) {
+Status Node::HandOverNow(const std::optional<Endpoint>& target) {
   if (Status status = SettleTurn(); !status.ok()) return status;
   Shipper* best = nullptr;
   for (const auto& shipper : committer_->shippers()) {
