@@ -1,6 +1,8 @@
 """Orders that take time, FAHA.PROMOTE and FAHA.FAILOVER, and Redis' role, which FaHA keeps like its own."""
 
 import contextlib
+import signal
+import time
 
 import pytest
 from cluster import HOST, wait_for
@@ -85,3 +87,24 @@ def test_who_hears_of_a_hand_over_finds_the_role_changed(make_cluster):
     client.send_raw(encode("FAHA.FAILOVER", "TO", HOST, cluster[1].port) + encode("ROLE"))
     assert client.read() == ("+", "OK")
     assert client.read()[1][0] == ("$", "slave")
+
+
+def test_redis_role_follows_although_redis_refuses_at_first(make_cluster):
+    """Redis refuses REPLICAOF while a FAILOVER of its own goes on.  When that is over, FaHA's role is still what it was."""
+    cluster = make_cluster()
+    old, stopped, heir = cluster.nodes
+    admin = old.client()
+    wait_for(lambda: str(admin.info("replication")).count("'online'") == 2, what="Redis' own replication")
+    stopped.signal(signal.SIGSTOP)
+    try:
+        admin.publish("channel", "so that the stopped replica lags")
+        admin.execute_command("FAILOVER", "TO", HOST, stopped.port, "TIMEOUT", 3000)
+        assert admin.info("replication")["master_failover_state"] == "waiting-for-sync"
+        Connection(old.port).send("FAHA.FAILOVER", "TO", HOST, heir.port)
+        wait_for(lambda: heir.info()["state"] == "serving", what="the heir to serve")
+        time.sleep(0.1)  # as many ticks as an attempt takes
+        assert old.redis_role() == "master", "Redis was to refuse"
+        wait_for(lambda: old.redis_role() == "slave", what="Redis' role to follow")
+    finally:
+        stopped.signal(signal.SIGCONT)
+    cluster.wait_in_sync(heir)
