@@ -5,20 +5,18 @@
 #include "module/filter.h"
 #include "module/info.h"
 #include "module/roles.h"
+#include "module/waiters.h"
 
 namespace faha::module::admin {
 namespace {
 
 constexpr std::int64_t kPromoteMs = 10'000;
 
-int ReplyOutcome(RedisModuleCtx* ctx, RedisModuleString**, int) {
-  const auto* status = static_cast<const Status*>(RedisModule_GetBlockedClientPrivateData(ctx));
-  return (status->ok() ? Reply::Ok() : Reply::Error(*status)).SendTo(ctx);
-}
-
 Reply BadPort() { return Reply::Error("ERR the port is a number from 1 to 65535"); }
 
-void FreeOutcome(RedisModuleCtx*, void* status) { delete static_cast<Status*>(status); }
+Reply CannotWait(std::string_view command) {
+  return Reply::Error("ERR " + std::string(command) + " waits for other nodes and cannot do so in a transaction");
+}
 
 }  // namespace
 
@@ -35,20 +33,13 @@ Reply Promote(Call& call) {
   if (!patience || *patience < 0 || *patience > 3600'000) {
     return Reply::Error("ERR the patience is a number of milliseconds from 0 to 3600000");
   }
-  if ((RedisModule_GetContextFlags(call.ctx()) & (REDISMODULE_CTX_FLAGS_MULTI | REDISMODULE_CTX_FLAGS_DENY_BLOCKING)) !=
-      0) {
-    return Reply::Error("ERR FAHA.PROMOTE waits for other nodes and cannot do so in a transaction");
-  }
-  RedisModuleBlockedClient* client = RedisModule_BlockClient(call.ctx(), ReplyOutcome, nullptr, FreeOutcome, 0);
-  const auto done = [client](const Status& status) { RedisModule_UnblockClient(client, new Status(status)); };
-  if (force) {
-    call.store().Force(done);
-    // Nobody is waited for: whoever hears the answer finds Redis' own role changed as well.
-    TheRoles().Align(call.ctx());
-  } else {
-    call.store().Promote(std::chrono::milliseconds(*patience), done);
-  }
-  return Reply::Sent();
+  if (!MayBlock(call)) return CannotWait("FAHA.PROMOTE");
+  Reply reply = AwaitOutcome(call, [&](const Outcome& done) {
+    force ? call.store().Force(done) : call.store().Promote(std::chrono::milliseconds(*patience), done);
+  });
+  // If the outcome is known already: whoever hears it finds Redis' own role changed as well.
+  TheRoles().Align(call.ctx());
+  return reply;
 }
 
 // FAHA.FORGET host port
@@ -69,10 +60,11 @@ Reply Failover(Call& call) {
   } else if (call.size() != 1) {
     return Call::SyntaxError();
   }
-  const Status status = call.store().HandOver(target);
-  // Whoever hears the answer finds Redis' own role changed as well.
+  if (!MayBlock(call)) return CannotWait("FAHA.FAILOVER");
+  Reply reply = AwaitOutcome(call, [&](const Outcome& done) { call.store().HandOver(target, done); });
+  // If the outcome is known already: whoever hears it finds Redis' own role changed as well.
   TheRoles().Align(call.ctx());
-  return status.ok() ? Reply::Ok() : Reply::Error(status);
+  return reply;
 }
 
 // What the filter put before a command that FaHA does not serve, or that must not run now.

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <vector>
 
+#include "module/call.h"
+
 namespace faha::module {
 
 // The fields are `name=value` with a space between; a value has none, for CLIENT SETNAME refuses it.
@@ -42,6 +44,18 @@ void ForEachClient(RedisModuleCtx* ctx, const std::function<void(const ListedCli
     visit(ListedClient(line));
   }
   if (reply != nullptr) RedisModule_FreeCallReply(reply);
+}
+
+void CloseClients(RedisModuleCtx* ctx,
+                  const std::function<bool(const ListedClient& client, std::uint64_t id)>& chosen) {
+  std::vector<std::uint64_t> clients;
+  ForEachClient(ctx, [&](const ListedClient& client) {
+    const auto number = ParseInteger(client.Field("id"));
+    if (!number) return;
+    const auto id = static_cast<std::uint64_t>(*number);
+    if (chosen(client, id)) clients.push_back(id);
+  });
+  for (const std::uint64_t client : clients) RedisModule_DeauthenticateAndCloseClient(ctx, client);
 }
 
 }  // namespace faha::module

@@ -17,6 +17,8 @@ class ListedClient {
   [[nodiscard]] std::string_view Field(std::string_view name) const;
   [[nodiscard]] bool IsSentinel() const { return NamesSentinel(Field("name")); }
   // Sentinels call their connections so: sentinel-<8 of the run id>-cmd, or -pubsub.
+  // A replica or the primary of Redis' own replication.
+  [[nodiscard]] bool IsReplication() const { return Field("flags").find_first_of("SM") != std::string_view::npos; }
   static bool NamesSentinel(std::string_view name) { return name.starts_with("sentinel-"); }
 
  private:
@@ -27,5 +29,8 @@ class ListedClient {
 // some microseconds.
 void ForEachClient(RedisModuleCtx* ctx, const std::function<void(const ListedClient&)>& visit,
                    std::span<const std::uint64_t> among = {});
+
+// Disconnects the clients that `chosen` returns true for; none of them is sent anything more.
+void CloseClients(RedisModuleCtx* ctx, const std::function<bool(const ListedClient& client, std::uint64_t id)>& chosen);
 
 }  // namespace faha::module

@@ -1,7 +1,9 @@
 #include "module/commit.h"
 
 #include "module/barrier.h"
+#include "module/client_list.h"
 #include "module/state.h"
+#include "module/waiters.h"
 
 namespace faha::module {
 namespace {
@@ -9,8 +11,15 @@ namespace {
 // The replies are queued already; a client that is dropped reads end-of-file instead: outcome unknown.
 void DropClients(RedisModuleCtx* ctx, const Status& reason) {
   Log(LogLevel::kWarning, reason.ToString() + "; dropping the clients, whose replies must not leave");
-  Run(ctx, "CLIENT", "KILL", "TYPE", "normal");
-  Run(ctx, "CLIENT", "KILL", "TYPE", "pubsub");
+  if (!AnyoneWaits()) {
+    Run(ctx, "CLIENT", "KILL", "TYPE", "normal");
+    Run(ctx, "CLIENT", "KILL", "TYPE", "pubsub");
+    return;
+  }
+  // The outcome of an order does not depend on this turn's commit: whoever waits for one hears it.
+  CloseClients(ctx, [](const ListedClient& client, std::uint64_t id) {
+    return !client.IsReplication() && !WaitsSinceBefore(id);
+  });
 }
 
 // Does the server run the pipelines of clients that were blocked only behind BEFORE_SLEEP?
@@ -22,6 +31,7 @@ void BeforeSleep(RedisModuleCtx* ctx) {
   state.unit_time = 0;
   if (!state.turn_failed.ok()) status = std::exchange(state.turn_failed, Status::Ok());
   if (!status.ok()) DropClients(ctx, status);
+  WaitersTurnEnds();
   state.in_window = runs_behind_sleep && state.mutant != Mutant::kNoWindowCommit;
 }
 

@@ -8,7 +8,9 @@
 #include "module/commands.h"
 #include "module/commit.h"
 #include "module/sentinels.h"
+#include "module/shutdown.h"
 #include "module/state.h"
+#include "module/waiters.h"
 #include "module/watch.h"
 
 namespace faha::module {
@@ -196,6 +198,18 @@ void PrecommitOrRefuse(RedisModuleCommandFilterCtx* filter) {
   if (!Precommit().ok()) Refuse(filter);
 }
 
+// Commands whose effect FaHA has to know of before Redis runs them.
+void Foresee(RedisModuleCommandFilterCtx* filter, std::string_view name) {
+  const auto is = [&](int i, std::string_view word) {
+    Buffer buffer;
+    return i < RedisModule_CommandFilterArgsCount(filter) &&
+           Lower(View(RedisModule_CommandFilterArgGet(filter, i)), buffer) == word;
+  };
+  if (name == "shutdown" && is(1, "abort")) ForgetSignal();
+  // To become a replica; in a transaction this is before its EXEC, which does no harm.
+  if ((name == "replicaof" || name == "slaveof") && !is(1, "no")) InterruptWaiters(TheState().context);
+}
+
 void RememberAll(RedisModuleCommandFilterCtx* filter) {
   const int count = RedisModule_CommandFilterArgsCount(filter);
   for (int i = 1; i < count; ++i) RememberWatched(View(RedisModule_CommandFilterArgGet(filter, i)));
@@ -245,6 +259,7 @@ void OnCommand(RedisModuleCommandFilterCtx* filter) {
       } else if (sub != nullptr && sub->action == Action::kRefuse) {
         Refuse(filter);
       } else if (rule.action == Action::kYield) {
+        Foresee(filter, name);
         PrecommitOrRefuse(filter);
       }
       break;

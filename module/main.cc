@@ -16,6 +16,7 @@
 #include "module/redis_api.h"
 #include "module/roles.h"
 #include "module/sentinels.h"
+#include "module/shutdown.h"
 #include "module/state.h"
 
 namespace faha::module {
@@ -76,6 +77,7 @@ Status OpenStore(Options options) {
 
 bool Start(RedisModuleCtx* ctx) {
   RedisModule_SetModuleOptions(ctx, REDISMODULE_OPTION_NO_IMPLICIT_SIGNAL_MODIFIED);  // see scratch.h
+  TheState().context = RedisModule_GetDetachedThreadSafeContext(ctx);
   Options options;
   if (!LoadConfigs(ctx, options)) return false;
   // Beside the pool; a device has no beside, but the server has a dir.
@@ -95,14 +97,14 @@ bool Start(RedisModuleCtx* ctx) {
   }
   TheState().databases = static_cast<DbId>(databases);
   if (!CreateCommands(ctx) || !StartFiltering(ctx) || !StartCommitting(ctx) || !StartBarrier(ctx) || !AddInfo(ctx) ||
+      !StartWatchingSignals(ctx) ||
       RedisModule_SubscribeToServerEvent(ctx, RedisModuleEvent_Loading, OnLoaded) != REDISMODULE_OK) {
     Log(LogLevel::kWarning, "BADCONFIG the server refuses a part of the module: FaHA needs Redis 7.0 or later");
     return false;
   }
   const int descriptor = TheState().store->descriptor();
   if (descriptor >= 0) {
-    RedisModuleCtx* detached = RedisModule_GetDetachedThreadSafeContext(ctx);  // for the life of the server
-    RedisModule_EventLoopAdd(descriptor, REDISMODULE_EVENTLOOP_READABLE, OnReadable, detached);
+    RedisModule_EventLoopAdd(descriptor, REDISMODULE_EVENTLOOP_READABLE, OnReadable, TheState().context);
   }
   RedisModule_CreateTimer(ctx, Store::kTickPeriod.count(), OnTimer, nullptr);
   return TheRoles().Start(ctx);

@@ -1,12 +1,14 @@
 #include "module/roles.h"
 
 #include <optional>
-#include <vector>
+#include <string>
+#include <utility>
 
 #include "module/call.h"
 #include "module/client_list.h"
 #include "module/sentinels.h"
 #include "module/state.h"
+#include "module/waiters.h"
 
 namespace faha::module {
 namespace {
@@ -15,6 +17,7 @@ namespace {
 constexpr std::chrono::milliseconds kPatience = std::chrono::hours(24 * 365);
 // Sentinel finds its order carried out within a second and a tick.
 constexpr std::chrono::milliseconds kSentinelPatience{1500};
+constexpr std::chrono::milliseconds kWaitersPatience{1000};
 
 // Whom Redis replicates from; nothing if it is a primary.
 std::optional<Endpoint> RedisPrimary(RedisModuleCtx* ctx) {
@@ -43,7 +46,6 @@ Roles& TheRoles() {
 void Roles::OnPrimary() { wanted_ = Wanted::kPrimary; }
 
 void Roles::OnFollowing(const Member& primary) {
-  if (take_over_at_) return;  // not for long
   wanted_ = Wanted::kReplica;
   primary_ = primary.Redis();
 }
@@ -54,19 +56,20 @@ bool Roles::Start(RedisModuleCtx* ctx) {
     return false;
   }
   if (const auto primary = RedisPrimary(ctx)) {
-    wanted_ = Wanted::kNothing;  // what the store was before it knew whom to follow
     TheState().store->Follow(*primary);
+    wanted_ = Wanted::kNothing;  // what the store was before it knew whom to follow
   }
   return true;
 }
 
 void Roles::RedisRoleChanged(RedisModuleCtx* ctx, bool is_primary) {
   if (aligning_) return;
-  wanted_ = Wanted::kNothing;
   take_over_at_.reset();
   if (const auto primary = RedisPrimary(ctx); primary && !is_primary) {
     TheState().store->Follow(*primary);
+    wanted_ = Wanted::kNothing;
   } else if (is_primary) {
+    wanted_ = Wanted::kNothing;
     take_over_at_ = std::chrono::steady_clock::now();
     // Clients go where Sentinel says, and it says so up to a second after it has ordered the change: until then a
     // primary that lives goes on serving.
@@ -79,10 +82,15 @@ void Roles::RedisRoleChanged(RedisModuleCtx* ctx, bool is_primary) {
   }
 }
 
+// An attempt that fails must not leave Redis a primary beside the one that FaHA follows on.
 void Roles::TakeOver() {
   take_over_at_.reset();
-  TheState().store->TakeOver(kPatience, [](const Status& status) {
-    if (!status.ok()) Log(LogLevel::kWarning, status.ToString());
+  wanted_ = Wanted::kNothing;  // Redis was told to lead after that
+  TheState().store->TakeOver(kPatience, [this](const Status& status) {
+    if (status.ok()) return;
+    Log(LogLevel::kWarning, status.ToString());
+    const std::string state = TheState().store->Info().state;
+    if (state == "following" || state == "syncing") wanted_ = Wanted::kReplica;
   });
 }
 
@@ -92,38 +100,56 @@ void Roles::HandOverIfAsked() {
   }
   if (!heir_) return;
   const Endpoint heir = *std::exchange(heir_, std::nullopt);
-  if (const Status status = TheState().store->HandOver(heir); !status.ok()) Log(LogLevel::kWarning, status.ToString());
+  TheState().store->HandOver(heir, [](const Status& status) {
+    if (!status.ok()) Log(LogLevel::kWarning, status.ToString());
+  });
 }
 
 // One tick late: by then the reply to whoever ordered the change has left.
 void Roles::SendClientsAway(RedisModuleCtx* ctx) {
   if (std::exchange(send_away_, std::exchange(service_lost_, false))) {
     Log(LogLevel::kWarning, "this node does not serve any more: its clients are disconnected, to find out who does");
-    std::vector<std::uint64_t> clients;
-    ForEachClient(ctx, [&](const ListedClient& client) {
-      const bool replication = client.Field("flags").find_first_of("SM") != std::string_view::npos;
-      const auto id = ParseInteger(client.Field("id"));
-      if (id && !replication && !client.IsSentinel()) clients.push_back(static_cast<std::uint64_t>(*id));
+    CloseClients(ctx, [](const ListedClient& client, std::uint64_t id) {
+      return !client.IsReplication() && !client.IsSentinel() && !WaitsSinceBefore(id);
     });
-    for (const std::uint64_t client : clients) RedisModule_DeauthenticateAndCloseClient(ctx, client);
   }
+}
+
+// An order has its outcome about when this node knows whom to follow: it is waited for, but not for long.
+bool Roles::WaitersComeFirst(RedisModuleCtx* ctx) {
+  const auto now = std::chrono::steady_clock::now();
+  if (AnyoneWaits()) {
+    if (!patience_ends_) patience_ends_ = now + kWaitersPatience;
+    if (now < *patience_ends_) return true;
+    InterruptWaiters(ctx);
+  }
+  patience_ends_.reset();
+  return false;
 }
 
 void Roles::Align(RedisModuleCtx* ctx) {
   // A role change while Redis loads its AOF would open that under its hands, which it checks and dies of.
   const bool loading = (RedisModule_GetContextFlags(ctx) & REDISMODULE_CTX_FLAGS_LOADING) != 0;
   if (wanted_ == Wanted::kNothing || loading) return;
-  const auto wanted = std::exchange(wanted_, Wanted::kNothing);
+  if (take_over_at_) return;  // Redis was told to lead, and that is what FaHA asks for soon
   const auto now = RedisPrimary(ctx);
-  const bool right = wanted == Wanted::kPrimary ? !now : now == primary_;
-  if (right) return;
-  aligning_ = true;
-  if (wanted == Wanted::kPrimary) {
-    Run(ctx, "REPLICAOF", "NO", "ONE");
-  } else {
-    Run(ctx, "REPLICAOF", primary_.host.c_str(), std::to_string(primary_.port).c_str());
+  if (wanted_ == Wanted::kPrimary ? !now : now == primary_) {
+    wanted_ = Wanted::kNothing;
+    complained_ = false;
+    return;
   }
+  if (wanted_ == Wanted::kReplica && WaitersComeFirst(ctx)) return;
+  aligning_ = true;
+  const bool done = wanted_ == Wanted::kPrimary
+                        ? Run(ctx, "REPLICAOF", "NO", "ONE")
+                        : Run(ctx, "REPLICAOF", primary_.host.c_str(), std::to_string(primary_.port).c_str());
   aligning_ = false;
+  if (!done) {
+    if (!std::exchange(complained_, true)) {
+      Log(LogLevel::kWarning, "UNAVAILABLE Redis refuses REPLICAOF, so its role is not FaHA's: it is tried again");
+    }
+    return;
+  }
   // So that a restart finds the same role; without a config file there is nothing to rewrite.
   Run(ctx, "CONFIG", "REWRITE");
 }

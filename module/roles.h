@@ -20,10 +20,10 @@ class Roles : public StoreObserver {
 
   // Follows Redis' role changes, and its present one.  False if Redis refuses.
   bool Start(RedisModuleCtx* ctx);
-  // Makes Redis' role what FaHA's has become.  Not from within Store's calls: Redis' role change asks the store.
+  // Makes Redis' role what FaHA's has become, if it is not yet: called again and again, it tries until it is.  Not from
+  // within Store's calls: Redis' role change asks the store.
   void Align(RedisModuleCtx* ctx);
-  // Hands over to the backup that asked for it, if one did, or asks the primary to.  Between turns; blocks as
-  // Store::HandOver() does.
+  // Hands over to the backup that asked for it, if one did, or asks the primary to.  Between turns.
   void HandOverIfAsked();
   // A Sentinel tells clients of another primary than before.
   void SentinelTells() {
@@ -34,11 +34,16 @@ class Roles : public StoreObserver {
   void SendClientsAway(RedisModuleCtx* ctx);
 
  private:
-  enum class Wanted { kNothing, kPrimary, kReplica } wanted_ = Wanted::kNothing;
-  Endpoint primary_;
-  std::optional<Endpoint> heir_;
   using Time = std::chrono::steady_clock::time_point;
+  // What Redis is to be, until it is; nothing: it is right, or Redis was told after FaHA, and FaHA follows.
+  enum class Wanted { kNothing, kPrimary, kReplica } wanted_ = Wanted::kNothing;
+  Endpoint primary_;                   // whom FaHA followed last
+  bool complained_ = false;            // said that Redis refuses the role
+  std::optional<Time> patience_ends_;  // of Align with those who wait for an outcome
+  std::optional<Endpoint> heir_;
   void TakeOver();
+  // May those who wait for an outcome hear it before Redis becomes a replica?
+  bool WaitersComeFirst(RedisModuleCtx* ctx);
   // Redis is a primary already, and FaHA's is asked to hand over when this has come.
   std::optional<Time> take_over_at_;
   bool aligning_ = false;

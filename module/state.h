@@ -16,6 +16,7 @@ enum class Mutant { kNone, kNoWindowCommit, kNoPrecommit, kNoBarrier, kNoOwnComm
 
 struct State {
   std::unique_ptr<Store> store;
+  RedisModuleCtx* context = nullptr;  // of no client, for the life of the server
   Options options;
   DbId databases = 1;  // Redis' setting
   Mutant mutant = Mutant::kNone;

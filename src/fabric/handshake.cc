@@ -12,7 +12,7 @@ namespace faha {
 namespace {
 
 // Not among the types of the replication protocol's messages.
-constexpr std::byte kChallenge{0x81}, kResponse{0x82}, kProof{0x83};
+constexpr std::byte kChallenge{0x81}, kResponse{0x82}, kProof{0x83}, kRefusal{0x84};
 
 bool Fill(std::span<std::byte> number) {
   return RAND_bytes(reinterpret_cast<unsigned char*>(number.data()), static_cast<int>(number.size())) == 1;
@@ -27,6 +27,8 @@ bool Same(std::span<const std::byte> a, std::span<const std::byte> b) {
 bool Handshake::IsChallenge(std::span<const std::byte> head) {
   return head.size() == 1 + kNumberBytes && head[0] == kChallenge;
 }
+
+std::vector<std::byte> Handshake::Refusal() { return {kRefusal}; }
 
 std::optional<Handshake::Number> Handshake::Prove(std::string_view side) const {
   std::vector<std::byte> message;
@@ -55,6 +57,7 @@ std::vector<std::byte> Handshake::Answer(std::span<const std::byte> head) {
   const State before = state_;
   state_ = State::kRefused;
   if (before != State::kGoing || head.empty()) return {};
+  refused_by_peer_ = head.size() == 1 && head[0] == kRefusal;
   const auto rest = head.subspan(1);
   if (accepting_) {
     if (head[0] != kResponse || rest.size() != 2 * kNumberBytes) return {};

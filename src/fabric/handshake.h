@@ -3,6 +3,9 @@
 //   accepting: challenge(A) ->           dialling: -> response(D, HMAC(secret, "dial", A, D, binding))
 //   accepting: proof(HMAC(secret, "accept", A, D, binding)) ->
 // Nothing but these three, each once, is read or sent before both are convinced; a recording of them is of no use.
+// Who is not convinced says so and hangs up:
+//   refusal() ->
+// It tells no more than that.  Without one, a connection that ends early says nothing about secrets.
 #pragma once
 
 #include <array>
@@ -30,6 +33,10 @@ class Handshake {
   // What to send in answer to `head`, if anything; then state() tells how it stands.
   std::vector<std::byte> Answer(std::span<const std::byte> head);
   [[nodiscard]] State state() const { return state_; }
+  // kRefused: is it the peer that refuses?
+  [[nodiscard]] bool refused_by_peer() const { return refused_by_peer_; }
+  // What whoever refuses sends last.
+  static std::vector<std::byte> Refusal();
 
   // Is `head` a challenge?  To a node without a secret it says what is missing.
   static bool IsChallenge(std::span<const std::byte> head);
@@ -42,6 +49,7 @@ class Handshake {
   bool accepting_;
   State state_ = State::kGoing;
   bool answered_ = false;  // dialling: the challenge has come
+  bool refused_by_peer_ = false;
   Number accepting_number_{}, dialling_number_{};
 };
 

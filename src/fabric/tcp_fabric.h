@@ -89,6 +89,7 @@ class TcpFabric final : public Fabric, private ForkGuard {
   void Connected(Link& link);
   bool Receive(Link& link);
   [[nodiscard]] Status EndOf(const Link& link, const Channel::Received& last) const;
+  [[nodiscard]] Status LatenessOf(const Link& link) const;
   [[nodiscard]] Status FaultOf(const Link& link, FrameState fault) const;
   [[nodiscard]] bool HearsTls(const Link& link) const;
   void Deliver(Link& link);

@@ -35,6 +35,11 @@ Status Stranger(const std::string& who) {
           fmt::format("{} does not know this node's secret: set the same faha.secret on all nodes", who)};
 }
 
+Status Unconvinced(const std::string& who) {
+  return {Code::kDenied,
+          fmt::format("{} does not accept this node's secret: set the same faha.secret on all nodes", who)};
+}
+
 Status SpeaksTls(const std::string& who) {
   return {Code::kDenied,
           fmt::format("{} speaks TLS, which this node does not: set the same faha.tls on all nodes", who)};
@@ -178,7 +183,10 @@ void TcpFabric::StartProof(Link& link) {
 void TcpFabric::Shake(Link& link, std::span<const std::byte> head) {
   const auto answer = link.handshake->Answer(head);
   if (link.handshake->state() == Handshake::State::kRefused) {
-    return Drop(link, Stranger(NameOf(link.peer, link.accepted)));
+    const std::string who = NameOf(link.peer, link.accepted);
+    if (link.handshake->refused_by_peer()) return Drop(link, Unconvinced(who));
+    SendNow(link, Handshake::Refusal());
+    return Drop(link, Stranger(who));
   }
   if (!answer.empty()) SendNow(link, answer);
   if (link.handshake->state() != Handshake::State::kDone) return;
@@ -243,14 +251,25 @@ Status TcpFabric::EndOf(const Link& link, const Channel::Received& last) const {
                                        "one CA, on all nodes",
                                        who)};
   }
-  if (link.stage == Link::Stage::kProving && last.what == What::kEnd) {
-    return {Code::kDenied,
-            fmt::format("{} does not accept this node's secret: set the same faha.secret on all nodes", who)};
-  }
   const std::string what = last.what == What::kLost    ? fmt::format(" is lost: {}", last.why)
+                           : link.handshake            ? " was closed by the peer before its handshake was over"
                            : link.inbox.pending() != 0 ? " was closed by the peer within a frame"
                                                        : " was closed by the peer";
   return {Code::kUnavailable, "the connection to " + link.peer.ToString() + what};
+}
+
+// What a peer that took too long is.  That it is silent proves nothing about its secret.
+Status TcpFabric::LatenessOf(const Link& link) const {
+  const std::string who = NameOf(link.peer, link.accepted);
+  if (link.stage == Link::Stage::kProving) {
+    return {Code::kUnavailable, fmt::format("{} did not finish the handshake within {} ms: it hangs, or has no "
+                                            "faha.secret, which this node has",
+                                            who, limits_.handshake.count())};
+  }
+  // Where one end alone uses TLS, either may wait for the other's first word.
+  return {Code::kDenied, fmt::format("{} does not get through TLS's handshake in time: set the same faha.secret and "
+                                     "faha.tls on all nodes",
+                                     who)};
 }
 
 Status TcpFabric::FaultOf(const Link& link, FrameState fault) const {
@@ -271,6 +290,7 @@ void TcpFabric::Deliver(Link& link) {
       continue;
     }
     if (!link.accepted && Handshake::IsChallenge(frame.head)) {
+      SendNow(link, Handshake::Refusal());
       return Drop(link, {Code::kDenied, fmt::format("{} asks for a secret: set the same faha.secret on all nodes",
                                                     link.peer.ToString())});
     }
@@ -325,12 +345,7 @@ void TcpFabric::DropOverdue() {
   for (const LinkId id : overdue) {
     Link* link = Find(id);
     if (link == nullptr) continue;
-    // Where one end alone uses TLS, either may wait for the other's first word.
-    Drop(*link,
-         {Code::kDenied, fmt::format("{} does not {}: set the same faha.secret and faha.tls on all nodes",
-                                     NameOf(link->peer, link->accepted),
-                                     link->stage == Link::Stage::kSecuring ? "get through TLS's handshake in time"
-                                                                           : "prove that it knows the secret")});
+    Drop(*link, LatenessOf(*link));
   }
 }
 

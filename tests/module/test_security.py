@@ -9,7 +9,7 @@ import subprocess
 import pytest
 import redis
 
-from cluster import HOST, PORT_OFFSET, Server, wait_for
+from cluster import HOST, PORT_OFFSET, Server, free_port, wait_for
 
 
 def secret_file(folder, text, mode=0o600):
@@ -77,6 +77,22 @@ def test_a_secret_of_a_file_is_that_of_the_setting(make_cluster, make_server, fo
     wait_for(lambda: cluster[0].info()["in_sync_backups"] == 2, what="the one that knows it")
     with pytest.raises(redis.exceptions.ResponseError, match="immutable"):
         friend.client().config_set("faha.secret-file", str(path))
+
+
+def test_a_connection_that_is_lost_in_the_handshake_is_no_denial(make_server):
+    """That a peer hangs up before it has proved anything says nothing about its secret."""
+    server = make_server(args=["--faha.secret", "the same"]).start()
+    primary = free_port()
+    with socket.create_server((HOST, primary + PORT_OFFSET)) as peer:
+        server.client().execute_command("REPLICAOF", HOST, primary)
+
+        def hang_up_and_look():
+            peer.accept()[0].close()
+            return "before its handshake was over" in str(server.info()["last_error"])
+
+        wait_for(hang_up_and_look, what="the node to say that it lost the connection")
+    assert str(server.info()["last_error"]).startswith("UNAVAILABLE")
+    assert "DENIED" not in server.log()
 
 
 # --- TLS.

@@ -17,6 +17,8 @@ TcpFabricLimits With(const std::string& secret, std::chrono::milliseconds handsh
   return limits;
 }
 
+std::string FrameOf(const std::vector<std::byte>& head) { return GoodFrame(Text(head)); }
+
 TEST(Secret, ThoseWhoShareItTalk) {
   Peer a(With("of the house")), b(With("of the house"));
   b.Listen();
@@ -49,15 +51,49 @@ TEST(Secret, NoneIsDenied) {
   ASSERT_TRUE(PollUntil({&a, &b}, [&] { return a.closed.size() == 1; }));
   EXPECT_TRUE(b.accepted.empty() && b.frames == 0);
   EXPECT_EQ(a.closed[link].code(), Code::kDenied);
+  // Who asked is told that there was none.
+  ASSERT_TRUE(PollUntil({&a, &b}, [&] { return b.closed.size() == 1; }));
+  EXPECT_EQ(b.closed.begin()->second.code(), Code::kDenied);
 }
 
-// Who accepts without a secret is no better than who dials without one.
-TEST(Secret, AnAccepterThatProvesNothingIsDenied) {
+// A connection that ends within the handshake, whatever ends it, says nothing about secrets.
+TEST(Secret, ALostConnectionIsNoDenial) {
+  for (const bool reset : {false, true}) {
+    for (const bool challenged : {false, true}) {
+      Peer node(With("s", 30s));
+      RawListener peer;
+      const LinkId link = node.fabric.Dial(peer.at());
+      ASSERT_TRUE(PollUntil({&node}, [&] { return peer.Accept(); }));
+      if (challenged) {
+        peer->Say(FrameOf(Handshake("s", true).Challenge()));
+        ASSERT_TRUE(PollUntil({&node}, [&] { return !peer->Hear().empty(); })) << "the response";
+      }
+      reset ? peer->Reset() : peer->HangUp();
+      ASSERT_TRUE(PollUntil({&node}, [&] { return node.closed.contains(link); }));
+      EXPECT_EQ(node.closed[link].code(), Code::kUnavailable) << node.closed[link].ToString();
+      EXPECT_EQ(node.closed[link].message().find("secret"), std::string::npos) << node.closed[link].ToString();
+    }
+  }
+}
+
+TEST(Secret, ADiallerThatHangsUpIsNoDenial) {
+  Peer node(With("s", 30s));
+  node.Listen();
+  RawPeer dialler(node.fabric.port());
+  ASSERT_TRUE(PollUntil({&node}, [&] { return !dialler.Hear().empty(); })) << "the challenge";
+  dialler.HangUp();
+  ASSERT_TRUE(PollUntil({&node}, [&] { return node.closed.size() == 1; }));
+  EXPECT_EQ(node.closed.begin()->second.code(), Code::kUnavailable);
+}
+
+// Who accepts without a secret is no better than who dials without one; but that it is silent may have other reasons.
+TEST(Secret, AnAccepterThatProvesNothingIsNotTrusted) {
   Peer a(With("mine")), b;
   b.Listen();
   const LinkId link = a.fabric.Dial(b.at());
   ASSERT_TRUE(PollUntil({&a, &b}, [&] { return a.closed.size() == 1; }));
-  EXPECT_EQ(a.closed[link].code(), Code::kDenied);
+  EXPECT_EQ(a.closed[link].code(), Code::kUnavailable);
+  EXPECT_NE(a.closed[link].message().find("faha.secret"), std::string::npos);
   EXPECT_TRUE(a.connected.empty());
 }
 
@@ -94,8 +130,6 @@ struct Recording {
   std::string dialling, accepting;
 };
 
-std::string FrameOf(const std::vector<std::byte>& head) { return GoodFrame(Text(head)); }
-
 Recording RecordedHandshake(const std::string& secret) {
   Handshake accepting(secret, true), dialling(secret, false);
   Recording recording;
@@ -115,9 +149,11 @@ TEST(Secret, ARecordedDiallerIsRefusedAndLearnsNothing) {
   std::string heard;
   replayer.Say(RecordedHandshake("s").dialling);
   ASSERT_TRUE(PollUntil({&node}, [&] { return heard += replayer.Hear(), replayer.ended; }));
-  // A challenge, as everybody gets, and not a byte more.
-  EXPECT_EQ(heard.size(), sizeof(FrameHeader) + 1 + Handshake::kNumberBytes);
-  EXPECT_TRUE(Handshake::IsChallenge(Bytes(heard).subspan(sizeof(FrameHeader))));
+  // A challenge, as everybody gets, that it is refused, and not a byte more.
+  const std::size_t challenge = sizeof(FrameHeader) + 1 + Handshake::kNumberBytes;
+  ASSERT_GT(heard.size(), challenge);
+  EXPECT_TRUE(Handshake::IsChallenge(Bytes(heard).subspan(sizeof(FrameHeader), 1 + Handshake::kNumberBytes)));
+  EXPECT_EQ(heard.substr(challenge), FrameOf(Handshake::Refusal()));
   EXPECT_EQ(node.closed.begin()->second.code(), Code::kDenied);
   EXPECT_TRUE(node.accepted.empty());
 }
@@ -292,7 +328,7 @@ TEST(Strangers, HaveATimeLimitHoweverTheyTalk) {
     return node.closed.size() == 2;
   }));
   EXPECT_LT(said + 1, frame.size()) << "it was still talking";
-  for (const auto& [link, reason] : node.closed) EXPECT_EQ(reason.code(), Code::kDenied);
+  for (const auto& [link, reason] : node.closed) EXPECT_EQ(reason.code(), Code::kUnavailable);
 }
 
 // Nothing else has to happen for it: the descriptor says when.

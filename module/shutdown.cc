@@ -1,0 +1,105 @@
+#include "module/shutdown.h"
+
+#include <atomic>
+#include <csignal>
+#include <utility>
+
+#include "module/state.h"
+
+namespace faha::module {
+namespace {
+
+std::atomic<int> received{0};  // the last signal, until it is carried out or forgotten
+static_assert(std::atomic<int>::is_always_lock_free, "a signal handler stores it");
+
+struct sigaction redis_on_term, redis_on_int;
+
+// Where Redis stands with the signal.  Its cron judges a signal, and the event that the module sees ends a cron: the
+// first event after the signal may end a cron that had not seen it, the second cannot.
+bool judged = false;       // by the cron before this one at the latest
+bool child_lived = false;  // a child of Redis lived, or ended, since that cron began
+bool refused = false;      // because of that child
+
+const struct sigaction& ActionOfRedis(int number) { return number == SIGINT ? redis_on_int : redis_on_term; }
+
+void GiveToRedis(int number, siginfo_t* info, void* context) {
+  const struct sigaction& action = ActionOfRedis(number);
+  if ((action.sa_flags & SA_SIGINFO) != 0) {
+    action.sa_sigaction(number, info, context);
+  } else {
+    action.sa_handler(number);
+  }
+}
+
+void OnSignal(int number, siginfo_t* info, void* context) {
+  received.store(number);
+  GiveToRedis(number, info, context);
+}
+
+bool Watch(int number, struct sigaction& redis_action) {
+  if (sigaction(number, nullptr, &redis_action) != 0) return false;
+  // Where nobody handles it there is nothing that could forget it.
+  const bool handled = (redis_action.sa_flags & SA_SIGINFO) != 0 ||
+                       (redis_action.sa_handler != SIG_DFL && redis_action.sa_handler != SIG_IGN);
+  if (!handled) return true;
+  struct sigaction ours = redis_action;
+  ours.sa_flags |= SA_SIGINFO;
+  ours.sa_sigaction = OnSignal;
+  return sigaction(number, &ours, nullptr) == 0;
+}
+
+long long Field(RedisModuleCtx* ctx, const char* section, const char* name) {
+  RedisModuleServerInfoData* info = RedisModule_GetServerInfo(ctx, section);
+  int error = REDISMODULE_OK;
+  const long long value = RedisModule_ServerInfoGetFieldSigned(info, name, &error);
+  RedisModule_FreeServerInfo(ctx, info);
+  return error == REDISMODULE_OK ? value : 0;
+}
+
+// Redis waits for its replicas before it ends, and has the field only then.
+bool WaitsForReplicas(RedisModuleCtx* ctx) {
+  RedisModuleServerInfoData* info = RedisModule_GetServerInfo(ctx, "server");
+  const bool waits = RedisModule_ServerInfoGetFieldC(info, "shutdown_in_milliseconds") != nullptr;
+  RedisModule_FreeServerInfo(ctx, info);
+  return waits;
+}
+
+void OnChild(RedisModuleCtx*, RedisModuleEvent, uint64_t, void*) { child_lived = true; }
+
+// The end of one of Redis' crons.
+void OnCron(RedisModuleCtx* ctx, RedisModuleEvent, uint64_t, void*) {
+  const int number = received.load();
+  if (number == 0) {
+    child_lived = false;
+    return;
+  }
+  const bool writing = Field(ctx, "persistence", "aof_rewrite_in_progress") == 1;
+  child_lived = child_lived || writing;
+  if (WaitsForReplicas(ctx)) {
+    judged = true;  // and will be judged again
+    return;
+  }
+  if (!std::exchange(judged, true)) return;
+  refused = refused || child_lived;
+  if (!refused) return ForgetSignal();  // Redis has another reason, and has logged it
+  if (writing) return;
+  ForgetSignal();
+  Log(LogLevel::kNotice, "Redis would not end while it wrote its first AOF: it is asked again");
+  received.store(number);
+  GiveToRedis(number, nullptr, nullptr);
+}
+
+}  // namespace
+
+void ForgetSignal() {
+  received.store(0);
+  judged = child_lived = refused = false;
+}
+
+bool StartWatchingSignals(RedisModuleCtx* ctx) {
+  return Watch(SIGTERM, redis_on_term) && Watch(SIGINT, redis_on_int) &&
+         RedisModule_SubscribeToServerEvent(ctx, RedisModuleEvent_ForkChild, OnChild) == REDISMODULE_OK &&
+         RedisModule_SubscribeToServerEvent(ctx, RedisModuleEvent_CronLoop, OnCron) == REDISMODULE_OK;
+}
+
+}  // namespace faha::module

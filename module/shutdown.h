@@ -1,0 +1,18 @@
+// Signals that ask the server to end.  Redis refuses them while it writes its first AOF ("Writing initial AOF, can't
+// exit") and forgets them.  FaHA turns the AOF on in a server that runs, and Redis starts it anew after each full
+// synchronisation, so that a service manager's SIGTERM may well come then.  The module remembers the signal and gives
+// it to Redis again when that AOF is written.  The SHUTDOWN command is not concerned: its client hears of the refusal.
+// Thread: main loop only, but for the signal handler.
+#pragma once
+
+#include "module/redis_api.h"
+
+namespace faha::module {
+
+// Watches SIGTERM and SIGINT.  False if Redis refuses.
+bool StartWatchingSignals(RedisModuleCtx* ctx);
+
+// An administrator calls the shutdown off (SHUTDOWN ABORT): the signal counts no more.
+void ForgetSignal();
+
+}  // namespace faha::module

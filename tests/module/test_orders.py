@@ -1,0 +1,110 @@
+"""Orders that take time, FAHA.PROMOTE and FAHA.FAILOVER, and Redis' role, which FaHA keeps like its own."""
+
+import contextlib
+import signal
+import time
+
+import pytest
+from cluster import HOST, wait_for
+from resp import Connection, encode
+
+
+def wait_blocked(node, count=1):
+    def blocked():
+        with contextlib.closing(node.client()) as client:
+            return client.info("clients")["blocked_clients"] == count
+
+    wait_for(blocked, what="the order to be waited for")
+
+
+@pytest.fixture
+def alone(make_cluster):
+    """A backup whose peers are gone: no majority will promise it anything."""
+    cluster = make_cluster()
+    cluster[0].kill()
+    cluster[1].kill()
+    return cluster, cluster[2]
+
+
+ROLE_CHANGES = {
+    "replicaof": lambda port: encode("REPLICAOF", HOST, port),
+    # As Sentinel does.
+    "transaction": lambda port: encode("MULTI") + encode("SLAVEOF", HOST, port) + encode("EXEC"),
+}
+
+
+@pytest.mark.parametrize("change", ROLE_CHANGES)
+def test_a_promotion_that_a_change_of_roles_interrupts(alone, change):
+    """Redis tells clients that are blocked when it becomes a replica -UNBLOCKED, and hangs up."""
+    cluster, node = alone
+    waiting = Connection(node.port)
+    waiting.send("FAHA.PROMOTE", 60_000)
+    wait_blocked(node)
+    Connection(node.port).send_raw(ROLE_CHANGES[change](cluster[1].port))
+    kind, line = waiting.read()
+    assert kind == "-" and line.startswith("NOPROMISE ") and "FAHA.STATUS" in line
+    assert waiting.call("PING") == ("+", "PONG")
+    wait_for(lambda: node.client().info("replication")["master_port"] == cluster[1].port, what="the change of roles")
+
+
+def test_a_promotion_whose_client_is_unblocked_or_goes_away(alone):
+    cluster, node = alone
+    waiting, leaving = Connection(node.port), Connection(node.port)
+    identity = waiting.call("CLIENT", "ID")[1]
+    waiting.send("FAHA.PROMOTE", 60_000)
+    wait_blocked(node)
+    assert Connection(node.port).call("CLIENT", "UNBLOCK", identity) == (":", 1)
+    kind, line = waiting.read()
+    assert kind == "-" and line.startswith("NOPROMISE ")
+    # The same client again: the first order ends now, for the second has taken its place, and is answered no more.
+    waiting.send("FAHA.PROMOTE", 60_000)
+    wait_blocked(node)
+    leaving.send("FAHA.PROMOTE", 60_000)
+    kind, line = waiting.read()
+    assert kind == "-" and "another attempt has taken its place" in line
+    leaving.close()
+    wait_blocked(node, 0)
+    # Its order is carried out all the same, and then nobody is there to be told.
+    cluster[0].start()
+    wait_for(lambda: node.info()["state"] == "serving" or cluster[0].info()["state"] == "serving", what="a primary")
+    assert waiting.call("PING") == ("+", "PONG")
+
+
+def test_orders_that_wait_are_refused_in_a_transaction(make_cluster):
+    cluster = make_cluster()
+    for order in ("FAHA.PROMOTE", "FAHA.FAILOVER"):
+        client = Connection(cluster[0].port)
+        client.call("MULTI")
+        client.call(order)
+        kind, (answer,) = client.call("EXEC")
+        assert kind == "*" and answer[0] == "-" and f"{order} waits for other nodes" in answer[1]
+    assert cluster[0].info()["state"] == "serving"
+
+
+def test_who_hears_of_a_hand_over_finds_the_role_changed(make_cluster):
+    cluster = make_cluster()
+    client = Connection(cluster[0].port)
+    client.send_raw(encode("FAHA.FAILOVER", "TO", HOST, cluster[1].port) + encode("ROLE"))
+    assert client.read() == ("+", "OK")
+    assert client.read()[1][0] == ("$", "slave")
+
+
+def test_redis_role_follows_although_redis_refuses_at_first(make_cluster):
+    """Redis refuses REPLICAOF while a FAILOVER of its own goes on.  When that is over, FaHA's role is still what it was."""
+    cluster = make_cluster()
+    old, stopped, heir = cluster.nodes
+    admin = old.client()
+    wait_for(lambda: str(admin.info("replication")).count("'online'") == 2, what="Redis' own replication")
+    stopped.signal(signal.SIGSTOP)
+    try:
+        admin.publish("channel", "so that the stopped replica lags")
+        admin.execute_command("FAILOVER", "TO", HOST, stopped.port, "TIMEOUT", 3000)
+        assert admin.info("replication")["master_failover_state"] == "waiting-for-sync"
+        Connection(old.port).send("FAHA.FAILOVER", "TO", HOST, heir.port)
+        wait_for(lambda: heir.info()["state"] == "serving", what="the heir to serve")
+        time.sleep(0.1)  # as many ticks as an attempt takes
+        assert old.redis_role() == "master", "Redis was to refuse"
+        wait_for(lambda: old.redis_role() == "slave", what="Redis' role to follow")
+    finally:
+        stopped.signal(signal.SIGCONT)
+    cluster.wait_in_sync(heir)
