@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "faha/status.h"
 
@@ -34,6 +35,11 @@ class [[nodiscard]] IoStatus : public Status {
   static IoStatus Ok() { return {}; }
 };
 
+// Of a medium, in bytes.
+struct MediaRange {
+  std::uint64_t offset = 0, bytes = 0;
+};
+
 class Media {
  public:
   virtual ~Media() = default;
@@ -55,6 +61,19 @@ class Media {
   // Makes every earlier Write durable.
   // Errors: IoError - what is durable is unknown; the caller must fence itself.
   virtual IoStatus Drain() = 0;
+
+  // Has every byte that was read of bytes() been the medium's own?
+  // Errors: IoError - a part of the medium could not be read.  It reads as zeros since: what was read since, and all
+  // that was concluded from it, is not to be trusted, told or written anywhere; the caller must fence itself.
+  [[nodiscard]] virtual IoStatus Health() const { return IoStatus::Ok(); }
+
+  // What could not be read so far, in order; more may be found as more is read.
+  [[nodiscard]] virtual std::vector<MediaRange> Unreadable() const { return {}; }
+
+  // Makes Unreadable() readable again by writing zeros over it.  Durable on return, and Health() is good then.  For who
+  // needs nothing of what the medium holds.
+  // Errors: IoError - the medium does not take it.
+  virtual IoStatus DropUnreadable() { return Health(); }
 
   // Makes the medium `bytes` large; what it held stays, zeros follow.  One of a fixed size, or larger, stays as it is.
   // Durable on return.  For whoever opens the medium, before anybody else knows of bytes() or shared().

@@ -121,6 +121,8 @@ Status Log::Seal() {
 }
 
 Status Log::SealAs(bool continues) {
+  // A batch that was made from what was misread must not exist.
+  if (Status status = pool_->media().Health(); !status.ok()) return status;
   const Lsn lsn = end_.lsn.Next();
   if (open_segment_) {
     if (Status status = OpenSegment(*open_segment_, open_head_, segments_.last_generation() + 1, lsn); !status.ok())
@@ -328,11 +330,11 @@ Status Log::CutAfter(Lsn keep) {
   end_.epoch = Epoch{};
   if (keep.value > 0) {
     const auto last = Find(keep);
-    FAHA_CHECK(last.has_value(), "the batch to keep is in the log");
-    end_.epoch = last->view.epoch();
+    FAHA_CHECK(last.has_value() || !pool_->Readable(), "the batch to keep is in the log");
+    if (last) end_.epoch = last->view.epoch();
   }
   durable_ = std::min(durable_, keep);
-  return Status::Ok();
+  return pool_->media().Health();
 }
 
 void Log::Reset() {

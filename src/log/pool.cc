@@ -117,7 +117,12 @@ Result<std::unique_ptr<Pool>> Pool::Open(std::unique_ptr<Media> media, std::uint
                                          std::uint64_t pool_bytes) {
   std::unique_ptr<Pool> pool(new Pool(std::move(media)));
   Status status = pool->Load();
-  if (status.code() == Code::kBadPool && pool->NeverUsed(segment_bytes)) status = pool->Format(segment_bytes);
+  // What cannot be read looks empty, and is not.
+  if (Status bad = pool->HeaderHealth(); !bad.ok()) return bad;
+  if (status.code() == Code::kBadPool && pool->NeverUsed(segment_bytes)) {
+    status = pool->media_->Health();
+    if (status.ok()) status = pool->Format(segment_bytes);
+  }
   if (status.ok()) status = pool->Upgrade();
   if (status.ok()) status = pool->Grow(pool_bytes);
   if (!status.ok()) return status;
@@ -148,8 +153,14 @@ Status Pool::Upgrade() {
 
 Result<std::unique_ptr<Pool>> Pool::Inspect(std::unique_ptr<Media> media) {
   std::unique_ptr<Pool> pool(new Pool(std::move(media)));
-  if (Status status = pool->Load(); !status.ok()) return status;
+  if (Status status = pool->Load(); !status.ok()) return pool->Readable() ? status : pool->media_->Health();
   return pool;
+}
+
+Status Pool::HeaderHealth() const {
+  const auto unreadable = media_->Unreadable();
+  const bool in_header = !unreadable.empty() && unreadable.front().offset < format::kDataOffset;
+  return in_header ? media_->Health() : Status::Ok();
 }
 
 std::optional<Superblock> Pool::ReadCopy(std::uint32_t copy) const {
@@ -258,6 +269,7 @@ void Pool::Claim(LogEnd end) {
 }
 
 Status Pool::BeginInstall(const Endpoint& source, LogEnd claim) {
+  if (Status status = media_->DropUnreadable(); !status.ok()) return status;
   Claim(installing() ? std::max(this->claim(), claim) : claim);
   super_.state |= format::kInstalling;
   const bool fits = source.host.size() <= sizeof super_.source_host;

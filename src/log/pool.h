@@ -40,7 +40,8 @@ class Pool {
   // one of this version.  A medium smaller than `pool_bytes` grows first, and the pool has all the segments that then
   // fit; it never shrinks.
   // Errors: NoSpace - it cannot grow; BadPool - no superblock copy is whole, or it contradicts the medium; PoolVersion
-  // - another format version or unknown features; PoolSize - too small; BadConfig - segment_bytes is unusable; IoError.
+  // - another format version or unknown features; PoolSize - too small; BadConfig - segment_bytes is unusable; IoError
+  // - also where its header cannot be read.
   static Result<std::unique_ptr<Pool>> Open(std::unique_ptr<Media> media, std::uint64_t segment_bytes,
                                             std::uint64_t pool_bytes = 0);
   // Opens a pool to be looked at: nothing is written to it, not even where it was never used.
@@ -49,6 +50,8 @@ class Pool {
 
   [[nodiscard]] Media& media() { return *media_; }
   [[nodiscard]] const Media& media() const { return *media_; }
+  // See Media::Health: where this is false, what is read need not make sense, and no check may end the process for it.
+  [[nodiscard]] bool Readable() const { return media_->Health().ok(); }
   [[nodiscard]] ClusterId cluster() const;
   [[nodiscard]] NodeId node() const;
   // The cluster's: of all batches.  None if the pool began as one of version 2: then values can pass for batches.
@@ -69,8 +72,8 @@ class Pool {
 
   // The log is being given to this node by a primary and counts for nothing until it is whole.
   [[nodiscard]] bool installing() const { return (super_.state & format::kInstalling) != 0; }
-  // Starting it forgets every segment; `source`, if its name is not too long, is remembered.  `claim`: how far the log
-  // reached that is given up, or kUnknownClaim.  Errors: IoError.
+  // Starting it forgets every segment, and what cannot be read; `source`, if its name is not too long, is remembered.
+  // `claim`: how far the log reached that is given up, or kUnknownClaim.  Errors: IoError.
   Status BeginInstall(const Endpoint& source, LogEnd claim);
   // While installing: the highest claim of all that were begun since the log was whole.
   [[nodiscard]] LogEnd claim() const { return {Epoch{super_.claim_epoch}, Lsn{super_.claim_lsn}}; }
@@ -111,6 +114,8 @@ class Pool {
  private:
   explicit Pool(std::unique_ptr<Media> media) : media_(std::move(media)) {}
   Status Load();
+  // Errors: IoError - superblock or table cannot be read, as far as they were.
+  [[nodiscard]] Status HeaderHealth() const;
   Status Format(std::uint64_t segment_bytes);
   Status Upgrade();
   Status ForgetSegments();

@@ -28,6 +28,7 @@ class Scanner {
   Result<ScanResult> Run() {
     ListSegments();
     ScanAll();
+    if (!pool_.Readable()) return CannotBeRead();
     for (const ScannedSegment& found : found_) {
       if (!found.malformed) continue;
       return Status{Code::kCorrupt, fmt::format("batch {} is whole but holds a record this release does not know: run "
@@ -39,6 +40,7 @@ class Scanner {
     KeepUpToEnd();
     if (Status status = CheckOrder(); !status.ok()) return status;
     NoteFrees();
+    if (!pool_.Readable()) return CannotBeRead();
     return std::move(result_);
   }
 
@@ -46,6 +48,14 @@ class Scanner {
   std::vector<ScannedSegment> TakeFound() { return std::move(found_); }
 
  private:
+  // What reads as zeros may be the log's end, its middle or none of it: that is for nobody to guess.
+  [[nodiscard]] Status CannotBeRead() const {
+    return {Code::kCorrupt,
+            fmt::format("{}; or restore this node from its peers (move the pool away and join it again), "
+                        "or save what is readable with faha-check --extract",
+                        pool_.media().Health().message())};
+  }
+
   void ListSegments() {
     for (std::uint32_t i = 0; i < pool_.geometry().segment_count; ++i) {
       if (const auto entry = pool_.ReadEntry(i)) {

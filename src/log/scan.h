@@ -47,7 +47,8 @@ struct ScanResult {
 
 // What each segment that the table names holds by itself is told in `found`, if that is not null: oldest first, and
 // also where the pool does not add up.
-// Errors: Corrupt - the verdict was repair, or a record is malformed in spite of its batch's checksum.
+// Errors: Corrupt - the verdict was repair, a record is malformed in spite of its batch's checksum, or a part of the
+// medium cannot be read.
 Result<ScanResult> ScanPool(const Pool& pool, const LogSink& sink, std::vector<ScannedSegment>* found = nullptr);
 
 // The newest configuration in any whole batch, although the pool does not add up; empty if there is none.

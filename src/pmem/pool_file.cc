@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -143,6 +144,29 @@ Result<OpenedPool> OpenPool(const std::string& path, const LogSink& log) {
   pool.bytes = pool.device ? *device_bytes : static_cast<std::uint64_t>(info.st_size);
   pool.region = RegionOf(kSysfs, pool.device, pool.device ? info.st_rdev : info.st_dev);
   return pool;
+}
+
+Result<Mapping> Map(int fd, std::size_t bytes, bool device, const std::string& path) {
+  constexpr int kAccess = PROT_READ | PROT_WRITE;
+  void* base = device ? MAP_FAILED : mmap(nullptr, bytes, kAccess, MAP_SHARED_VALIDATE | MAP_SYNC, fd, 0);
+  const bool sync = base != MAP_FAILED;
+  if (!sync) base = mmap(nullptr, bytes, kAccess, MAP_SHARED, fd, 0);
+  if (base == MAP_FAILED) {
+    return Status{CodeOf(errno), fmt::format("cannot map the {} bytes of the pool {}: {}", bytes, path,
+                                             bytes == 0 ? "it is empty" : ErrnoText(errno))};
+  }
+  return Mapping{static_cast<std::byte*>(base), bytes, sync};
+}
+
+Status MapHugePages(const Mapping& map, const std::string& path) {
+  const int banned = prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0);
+  if (banned == 1) (void)prctl(PR_SET_THP_DISABLE, 0, 0, 0, 0);
+  const int error = madvise(map.base, map.bytes, MADV_POPULATE_WRITE) == 0 ? 0 : errno;
+  if (banned == 1) (void)prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
+  if (error == 0) return Status::Ok();
+  return {Code::kIoError, fmt::format("cannot map all of the device {}: {}: check it with ndctl, and use Linux 5.14 or "
+                                      "later",
+                                      path, ErrnoText(error))};
 }
 
 std::uint64_t SizeOf(const struct stat& info) {

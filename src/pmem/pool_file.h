@@ -3,6 +3,7 @@
 
 #include <sys/stat.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -40,6 +41,21 @@ struct OpenedPool {
 // that finds none stops the node.
 // Errors: PoolInUse; NoSpace - the file lacks blocks and the file system has none; IoError.
 Result<OpenedPool> OpenPool(const std::string& path, const LogSink& log);
+
+struct Mapping {
+  std::byte* base = nullptr;
+  std::size_t bytes = 0;
+  bool sync = false;  // MAP_SYNC: a store that was flushed is durable, for the file system's part is
+};
+// All of it, readable and writable.
+// Not pmem_map_file: its is_pmem means that MAP_SYNC was granted or that this is a device DAX, of whatever memory, or
+// that PMEM_IS_PMEM_FORCE is set.  It also closes a descriptor of the pool, which drops the lock.
+Result<Mapping> Map(int fd, std::size_t bytes, bool device, const std::string& path);
+
+// A device DAX is mapped in huge pages or not at all, and a process that has forbidden itself transparent huge pages,
+// as redis-server does, dies of SIGBUS at its first touch (Linux 6.1).  So every page is mapped here, with the ban
+// lifted.
+Status MapHugePages(const Mapping& map, const std::string& path);
 
 // The size of a file or, which stat does not know, of a device DAX; 0 if it cannot be told.
 std::uint64_t SizeOf(const struct stat& info);

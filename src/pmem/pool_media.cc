@@ -5,7 +5,6 @@
 #include <libpmem.h>
 #include <linux/magic.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <unistd.h>
@@ -18,6 +17,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "pmem/bus_guard.h"
 #include "pmem/detect.h"
 #include "pmem/pool_file.h"
 
@@ -41,6 +41,9 @@ using pool_file::CreateFile;
 using pool_file::ErrnoText;
 using pool_file::IgnoreFileSizeSignal;
 using pool_file::Lock;
+using pool_file::Map;
+using pool_file::MapHugePages;
+using pool_file::Mapping;
 using pool_file::OpenPool;
 using pool_file::SizeOf;
 
@@ -68,38 +71,15 @@ bool OnMemoryFileSystem(int fd) {
   return fstatfs(fd, &info) == 0 && (info.f_type == TMPFS_MAGIC || info.f_type == RAMFS_MAGIC);
 }
 
-struct Mapping {
-  std::byte* base = nullptr;
-  std::size_t bytes = 0;
-  bool sync = false;  // MAP_SYNC: a store that was flushed is durable, for the file system's part is
-};
-
-// Not pmem_map_file: its is_pmem means that MAP_SYNC was granted or that this is a device DAX, of whatever memory, or
-// that PMEM_IS_PMEM_FORCE is set.  It also closes a descriptor of the pool, which drops the lock.
-Result<Mapping> Map(int fd, std::size_t bytes, bool device, const std::string& path) {
-  constexpr int kAccess = PROT_READ | PROT_WRITE;
-  void* base = device ? MAP_FAILED : mmap(nullptr, bytes, kAccess, MAP_SHARED_VALIDATE | MAP_SYNC, fd, 0);
-  const bool sync = base != MAP_FAILED;
-  if (!sync) base = mmap(nullptr, bytes, kAccess, MAP_SHARED, fd, 0);
-  if (base == MAP_FAILED) {
-    return Status{CodeOf(errno), fmt::format("cannot map the {} bytes of the pool {}: {}", bytes, path,
-                                             bytes == 0 ? "it is empty" : ErrnoText(errno))};
-  }
-  return Mapping{static_cast<std::byte*>(base), bytes, sync};
-}
-
-// A device DAX is mapped in huge pages or not at all, and a process that has forbidden itself transparent huge pages,
-// as redis-server does, dies of SIGBUS at its first touch (Linux 6.1).  So every page is mapped here, with the ban
-// lifted.
-Status MapHugePages(const Mapping& map, const std::string& path) {
-  const int banned = prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0);
-  if (banned == 1) (void)prctl(PR_SET_THP_DISABLE, 0, 0, 0, 0);
-  const int error = madvise(map.base, map.bytes, MADV_POPULATE_WRITE) == 0 ? 0 : errno;
-  if (banned == 1) (void)prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
-  if (error == 0) return Status::Ok();
-  return {Code::kIoError, fmt::format("cannot map all of the device {}: {}: check it with ndctl, and use Linux 5.14 or "
-                                      "later",
-                                      path, ErrnoText(error))};
+std::string ReadFailure(const BusGuard& guard, const std::string& path) {
+  const auto ranges = guard.Ranges();
+  std::uint64_t bytes = 0;
+  for (const MediaRange& range : ranges) bytes += range.bytes;
+  return fmt::format(
+      "the pool {} cannot be read at byte {} ({} bytes in {} places so far): its device fails, or the "
+      "file was cut short while it was in use; look at the system's log, replace or restore it, and "
+      "restart the node",
+      path, ranges.front().offset, bytes, ranges.size());
 }
 
 class PoolMedia : public Media {
@@ -108,6 +88,7 @@ class PoolMedia : public Media {
   PoolMedia(std::string path, int fd, const Mapping& map, bool device, PersistenceDomain domain)
       : path_(std::move(path)), fd_(fd), map_(map), device_(device), domain_(domain) {
     mapped_.assign(Pieces(), false);
+    guard_.Watch(map_.base, map_.bytes);
   }
   ~PoolMedia() override {
     munmap(map_.base, map_.bytes);
@@ -122,18 +103,42 @@ class PoolMedia : public Media {
 
   IoStatus Write(std::uint64_t offset, std::span<const std::byte> data) override {
     FAHA_CHECK(offset <= map_.bytes && data.size() <= map_.bytes - offset, "write outside the pool");
+    if (!failed_.empty()) return IoStatus(failed_);
+    // There the mapping is not the medium's any more.
+    if (guard_.Touches(offset, data.size())) return Failed(std::string(Health().message()));
+    if (domain_ == PersistenceDomain::kPage) return WriteFile(offset, data);
+    const std::uint64_t failures = guard_.failures();
     std::byte* to = map_.base + offset;
     MapAhead(offset, data.size());
-    switch (domain_) {
-      case PersistenceDomain::kVolatile: std::memcpy(to, data.data(), data.size()); break;
-      case PersistenceDomain::kPage: return WriteFile(offset, data);
-      case PersistenceDomain::kCacheLine:
-      case PersistenceDomain::kCpuCache:
-        // Non-temporal: a log is not read back soon, and an ordinary store would read the line first.
-        pmem_memcpy(to, data.data(), data.size(), PMEM_F_MEM_NONTEMPORAL | PMEM_F_MEM_NODRAIN);
-        break;
+    if (domain_ == PersistenceDomain::kVolatile) {
+      std::memcpy(to, data.data(), data.size());
+    } else {
+      // Non-temporal: a log is not read back soon, and an ordinary store would read the line first.
+      pmem_memcpy(to, data.data(), data.size(), PMEM_F_MEM_NONTEMPORAL | PMEM_F_MEM_NODRAIN);
     }
+    if (guard_.failures() != failures) return Failed(std::string(Health().message()));
     return IoStatus::Ok();
+  }
+
+  [[nodiscard]] IoStatus Health() const override {
+    BusGuard::StayInstalled();
+    return guard_.failures() == 0 ? IoStatus::Ok() : IoStatus(ReadFailure(guard_, path_));
+  }
+  [[nodiscard]] std::vector<MediaRange> Unreadable() const override { return guard_.Ranges(); }
+
+  // A drive gives a sector that is written in whole another place; a file system on persistent memory clears the error.
+  IoStatus DropUnreadable() override {
+    if (guard_.failures() == 0) return IoStatus::Ok();
+    if (device_) return Health();
+    for (const MediaRange& range : guard_.Ranges()) {
+      const std::vector<std::byte> zeros(std::min<std::uint64_t>(range.bytes, kPiece));
+      for (std::uint64_t at = range.offset; at < range.offset + range.bytes; at += zeros.size()) {
+        const auto rest = std::min<std::uint64_t>(zeros.size(), range.offset + range.bytes - at);
+        if (IoStatus status = WriteFile(at, std::span(zeros).first(rest)); !status.ok()) return status;
+      }
+    }
+    if (IoStatus status = SyncFile(); !status.ok()) return status;
+    return MapAgain();
   }
 
   // Device DAX only: the pages of a file system may move.
@@ -148,6 +153,7 @@ class PoolMedia : public Media {
   }
 
   IoStatus Drain() override {
+    if (!failed_.empty()) return IoStatus(failed_);
     switch (domain_) {
       case PersistenceDomain::kVolatile: break;
       case PersistenceDomain::kPage: return SyncFile();
@@ -170,11 +176,28 @@ class PoolMedia : public Media {
     if (!larger.ok()) return larger.status();
     munmap(map_.base, map_.bytes);
     map_ = *larger;
+    guard_.Watch(map_.base, map_.bytes);
     mapped_.assign(Pieces(), false);
     return Status::Ok();
   }
 
  private:
+  // The file in the place of the zeros that stand in for parts of it, at the same address.
+  IoStatus MapAgain() {
+    const int sync = map_.sync ? MAP_SHARED_VALIDATE | MAP_SYNC : MAP_SHARED;
+    if (mmap(map_.base, map_.bytes, PROT_READ | PROT_WRITE, sync | MAP_FIXED, fd_, 0) == MAP_FAILED) {
+      return Failed(fmt::format("cannot map the pool {} again: {}", path_, ErrnoText(errno)));
+    }
+    const auto ranges = guard_.Ranges();
+    guard_.Watch(map_.base, map_.bytes);
+    mapped_.assign(Pieces(), false);
+    for (const MediaRange& range : ranges) {
+      for (std::uint64_t at = range.offset; at < range.offset + range.bytes; at += kPage)
+        (void)*static_cast<const volatile std::byte*>(map_.base + at);
+    }
+    return Health();
+  }
+
   [[nodiscard]] std::size_t Pieces() const { return (map_.bytes + kPiece - 1) / kPiece; }
 
   // The kernel maps many pages at once faster than one at a time when they are first stored to: puts into a new pool
@@ -193,7 +216,15 @@ class PoolMedia : public Media {
   // pwrite and not a store into the mapping: a full or failing device is an error here, not a SIGBUS, and it measured
   // 1.1 to 2 times faster than a store and msync.  Linux keeps the two views of a file coherent.
   IoStatus WriteFile(std::uint64_t offset, std::span<const std::byte> data) {
-    if (!failed_.empty()) return IoStatus(failed_);
+    // A file that somebody has cut short would grow again, and what was cut would read as zeros without any error.
+    struct stat info {};
+    if (fstat(fd_, &info) != 0) return Failed(WriteFailure(errno));
+    if (static_cast<std::uint64_t>(info.st_size) < map_.bytes) {
+      return Failed(
+          fmt::format("the pool {} was cut short while it was in use, from {} bytes to {}: restore it, and "
+                      "restart the node",
+                      path_, map_.bytes, info.st_size));
+    }
     undrained_ = true;
     while (!data.empty()) {
       const ssize_t n = pwrite(fd_, data.data(), data.size(), static_cast<off_t>(offset));
@@ -206,7 +237,6 @@ class PoolMedia : public Media {
   }
 
   IoStatus SyncFile() {
-    if (!failed_.empty()) return IoStatus(failed_);
     if (!undrained_) return IoStatus::Ok();
     if (fdatasync(fd_) != 0) {
       return Failed(fmt::format("fdatasync of the pool {} failed: {}: restart the node once the device is healthy",
@@ -239,8 +269,10 @@ class PoolMedia : public Media {
   Mapping map_;
   bool device_;
   PersistenceDomain domain_;
+  BusGuard guard_;
   static constexpr std::uint64_t kPiece = std::uint64_t{256} << 10;
-  std::vector<bool> mapped_;  // by pieces, what this process has written to
+  static constexpr std::uint64_t kPage = 4096;  // the smallest that there is
+  std::vector<bool> mapped_;                    // by pieces, what this process has written to
   // Is there something for fdatasync to do?  At first that is unknown: a process that died may not have drained.
   bool undrained_ = true;
   std::string failed_;  // the first write or drain that failed; empty if none did
@@ -274,7 +306,10 @@ Result<PersistenceDomain> ChooseDomain(const MediaOptions& options, const Medium
 // A mapping that cannot be written.
 class ReadOnlyMedia : public Media {
  public:
-  ReadOnlyMedia(int fd, const std::byte* base, std::size_t size) : fd_(fd), base_(base), size_(size) {}
+  ReadOnlyMedia(std::string path, int fd, const std::byte* base, std::size_t size)
+      : path_(std::move(path)), fd_(fd), base_(base), size_(size) {
+    guard_.Watch(base, size);
+  }
   ~ReadOnlyMedia() override {
     munmap(const_cast<std::byte*>(base_), size_);
     close(fd_);
@@ -290,12 +325,18 @@ class ReadOnlyMedia : public Media {
   }
   void Landed(std::uint64_t, std::size_t) override { FAHA_CHECK(false, "no device writes what is only read"); }
   IoStatus Drain() override { return IoStatus::Ok(); }
+  [[nodiscard]] IoStatus Health() const override {
+    return guard_.failures() == 0 ? IoStatus::Ok() : IoStatus(ReadFailure(guard_, path_));
+  }
+  [[nodiscard]] std::vector<MediaRange> Unreadable() const override { return guard_.Ranges(); }
   Status Grow(std::uint64_t) override { return {Code::kIoError, "the pool is open for reading only"}; }
 
  private:
+  std::string path_;
   int fd_;
   const std::byte* base_;
   std::size_t size_;
+  BusGuard guard_;
 };
 
 }  // namespace
@@ -318,7 +359,7 @@ Result<std::unique_ptr<Media>> OpenMediaReadOnly(const std::string& path) {
     close(fd);
     return status;
   }
-  return std::unique_ptr<Media>(std::make_unique<ReadOnlyMedia>(fd, static_cast<const std::byte*>(base), size));
+  return std::unique_ptr<Media>(std::make_unique<ReadOnlyMedia>(path, fd, static_cast<const std::byte*>(base), size));
 }
 
 Result<std::unique_ptr<Media>> OpenMedia(const MediaOptions& options) {

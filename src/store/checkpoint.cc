@@ -110,6 +110,8 @@ bool WriteAll(File& file, const Log& log, const Engine& engine) {
 }  // namespace
 
 Status WriteCheckpoint(const std::string& path, const Log& log, const Engine& engine) {
+  // The index may have followed what was misread.
+  if (Status status = log.pool().media().Health(); !status.ok()) return status;
   const std::string fresh = path + ".new";
   File file(open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
   if (file.fd() >= 0 && WriteAll(file, log, engine) && fdatasync(file.fd()) == 0 &&

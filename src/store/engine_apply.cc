@@ -46,7 +46,7 @@ void Engine::Apply(const LocatedBatch& batch) {
   const bool well_formed = batch.view.ForEach([&](const Record& record, std::uint64_t offset) {
     held_.push_back({batch.at + offset, index_.Hash(record.db, record.key), record.db});
   });
-  FAHA_CHECK(well_formed, "records are checked before a batch enters the log");
+  FAHA_CHECK(well_formed || !log_->pool().Readable(), "records are checked before a batch enters the log");
   if ((flags & format::kUnitContinues) != 0) return;
   ApplyHeld();
 }
@@ -144,7 +144,8 @@ bool Engine::TakeDownFlushed() {
 
 void Engine::ApplySwap(const Record& record, LogAddress at) {
   const auto swapped = ReadSwap(record);
-  FAHA_CHECK(swapped.has_value(), "records are checked before a batch enters the log");
+  FAHA_CHECK(swapped.has_value() || !log_->pool().Readable(), "records are checked before a batch enters the log");
+  if (!swapped) return;
   map_.Restore(*swapped);
   swap_at_ = at;
   touched_ = true;

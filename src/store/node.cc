@@ -125,6 +125,7 @@ Status Node::Commit() {
   const bool proves = wrote && log_->HasOpenBatch();
   committer_->Served(clock_->Now());
   Status status = failure_;
+  if (status.ok()) status = CheckMedium();
   const bool deposed = std::exchange(deposed_, false) || role_ != Role::kPrimary;
   if (status.ok() && deposed) {
     status = {Code::kFenced,
@@ -209,6 +210,14 @@ Status Node::RenewLease() {
   return lost;
 }
 
+// What was misread must be told to nobody, and a log that is misread is no copy.  One whose damage is known already is
+// not read any more: it waits for a primary that gives all of it, upon which the pool drops what cannot be read.
+Status Node::CheckMedium() {
+  const Status health = pool_->media().Health();
+  const bool given_up = not_whole_ && !pool_->installing();
+  return health.ok() || given_up ? Status::Ok() : Fail(health);
+}
+
 Status Node::Fail(Status status) {
   if (!failure_.ok()) return failure_;
   failure_ = {Code::kFenced, fmt::format("this node has stopped serving: {}", status.ToString())};
@@ -231,7 +240,7 @@ void Node::Remember(const Status& problem) {
 
 void Node::Tick() {
   StepService();
-  if (!failure_.ok()) return;
+  if (!failure_.ok() || !CheckMedium().ok()) return;
   const MonoTime now = clock_->Now();
   if (committer_->active() && now >= next_heartbeat_) {
     next_heartbeat_ = now + std::min<MonoTime>(options_.lease / 5, kMaxHeartbeatPeriod);

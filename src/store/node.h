@@ -136,6 +136,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   [[nodiscard]] bool Leads() const { return role_ == Role::kPrimary && committer_->Serving() && MajorityHears(); }
   void WaitForPeers(MonoTime deadline);
   void TendHotTier(MonoTime now);
+  Status CheckMedium();
   Status Fail(Status status);
   void Note(LogLevel level, const std::string& line) const { options_.log(level, line); }
   void Remember(const Status& problem);

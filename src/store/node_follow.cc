@@ -51,7 +51,9 @@ wire::FollowRequest Node::Introduce() {
   };
   const std::uint64_t newest = log_->end().lsn.value;
   LogCursor cursor{.next = Lsn{std::max(floor.value, newest > wire::kMaxTail ? newest - wire::kMaxTail + 2 : 1)}};
-  if (cursor.next > floor && floor.value > 0) add(*log_->Find(floor));
+  // It is there, unless it cannot be read: then this node is about to fence itself.
+  const auto known = cursor.next > floor && floor.value > 0 ? log_->Find(floor) : std::nullopt;
+  if (known) add(*known);
   while (const auto batch = log_->Next(cursor)) add(*batch);
   std::reverse(request.tail.begin(), request.tail.end());
   return request;

@@ -113,6 +113,7 @@ Status Node::Start(std::unique_ptr<Media> media) {
                     static_cast<std::uint32_t>(pool_->geometry().segment_bytes), options_.fabric == "rdma");
   ReadCheckpointIfAny();
   engine_->Replay(alone ? log_->end().lsn : log_->known_committed());
+  if (Status status = pool_->media().Health(); !status.ok() && !not_whole_) return status;
   Note(LogLevel::kNotice, fmt::format("recovered {} keys up to LSN {} of epoch {} from {}", engine_->Size(),
                                       log_->end().lsn.value, log_->end().epoch.value, options_.pool_path));
   // A node that was the primary seeks a new epoch; any other waits to hear of one.
@@ -187,11 +188,11 @@ Status Node::OpenLog() {
 // Every configuration in the log, committed or not: the newest counts.
 void Node::ReadMembership() {
   for (const LocatedBatch& batch : log_->ConfigsAtOpen()) {
-    FAHA_CHECK(batch.view.ForEach([&](const Record& record, std::uint64_t) {
+    const bool well_formed = batch.view.ForEach([&](const Record& record, std::uint64_t) {
       if (record.kind != format::RecordKind::kConfig) return;
       if (auto members = DecodeMembers(record.value)) membership_.Add(batch.view.lsn(), std::move(*members));
-    }),
-               "the scan has checked every record");
+    });
+    FAHA_CHECK(well_formed || !pool_->Readable(), "the scan has checked every record");
   }
 }
 

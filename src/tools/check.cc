@@ -71,6 +71,7 @@ int LookAt(const Settings& settings, std::FILE* out, std::FILE* err) {
   });
   if (settings.dump) {
     Dump(**pool, survey, settings.dumping, out);
+    if (Status status = StillReadable(**pool, survey); !status.ok()) return Fail(status, err);
     if (survey.grade() != Grade::kClean) ReportFindings(survey, err);
     return static_cast<int>(survey.grade());
   }
@@ -86,6 +87,7 @@ int LookAt(const Settings& settings, std::FILE* out, std::FILE* err) {
   }
   ReportLosses(survey, replay.totals(), out);
   ReportFindings(survey, out);
+  if (Status status = StillReadable(**pool, survey); !status.ok()) return Fail(status, err);
   return static_cast<int>(survey.grade());
 }
 

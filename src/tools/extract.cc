@@ -100,6 +100,7 @@ Result<std::uint64_t> Extract(const Pool& pool, const Survey& survey, const Repl
       ++keys;
     });
   }
+  if (status.ok()) status = StillReadable(pool, survey);
   if (status.ok()) status = output.Keep();
   if (!status.ok()) return status;
   return keys;

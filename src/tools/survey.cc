@@ -31,6 +31,7 @@ class Surveyor {
       return;
     }
     if (!pool_.installing()) Tell(Grade::kDamaged, log.status().ToString());
+    LookAtMedium();
     LookAtUnreadableEntries();
     LookAtMalformed();
     LookAtPlaces();
@@ -125,6 +126,22 @@ class Surveyor {
   }
 
   // --- A pool that does not.
+  void LookAtMedium() {
+    constexpr std::size_t kMostLines = 32;
+    const auto ranges = pool_.media().Unreadable();
+    for (std::size_t i = 0; i < std::min(ranges.size(), kMostLines); ++i) {
+      const auto& [offset, bytes] = ranges[i];
+      const std::string where = offset < format::kDataOffset
+                                    ? std::string("the pool's header")
+                                    : fmt::format("segment {}", pool_.SegmentOf(LogAddress{offset}));
+      Tell(Wrong(), fmt::format("{} bytes of the pool from byte {} on cannot be read and count as zeros ({})", bytes,
+                                offset, where));
+    }
+    if (ranges.size() > kMostLines) {
+      Tell(Wrong(), fmt::format("{} more places cannot be read", ranges.size() - kMostLines));
+    }
+  }
+
   void LookAtUnreadableEntries() {
     for (std::uint32_t i = 0; i < pool_.geometry().segment_count; ++i) {
       const bool known = std::any_of(survey_.found.begin(), survey_.found.end(),
@@ -205,12 +222,23 @@ class Surveyor {
   bool unreadable_entry_ = false;
 };
 
+std::uint64_t UnreadableBytes(const Pool& pool) {
+  std::uint64_t sum = 0;
+  for (const MediaRange& range : pool.media().Unreadable()) sum += range.bytes;
+  return sum;
+}
+
 }  // namespace
 
 Survey SurveyPool(const Pool& pool, const LogSink& sink) {
   Survey survey;
   Surveyor(pool, survey).Run(sink);
+  survey.unreadable_bytes = UnreadableBytes(pool);
   return survey;
+}
+
+Status StillReadable(const Pool& pool, const Survey& survey) {
+  return UnreadableBytes(pool) == survey.unreadable_bytes ? Status::Ok() : Status(pool.media().Health());
 }
 
 }  // namespace faha

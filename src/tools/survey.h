@@ -36,6 +36,7 @@ struct Survey {
   // Nothing but those is missing, for their checksums make up the difference between what the last batch's digest says
   // and what is there.  So every other gap was left by cleaning.
   bool all_located = false;
+  std::uint64_t unreadable_bytes = 0;  // of the medium, as far as they were looked at
 
   [[nodiscard]] Grade grade() const {
     Grade worst = Grade::kClean;
@@ -53,5 +54,8 @@ struct Survey {
 
 // `sink` is told of the progress.
 Survey SurveyPool(const Pool& pool, const LogSink& sink);
+
+// Errors: IoError - the medium has failed since the survey: what was read since may be zeros in the place of data.
+Status StillReadable(const Pool& pool, const Survey& survey);
 
 }  // namespace faha

@@ -1,5 +1,16 @@
 // A medium that forgets what was not drained.  When power fails it may keep any part of that, by words or by lines,
 // each in any of the versions written: so it is lost, torn and reordered.  It does not corrupt what was drained.
+//
+// It also fails as devices do, by the members of CrashDisk that a test sets; Reset() takes them back.
+//   fail_at_write  that write, and no other, is an IoError.  Of its bytes nothing is copied, or the first half
+//                  (fail_half_way): how much is copied is unknown to whoever wrote.
+//   fail_at_drain  that drain, and no other, is an IoError; what it was to make durable may be lost.
+//   MakeUnreadable(offset)
+//                  from now on the page around it reads as zeros for the medium that has the disk open and for all that
+//                  open it later, and Health() fails.  A write that touches it fails.  DropUnreadable() makes it
+//                  readable again: as zeros.
+// Writes and drains that were counted are in `writes` and `drains`: run a history once to know how many there are, and
+// then once for each of them.
 #pragma once
 
 #include <sys/mman.h>
@@ -10,6 +21,7 @@
 #include <functional>
 #include <memory>
 #include <random>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -80,9 +92,11 @@ struct CrashDisk {
   explicit CrashDisk(std::size_t size) : written(size), drained(size), touched_(size / kPage + 1) {}
   ZeroedBytes written;  // what a reader sees
   ZeroedBytes drained;  // what surely survives
-  std::uint64_t drains = 0;
+  std::uint64_t drains = 0, writes = 0;
   std::vector<Undrained> undrained;      // in the order written
   std::uint64_t fail_at_drain = ~0ULL;   // this drain, counted from 1, fails as a device does
+  std::uint64_t fail_at_write = ~0ULL;   // this write, counted from 1, does
+  bool fail_half_way = false;            // having copied the first half
   std::function<bool()> before_drain{};  // asked first; false: this drain says Ok and does nothing
 
   void Write(std::uint64_t offset, std::span<const std::byte> data) {
@@ -99,9 +113,31 @@ struct CrashDisk {
     }
     touched_.assign(touched_.size(), false);
     undrained.clear();
-    drains = 0;
-    fail_at_drain = ~0ULL;
+    drains = writes = 0;
+    fail_at_drain = fail_at_write = ~0ULL;
+    fail_half_way = false;
+    unreadable_.clear();
     before_drain = nullptr;
+  }
+
+  // The device fails to deliver that page, whose bytes are gone.
+  void MakeUnreadable(std::uint64_t offset) {
+    const std::uint64_t page = offset / kPage * kPage;
+    const std::vector<std::byte> zeros(std::min<std::size_t>(kPage, written.size() - page));
+    std::memcpy(&written[page], zeros.data(), zeros.size());
+    std::memcpy(&drained[page], zeros.data(), zeros.size());
+    std::erase_if(undrained, [&](const Undrained& write) { return Meets(write.offset, write.data.size(), page); });
+    unreadable_.insert(page);
+  }
+  void DropUnreadable() { unreadable_.clear(); }
+  [[nodiscard]] std::vector<MediaRange> Unreadable() const {
+    std::vector<MediaRange> ranges;
+    for (const std::uint64_t page : unreadable_) ranges.push_back({page, kPage});
+    return ranges;
+  }
+  [[nodiscard]] bool IsReadable(std::uint64_t offset, std::uint64_t bytes) const {
+    return std::none_of(unreadable_.begin(), unreadable_.end(),
+                        [&](std::uint64_t page) { return Meets(offset, bytes, page); });
   }
 
   void Grow(std::size_t size) {
@@ -144,6 +180,8 @@ struct CrashDisk {
     touched_ = other.touched_;
     undrained = other.undrained;
     drains = other.drains;
+    writes = other.writes;
+    unreadable_ = other.unreadable_;
   }
 
  private:
@@ -161,7 +199,12 @@ struct CrashDisk {
     }
   }
 
-  std::vector<bool> touched_;  // of both
+  static bool Meets(std::uint64_t offset, std::uint64_t bytes, std::uint64_t page) {
+    return offset < page + kPage && page < offset + bytes;
+  }
+
+  std::vector<bool> touched_;           // of both
+  std::set<std::uint64_t> unreadable_;  // pages, by their offset
 };
 
 class CrashMedia : public Media {
@@ -170,9 +213,12 @@ class CrashMedia : public Media {
 
   [[nodiscard]] std::span<const std::byte> bytes() const override { return std::span(std::as_const(disk_->written)); }
   IoStatus Write(std::uint64_t offset, std::span<const std::byte> data) override {
+    if (!disk_->IsReadable(offset, data.size())) return Health();
+    const bool fails = ++disk_->writes == disk_->fail_at_write;
+    if (fails) data = data.first(disk_->fail_half_way ? data.size() / 2 : 0);
     std::memcpy(disk_->written.data() + offset, data.data(), data.size());
     disk_->Write(offset, data);
-    return IoStatus::Ok();
+    return fails ? IoStatus("the simulated device takes no more (errno 28)") : IoStatus::Ok();
   }
   // A simulated device may store anywhere.
   [[nodiscard]] std::span<std::byte> shared() override { return std::span(disk_->written); }
@@ -191,6 +237,14 @@ class CrashMedia : public Media {
     if (disk_->before_drain && !disk_->before_drain()) return IoStatus::Ok();
     if (number == disk_->fail_at_drain) return IoStatus("the simulated device failed");
     disk_->DrainFirst(count);
+    return IoStatus::Ok();
+  }
+  [[nodiscard]] IoStatus Health() const override {
+    return Unreadable().empty() ? IoStatus::Ok() : IoStatus("the simulated device cannot be read");
+  }
+  [[nodiscard]] std::vector<MediaRange> Unreadable() const override { return disk_->Unreadable(); }
+  IoStatus DropUnreadable() override {
+    disk_->DropUnreadable();
     return IoStatus::Ok();
   }
   [[nodiscard]] PersistenceDomain domain() const override { return PersistenceDomain::kCacheLine; }
