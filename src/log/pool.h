@@ -54,6 +54,8 @@ class Pool {
   [[nodiscard]] bool Readable() const { return media_->Health().ok(); }
   [[nodiscard]] ClusterId cluster() const;
   [[nodiscard]] NodeId node() const;
+  // Of the format; an older one than kPoolVersion only where a pool is looked at.
+  [[nodiscard]] std::uint32_t version() const { return version_; }
   // The cluster's: of all batches.  None if the pool began as one of version 2: then values can pass for batches.
   [[nodiscard]] LogKey log_key() const {
     if (Mutated(Mutant::kUnkeyedChecksum)) return {};

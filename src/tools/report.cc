@@ -37,7 +37,8 @@ std::string_view VerdictText(Grade grade) {
 void ReportPool(const Pool& pool, const std::string& path, std::FILE* out) {
   const Geometry geometry = pool.geometry();
   fmt::print(out, "pool: {}, {} bytes\n", path, pool.media().bytes().size());
-  fmt::print(out, "format: version {}\n", format::kPoolVersion);
+  fmt::print(out, "format: version {}, batches {}\n", pool.version(),
+             pool.log_key().IsNone() ? "not keyed: a value can pass for one" : "keyed");
   for (const std::uint32_t copy : {0U, 1U}) fmt::print(out, "superblock {}: {}\n", copy, CopyText(pool, copy));
   fmt::print(out, "cluster: {}\nnode: {}\n", pool.cluster().ToString(), pool.node().ToString());
   fmt::print(out, "promised epoch: {}, to {}\n", pool.promised().value,

@@ -155,6 +155,7 @@ void CrashRun::Die(Life& life) {
 
 void CrashRun::Write(Life& life, History& history) {
   if (violation_) return;
+  history.Guess(life.claims.cluster, life.claims.node);
   const Unit unit = history.NextUnit();
   std::uint64_t bytes = 0;
   for (const Change& change : unit) {

@@ -41,6 +41,22 @@ struct RunOptions {
   std::optional<Place> mutation{};  // the drains of this site do nothing
 };
 
+// Segments are written, cleaned, freed and written again.
+inline RunOptions Cleaning() {
+  RunOptions options;
+  options.history = {.steps = 110, .segments = 8, .keys = 8, .large_value = 300'000, .large_percent = 50};
+  options.modes = 1;
+  options.again_one_in = 8;
+  return options;
+}
+
+// The same, where what is left in a segment that is used again looks like batches.
+inline RunOptions Forging() {
+  RunOptions options = Cleaning();
+  options.history.forged_percent = 80;
+  return options;
+}
+
 class CrashRun : private StoreObserver {
  public:
   CrashRun(std::uint64_t seed, const RunOptions& options);

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "tests/crash/model.h"
+#include "tests/fakes/forger.h"
 
 namespace faha::crash {
 
@@ -19,6 +20,7 @@ struct HistoryOptions {
   int large_percent = 10;            // of the puts
   std::uint64_t planned_one_in = 2;  // of the restarts, with a checkpoint of the index
   std::uint64_t grows_one_in = 0;    // of the restarts, with a pool of one more segment; 0: none
+  int forged_percent = 0;            // of the puts, with values that look like batches
   bool pool_never_full = false;      // space is given back: a write that is refused is a violation
 };
 
@@ -29,6 +31,9 @@ class History {
   // `first_version`: what no other history of the same store counts up to.
   History(std::uint64_t seed, const HistoryOptions& options, std::uint64_t first_version = 0)
       : random_(seed), options_(options), versions_(first_version) {}
+
+  // What values that look like batches are made with.
+  void Guess(const ClusterId& cluster, const NodeId& node) { forger_ = Forger(Forger::Guesses(cluster, node)); }
 
   // True once in `n`.
   bool OneIn(std::uint64_t n) { return random_() % n == 0; }
@@ -67,8 +72,13 @@ class History {
     // Every value is another one: an old version is never taken for the new.
     std::string text = OneIn(20) ? "" : std::to_string(++versions_) + ".";
     if (!text.empty()) text.resize(text.size() + random_() % (most_bytes + 1), static_cast<char>('a' + versions_ % 26));
-    put.value = std::make_shared<const std::string>(std::move(text));
     if (OneIn(4)) put.expire_at = static_cast<TimeMs>(random_() % 1'000'000'000'000) + 1;
+    if (options_.forged_percent != 0 && !text.empty() && Percent(options_.forged_percent)) {
+      const std::size_t bytes = text.size();
+      text.resize(text.find('.') + 1);
+      text = forger_.Value(std::move(text), put.key, put.expire_at != kNoExpiry, bytes, random_);
+    }
+    put.value = std::make_shared<const std::string>(std::move(text));
     return put;
   }
   bool Percent(int percent) { return static_cast<int>(random_() % 100) < percent; }
@@ -78,6 +88,7 @@ class History {
   std::mt19937_64 random_;
   HistoryOptions options_;
   std::uint64_t versions_;
+  Forger forger_{{LogKey{}}};
 };
 
 }  // namespace faha::crash

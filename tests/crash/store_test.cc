@@ -14,15 +14,6 @@ std::uint64_t FromEnvironment(const char* name, std::uint64_t otherwise) {
   return text != nullptr ? std::stoull(text) : otherwise;
 }
 
-// Segments are written, cleaned, freed and written again.
-RunOptions Cleaning() {
-  RunOptions options;
-  options.history = {.steps = 110, .segments = 8, .keys = 8, .large_value = 300'000, .large_percent = 50};
-  options.modes = 1;
-  options.again_one_in = 8;
-  return options;
-}
-
 void HoldsWhereverPowerFails(const RunOptions& options, std::uint64_t seeds) {
   const std::uint64_t first = FromEnvironment("FAHA_SEED", 1);
   const std::uint64_t last = std::getenv("FAHA_SEED") != nullptr ? first : FromEnvironment("FAHA_SEEDS", seeds);
@@ -58,6 +49,8 @@ TEST(Store, HoldsItWhileThePoolGrows) {
 }
 
 TEST(Store, HoldsItWhileSegmentsAreCleaned) { HoldsWhereverPowerFails(Cleaning(), 8); }
+
+TEST(Store, HoldsItWhateverValuesLookLike) { HoldsWhereverPowerFails(Forging(), 6); }
 
 // A drain that a store needs by itself; what peers rely on is in pool_test.cc.
 class Mutated : public testing::TestWithParam<Place> {};

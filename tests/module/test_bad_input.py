@@ -60,7 +60,7 @@ def test_one_damaged_superblock_is_survived(make_server):
         starts_with_all(server)
 
 
-@pytest.mark.parametrize("what, offset", [("checksum", 248), ("magic", 0), ("reserved", 100)])
+@pytest.mark.parametrize("what, offset", [("checksum", 504), ("magic", 0), ("log key", 232), ("source", 104)])
 def test_two_damaged_superblocks(make_server, what, offset):
     server = written(make_server())
     for copy in SUPERBLOCKS:
