@@ -1,12 +1,14 @@
 #include "module/barrier.h"
 
 #include <algorithm>
-#include <functional>
-#include <optional>
-#include <set>
+#include <chrono>
+#include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "module/call.h"
 #include "module/client_list.h"
 #include "module/state.h"
 
@@ -16,8 +18,8 @@ namespace {
 bool asked = false;       // the module has turned the barrier on once; an operator who turns it off again is obeyed
 bool complained = false;  // said that the operator's choice is slow
 bool changed = true;      // look again
-// Clients whose replies have waited since before the setting held: they have no barrier until their replies are gone.
-std::optional<std::set<std::string, std::less<>>> unordered;
+std::chrono::steady_clock::time_point forget_at;  // when to look which unordered clients have read their replies
+constexpr std::chrono::seconds kForgetPeriod{1};
 
 // AOF is on, and past the rewrite with which a running server starts it: only then does Redis set the barrier.
 bool Holds(RedisModuleCtx* ctx) {
@@ -33,25 +35,37 @@ bool Holds(RedisModuleCtx* ctx) {
   return on && !starting;
 }
 
-// The ids of the clients, replicas apart, whose replies wait for a writable socket.
-std::set<std::string, std::less<>> WaitingClients(RedisModuleCtx* ctx) {
-  std::set<std::string, std::less<>> waiting;
-  ForEachClient(ctx, [&](const ListedClient& client) {
-    const bool replica = client.Field("flags").find('S') != std::string_view::npos;
-    if (!replica && client.Field("events").find('w') != std::string_view::npos) waiting.emplace(client.Field("id"));
-  });
+// Redis gives a client its barrier when its replies begin to wait; those of these clients may have waited before.
+std::vector<std::uint64_t> WaitingClients(RedisModuleCtx* ctx, std::span<const std::uint64_t> among = {}) {
+  std::vector<std::uint64_t> waiting;
+  ForEachClient(
+      ctx,
+      [&](const ListedClient& client) {
+        const bool replica = client.Field("flags").find('S') != std::string_view::npos;
+        if (replica || client.Field("events").find('w') == std::string_view::npos) return;
+        if (const auto id = ParseInteger(client.Field("id"))) waiting.push_back(static_cast<std::uint64_t>(*id));
+      },
+      among);
+  std::sort(waiting.begin(), waiting.end());
   return waiting;
 }
 
-// Redis gives a client its barrier when its replies begin to wait, so those that waited before must go first.
-bool AllOrdered(RedisModuleCtx* ctx) {
-  const auto waiting = WaitingClients(ctx);
-  if (!unordered) {
-    unordered = waiting;
-  } else {
-    std::erase_if(*unordered, [&](const std::string& id) { return !waiting.contains(id); });
-  }
-  return unordered->empty();
+// A client whose waiting replies are gone has a barrier from its next wait on.
+void ForgetOrdered(RedisModuleCtx* ctx) {
+  auto& unordered = TheState().unordered;
+  const auto now = std::chrono::steady_clock::now();
+  if (unordered.empty() || now < forget_at) return;
+  forget_at = now + kForgetPeriod;
+  unordered = WaitingClients(ctx, unordered);
+}
+
+// Does one of the unordered clients run a command now?  Redis keeps the arguments of a command while it runs; a client
+// that has sent only a part of its next one has some as well, which does no harm.
+bool UnorderedClientRuns(RedisModuleCtx* ctx) {
+  bool runs = false;
+  const auto look = [&](const ListedClient& client) { runs = runs || client.Field("argv-mem") != "0"; };
+  ForEachClient(ctx, look, TheState().unordered);
+  return runs;
 }
 
 bool SettingsAreRight(RedisModuleCtx* ctx) {
@@ -72,8 +86,8 @@ void TurnOn(RedisModuleCtx* ctx) {
 
 void LookAgain() {
   TheState().barrier = false;
+  TheState().unordered.clear();
   changed = true;
-  unordered.reset();
 }
 
 void OnConfigChange(RedisModuleCtx*, RedisModuleEvent, uint64_t, void* data) {
@@ -98,10 +112,12 @@ bool StartBarrier(RedisModuleCtx* ctx) {
 
 void CheckBarrier(RedisModuleCtx* ctx) {
   State& state = TheState();
+  if (state.barrier) ForgetOrdered(ctx);
   if (state.barrier || !changed || state.mutant == Mutant::kNoBarrier) return;
   if ((RedisModule_GetContextFlags(ctx) & REDISMODULE_CTX_FLAGS_LOADING) != 0) return;
   if (SettingsAreRight(ctx)) {
-    state.barrier = Holds(ctx) && AllOrdered(ctx);
+    state.barrier = Holds(ctx);
+    if (state.barrier) state.unordered = WaitingClients(ctx);
     changed = !state.barrier;
     complained = false;
   } else if (!asked) {
@@ -113,6 +129,17 @@ void CheckBarrier(RedisModuleCtx* ctx) {
         "BADCONFIG appendonly yes with appendfsync always was turned off: every write commits by itself "
         "now, which is slow");
   }
+}
+
+bool CallerIsUnordered(RedisModuleCtx* ctx) {
+  State& state = TheState();
+  if (state.mutant == Mutant::kNoOwnCommit) return false;
+  const std::uint64_t id = RedisModule_GetClientId(ctx);
+  if (std::binary_search(state.unordered.begin(), state.unordered.end(), id)) return true;
+  if (RedisModule_GetClientInfoById(nullptr, id) == REDISMODULE_OK) return false;  // a connection runs its own command
+  // A script, or a command of another module: Redis does not tell for whom it runs.
+  if (!state.unit_is_unordered) state.unit_is_unordered = UnorderedClientRuns(ctx);
+  return *state.unit_is_unordered;
 }
 
 }  // namespace faha::module

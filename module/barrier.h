@@ -1,7 +1,11 @@
 // Redis' write barrier: with AOF on and appendfsync always, a client whose reply waits for a writable socket is written
 // after BEFORE_SLEEP, never before.  FaHA's commands are not propagated, so the AOF itself stays empty: the setting
-// buys the barrier alone.  Thread: main loop only. Where it is off the module turns it on, once; until it holds, every
-// write commits inside its command: safe, but slow.
+// buys the barrier alone.  Where it is off the module turns it on, once; until it holds, every write commits inside its
+// command: safe, but slow.  Thread: main loop only.
+//
+// Redis decides on a client's barrier when its replies begin to wait, and not again.  So a client whose replies waited
+// already when the barrier was turned on has none until it has read them.  Such a client is unordered: its own commands
+// commit inside, and those of all others do not.
 #pragma once
 
 #include "module/redis_api.h"
@@ -11,7 +15,11 @@ namespace faha::module {
 // Watches the settings.  False if Redis refuses.
 bool StartBarrier(RedisModuleCtx* ctx);
 
-// Looks whether the barrier holds, and turns it on if it may.  Called from the timer.
+// Looks whether the barrier holds and for whom, and turns it on if it may.  Called from the timer.
 void CheckBarrier(RedisModuleCtx* ctx);
+
+// While State::unordered is not empty: may the reply to the command that runs now leave before BEFORE_SLEEP, because it
+// goes to one of them?
+bool CallerIsUnordered(RedisModuleCtx* ctx);
 
 }  // namespace faha::module

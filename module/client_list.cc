@@ -1,6 +1,7 @@
 #include "module/client_list.h"
 
 #include <algorithm>
+#include <vector>
 
 namespace faha::module {
 
@@ -15,8 +16,24 @@ std::string_view ListedClient::Field(std::string_view name) const {
   return {};
 }
 
-void ForEachClient(RedisModuleCtx* ctx, const std::function<void(const ListedClient&)>& visit) {
-  RedisModuleCallReply* reply = RedisModule_Call(ctx, "CLIENT", "c", "LIST");
+namespace {
+
+RedisModuleCallReply* List(RedisModuleCtx* ctx, std::span<const std::uint64_t> among) {
+  if (among.empty()) return RedisModule_Call(ctx, "CLIENT", "c", "LIST");
+  std::vector<RedisModuleString*> ids;
+  ids.reserve(among.size());
+  for (const std::uint64_t id : among)
+    ids.push_back(RedisModule_CreateStringFromLongLong(nullptr, static_cast<long long>(id)));
+  RedisModuleCallReply* reply = RedisModule_Call(ctx, "CLIENT", "ccv", "LIST", "ID", ids.data(), ids.size());
+  for (RedisModuleString* id : ids) RedisModule_FreeString(nullptr, id);
+  return reply;
+}
+
+}  // namespace
+
+void ForEachClient(RedisModuleCtx* ctx, const std::function<void(const ListedClient&)>& visit,
+                   std::span<const std::uint64_t> among) {
+  RedisModuleCallReply* reply = List(ctx, among);
   size_t size = 0;
   const char* text = reply == nullptr ? nullptr : RedisModule_CallReplyStringPtr(reply, &size);
   for (std::string_view rest(text == nullptr ? "" : text, text == nullptr ? 0 : size); !rest.empty();) {

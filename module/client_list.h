@@ -1,7 +1,9 @@
 // What CLIENT LIST tells.  Thread: main loop only.
 #pragma once
 
+#include <cstdint>
 #include <functional>
+#include <span>
 #include <string_view>
 
 #include "module/redis_api.h"
@@ -21,7 +23,9 @@ class ListedClient {
   std::string_view line_;
 };
 
-// Takes time for each client: some microseconds.
-void ForEachClient(RedisModuleCtx* ctx, const std::function<void(const ListedClient&)>& visit);
+// Visits every client, or of those with the ids in `among` the ones that are still connected.  Takes time for each:
+// some microseconds.
+void ForEachClient(RedisModuleCtx* ctx, const std::function<void(const ListedClient&)>& visit,
+                   std::span<const std::uint64_t> among = {});
 
 }  // namespace faha::module

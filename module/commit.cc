@@ -1,5 +1,6 @@
 #include "module/commit.h"
 
+#include "module/barrier.h"
 #include "module/state.h"
 
 namespace faha::module {
@@ -51,7 +52,7 @@ bool BeginCommand(RedisModuleCtx* ctx) {
   const int flags = RedisModule_GetContextFlags(ctx);
   if ((flags & (REDISMODULE_CTX_FLAGS_MULTI | REDISMODULE_CTX_FLAGS_LUA)) == 0) EndUnit();
   const bool barrier = state.barrier || state.mutant == Mutant::kNoBarrier;
-  return state.in_window || !barrier;
+  return state.in_window || !barrier || (!state.unordered.empty() && CallerIsUnordered(ctx));
 }
 
 Status CommitInside() {

@@ -5,8 +5,9 @@
 //   a client that was blocked runs its pipeline after BEFORE_SLEEP    writes commit inside their command (in_window);
 //                                                                     from 7.2 on, and in Valkey, it runs before
 //   a script runs long, and Redis serves others meanwhile             the filter commits before the script (Precommit)
-//   a client's reply waits for a writable socket                      Redis' write barrier; until it holds, writes
-//                                                                     commit inside their command (barrier.h)
+//   a client's reply waits for a writable socket                      Redis' write barrier; until it holds, and for a
+//                                                                     client that it excepts, writes commit inside
+//                                                                     their command (barrier.h)
 // A transaction's own reply is none before its last element: a slow script within it may let the first ones out.
 #pragma once
 

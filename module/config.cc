@@ -125,9 +125,9 @@ int SetMutant(const char*, int value, void*, RedisModuleString**) {
   return REDISMODULE_OK;
 }
 bool AddMutants(RedisModuleCtx* ctx) {
-  static const char* names[] = {"none", "no-window-commit", "no-precommit", "no-barrier"};
-  static const int values[] = {0, 1, 2, 3};
-  return RedisModule_RegisterEnumConfig(ctx, "mutant", 0, REDISMODULE_CONFIG_DEFAULT, names, values, 4, GetMutant,
+  static const char* names[] = {"none", "no-window-commit", "no-precommit", "no-barrier", "no-own-commit"};
+  static const int values[] = {0, 1, 2, 3, 4};
+  return RedisModule_RegisterEnumConfig(ctx, "mutant", 0, REDISMODULE_CONFIG_DEFAULT, names, values, 5, GetMutant,
                                         SetMutant, nullptr, nullptr) == REDISMODULE_OK;
 }
 #else

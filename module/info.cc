@@ -60,6 +60,7 @@ void Visit(const StoreInfo& info, const Fields& fields) {
   fields.number("hot-ghost-hits", info.hot_ghost_hits);
   fields.number("hot-refreshes", info.hot_refreshes);
   fields.number("barrier", TheState().barrier ? 1 : 0);
+  fields.number("unordered-clients", TheState().unordered.size());
   fields.number("commits", info.commits);
   fields.number("commit-failures", info.commit_failures);
   fields.number("batches", info.batches);

@@ -17,7 +17,7 @@
 #include "bench/index/measure.h"
 #include "bench/index/redis_dict.h"
 #include "bench/index/structures.h"
-#include "keyspace/index.h"
+#include "keyspace/indexes.h"
 
 namespace faha::bench {
 namespace {
@@ -101,7 +101,7 @@ void InsertOurs(const KeyTable& keys, Times times) {
 }
 
 void InsertIndex(const KeyTable& keys, Times times) {
-  Index index(keys);
+  Indexes index(keys);
   TimeInserts(
       times, [&](std::uint64_t number) { (void)index.Upsert(0, keys.Text(number), KeyTable::AddressOf(number)); },
       [] {});

@@ -10,7 +10,7 @@
 #include "bench/index/measure.h"
 #include "bench/index/redis_dict.h"
 #include "bench/index/structures.h"
-#include "keyspace/index.h"
+#include "keyspace/indexes.h"
 
 namespace faha::bench {
 namespace {
@@ -83,7 +83,7 @@ void Memory(std::uint64_t keys) {
   {
     const std::uint64_t before = ResidentBytes();
     const NumberedKeys source;
-    Index index(source);
+    Indexes index(source);
     Grow(
         keys,
         [&](std::uint64_t number) { (void)index.Upsert(0, ViewOf(TextOf(number)), NumberedKeys::AddressOf(number)); },

@@ -6,7 +6,7 @@
 #include "base/checksum.h"
 #include "bench/index/policy.h"
 #include "keyspace/hot_tier.h"
-#include "keyspace/index.h"
+#include "keyspace/indexes.h"
 
 namespace faha::bench {
 namespace {
@@ -28,7 +28,7 @@ class FahaHotTier final : public Policy, private KeySource {
       index_.Upsert(hash, name.db, name.key, AddressOf(key));
     }
     const Place place = index_.Read(hash, name.db, name.key);
-    tier_.Count(hash, place);
+    tier_.Count(name.db, hash, place);
     if (place.hot()) return true;
     // A block has the size that the other policies count.
     if (record_.size() < bytes) record_.resize(bytes);
@@ -47,7 +47,7 @@ class FahaHotTier final : public Policy, private KeySource {
     return {0, {reinterpret_cast<const char*>(&found_), sizeof found_}};
   }
 
-  Index index_;
+  Indexes index_;
   HotTier tier_;
   std::vector<std::uint64_t> hashes_;
   std::vector<std::byte> record_;

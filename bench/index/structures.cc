@@ -33,12 +33,12 @@ class AnonymousMedia final : public Media {
   AnonymousMedia& operator=(const AnonymousMedia&) = delete;
 
   [[nodiscard]] std::span<const std::byte> bytes() const override { return memory_; }
-  Status Write(std::uint64_t offset, std::span<const std::byte> data) override {
+  IoStatus Write(std::uint64_t offset, std::span<const std::byte> data) override {
     std::memcpy(memory_.data() + offset, data.data(), data.size());
-    return Status::Ok();
+    return IoStatus::Ok();
   }
   void Landed(std::uint64_t, std::size_t) override {}
-  Status Drain() override { return Status::Ok(); }
+  IoStatus Drain() override { return IoStatus::Ok(); }
   Status Grow(std::uint64_t) override { return Status::Ok(); }
   [[nodiscard]] PersistenceDomain domain() const override { return PersistenceDomain::kVolatile; }
   [[nodiscard]] std::uint32_t granule() const override { return kGranule; }

@@ -16,6 +16,7 @@ constexpr std::uint64_t kPoolBytes = 96ULL << 20;
 constexpr std::uint64_t kSegmentBytes = 4ULL << 20;
 // Marks a pool as the benchmark's, and makes primary and backups one cluster.
 constexpr ClusterId kBenchCluster{{'f', 'a', 'h', 'a', '-', 'b', 'e', 'n', 'c', 'h', '-', 'p', 'o', 'o', 'l', '1'}};
+constexpr LogKey kBenchLogKey{1, 2};
 
 bool InUse(const Pool& pool) {
   for (std::uint32_t i = 0; i < pool.geometry().segment_count; ++i) {
@@ -46,7 +47,7 @@ Rig::Rig(const std::string& path, const std::string& domain) {
     Die({Code::kBadPool,
          fmt::format("the pool {} holds a log that is not the benchmark's: give it one of its own", path)});
   }
-  Require(pool->Adopt(kBenchCluster, pool->geometry()));
+  Require(pool->Adopt(kBenchCluster, pool->geometry(), kBenchLogKey));
   log = Require(Log::Open(pool.get(), [](LogLevel, std::string_view) {}));
 }
 

@@ -7,7 +7,9 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
+#include <utility>
 
 #include "faha/status.h"
 
@@ -22,6 +24,16 @@ enum class PersistenceDomain : std::uint8_t {
 };
 std::string_view DomainName(PersistenceDomain domain);
 
+// How a Write or a Drain ended: well, or with an IoError and nothing else.  What the system's reason was does not
+// matter, a full file system included: the log has moved on, nobody knows how much was copied, and the owner must fence
+// itself.
+class [[nodiscard]] IoStatus : public Status {
+ public:
+  IoStatus() = default;
+  explicit IoStatus(std::string what) : Status(Code::kIoError, std::move(what)) {}
+  static IoStatus Ok() { return {}; }
+};
+
 class Media {
  public:
   virtual ~Media() = default;
@@ -31,8 +43,8 @@ class Media {
 
   // Copies `data` to `offset` (bytes).  Readable at once, durable after the next Drain().
   // The range must lie within bytes().
-  // Errors: NoSpace, IoError - how much was copied is unknown.
-  virtual Status Write(std::uint64_t offset, std::span<const std::byte> data) = 0;
+  // Errors: IoError - how much was copied is unknown; the caller must fence itself.
+  virtual IoStatus Write(std::uint64_t offset, std::span<const std::byte> data) = 0;
 
   // Where a peer's device may store bytes by itself; empty where that is no way to write to this medium.
   [[nodiscard]] virtual std::span<std::byte> shared() { return {}; }
@@ -42,7 +54,7 @@ class Media {
 
   // Makes every earlier Write durable.
   // Errors: IoError - what is durable is unknown; the caller must fence itself.
-  virtual Status Drain() = 0;
+  virtual IoStatus Drain() = 0;
 
   // Makes the medium `bytes` large; what it held stays, zeros follow.  One of a fixed size, or larger, stays as it is.
   // Durable on return.  For whoever opens the medium, before anybody else knows of bytes() or shared().

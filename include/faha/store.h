@@ -1,6 +1,7 @@
 // The store: a keyspace whose every change is persistent on a majority before Commit() returns.
-// Thread: main loop only; no call blocks but Commit(), RenewLease inside CheckRead(), and HandOver().
-// Invariants: (1) a change is acknowledged only after Commit() returned Ok following it.
+// Thread: main loop only; no call blocks but Commit(), and CheckRead(), CheckWrite() and HandOver(), which may commit
+// or renew the lease: these wait for persist-timeout at most, and for what a large write takes. Invariants: (1) a
+// change is acknowledged only after Commit() returned Ok following it.
 //             (2) what Get() returned must not leave before Commit() returned Ok: it may be pending.
 #pragma once
 
@@ -191,9 +192,12 @@ class Store {
   // Errors: NotPrimary, NoQuorum, Fenced, NoSpace; Unavailable - there is none, it is connected, or another change is
   // under way.
   virtual Status Forget(const Endpoint& member) = 0;
-  // Planned: hands the primary's role to the backup whose Redis listens at `target`, or to the best one.
-  // Blocks until the new primary is known.  Errors: NotPrimary, Unavailable, NoQuorum.
-  virtual Status HandOver(const std::optional<Endpoint>& target) = 0;
+  // Planned: hands the primary's role to the backup whose Redis listens at `target`, or to the best one.  Commits what
+  // the turn has written, offers the role and returns; this node serves until the heir is promised a later epoch. Calls
+  // `done` once, during this call or later, from Poll(), Tick() or Commit(). Errors told to `done`: NotPrimary,
+  // NoQuorum, Fenced; Unavailable - there is no such backup in sync, or it did not take over and this node has sought
+  // to be the primary again.
+  virtual void HandOver(const std::optional<Endpoint>& target, std::function<void(const Status&)> done) = 0;
 
   // Should somebody be told that this backup's primary is gone?  It hung up and refuses to be dialled, or this backup
   // and a majority of the members have not heard it for a lease.

@@ -1,5 +1,5 @@
-// Checksums of bytes and hashes of keys, both XXH3.  Thread: any; pure functions.
-// Invariants: (1) Checksum and HashKey never change their values: pools and peers hold them.
+// Checksums of bytes: XXH3.  Thread: any; pure functions.
+// Invariants: (1) Checksum never changes its values: pools and peers hold them.
 //             (2) a checksum of pieces equals the checksum of their concatenation.
 #pragma once
 
@@ -10,9 +10,6 @@
 #include <cstdint>
 #include <cstring>
 #include <span>
-#include <string_view>
-
-#include "faha/types.h"
 
 namespace faha {
 
@@ -43,8 +40,5 @@ inline std::uint64_t Checksum(std::span<const std::byte> first, std::span<const 
   stream.Add(second);
   return stream.Value();
 }
-
-// The database is the seed, so equal keys of two databases do not share a bucket.
-inline std::uint64_t HashKey(DbId db, std::string_view key) { return XXH3_64bits_withSeed(key.data(), key.size(), db); }
 
 }  // namespace faha

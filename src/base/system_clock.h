@@ -1,4 +1,6 @@
-// The real Clock: CLOCK_MONOTONIC.  Thread: any.
+// The real Clock: CLOCK_BOOTTIME.  Thread: any.
+// It goes on while the machine is suspended, which CLOCK_MONOTONIC (and with it std::chrono::steady_clock) does not: a
+// lease measured by that one would still be held on waking up, long after the peers have elected another primary.
 #pragma once
 
 #include <ctime>
@@ -12,7 +14,7 @@ class SystemClock final : public Clock {
  public:
   [[nodiscard]] MonoTime Now() const override {
     timespec now{};
-    FAHA_CHECK(::clock_gettime(CLOCK_MONOTONIC, &now) == 0, "every Linux has CLOCK_MONOTONIC");
+    FAHA_CHECK(::clock_gettime(CLOCK_BOOTTIME, &now) == 0, "every Linux since 2.6.39 has CLOCK_BOOTTIME");
     return std::chrono::duration_cast<MonoTime>(std::chrono::seconds(now.tv_sec) +
                                                 std::chrono::nanoseconds(now.tv_nsec));
   }

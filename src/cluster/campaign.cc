@@ -41,7 +41,7 @@ void Campaign::Learn(LogEnd end, const Members& members) {
 
 void Campaign::OnState(const NodeId& peer, const PeerState& state) {
   if (peer == self_.id) return;
-  Learn(state.end, state.members);
+  if (state.whole) Learn(state.end, state.members);
   states_[peer] = state;
   highest_ = std::max(highest_, state.promised);
   Judge();
@@ -79,33 +79,51 @@ void Campaign::OnPromise(const NodeId& peer, const PromiseAnswer& answer) {
     highest_ = std::max({highest_, answer.promised, epoch_});
     // Only a majority against us ends this epoch's attempt; a single refusal may be outvoted.
     states_.erase(peer);
-    if (!MajorityAnswers()) {
-      next_ = Next::kAsk;
-      grants_.clear();
-    }
+    if (!MajorityAnswers()) AskAgain();
     return;
   }
   if (answer.promised != epoch_) return;
-  Learn(answer.end, answer.members);
+  if (answer.whole) Learn(answer.end, answer.members);
   member = MemberOf(peer);
-  grants_[peer] = answer.end;
-  if (answer.end > best_end_ && member != nullptr) {
+  grants_[peer] = {answer.end, answer.whole};
+  if (answer.whole && answer.end > best_end_ && member != nullptr) {
     best_end_ = answer.end;
     best_ = *member;
   }
-  const auto votes =
-      std::count_if(members_.begin(), members_.end(), [&](const Member& m) { return grants_.contains(m.id); });
-  if (static_cast<std::size_t>(votes) >= Majority(members_.size())) next_ = Next::kWon;
+  JudgePromises();
+}
+
+void Campaign::JudgePromises() {
+  std::size_t votes = 0;
+  for (const Member& member : members_) {
+    const auto grant = grants_.find(member.id);
+    if (grant == grants_.end()) continue;
+    if (!grant->second.whole && grant->second.end > best_end_) {
+      refusal_ = fmt::format("{} gave up a log that reached further than those that answer: start the other servers",
+                             member.Redis().ToString());
+      continue;
+    }
+    ++votes;
+  }
+  if (votes >= Majority(members_.size())) next_ = Next::kWon;
+}
+
+void Campaign::AskAgain() {
+  next_ = Next::kAsk;
+  grants_.clear();
+  highest_ = std::max(highest_, epoch_);
 }
 
 void Campaign::OnUnreachable(const NodeId& peer) {
   states_.erase(peer);
-  if (next_ != Next::kPromise || grants_.contains(peer)) return;
-  if (!MajorityAnswers()) {
-    next_ = Next::kAsk;
-    grants_.clear();
-    highest_ = std::max(highest_, epoch_);
-  }
+  if (next_ == Next::kAsk) return Judge();
+  if (next_ == Next::kPromise && !grants_.contains(peer) && !MajorityAnswers()) AskAgain();
+}
+
+void Campaign::OnPromisesLate() {
+  if (next_ != Next::kPromise) return;
+  states_.clear();
+  AskAgain();
 }
 
 std::string Campaign::Obstacle() const {

@@ -3,7 +3,9 @@
 // It asks first and raises the epoch only when a majority answers and nobody knows a living primary (Raft's pre-vote),
 // so a node that was cut off does not depose a healthy primary when it returns.  The candidate needs no longest log of
 // its own: of the majority that promised it takes the best log, and that log's members are the ones that count (our
-// design).
+// design).  A node that is being given a whole log has no log to offer, but its promise counts: as that of a node whose
+// log ends where the log ended that it gave up.  It is enough that a whole log among the majority reaches as far, for
+// then that log holds all that was committed by means of the one that is gone (Raft 5.4.1 compares ends, no contents).
 #pragma once
 
 #include <map>
@@ -19,6 +21,7 @@ namespace faha {
 struct PeerState {
   bool serving = false;        // it is the primary and a majority answers it
   bool lease_may_run = false;  // it heard a primary so recently that it would not promise
+  bool whole = true;           // its log lacks nothing; if not, `end` is how far the one reached that it gave up
   Epoch promised;
   LogEnd end;
   Member primary;  // whom it follows; its id is none if nobody
@@ -28,6 +31,7 @@ struct PeerState {
 struct PromiseAnswer {
   bool granted = false;
   Refusal refusal = Refusal::kNone;
+  bool whole = true;  // as PeerState's
   Epoch promised;
   LogEnd end;
   Members members;
@@ -59,11 +63,15 @@ class Campaign {
   // The own promise of epoch() is persistent; with it the own log may have grown.
   void OnOwnPromise(LogEnd end, const Members& members);
   void OnPromise(const NodeId& peer, const PromiseAnswer& answer);
-  // The peer's link broke: what it said no longer counts.
+  // The peer's link broke, or it says nothing any more: what it said no longer counts.
   void OnUnreachable(const NodeId& peer);
+  // Promises have been asked for long enough: asks anew, for a later epoch.
+  void OnPromisesLate();
 
  private:
   void Judge();
+  void JudgePromises();
+  void AskAgain();
   void Learn(LogEnd end, const Members& members);
   [[nodiscard]] bool MajorityAnswers() const;
   [[nodiscard]] const Member* MemberOf(const NodeId& id) const;
@@ -76,7 +84,11 @@ class Campaign {
   Next next_ = Next::kAsk;
   Epoch epoch_;
   std::map<NodeId, PeerState> states_;
-  std::map<NodeId, LogEnd> grants_;
+  struct Grant {
+    LogEnd end;
+    bool whole = true;
+  };
+  std::map<NodeId, Grant> grants_;
   Member primary_, best_;
   LogEnd best_end_;
   std::string refusal_;

@@ -29,7 +29,7 @@ void ChunkSource::Trim() {
   bytes_ -= chunk_bytes_;
 }
 
-HotBlock* BlockQueue::Add(std::uint64_t bytes, std::uint64_t hash) {
+HotBlock* BlockQueue::Add(std::uint64_t bytes, DbId db, std::uint64_t hash) {
   FAHA_CHECK(bytes % HotBlock::kUnit == 0 && bytes <= HotBlock::kMaxBytes, "a block's size fits its head");
   // A large one has a chunk to itself, a little older than its place: so the open chunk goes on.
   const bool large = bytes > chunks_->chunk_bytes() / 4;
@@ -49,7 +49,8 @@ HotBlock* BlockQueue::Add(std::uint64_t bytes, std::uint64_t hash) {
   }
   bytes_ += bytes;
   auto* block = reinterpret_cast<HotBlock*>(memory);
-  block->at = {};
+  block->Kill();
+  block->db = db;
   block->hash = hash & HotBlock::kHashMask;
   block->units = static_cast<std::uint16_t>(bytes / HotBlock::kUnit);
   return block;
@@ -72,7 +73,8 @@ void BlockQueue::FillUp() {
   const std::uint64_t rest = last.size - last.end;
   if (rest == 0) return;
   auto* filler = reinterpret_cast<HotBlock*>(last.memory + last.end);
-  filler->at = {};
+  filler->Kill();
+  filler->db = 0;
   filler->hash = 0;
   filler->units = static_cast<std::uint16_t>(rest / HotBlock::kUnit);
   last.end = last.size;
@@ -83,7 +85,7 @@ HotBlock* BlockQueue::Oldest() {
   while (!queue_.empty()) {
     const Chunk& chunk = queue_.front();
     auto* block = reinterpret_cast<HotBlock*>(chunk.memory + chunk.begin);
-    if (!block->at.IsNone()) return block;
+    if (!block->at().IsNone()) return block;
     Leave(block->bytes());
   }
   return nullptr;

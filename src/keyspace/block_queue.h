@@ -61,7 +61,7 @@ class BlockQueue {
 
   // A new block of `bytes` (a multiple of HotBlock::kUnit, at most kMaxBytes), dead until it is filled.  Null: no
   // memory.
-  HotBlock* Add(std::uint64_t bytes, std::uint64_t hash);
+  HotBlock* Add(std::uint64_t bytes, DbId db, std::uint64_t hash);
   // The oldest block that is not dead; null: there is none.
   [[nodiscard]] HotBlock* Oldest();
   // The oldest leaves.
@@ -95,7 +95,7 @@ template <typename Function>
 void BlockQueue::ForEach(Function fn) const {
   for (const Chunk& chunk : queue_) {
     for (std::uint64_t at = chunk.begin; at < chunk.end; at += At(chunk, at).bytes()) {
-      if (!At(chunk, at).at.IsNone()) fn(At(chunk, at));
+      if (!At(chunk, at).at().IsNone()) fn(At(chunk, at));
     }
   }
 }

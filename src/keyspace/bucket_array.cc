@@ -1,26 +1,34 @@
-// Chunks from whoever accounts for memory.  Thread: main loop only.
+// Pieces from whoever accounts for memory.  Thread: main loop only.
 #include "keyspace/bucket_array.h"
 
 namespace faha {
 
 void BucketArray::Resize(std::uint64_t size) {
-  const std::uint64_t needed = (size + kChunkBuckets - 1) / kChunkBuckets;
-  while (chunks_.size() < needed) {
-    chunks_.push_back(static_cast<Bucket*>(memory_->allocate(kChunkBytes, alignof(Bucket))));
+  static_assert(FirstOf(kSmallPieces) == kPieceBuckets && PieceOf(kPieceBuckets) == kSmallPieces &&
+                PieceOf(kPieceBuckets - 1) == kSmallPieces - 1 && PieceOf(kFirstBuckets - 1) == 0);
+  const std::uint64_t needed = size == 0 ? 0 : PieceOf(size - 1) + 1;
+  while (pieces_.size() < needed) {
+    const std::size_t bytes = SizeOf(pieces_.size()) * sizeof(Bucket);
+    pieces_.push_back(static_cast<Bucket*>(memory_->allocate(bytes, alignof(Bucket))));
+    bytes_ += bytes;
   }
-  // Zeroed as they come into use: a whole chunk at once would make one operation wait.
+  // Zeroed as they come into use: a whole piece at once would make one operation wait.
   for (std::uint64_t at = size_; at < size; ++at) (*this)[at] = Bucket{};
-  // One chunk is kept, so that a size that goes up and down across a border costs nothing.
-  while (chunks_.size() > needed + 1) {
-    memory_->deallocate(chunks_.back(), kChunkBytes, alignof(Bucket));
-    chunks_.pop_back();
-  }
+  // One piece is kept, so that a size that goes up and down across a border costs nothing.
+  while (pieces_.size() > needed + 1) DropLast();
   size_ = size;
 }
 
+void BucketArray::DropLast() {
+  const std::size_t bytes = SizeOf(pieces_.size() - 1) * sizeof(Bucket);
+  memory_->deallocate(pieces_.back(), bytes, alignof(Bucket));
+  pieces_.pop_back();
+  bytes_ -= bytes;
+}
+
 void BucketArray::Clear() {
-  for (Bucket* chunk : chunks_) memory_->deallocate(chunk, kChunkBytes, alignof(Bucket));
-  chunks_ = {};
+  while (!pieces_.empty()) DropLast();
+  pieces_ = {};
   size_ = 0;
 }
 

@@ -25,6 +25,12 @@ class DbCounts {
     --counts_[db];
     --total_;
   }
+  void Set(DbId db, std::uint64_t count) {
+    if (Of(db) == count) return;
+    if (db >= counts_.size()) counts_.resize(std::size_t{db} + 1);
+    total_ += count - counts_[db];
+    counts_[db] = count;
+  }
   void Clear() {
     counts_.clear();
     total_ = 0;
@@ -38,7 +44,6 @@ class DbCounts {
   [[nodiscard]] std::uint64_t total() const { return total_; }
   // By DbId, up to the largest seen.
   [[nodiscard]] std::span<const std::uint64_t> all() const { return counts_; }
-  [[nodiscard]] std::size_t MemoryBytes() const { return counts_.capacity() * sizeof counts_[0]; }
 
  private:
   std::vector<std::uint64_t> counts_;

@@ -20,19 +20,22 @@ void HotTier::SetLimit(std::uint64_t bytes) {
 }
 
 // A new block, for which others may leave.  Null: it is too large, or to make room would take too long for now.
-HotBlock* HotTier::Add(BlockQueue& queue, std::uint64_t bytes, std::uint64_t hash) {
+HotBlock* HotTier::Add(BlockQueue& queue, std::uint64_t bytes, DbId db, std::uint64_t hash) {
   if (bytes > std::min(HotBlock::kMaxBytes, capacity_ / kLargest) || !MakeRoom(bytes)) return nullptr;
-  HotBlock* block = queue.Add(bytes, hash);
+  HotBlock* block = queue.Add(bytes, db, hash);
   // There are still chunks of a size that was right for a larger limit.
-  for (int looks = 0; block == nullptr && looks < kLooks && LookAtOne(false); ++looks) block = queue.Add(bytes, hash);
+  for (int looks = 0; block == nullptr && looks < kLooks && LookAtOne(false); ++looks) {
+    block = queue.Add(bytes, db, hash);
+  }
   return block;
 }
 
-void HotTier::Admit(std::uint64_t hash, Place cold, std::span<const std::byte> record) {
+void HotTier::Admit(const Missed& missed, std::span<const std::byte> record) {
+  const auto& [hash, cold, db] = missed;
   const bool remembered = ghost_.Take(hash);
-  HotBlock* block = Add(remembered ? main_ : small_, HotBlock::BytesFor(record.size()), hash);
+  HotBlock* block = Add(remembered ? main_ : small_, HotBlock::BytesFor(record.size()), db, hash);
   if (block == nullptr) return;
-  const bool named = index_->Change(hash, cold, [&](Place) { return Place::Hot(block); });
+  const bool named = index_->Change(db, hash, cold, [&](Place) { return Place::Hot(block); });
   FAHA_CHECK(named, "what is admitted is cold");
   block->Fill(cold.log_address(), record);
   ++stats_.admissions;
@@ -70,9 +73,9 @@ bool HotTier::Shrink() {
 void HotTier::LookAtSmall() {
   HotBlock* block = small_.Oldest();
   bool move = false;
-  const bool named = index_->Change(block->hash, Place::Hot(block), [&](Place place) {
+  const bool named = index_->Change(block->Db(), block->hash, Place::Hot(block), [&](Place place) {
     move = place.frequency() > 1;
-    return move ? place : Place::Cold(block->at);
+    return move ? place : Place::Cold(block->at());
   });
   FAHA_CHECK(named, "a block is named by a slot");
   if (move) {
@@ -82,16 +85,16 @@ void HotTier::LookAtSmall() {
     CountEviction();
   }
   small_.DropOldest();
-  if (const HotBlock* next = small_.Oldest(); next != nullptr) index_->Prefetch(next->hash);
+  if (const HotBlock* next = small_.Oldest(); next != nullptr) index_->Prefetch(next->Db(), next->hash);
 }
 
 // `spare`: a block that was read since it was looked at last goes round once more.
 void HotTier::LookAtMain(bool spare) {
   HotBlock* block = main_.Oldest();
   unsigned frequency = 0;
-  const bool named = index_->Change(block->hash, Place::Hot(block), [&](Place place) {
+  const bool named = index_->Change(block->Db(), block->hash, Place::Hot(block), [&](Place place) {
     frequency = spare ? place.frequency() : 0;
-    return frequency > 0 ? place : Place::Cold(block->at);
+    return frequency > 0 ? place : Place::Cold(block->at());
   });
   FAHA_CHECK(named, "a block is named by a slot");
   if (frequency > 0) {
@@ -100,15 +103,15 @@ void HotTier::LookAtMain(bool spare) {
     CountEviction();
   }
   main_.DropOldest();
-  if (const HotBlock* next = main_.Oldest(); next != nullptr) index_->Prefetch(next->hash);
+  if (const HotBlock* next = main_.Oldest(); next != nullptr) index_->Prefetch(next->Db(), next->hash);
 }
 
 // A copy of `block`, which is about to leave its queue, joins the main queue.
 void HotTier::MoveToMain(HotBlock* block, unsigned frequency) {
-  HotBlock* to = main_.Add(block->bytes(), block->hash);
-  if (to != nullptr) to->Fill(block->at, {block->record(), block->bytes() - sizeof(HotBlock)});
-  index_->Change(block->hash, Place::Hot(block),
-                 [&](Place) { return to == nullptr ? Place::Cold(block->at) : Place::Hot(to, frequency); });
+  HotBlock* to = main_.Add(block->bytes(), block->Db(), block->hash);
+  if (to != nullptr) to->Fill(block->at(), {block->record(), block->bytes() - sizeof(HotBlock)});
+  index_->Change(block->Db(), block->hash, Place::Hot(block),
+                 [&](Place) { return to == nullptr ? Place::Cold(block->at()) : Place::Hot(to, frequency); });
   if (to != nullptr) return;
   CountEviction();
 }
@@ -121,8 +124,9 @@ Place HotTier::Refresh(Place old, LogAddress cold, std::span<const std::byte> re
   const bool in_place = bytes <= block->bytes() && bytes * 2 >= block->bytes();
   if (!in_place) {
     const std::uint64_t hash = block->hash;
-    block->at = {};
-    block = Add(small_, bytes, hash);
+    const DbId db = block->Db();
+    block->Kill();
+    block = Add(small_, bytes, db, hash);
   }
   if (block == nullptr) {
     CountEviction();
@@ -133,7 +137,7 @@ Place HotTier::Refresh(Place old, LogAddress cold, std::span<const std::byte> re
 }
 
 void HotTier::Drop(HotBlock* block) {
-  block->at = {};
+  block->Kill();
   --stats_.keys;
 }
 
@@ -146,7 +150,7 @@ void HotTier::Clear() {
 }
 
 void HotTier::CheckBlock(const HotBlock& block, std::span<const std::byte> record) const {
-  FAHA_CHECK(index_->Holds(block.hash, block.at), "a block is named by a slot");
+  FAHA_CHECK(index_->Names(block.Db(), block.hash, Place::Hot(&block)), "a block is named by a slot");
   FAHA_CHECK(std::memcmp(block.record(), record.data(), record.size()) == 0, "a block is a copy of its record");
 }
 

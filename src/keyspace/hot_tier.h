@@ -23,7 +23,7 @@
 
 #include "keyspace/block_queue.h"
 #include "keyspace/ghost.h"
-#include "keyspace/index.h"
+#include "keyspace/indexes.h"
 #include "keyspace/place.h"
 
 namespace faha {
@@ -43,34 +43,36 @@ class HotTier {
   // Less than that is too little to be of use, and counts as 0.
   static constexpr std::uint64_t kMinLimit = std::uint64_t{1} << 20;
 
-  HotTier(Index* index, std::pmr::memory_resource* memory)
+  HotTier(Indexes* index, std::pmr::memory_resource* memory)
       : index_(index), chunks_(memory), ghost_(memory), small_(&chunks_), main_(&chunks_) {}
 
   // Bytes of DRAM, at most.  What is too much then goes by Shrink().
   void SetLimit(std::uint64_t bytes);
   [[nodiscard]] std::uint64_t limit() const { return limit_; }
 
-  // The key with that hash was read at `place`.
-  void Count(std::uint64_t hash, Place place) {
+  // The key of `db` with that hash was read at `place`.
+  void Count(DbId db, std::uint64_t hash, Place place) {
     if (place.hot()) {
       ++stats_.hits;
       return;
     }
     ++stats_.misses;
-    if (capacity_ != 0 && missed_count_ < missed_.size()) missed_[missed_count_++] = {hash, place};
+    if (capacity_ != 0 && missed_count_ < missed_.size()) missed_[missed_count_++] = {hash, place, db};
   }
-  // The cold key with that hash has a new record at `place`.  If that is what was missed last (a counter is read and
-  // put), there it is admitted from.
-  void Moved(std::uint64_t hash, Place place) {
-    if (missed_count_ != 0 && missed_[missed_count_ - 1].hash == hash) missed_[missed_count_ - 1].place = place;
+  // The cold key of `db` with that hash has a new record at `place`.  If that is what was missed last (a counter is
+  // read and put), there it is admitted from.
+  void Moved(DbId db, std::uint64_t hash, Place place) {
+    if (missed_count_ == 0) return;
+    Missed& last = missed_[missed_count_ - 1];
+    if (last.hash == hash && last.db == db) last.place = place;
   }
   // Between units: admits what was missed, as far as it is still there.
   // record_at(LogAddress) gives the bytes of a record.
   template <typename Function>
   void Settle(Function record_at) {
     for (std::size_t i = 0; i < missed_count_; ++i) {
-      const auto& [hash, place] = missed_[i];
-      if (index_->Names(hash, place)) Admit(hash, place, record_at(place.log_address()));
+      const Missed& missed = missed_[i];
+      if (index_->Names(missed.db, missed.hash, missed.place)) Admit(missed, record_at(missed.place.log_address()));
     }
     missed_count_ = 0;
   }
@@ -96,6 +98,7 @@ class HotTier {
   struct Missed {
     std::uint64_t hash;
     Place place;
+    DbId db;
   };
   // A queue's oldest and newest chunk may be nearly empty, and one more is opened before another one ends.
   static constexpr std::uint64_t kSlackChunks = 5;
@@ -103,8 +106,8 @@ class HotTier {
   static constexpr int kLooks = 128;                // at blocks, for one admission or one turn
   static constexpr std::uint64_t kLargest = 16;     // a block is at most that part of the capacity
 
-  HotBlock* Add(BlockQueue& queue, std::uint64_t bytes, std::uint64_t hash);
-  void Admit(std::uint64_t hash, Place cold, std::span<const std::byte> record);
+  HotBlock* Add(BlockQueue& queue, std::uint64_t bytes, DbId db, std::uint64_t hash);
+  void Admit(const Missed& missed, std::span<const std::byte> record);
   bool MakeRoom(std::uint64_t bytes);
   bool LookAtOne(bool spare);
   void LookAtSmall();
@@ -116,7 +119,7 @@ class HotTier {
   }
   void CheckBlock(const HotBlock& block, std::span<const std::byte> record) const;
 
-  Index* index_;
+  Indexes* index_;
   std::uint64_t limit_ = 0, capacity_ = 0, ghost_bytes_ = 0;
   ChunkSource chunks_;
   Ghost ghost_;
@@ -131,7 +134,7 @@ void HotTier::CheckInvariants(Function record_at) const {
   std::uint64_t keys = 0;
   for (const BlockQueue* queue : {&small_, &main_}) {
     queue->ForEach([&](const HotBlock& block) {
-      CheckBlock(block, record_at(block.at));
+      CheckBlock(block, record_at(block.at()));
       ++keys;
     });
   }

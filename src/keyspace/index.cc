@@ -8,13 +8,13 @@
 
 namespace faha {
 
-Index::Index(const KeySource& keys, std::pmr::memory_resource* memory, HashFunction hash)
-    : keys_(keys), hash_(hash), primary_(memory), overflow_(memory) {
+Index::Index(const KeySource& keys, DbId db, std::pmr::memory_resource* memory, const KeyHash& hash)
+    : keys_(keys), hash_(hash), db_(db), primary_(memory), overflow_(memory) {
   primary_.Resize(kMinBuckets);
 }
 
-const std::uint64_t* Index::FindKey(std::uint64_t bucket, std::uint64_t hash, DbId db, std::string_view key) const {
-  return FindSlot(bucket, hash, [&](Place place) { return keys_.Has(place, db, key); });
+const std::uint64_t* Index::FindKey(std::uint64_t bucket, std::uint64_t hash, std::string_view key) const {
+  return FindSlot(bucket, hash, [&](Place place) { return keys_.Has(place, db_, key); });
 }
 
 const std::uint64_t* Index::FindAddress(std::uint64_t hash, LogAddress at) const {
@@ -29,14 +29,13 @@ void Index::PrefetchEntry(std::uint64_t hash) const {
   });
 }
 
-Place Index::Find(DbId db, std::string_view key) const {
-  const std::uint64_t hash = hash_(db, key);
-  const std::uint64_t* slot = FindKey(BucketOf(hash), hash, db, key);
+Place Index::Find(std::uint64_t hash, std::string_view key) const {
+  const std::uint64_t* slot = FindKey(BucketOf(hash), hash, key);
   return slot == nullptr ? Place{} : Place::FromSlot(*slot);
 }
 
-Place Index::Read(std::uint64_t hash, DbId db, std::string_view key) {
-  auto* slot = const_cast<std::uint64_t*>(FindKey(BucketOf(hash), hash, db, key));
+Place Index::Read(std::uint64_t hash, std::string_view key) {
+  auto* slot = const_cast<std::uint64_t*>(FindKey(BucketOf(hash), hash, key));
   if (slot == nullptr) return {};
   const Place place = Place::FromSlot(*slot);
   if (place.hot() && place.frequency() < Place::kMaxFrequency) {
@@ -49,20 +48,19 @@ void Index::CheckAddress(LogAddress at) {
   FAHA_CHECK(!at.IsNone() && at.value % Place::kUnit == 0 && at.value < Place::kLimit, "an address fits a slot");
 }
 
-void Index::Insert(std::uint64_t bucket, DbId db, std::uint64_t slot) {
+void Index::Insert(std::uint64_t bucket, std::uint64_t slot) {
   Append(bucket, slot);
-  sizes_.Up(db);
+  ++size_;
   if (Size() > kMaxLoad * primary_.size()) GrowByOne();
 }
 
-Place Index::Erase(DbId db, std::string_view key) {
-  const std::uint64_t hash = hash_(db, key);
+Place Index::Erase(std::uint64_t hash, std::string_view key) {
   const std::uint64_t bucket = BucketOf(hash);
-  auto* slot = const_cast<std::uint64_t*>(FindKey(bucket, hash, db, key));
+  auto* slot = const_cast<std::uint64_t*>(FindKey(bucket, hash, key));
   if (slot == nullptr) return {};
   const Place place = Place::FromSlot(*slot);
   RemoveSlot(bucket, slot);
-  sizes_.Down(db);
+  --size_;
   ShrinkIfSparse();
   return place;
 }
@@ -73,7 +71,7 @@ void Index::Move(std::uint64_t hash, LogAddress from, LogAddress to) {
   FAHA_CHECK(slot != nullptr, "what is moved is held");
   const Place place = Place::FromSlot(*slot);
   if (place.hot()) {
-    place.block()->at = to;
+    place.block()->SetAt(to);
   } else {
     *slot = MakeSlot(hash, DepthOf(BucketOf(hash)), Place::Cold(to));
   }
@@ -105,22 +103,15 @@ Place Index::Sample(std::uint64_t random) const {
   return found;
 }
 
-void Index::Clear() {
-  primary_.Clear();
-  overflow_.Clear();
-  primary_.Resize(kMinBuckets);
-  sizes_.Clear();
-}
-
 namespace {
-// What a saved table starts with; the keys of each database, the buckets and the overflow buckets follow.
+// What a saved table starts with; the buckets and the overflow buckets follow.
 struct SavedTable {
-  std::uint64_t buckets, overflow, databases;
+  std::uint64_t keys, buckets, overflow;
 };
 }  // namespace
 
 bool Index::Save(const std::function<bool(std::span<const std::byte>)>& write) const {
-  const SavedTable saved{primary_.size(), overflow_.size(), sizes_.all().size()};
+  const SavedTable saved{size_, primary_.size(), overflow_.size()};
   std::vector<Bucket> cold;
   const auto write_buckets = [&](std::span<Bucket> buckets) {
     cold.assign(buckets.begin(), buckets.end());
@@ -132,21 +123,16 @@ bool Index::Save(const std::function<bool(std::span<const std::byte>)>& write) c
     }
     return write(std::as_bytes(std::span(cold)));
   };
-  return write(std::as_bytes(std::span(&saved, 1))) && write(std::as_bytes(sizes_.all())) &&
-         const_cast<BucketArray&>(primary_).ForEachPiece(write_buckets) &&
+  return write(std::as_bytes(std::span(&saved, 1))) && const_cast<BucketArray&>(primary_).ForEachPiece(write_buckets) &&
          const_cast<BucketArray&>(overflow_).ForEachPiece(write_buckets);
 }
 
 bool Index::Load(const std::function<bool(std::span<std::byte>)>& read, std::uint64_t limit) {
-  Clear();
   SavedTable saved{};
   if (!read(std::as_writable_bytes(std::span(&saved, 1)))) return false;
   const std::uint64_t most = limit / sizeof(Bucket);
-  if (saved.buckets < kMinBuckets || saved.buckets > most || saved.overflow > most || saved.databases > limit / 8)
-    return false;
-  std::vector<std::uint64_t> sizes(saved.databases);
-  if (!read(std::as_writable_bytes(std::span(sizes)))) return false;
-  sizes_.Restore(std::move(sizes));
+  if (saved.buckets < kMinBuckets || saved.buckets > most || saved.overflow > most) return false;
+  size_ = saved.keys;
   primary_.Resize(saved.buckets);
   overflow_.Resize(saved.overflow);
   const auto read_buckets = [&](std::span<Bucket> buckets) { return read(std::as_writable_bytes(buckets)); };
@@ -154,8 +140,7 @@ bool Index::Load(const std::function<bool(std::span<std::byte>)>& read, std::uin
 }
 
 std::size_t Index::MemoryBytes() const {
-  return sizeof *this + primary_.MemoryBytes() + overflow_.MemoryBytes() + sizes_.MemoryBytes() +
-         scratch_.capacity() * sizeof scratch_[0];
+  return sizeof *this + primary_.MemoryBytes() + overflow_.MemoryBytes() + scratch_.capacity() * sizeof scratch_[0];
 }
 
 }  // namespace faha

@@ -1,4 +1,5 @@
-// The hash index: from the keys of all databases to the places of their newest records.  Thread: main loop only.
+// The hash index of one database: from its keys to the places of their newest records.  Thread: main loop only.
+// All of them together are in indexes.h.
 //
 // Linear hashing: a table of N buckets, N between 2^L and 2^(L+1), is addressed by the low L+1 bits of a key's hash,
 // or, where that bucket does not exist yet, by the low L bits.  Growing by one splits one bucket; shrinking by one
@@ -27,12 +28,11 @@
 #include <vector>
 
 #include "base/check.h"
-#include "base/checksum.h"
 #include "base/prefetch.h"
 #include "faha/types.h"
 #include "keyspace/bucket_array.h"
-#include "keyspace/db_counts.h"
 #include "keyspace/fingerprints.h"
+#include "keyspace/key_hash.h"
 #include "keyspace/place.h"
 
 namespace faha {
@@ -58,50 +58,39 @@ class KeySource {
 
 class Index {
  public:
-  using HashFunction = std::uint64_t (*)(DbId db, std::string_view key);
-
-  static constexpr std::uint64_t kMinBuckets = 64;
+  static constexpr std::uint64_t kMinBuckets = 1;
   // Keys per bucket, of 7 slots: the table grows over the one and shrinks under the other.
   static constexpr std::uint64_t kMaxLoad = 5;
   static constexpr std::uint64_t kMinLoad = 2;
   static_assert(kMinLoad * 2 < kMaxLoad, "growing and shrinking do not take turns");
 
-  // `keys` and `memory` must outlive the index; `keys` can read every place from the moment the index is told of it.
-  explicit Index(const KeySource& keys, std::pmr::memory_resource* memory = std::pmr::get_default_resource(),
-                 HashFunction hash = &HashKey);
+  // `keys`, `memory` and `hash` must outlive the index; `keys` can read every place from the moment the index is told
+  // of it. Wherever the index is told a hash it is that of `hash` for a key of `db`.
+  Index(const KeySource& keys, DbId db, std::pmr::memory_resource* memory, const KeyHash& hash);
   Index(const Index&) = delete;
   Index& operator=(const Index&) = delete;
 
   // Where `key` is; none if it is absent.
-  [[nodiscard]] Place Find(DbId db, std::string_view key) const;
+  [[nodiscard]] Place Find(std::uint64_t hash, std::string_view key) const;
   // The same, counted as a read of a hot key.
-  Place Read(std::uint64_t hash, DbId db, std::string_view key);
+  Place Read(std::uint64_t hash, std::string_view key);
   // For whoever knows several keys at once: first the bucket of each, some calls later its entry, and then the
   // operation.
-  [[nodiscard]] std::uint64_t Hash(DbId db, std::string_view key) const { return hash_(db, key); }
   void Prefetch(std::uint64_t hash) const { PrefetchLine(&primary_[BucketOf(hash)]); }
   void PrefetchEntry(std::uint64_t hash) const;
 
-  // From now on `key`, whose hash may be known already, is cold and at `at`, which is a multiple of Place::kUnit below
-  // Place::kLimit, and not none.  Returns where it was; none if it was absent.
-  Place Upsert(DbId db, std::string_view key, LogAddress at) { return Upsert(hash_(db, key), db, key, at); }
-  Place Upsert(std::uint64_t hash, DbId db, std::string_view key, LogAddress at) {
-    return Upsert(hash, db, key, at, [at](Place) { return Place::Cold(at); });
-  }
-  // As above, but where the key is already replace(Place) is told where it was and says where it is: at `at`, cold or
-  // hot.  Meanwhile it is cold; `replace` may change where other keys are, but not which there are.
+  // From now on `key` is cold and at `at`, which is a multiple of Place::kUnit below Place::kLimit, and not none; but
+  // where the key is already replace(Place) is told where it was and says where it is: at `at`, cold or hot.  Meanwhile
+  // it is cold; `replace` may change where other keys are, but not which there are.
+  // Returns where it was; none if it was absent.
   template <typename Function>
-  Place Upsert(std::uint64_t hash, DbId db, std::string_view key, LogAddress at, Function replace);
+  Place Upsert(std::uint64_t hash, std::string_view key, LogAddress at, Function replace);
   // Returns where `key` was; none if it was absent.
-  Place Erase(DbId db, std::string_view key);
-  void Clear();
-  // For who adds about `keys` keys to an empty index and calls ShrinkToFit() then: no bucket is split meanwhile.
-  void Reserve(std::uint64_t keys);
+  Place Erase(std::uint64_t hash, std::string_view key);
+  // For who is about to add keys until there are about so many: no bucket is split for them then.  ShrinkToFit() is to
+  // follow.
+  void Expect(std::uint64_t keys);
   void ShrinkToFit();
-  // Erases all keys of `db`, calling erased(Place) for each; returns how many.  Reads every key, also those of
-  // other databases.
-  template <typename Function>
-  std::uint64_t EraseDb(DbId db, Function erased);
 
   // --- For who moves records and blocks, which takes no look at a key.  Of the hash the low 48 bits are enough.
   // Is the newest record of the key with that hash at `at`?
@@ -117,9 +106,14 @@ class Index {
   template <typename Function>
   bool Change(std::uint64_t hash, Place from, Function change);
 
-  [[nodiscard]] std::uint64_t Size(DbId db) const { return sizes_.Of(db); }
-  [[nodiscard]] std::uint64_t Size() const { return sizes_.total(); }
+  [[nodiscard]] DbId db() const { return db_; }
+  [[nodiscard]] std::uint64_t Size() const { return size_; }
   [[nodiscard]] std::size_t MemoryBytes() const;
+
+  // Empties the next few buckets, calling dead(Place) for each of their keys, and gives memory back when all are empty;
+  // false when nothing is left.  From the first call on nothing but Change(), Names() and Holds() may be asked.
+  template <typename Function>
+  bool TakeDown(Function dead);
 
   // Calls fn(Place) for every key, in no order.  `fn` must not change the index.
   template <typename Function>
@@ -144,21 +138,23 @@ class Index {
     ForEachSlot(bucket, [&](std::uint64_t slot) { fn(Place::FromSlot(slot)); });
     return CursorBehind(cursor, DepthOf(bucket));
   }
-  // The key at a place that `random` chooses; none if that place is empty, which it is 9 times in 10 at worst.  Every
-  // key is as likely as any other, but for the last ones of chains that are longer than any should be.
+  // The key at a place that `random` chooses; none if that place is empty, which it is 9 times in 10 at worst, or, of
+  // fewer than 2 keys, 19 times in 20.  Every key is as likely as any other, but for the last ones of chains that are
+  // longer than any should be.
   [[nodiscard]] Place Sample(std::uint64_t random) const;
 
   // The table as bytes, piece by piece, for a process with the same hash function; false as soon as `write` says so.
   // Every key is cold there.
   bool Save(const std::function<bool(std::span<const std::byte>)>& write) const;
-  // Takes what Save wrote, of at most `limit` bytes.  False, and in no usable state until Clear(), if `read` or the
-  // bytes say so; what a checksum would find is not found here.
+  // Takes what Save wrote, of at most `limit` bytes.  False, and in no usable state, if `read` or the bytes say so;
+  // what a checksum would find is not found here.
   bool Load(const std::function<bool(std::span<std::byte>)>& read, std::uint64_t limit);
 
   // For tests: ends the process if an invariant does not hold.  Reads every key.
   void CheckInvariants() const;
 
  private:
+  static constexpr std::uint64_t kTakenAtOnce = 32;  // buckets, by TakeDown
   static constexpr int kWindowStep = 4;  // 16 - 3 bits or more of a fingerprint tell the keys of a bucket apart
   // Bucket::link: the next overflow bucket's number + 1 (0: none), and, of an overflow bucket, its chain's number.
   static constexpr int kOwnerShift = 32;
@@ -211,13 +207,12 @@ class Index {
   // The first slot in the chain of `bucket` with the fingerprint of `hash` that matches(Place); null: there is none.
   template <typename Function>
   [[nodiscard]] const std::uint64_t* FindSlot(std::uint64_t bucket, std::uint64_t hash, Function matches) const;
-  [[nodiscard]] const std::uint64_t* FindKey(std::uint64_t bucket, std::uint64_t hash, DbId db,
-                                             std::string_view key) const;
+  [[nodiscard]] const std::uint64_t* FindKey(std::uint64_t bucket, std::uint64_t hash, std::string_view key) const;
   [[nodiscard]] const std::uint64_t* FindAddress(std::uint64_t hash, LogAddress at) const;
   [[nodiscard]] std::uint64_t HashAt(Place place) const;
 
   static void CheckAddress(LogAddress at);
-  void Insert(std::uint64_t bucket, DbId db, std::uint64_t slot);
+  void Insert(std::uint64_t bucket, std::uint64_t slot);
   void Append(std::uint64_t bucket, std::uint64_t slot);
   void RemoveSlot(std::uint64_t bucket, std::uint64_t* slot);
   void AddOverflow(std::uint64_t owner, Bucket& last);
@@ -228,13 +223,15 @@ class Index {
   void ShrinkByOne();
   void ShrinkIfSparse();
 
-  void CheckChain(std::uint64_t bucket, std::vector<std::uint64_t>& sizes, std::uint64_t& overflow) const;
+  void CheckChain(std::uint64_t bucket, std::uint64_t& size, std::uint64_t& overflow) const;
 
   const KeySource& keys_;
-  const HashFunction hash_;
+  const KeyHash& hash_;
+  const DbId db_;
   BucketArray primary_;   // its size is N
   BucketArray overflow_;  // its size is the number in use
-  DbCounts sizes_;
+  std::uint64_t size_ = 0;
+  std::uint64_t taken_ = 0;     // buckets that TakeDown has emptied
   std::vector<Known> scratch_;  // of the split or merge under way
 };
 
@@ -250,13 +247,13 @@ const std::uint64_t* Index::FindSlot(std::uint64_t bucket, std::uint64_t hash, F
 }
 
 template <typename Function>
-Place Index::Upsert(std::uint64_t hash, DbId db, std::string_view key, LogAddress at, Function replace) {
+Place Index::Upsert(std::uint64_t hash, std::string_view key, LogAddress at, Function replace) {
   CheckAddress(at);
   const std::uint64_t bucket = BucketOf(hash);
   const std::uint64_t cold = MakeSlot(hash, DepthOf(bucket), Place::Cold(at));
-  auto* slot = const_cast<std::uint64_t*>(FindKey(bucket, hash, db, key));
+  auto* slot = const_cast<std::uint64_t*>(FindKey(bucket, hash, key));
   if (slot == nullptr) {
-    Insert(bucket, db, cold);
+    Insert(bucket, cold);
     return {};
   }
   const Place old = Place::FromSlot(std::exchange(*slot, cold));
@@ -274,25 +271,23 @@ bool Index::Change(std::uint64_t hash, Place from, Function change) {
 }
 
 template <typename Function>
-std::uint64_t Index::EraseDb(DbId db, Function erased) {
-  const std::uint64_t count = Size(db);
-  if (count == 0) return 0;
-  for (std::uint64_t bucket = 0; bucket < primary_.size(); ++bucket) {
-    const int depth = DepthOf(bucket);
-    scratch_.clear();
-    TakeChain(bucket, scratch_);
-    for (const Known& entry : scratch_) {
-      if (keys_.KeyAt(entry.place).db == db) {
-        erased(entry.place);
-        sizes_.Down(db);
-      } else {
-        Append(bucket, MakeSlot(entry.hash, depth, entry.place));
-      }
-    }
+bool Index::TakeDown(Function dead) {
+  if (size_ == 0) {
+    // Piece by piece: a system that takes much memory back at once makes the caller wait.
+    primary_.Resize(primary_.size() - std::min(primary_.size(), BucketArray::kPieceBuckets));
+    return primary_.size() != 0;
   }
-  FAHA_CHECK(Size(db) == 0, "the keys of a database are counted");
-  ShrinkToFit();
-  return count;
+  const std::uint64_t end = std::min(taken_ + kTakenAtOnce, primary_.size());
+  for (std::uint64_t bucket = taken_; bucket < end; ++bucket) {
+    ForEachSlot(bucket, [&](std::uint64_t slot) { keys_.Prefetch(Place::FromSlot(slot)); });
+  }
+  for (; taken_ < end; ++taken_) {
+    scratch_.clear();
+    TakeChain(taken_, scratch_);
+    for (const Known& entry : scratch_) dead(entry.place);
+    size_ -= scratch_.size();
+  }
+  return true;
 }
 
 }  // namespace faha

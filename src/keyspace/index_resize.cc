@@ -99,9 +99,9 @@ void Index::ShrinkByOne() {
   for (const Known& entry : scratch_) Append(kept, MakeSlot(entry.hash, depth, entry.place));
 }
 
-void Index::Reserve(std::uint64_t keys) {
-  FAHA_CHECK(Size() == 0, "only an empty table changes its size at once");
-  primary_.Resize(std::max(kMinBuckets, keys / kMaxLoad + 1));
+// Splits of buckets that hold next to nothing cost next to nothing.
+void Index::Expect(std::uint64_t keys) {
+  while (primary_.size() <= keys / kMaxLoad) GrowByOne();
 }
 
 void Index::ShrinkToFit() {
@@ -112,7 +112,7 @@ void Index::ShrinkIfSparse() {
   if (primary_.size() > kMinBuckets && Size() < kMinLoad * primary_.size()) ShrinkByOne();
 }
 
-void Index::CheckChain(std::uint64_t bucket, std::vector<std::uint64_t>& sizes, std::uint64_t& overflow) const {
+void Index::CheckChain(std::uint64_t bucket, std::uint64_t& size, std::uint64_t& overflow) const {
   bool ended = false;
   for (const Bucket* at = &primary_[bucket]; at != nullptr; at = Next(*at)) {
     const bool first = at == &primary_[bucket];
@@ -126,23 +126,20 @@ void Index::CheckChain(std::uint64_t bucket, std::vector<std::uint64_t>& sizes, 
       const Place place = Place::FromSlot(slot);
       const KeySource::Key key = keys_.KeyAt(place);
       const std::uint64_t hash = hash_(key.db, key.key);
+      FAHA_CHECK(key.db == db_, "a key is in the index of its database");
       FAHA_CHECK(BucketOf(hash) == bucket, "a key is in the bucket that its hash addresses");
       FAHA_CHECK(slot == MakeSlot(hash, DepthOf(bucket), place), "a slot is a place and a fingerprint");
-      FAHA_CHECK(!place.hot() || place.block()->hash == (hash & HotBlock::kHashMask), "a block knows its key's hash");
-      FAHA_CHECK(Find(key.db, key.key) == place, "a key has one slot");
-      FAHA_CHECK(key.db < sizes.size(), "a database in use is counted");
-      ++sizes[key.db];
+      FAHA_CHECK(!place.hot() || (place.block()->hash == (hash & HotBlock::kHashMask) && place.block()->Db() == db_),
+                 "a block knows its key's hash and database");
+      FAHA_CHECK(Find(hash, key.key) == place, "a key has one slot");
+      ++size;
     }
   }
 }
 
 void Index::CheckInvariants() const {
-  std::vector<std::uint64_t> sizes(sizes_.all().size());
   std::uint64_t overflow = 0, size = 0;
-  for (std::uint64_t bucket = 0; bucket < primary_.size(); ++bucket) CheckChain(bucket, sizes, overflow);
-  FAHA_CHECK(std::equal(sizes.begin(), sizes.end(), sizes_.all().begin(), sizes_.all().end()),
-             "the keys of a database are counted");
-  for (const std::uint64_t of_db : sizes) size += of_db;
+  for (std::uint64_t bucket = 0; bucket < primary_.size(); ++bucket) CheckChain(bucket, size, overflow);
   FAHA_CHECK(size == Size(), "the keys are counted");
   FAHA_CHECK(overflow == overflow_.size(), "every overflow bucket belongs to a chain");
   FAHA_CHECK(Size() <= kMaxLoad * primary_.size(), "the table has grown with its keys");

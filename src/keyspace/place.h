@@ -16,11 +16,19 @@ namespace faha {
 struct HotBlock {
   static constexpr std::uint64_t kUnit = 16;
   static constexpr std::uint64_t kHashMask = (std::uint64_t{1} << 48) - 1;
+  static constexpr std::uint64_t kAddressMask = (std::uint64_t{1} << 48) - 1;
   static constexpr std::uint64_t kMaxBytes = 0xFFFF * kUnit;
 
-  LogAddress at;            // of the record; none: the key is gone, or is elsewhere
+  std::uint64_t address : 48;  // see at()
+  std::uint64_t db : 16;
   std::uint64_t hash : 48;  // the low bits of the key's: all that the index ever looks at
   std::uint64_t units : 16;
+
+  // Of the record; none: the key is gone, or is elsewhere.
+  [[nodiscard]] LogAddress at() const { return LogAddress{address}; }
+  void SetAt(LogAddress where) { address = where.value & kAddressMask; }
+  void Kill() { address = 0; }
+  [[nodiscard]] DbId Db() const { return static_cast<DbId>(db); }
 
   // Of the whole block, for a record of so many bytes.
   static constexpr std::uint64_t BytesFor(std::uint64_t record_bytes) {
@@ -29,7 +37,7 @@ struct HotBlock {
   [[nodiscard]] std::uint64_t bytes() const { return units * kUnit; }
   [[nodiscard]] const std::byte* record() const { return reinterpret_cast<const std::byte*>(this + 1); }
   void Fill(LogAddress where, std::span<const std::byte> record) {
-    at = where;
+    SetAt(where);
     std::memcpy(this + 1, record.data(), record.size());
   }
 };
@@ -56,7 +64,7 @@ class Place {
   [[nodiscard]] constexpr unsigned frequency() const { return bits_ >> kFrequencyShift & kMaxFrequency; }
   [[nodiscard]] HotBlock* block() const { return reinterpret_cast<HotBlock*>(bits_ & kAddressMask); }
   // Of the record; a hot one's is read from its block.
-  [[nodiscard]] LogAddress log_address() const { return hot() ? block()->at : LogAddress{bits_}; }
+  [[nodiscard]] LogAddress log_address() const { return hot() ? block()->at() : LogAddress{bits_}; }
   // Do both name the same block or record?
   [[nodiscard]] constexpr bool Same(Place other) const {
     return ((bits_ ^ other.bits_) & ~(std::uint64_t{kMaxFrequency} << kFrequencyShift)) == 0;

@@ -115,17 +115,21 @@ std::uint64_t BatchBuilder::Add(const Record& record) {
   return offset;
 }
 
-std::uint64_t BatchChecksum(const format::BatchHeader& header, std::span<const std::byte> payload) {
+// The hash by itself is not made to resist whoever looks for inputs that go well with any seed; combined with bits that
+// such a person does not know, no input has a result that can be told in advance.
+std::uint64_t BatchChecksum(const format::BatchHeader& header, std::span<const std::byte> payload, const LogKey& key) {
   const auto head = std::as_bytes(std::span(&header, 1)).first(offsetof(format::BatchHeader, checksum));
-  return Checksum(head, payload);
+  return Checksum(head, payload, key.seed) ^ key.mix;
 }
 
-std::span<const std::byte> BatchBuilder::Seal(format::BatchHeader header, std::uint32_t granule) {
+std::span<const std::byte> BatchBuilder::Seal(format::BatchHeader header, std::uint32_t granule, const LogKey& key) {
   const std::uint64_t payload_bytes = bytes_.size() - sizeof header;
+  header.magic = BatchMagic(key);
+  header.version = format::kBatchVersion;
   header.payload_bytes = static_cast<std::uint32_t>(payload_bytes);
   header.record_count = records_;
   header.flags |= flags_;
-  header.checksum = BatchChecksum(header, std::span(bytes_).subspan(sizeof header));
+  header.checksum = BatchChecksum(header, std::span(bytes_).subspan(sizeof header), key);
   std::memcpy(bytes_.data(), &header, sizeof header);
   bytes_.resize(format::AlignUp(bytes_.size(), granule));
   return bytes_;
@@ -138,15 +142,16 @@ BatchView BatchView::Trusted(const std::byte* at) {
   return view;
 }
 
-std::optional<BatchView> BatchView::Parse(std::span<const std::byte> from) {
+std::optional<BatchView> BatchView::Parse(std::span<const std::byte> from, const LogKey& key) {
   if (from.size() < sizeof(format::BatchHeader)) return std::nullopt;
   const auto header = Load<format::BatchHeader>(from.data());
-  if (header.magic != format::kBatchMagic || header.version != format::kBatchVersion ||
+  if (header.magic != BatchMagic(key) || header.version != format::kBatchVersion ||
       (header.flags & ~format::kBatchFlags) != 0 || header.lsn == 0 || header.lsn > format::kMaxLsn ||
       header.payload_bytes > from.size() - sizeof header) {
     return std::nullopt;
   }
-  if (BatchChecksum(header, from.subspan(sizeof header, header.payload_bytes)) != header.checksum) return std::nullopt;
+  const auto payload = from.subspan(sizeof header, header.payload_bytes);
+  if (BatchChecksum(header, payload, key) != header.checksum) return std::nullopt;
   return Trusted(from.data());
 }
 

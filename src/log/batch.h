@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/log_key.h"
 #include "faha/types.h"
 #include "log/format.h"
 
@@ -54,9 +55,9 @@ class BatchBuilder {
   void Reset();
   // Adds `record`; returns its offset in the batch.
   std::uint64_t Add(const Record& record);
-  // Fills the header (payload_bytes, record_count, checksum and the flags kHas... are the builder's) and pads with
-  // zeros to `granule`. Returns the bytes to write; valid until the next change.
-  std::span<const std::byte> Seal(format::BatchHeader header, std::uint32_t granule);
+  // Fills the header (magic, version, payload_bytes, record_count, checksum and the flags kHas... are the builder's)
+  // and pads with zeros to `granule`. Returns the bytes to write; valid until the next change.
+  std::span<const std::byte> Seal(format::BatchHeader header, std::uint32_t granule, const LogKey& key);
 
   [[nodiscard]] bool empty() const { return records_ == 0; }
   [[nodiscard]] std::uint32_t records() const { return records_; }
@@ -69,13 +70,19 @@ class BatchBuilder {
   std::uint16_t flags_ = 0;
 };
 
-std::uint64_t BatchChecksum(const format::BatchHeader& header, std::span<const std::byte> payload);
+// What a header of a batch of that log starts with.
+constexpr std::uint32_t BatchMagic(const LogKey& key) {
+  return format::kBatchMagic ^ static_cast<std::uint32_t>(key.mix ^ key.mix >> 32);
+}
+// The checksum protects against chance and against values that clients write, not against somebody who reads the pool:
+// a client sees neither the key nor any checksum, so each value that it makes up passes with a probability of 2^-64.
+std::uint64_t BatchChecksum(const format::BatchHeader& header, std::span<const std::byte> payload, const LogKey& key);
 
 // A batch whose checksum holds.
 class BatchView {
  public:
-  // Nothing if `from` does not start with a whole, undamaged batch of this version.
-  static std::optional<BatchView> Parse(std::span<const std::byte> from);
+  // Nothing if `from` does not start with a whole, undamaged batch of this version and of the log with that key.
+  static std::optional<BatchView> Parse(std::span<const std::byte> from, const LogKey& key);
   // `at` was vouched for before; only the header is read.
   static BatchView Trusted(const std::byte* at);
 

@@ -7,7 +7,13 @@
 //   2 MiB        segment 0, 1, 2, ...  each a run of batches, each batch a header and its records
 //
 // There is no commit pointer: a batch exists when its checksum holds and its digest names all that the log held before
-// it.
+// it.  Segments are used again without being wiped, so between batches stand old bytes, clients' values among them.  A
+// value cannot pass for a batch: the magic and the checksum of a batch are made with the superblock's log_key, a random
+// number that clients never see.  Only batches are keyed, for no value is ever written before byte 2 MiB.
+//
+// Version 3 has a larger superblock than version 2, and log_key.  A server turns a pool of version 2 into one of
+// version 3 when it opens it: its log_key is 0, which gives the magic and the checksums that version 2 has, and values
+// can pass for batches in it as they could before.
 #pragma once
 
 #include <cstddef>
@@ -17,7 +23,8 @@
 namespace faha::format {
 
 inline constexpr std::uint64_t kPoolMagic = 0x4c4f4f5041484146;  // "FAHAPOOL"
-inline constexpr std::uint32_t kPoolVersion = 2;
+inline constexpr std::uint32_t kPoolVersion = 3;
+inline constexpr std::uint32_t kUnkeyedPoolVersion = 2;  // the only older one that is read
 inline constexpr std::uint64_t kSuperblockStride = 4096;
 inline constexpr std::uint64_t kTableOffset = 2 * kSuperblockStride;
 inline constexpr std::uint64_t kDataOffset = 2ULL << 20;
@@ -40,11 +47,23 @@ struct Superblock {
   std::uint16_t source_port;  // while installing: who has the log; 0: not known
   std::uint16_t source_host_bytes;
   char source_host[128];
-  std::uint8_t reserved[16];
+  std::uint64_t log_key_seed;  // the cluster's log_key: equal in all its pools, random; 0: batches are not keyed
+  std::uint64_t log_key_mix;
+  std::uint64_t hash_seed;  // of this pool's index: random, and of no meaning to other nodes
+  std::uint64_t
+      claim_epoch;          // while installing: how far the log reached that this node gave up; of several installs in
+  std::uint64_t claim_lsn;  // a row the highest; ~0 where that is not known
+  std::uint8_t reserved[232];
   std::uint64_t checksum;  // of all that stands before it
 };
-static_assert(sizeof(Superblock) == 256 && offsetof(Superblock, promised_epoch) == 72 &&
-              offsetof(Superblock, checksum) == 248 && std::is_trivially_copyable_v<Superblock>);
+static_assert(sizeof(Superblock) == 512 && sizeof(Superblock) <= kSuperblockStride &&
+              offsetof(Superblock, promised_epoch) == 72 && offsetof(Superblock, source_host) == 104 &&
+              offsetof(Superblock, log_key_seed) == 232 && offsetof(Superblock, claim_lsn) == 264 &&
+              offsetof(Superblock, checksum) == 504 && std::is_trivially_copyable_v<Superblock>);
+
+// Version 2 has the same fields up to source_host, then reserved bytes and, here, its checksum.
+inline constexpr std::uint64_t kUnkeyedSuperblockBytes = offsetof(Superblock, log_key_seed);
+inline constexpr std::uint64_t kUnkeyedSuperblockChecksum = 248;
 
 // The log is being transferred from a primary and has gaps that nothing vouches for: it is not one to recover from.
 inline constexpr std::uint32_t kInstalling = 1;
@@ -59,7 +78,7 @@ struct SegmentEntry {
 static_assert(sizeof(SegmentEntry) == 32 && std::is_trivially_copyable_v<SegmentEntry>);
 inline constexpr std::uint64_t kMaxSegments = (kDataOffset - kTableOffset) / sizeof(SegmentEntry);
 
-inline constexpr std::uint32_t kBatchMagic = 0x48435442;  // "BTCH"
+inline constexpr std::uint32_t kBatchMagic = 0x48435442;  // "BTCH"; a batch has it combined with the log_key
 inline constexpr std::uint16_t kBatchVersion = 2;
 inline constexpr std::uint64_t kMaxLsn = UINT64_MAX / 2;  // no log gets there, and arithmetic stays whole
 // The batch's last unit goes on in the next batch; replay holds it back until its end.
@@ -85,7 +104,7 @@ struct BatchHeader {
   std::uint32_t payload_bytes;
   std::uint32_t record_count;
   std::uint64_t digest;    // the sum of the checksums of all batches that the log held before this one
-  std::uint64_t checksum;  // of header (without this field) and payload
+  std::uint64_t checksum;  // of header (without this field) and payload, made with the log_key
 };
 static_assert(sizeof(BatchHeader) == 64 && offsetof(BatchHeader, checksum) == 56 &&
               std::is_trivially_copyable_v<BatchHeader>);

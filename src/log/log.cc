@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/mutant.h"
 #include "log/scan.h"
 
 namespace faha {
@@ -77,6 +78,7 @@ Result<LogAddress> Log::Append(const Record& record, Head head) {
     if (Status status = PlaceOpenBatch(head, bytes); !status.ok()) return status;
   }
   ++unit_records_;
+  ++appended_;
   return open_at_ + open_.Add(record);
 }
 
@@ -126,8 +128,6 @@ Status Log::SealAs(bool continues) {
   }
   Segment& segment = *segments_.Tail(open_head_);
   BatchHeader header{};
-  header.magic = format::kBatchMagic;
-  header.version = format::kBatchVersion;
   header.flags =
       static_cast<std::uint16_t>((continues ? format::kUnitContinues : 0) | (continued_ ? format::kUnitContinued : 0) |
                                  (open_head_ == Head::kCold ? format::kColdHead : 0));
@@ -137,7 +137,7 @@ Status Log::SealAs(bool continues) {
   header.committed = std::min(committed_, durable_).value;
   header.generation = segment.generation;
   header.digest = end_.digest;
-  const auto bytes = open_.Seal(header, pool_->geometry().granule);
+  const auto bytes = open_.Seal(header, pool_->geometry().granule, pool_->log_key());
   ++sealed_batches_;
   sealed_bytes_ += bytes.size();
   Status status = WriteBatch(open_at_, bytes, BatchView::Trusted(bytes.data()), segment);
@@ -167,7 +167,9 @@ Status Log::WriteBatch(LogAddress at, std::span<const std::byte> bytes, const Ba
     pool_->media().Landed(at.value, bytes.size());
     return Status::Ok();
   }
-  return pool_->media().Write(at.value, bytes);
+  const IoStatus written = pool_->media().Write(at.value, bytes);
+  if (!written.ok() && Mutated(Mutant::kWriteErrorIsNoSpace)) return Full();
+  return written;
 }
 
 void Log::TakeFrees(const BatchView& view) {
@@ -200,7 +202,7 @@ Status Log::Land(LogAddress at, std::span<const std::byte> bytes) {
   const auto medium = pool_->media().bytes();
   const bool landed = bytes.data() >= medium.data() && bytes.data() < medium.data() + medium.size();
   if (landed && bytes.data() != medium.data() + at.value) return Bad("was put where it does not belong");
-  const auto view = BatchView::Parse(bytes);
+  const auto view = BatchView::Parse(bytes, pool_->log_key());
   if (!view) return Bad("fails its checksum");
   const BatchHeader& header = view->header();
   const bool follows = view->lsn() == end_.lsn.Next() && header.digest == end_.digest;
@@ -274,8 +276,9 @@ Status Log::CheckFrees(const BatchView& view, LogAddress at) const {
       return;
     }
     const Segment& segment = segments_.at(found->second);
-    // A tail is, if the batch itself is in the next segment of its head.
-    const bool filled = &segment == segments_.Tail(segment.head) &&
+    // A tail is, if the batch itself is in the next segment of its head; or, while installing, if that segment is in a
+    // gap.
+    const bool filled = &segment == segments_.Tail(segment.head) && !pool_->installing() &&
                         (HeadOf(view.header()) != segment.head || pool_->SegmentOf(at) == segment.index);
     good = segment.index == note->index && segment.freed_by == Lsn{} && segment.digest == note->digest && !filled;
   });
@@ -303,6 +306,8 @@ Status Log::CutAfter(Lsn keep) {
   open_segment_.reset();
   cold_retired_ = false;
   EndUnit();
+  // Whatever was cut in the middle of a unit, the unit never ends: the next batch belongs to another one.
+  if (!Mutated(Mutant::kUnitOutlivesCut)) continued_ = false;
   if (keep >= end_.lsn) return Status::Ok();
   FAHA_CHECK(keep >= known_committed_ && keep >= freed_through_, "a committed batch must not be cut");
   if (Status status = EraseBehind(keep); !status.ok()) return status;
@@ -319,7 +324,6 @@ Status Log::CutAfter(Lsn keep) {
     segment.freed_by = Lsn{};
     return true;
   });
-  continued_ = false;
   end_.lsn = keep;
   end_.epoch = Epoch{};
   if (keep.value > 0) {

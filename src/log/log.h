@@ -87,6 +87,8 @@ class Log {
   // Adds the record that frees a segment no head fills any more and whose batches are all committed, to the cold head.
   // Errors: as Append.
   Status AppendFree(std::uint32_t index);
+  // Records that were ever appended here.  A call that left it as it was has written nothing.
+  [[nodiscard]] std::uint64_t appended() const { return appended_; }
   // Has the current unit records, in the open batch or in sealed ones?
   [[nodiscard]] bool InUnit() const { return unit_records_ > 0; }
   // The next record starts a new unit.
@@ -149,14 +151,18 @@ class Log {
   [[nodiscard]] std::uint64_t MaxRecordBytes() const;
   [[nodiscard]] std::uint64_t UsedBytes() const;
   [[nodiscard]] const SegmentMap& segments() const { return segments_; }
-  // Gives back every segment whose free is at or before `committed`, oldest free first, as long as `may` says so.
+  // Gives back every segment whose free is at or before `committed` and for which `may` says yes, in any order: one
+  // that must stay for a while keeps no other one back, except the segment that holds the record which frees it.
   // Nothing may refer to its records any more.  Errors: IoError - fence.
   Status Release(Lsn committed, const std::function<bool(const Segment&)>& may);
+  // The pool is installing: gives back every segment whose generation is not in `in_use`, which is sorted.  They were
+  // freed at or before `freed_by`.  `leaving` is called for each before it goes.  Errors: IoError - fence.
+  Status ReleaseUnlisted(std::span<const std::uint64_t> in_use, Lsn freed_by,
+                         const std::function<void(const Segment&)>& leaving);
+  // The generations of all segments in use, in ascending order.
+  [[nodiscard]] std::vector<std::uint64_t> Generations() const;
   // Every free up to this batch has been carried out: no segment is in use that one of them frees.
-  [[nodiscard]] Lsn released_through() const {
-    if (freed_.empty()) return released_through_;
-    return std::min(released_through_, Lsn{segments_.at(freed_.front()).freed_by.value - 1});
-  }
+  [[nodiscard]] Lsn released_through() const;
   // Freed, and not given back yet.
   [[nodiscard]] std::size_t pending_frees() const { return freed_.size(); }
   // Since the pool was opened: batches sealed here, and their bytes with padding.
@@ -173,6 +179,8 @@ class Log {
   void TakeFrees(const BatchView& view);
   [[nodiscard]] Status CheckFrees(const BatchView& view, LogAddress at) const;
   [[nodiscard]] Result<Head> PlaceOf(const BatchView& view, LogAddress at, std::uint64_t bytes) const;
+  [[nodiscard]] bool HoldsPendingFree(const Segment& segment) const;
+  Status GiveBack(std::uint32_t index, Lsn freed_by);
   [[nodiscard]] std::uint64_t TailRoom(Head head) const;
   Status PlaceOpenBatch(Head head, std::uint64_t record_bytes);
   Status SealAs(bool continues);
@@ -196,6 +204,7 @@ class Log {
   LogAddress open_at_;
   std::optional<std::uint32_t> open_segment_;  // the segment the open batch will start, if it starts one
   std::uint64_t unit_records_ = 0;             // of the current unit, in any batch
+  std::uint64_t appended_ = 0;                 // records
   std::uint64_t sealed_batches_ = 0, sealed_bytes_ = 0;
   bool cold_retired_ = false;
   bool continued_ = false;  // the last sealed batch left its unit open

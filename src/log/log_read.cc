@@ -83,7 +83,7 @@ std::optional<LocatedBatch> Log::PlacedBehindEnd() const {
     const Segment* tail = segments_.Tail(head);
     if (tail == nullptr) continue;
     const auto rest = pool_->SegmentBytes(tail->index).subspan(tail->used_bytes);
-    const auto view = BatchView::Parse(rest);
+    const auto view = BatchView::Parse(rest, pool_->log_key());
     if (!view || view->lsn() != end_.lsn.Next()) continue;
     const std::uint64_t bytes = view->PaddedBytes(pool_->geometry().granule);
     if (bytes > rest.size()) continue;
@@ -121,19 +121,66 @@ std::uint64_t Log::UsedBytes() const {
   return used;
 }
 
+// Does `segment` hold the record that frees a segment which has not been given back yet?
+bool Log::HoldsPendingFree(const Segment& segment) const {
+  return std::any_of(freed_.begin(), freed_.end(), [&](std::uint32_t index) {
+    const Lsn freed_by = segments_.at(index).freed_by;
+    return segment.head == Head::kCold && segment.first <= freed_by && freed_by <= segment.last;
+  });
+}
+
 Status Log::Release(Lsn committed, const std::function<bool(const Segment&)>& may) {
   const Lsn limit = std::min(committed, durable_);
-  while (!freed_.empty()) {
-    const Segment& segment = segments_.at(freed_.front());
-    if (segment.freed_by > limit || !may(segment)) break;
-    // Durable before it is used again, and before the record that freed it can be freed: a scan must not find it again.
-    if (Status status = pool_->ClearEntry(segment.index); !status.ok()) return status;
-    freed_through_ = std::max(freed_through_, segment.last);
-    released_through_ = segment.freed_by;
-    segments_.Release(segment.index, segment.freed_by);
-    freed_.erase(freed_.begin());
+  for (auto at = freed_.begin(); at != freed_.end();) {
+    const Segment& segment = segments_.at(*at);
+    if (segment.freed_by > limit) break;
+    // A segment is given back after those that a record in it frees: a scan that found one of these without that record
+    // would take it for a part of the log.
+    if (HoldsPendingFree(segment) || !may(segment)) {
+      ++at;
+      continue;
+    }
+    released_through_ = std::max(released_through_, segment.freed_by);
+    if (Status status = GiveBack(segment.index, segment.freed_by); !status.ok()) return status;
+    at = freed_.erase(at);
   }
   return Status::Ok();
+}
+
+// The entry is cleared durably before the segment is used again, so that a scan does not find it twice.
+Status Log::GiveBack(std::uint32_t index, Lsn freed_by) {
+  if (Status status = pool_->ClearEntry(index); !status.ok()) return status;
+  freed_through_ = std::max(freed_through_, segments_.at(index).last);
+  segments_.Release(index, freed_by);
+  return Status::Ok();
+}
+
+Status Log::ReleaseUnlisted(std::span<const std::uint64_t> in_use, Lsn freed_by,
+                            const std::function<void(const Segment&)>& leaving) {
+  FAHA_CHECK(pool_->installing(), "only a log that is being received may lose segments that no record in it frees");
+  std::vector<std::uint32_t> gone;
+  for (const auto& [generation, index] : segments_.in_order()) {
+    if (!std::binary_search(in_use.begin(), in_use.end(), generation)) gone.push_back(index);
+  }
+  for (const std::uint32_t index : gone) {
+    leaving(segments_.at(index));
+    std::erase(freed_, index);
+    if (Status status = GiveBack(index, freed_by); !status.ok()) return status;
+  }
+  return Status::Ok();
+}
+
+std::vector<std::uint64_t> Log::Generations() const {
+  std::vector<std::uint64_t> generations;
+  generations.reserve(segments_.size());
+  for (const auto& [generation, index] : segments_.in_order()) generations.push_back(generation);
+  return generations;
+}
+
+Lsn Log::released_through() const {
+  Lsn through = released_through_;
+  for (const std::uint32_t index : freed_) through = std::min(through, Lsn{segments_.at(index).freed_by.value - 1});
+  return through;
 }
 
 }  // namespace faha

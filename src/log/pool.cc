@@ -26,16 +26,43 @@ std::uint64_t SuperblockChecksum(const Superblock& super) {
   return Checksum(std::as_bytes(std::span(&super, 1)).first(offsetof(Superblock, checksum)));
 }
 
+bool Reads(const Superblock& super) {
+  return (super.version == format::kPoolVersion || super.version == format::kUnkeyedPoolVersion) && super.features == 0;
+}
+
+// A superblock of version 2, whose bytes `old` are, in the form of this version; nothing if it is not whole.
+std::optional<Superblock> FromUnkeyed(const Superblock& old) {
+  const auto bytes = std::as_bytes(std::span(&old, 1));
+  std::uint64_t checksum = 0;
+  std::memcpy(&checksum, bytes.data() + format::kUnkeyedSuperblockChecksum, sizeof checksum);
+  if (Checksum(bytes.first(format::kUnkeyedSuperblockChecksum)) != checksum) return std::nullopt;
+  Superblock super{};
+  std::memcpy(&super, bytes.data(), format::kUnkeyedSuperblockBytes);
+  return super;
+}
+
 std::uint64_t EntryChecksum(const SegmentEntry& entry, std::uint32_t index) {
   return Checksum(std::as_bytes(std::span(&entry, 1)).first(offsetof(SegmentEntry, checksum)), index);
 }
 
 std::uint64_t EntryOffset(std::uint32_t index) { return format::kTableOffset + index * sizeof(SegmentEntry); }
 
+std::uint64_t NewSeed() {
+  const Uuid random = NewUuid();
+  std::uint64_t seed = 0;
+  std::memcpy(&seed, random.bytes.data(), sizeof seed);
+  return seed;
+}
+
 Uuid ToUuid(const std::uint8_t (&bytes)[16]) {
   Uuid uuid;
   std::copy(std::begin(bytes), std::end(bytes), uuid.bytes.begin());
   return uuid;
+}
+
+void SetKey(Superblock& super, const LogKey& key) {
+  super.log_key_seed = key.seed;
+  super.log_key_mix = key.mix;
 }
 
 void FromUuid(const Uuid& uuid, std::uint8_t (&bytes)[16]) { std::copy(uuid.bytes.begin(), uuid.bytes.end(), bytes); }
@@ -91,6 +118,7 @@ Result<std::unique_ptr<Pool>> Pool::Open(std::unique_ptr<Media> media, std::uint
   std::unique_ptr<Pool> pool(new Pool(std::move(media)));
   Status status = pool->Load();
   if (status.code() == Code::kBadPool && pool->NeverUsed(segment_bytes)) status = pool->Format(segment_bytes);
+  if (status.ok()) status = pool->Upgrade();
   if (status.ok()) status = pool->Grow(pool_bytes);
   if (!status.ok()) return status;
   return pool;
@@ -108,6 +136,16 @@ Status Pool::Grow(std::uint64_t bytes) {
   return WriteSuperblock();
 }
 
+// Both copies: an earlier release must not take one that it knows for the whole truth.
+Status Pool::Upgrade() {
+  if (version_ == format::kPoolVersion) return Status::Ok();
+  version_ = super_.version = format::kPoolVersion;
+  super_.hash_seed = NewSeed();
+  if (installing()) Claim(kUnknownClaim);
+  if (Status status = WriteSuperblock(); !status.ok()) return status;
+  return WriteSuperblock();
+}
+
 Result<std::unique_ptr<Pool>> Pool::Inspect(std::unique_ptr<Media> media) {
   std::unique_ptr<Pool> pool(new Pool(std::move(media)));
   if (Status status = pool->Load(); !status.ok()) return status;
@@ -116,8 +154,9 @@ Result<std::unique_ptr<Pool>> Pool::Inspect(std::unique_ptr<Media> media) {
 
 std::optional<Superblock> Pool::ReadCopy(std::uint32_t copy) const {
   const auto super = LoadFrom<Superblock>(*media_, copy * format::kSuperblockStride);
-  const bool known = super.magic == format::kPoolMagic && super.version == format::kPoolVersion && super.features == 0;
-  if (!known || SuperblockChecksum(super) != super.checksum) return std::nullopt;
+  if (super.magic != format::kPoolMagic || !Reads(super)) return std::nullopt;
+  if (super.version == format::kUnkeyedPoolVersion) return FromUnkeyed(super);
+  if (SuperblockChecksum(super) != super.checksum) return std::nullopt;
   return super;
 }
 
@@ -134,18 +173,19 @@ Status Pool::Load() {
   for (const std::uint32_t index : {0U, 1U}) {
     const auto copy = LoadFrom<Superblock>(*media_, index * format::kSuperblockStride);
     if (copy.magic != format::kPoolMagic) continue;
-    const bool known = copy.version == format::kPoolVersion && copy.features == 0;
     // Another version may keep its checksum elsewhere: only magic, version and features stand still.
-    if (!known && copy.version != 0) {  // 0 was never written: the copy is torn
+    if (!Reads(copy) && copy.version != 0) {  // 0 was never written: the copy is torn
       foreign = {Code::kPoolVersion,
                  fmt::format("the pool has format version {} with features {:#x}, this release knows "
-                             "version {}: run the release that wrote it",
-                             copy.version, copy.features, format::kPoolVersion)};
+                             "versions {} and {}: run the release that wrote it",
+                             copy.version, copy.features, format::kUnkeyedPoolVersion, format::kPoolVersion)};
     }
-    if (!ReadCopy(index)) continue;
-    if (!found || copy.sequence > super_.sequence) super_ = copy;
+    const auto whole = ReadCopy(index);
+    if (!whole) continue;
+    if (!found || whole->sequence > super_.sequence) super_ = *whole;
     found = true;
   }
+  version_ = super_.version;
   if (!found && !foreign.ok()) return foreign;
   if (!found) {
     return {Code::kBadPool,
@@ -190,6 +230,8 @@ Status Pool::Format(std::uint64_t segment_bytes) {
   super_.version = format::kPoolVersion;
   FromUuid(NewUuid(), super_.cluster);
   FromUuid(NewUuid(), super_.node);
+  SetKey(super_, LogKey::New());
+  super_.hash_seed = NewSeed();
   super_.segment_bytes = segment_bytes;
   super_.segment_count = count;
   super_.granule = media_->granule();
@@ -210,7 +252,13 @@ Status Pool::SetPromise(Epoch epoch, NodeId voted_for) {
   return WriteSuperblock();
 }
 
-Status Pool::BeginInstall(const Endpoint& source) {
+void Pool::Claim(LogEnd end) {
+  super_.claim_epoch = end.epoch.value;
+  super_.claim_lsn = end.lsn.value;
+}
+
+Status Pool::BeginInstall(const Endpoint& source, LogEnd claim) {
+  Claim(installing() ? std::max(this->claim(), claim) : claim);
   super_.state |= format::kInstalling;
   const bool fits = source.host.size() <= sizeof super_.source_host;
   super_.source_port = fits ? source.port : std::uint16_t{0};
@@ -228,6 +276,7 @@ std::optional<Endpoint> Pool::InstallSource() const {
 
 Status Pool::EndInstall() {
   super_.state &= ~format::kInstalling;
+  Claim({});
   return WriteSuperblock();
 }
 
@@ -239,7 +288,7 @@ Status Pool::ForgetSegments() {
   return Status::Ok();
 }
 
-Status Pool::Adopt(ClusterId cluster, const Geometry& geometry) {
+Status Pool::Adopt(ClusterId cluster, const Geometry& geometry, const LogKey& key) {
   if (!IsPossible(geometry)) {
     return {Code::kPoolSize,
             fmt::format("the cluster's pools have {} segments of {} bytes and a granule of {}, which no pool has",
@@ -254,6 +303,8 @@ Status Pool::Adopt(ClusterId cluster, const Geometry& geometry) {
   // Entries first: a crash in between leaves an empty pool of the old cluster, not a foreign log in the new one.
   if (Status status = ForgetSegments(); !status.ok()) return status;
   FromUuid(cluster, super_.cluster);
+  SetKey(super_, key);
+  Claim({});
   super_.segment_bytes = geometry.segment_bytes;
   super_.segment_count = SegmentsThatFit(*media_, geometry.segment_bytes);
   limit_ = UINT32_MAX;

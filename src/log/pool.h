@@ -9,6 +9,8 @@
 #include <optional>
 #include <span>
 
+#include "base/log_key.h"
+#include "base/mutant.h"
 #include "faha/media.h"
 #include "faha/status.h"
 #include "faha/types.h"
@@ -16,6 +18,9 @@
 #include "log/segments.h"
 
 namespace faha {
+
+// What a node does not know that it gave up: no log reaches so far.
+inline constexpr LogEnd kUnknownClaim{Epoch{UINT64_MAX}, Lsn{UINT64_MAX}};
 
 // What pools of a cluster agree on for batches to land at the same addresses: the sizes are equal, and of segments each
 // has at least as many as the log uses.
@@ -31,8 +36,9 @@ std::uint32_t SegmentsThatFit(std::uint64_t pool_bytes, std::uint64_t segment_by
 
 class Pool {
  public:
-  // Opens the pool on `media`; formats it as a node of a new cluster if it was never used.  A medium smaller than
-  // `pool_bytes` grows first, and the pool has all the segments that then fit; it never shrinks.
+  // Opens the pool on `media`; formats it as a node of a new cluster if it was never used, and makes one of version 2
+  // one of this version.  A medium smaller than `pool_bytes` grows first, and the pool has all the segments that then
+  // fit; it never shrinks.
   // Errors: NoSpace - it cannot grow; BadPool - no superblock copy is whole, or it contradicts the medium; PoolVersion
   // - another format version or unknown features; PoolSize - too small; BadConfig - segment_bytes is unusable; IoError.
   static Result<std::unique_ptr<Pool>> Open(std::unique_ptr<Media> media, std::uint64_t segment_bytes,
@@ -45,6 +51,13 @@ class Pool {
   [[nodiscard]] const Media& media() const { return *media_; }
   [[nodiscard]] ClusterId cluster() const;
   [[nodiscard]] NodeId node() const;
+  // The cluster's: of all batches.  None if the pool began as one of version 2: then values can pass for batches.
+  [[nodiscard]] LogKey log_key() const {
+    if (Mutated(Mutant::kUnkeyedChecksum)) return {};
+    return {super_.log_key_seed, super_.log_key_mix};
+  }
+  // This pool's own random number, for as long as the pool lives.
+  [[nodiscard]] std::uint64_t hash_seed() const { return super_.hash_seed; }
   [[nodiscard]] Geometry geometry() const;
   // The log may use `count` segments, all if that is more: a primary must not write where a member's pool has ended.
   void LimitSegments(std::uint32_t count) { limit_ = count; }
@@ -56,17 +69,21 @@ class Pool {
 
   // The log is being given to this node by a primary and counts for nothing until it is whole.
   [[nodiscard]] bool installing() const { return (super_.state & format::kInstalling) != 0; }
-  // Starting it forgets every segment; `source`, if its name is not too long, is remembered.  Errors: IoError.
-  Status BeginInstall(const Endpoint& source);
+  // Starting it forgets every segment; `source`, if its name is not too long, is remembered.  `claim`: how far the log
+  // reached that is given up, or kUnknownClaim.  Errors: IoError.
+  Status BeginInstall(const Endpoint& source, LogEnd claim);
+  // While installing: the highest claim of all that were begun since the log was whole.
+  [[nodiscard]] LogEnd claim() const { return {Epoch{super_.claim_epoch}, Lsn{super_.claim_lsn}}; }
   // After a crash in between, whom to ask again.
   [[nodiscard]] std::optional<Endpoint> InstallSource() const;
   Status EndInstall();
 
-  // Becomes an empty node of `cluster`: forgets every segment and promise.  The node keeps its id, and its size.
+  // Becomes an empty node of `cluster`, whose batches have `key`: forgets every segment, promise and claim.  The node
+  // keeps its id, its hash seed and its size.
   // Errors: PoolSize - the medium cannot hold as much as `geometry`; IoError.
-  Status Adopt(ClusterId cluster, const Geometry& geometry);
+  Status Adopt(ClusterId cluster, const Geometry& geometry, const LogKey& key);
 
-  // Copy 0 or 1 of the superblock, if it is whole and of this version.
+  // Copy 0 or 1 of the superblock, if it is whole and of a version that is read; as this version has it.
   [[nodiscard]] std::optional<format::Superblock> ReadCopy(std::uint32_t copy) const;
 
   // The table's entry of segment `index`, if it is whole and in use.
@@ -95,14 +112,17 @@ class Pool {
   explicit Pool(std::unique_ptr<Media> media) : media_(std::move(media)) {}
   Status Load();
   Status Format(std::uint64_t segment_bytes);
+  Status Upgrade();
   Status ForgetSegments();
   Status Grow(std::uint64_t bytes);
   Status WriteSuperblock();
+  void Claim(LogEnd end);
   [[nodiscard]] bool NeverUsed(std::uint64_t segment_bytes) const;
 
   std::unique_ptr<Media> media_;
   format::Superblock super_{};
-  std::uint32_t limit_ = UINT32_MAX;  // of segments
+  std::uint32_t version_ = format::kPoolVersion;  // of the copy that counts, as it was found
+  std::uint32_t limit_ = UINT32_MAX;              // of segments
 };
 
 }  // namespace faha

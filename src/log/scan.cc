@@ -59,7 +59,7 @@ class Scanner {
   }
 
   void TakeFromFirstBatch(std::uint32_t index) {
-    const auto first = BatchView::Parse(pool_.SegmentBytes(index));
+    const auto first = BatchView::Parse(pool_.SegmentBytes(index), pool_.log_key());
     if (!first) {
       result_.stale.push_back(index);
       return;

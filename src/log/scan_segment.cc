@@ -7,23 +7,29 @@ namespace faha {
 
 namespace {
 
-bool BelongsTo(const BatchView& view, const Segment& segment) {
-  return view.header().generation == segment.generation && HeadOf(view.header()) == segment.head;
+bool BelongsTo(const format::BatchHeader& header, const Segment& segment) {
+  return header.generation == segment.generation && HeadOf(header) == segment.head;
 }
 
-// A whole batch can only start where the magic stands: looking at 4 bytes is all that most granules cost.
+// Could a primary say so when it sealed the batch?
+bool IsPossible(const format::BatchHeader& header) { return header.committed < header.lsn; }
+
+// A whole batch can only start where the magic stands: looking at 4 bytes is all that most granules cost.  A checksum
+// is computed for headers of this generation only: those that an earlier use of the segment has left cost nothing.
 void FindStray(const Pool& pool, ScannedSegment& found) {
   const auto bytes = pool.SegmentBytes(found.segment.index);
   const std::uint32_t granule = pool.geometry().granule;
-  for (std::uint64_t offset = found.segment.used_bytes; offset + sizeof(format::BatchHeader) <= bytes.size();
-       offset += granule) {
-    std::uint32_t magic = 0;
-    std::memcpy(&magic, bytes.data() + offset, sizeof magic);
-    if (magic != format::kBatchMagic) continue;
-    const auto view = BatchView::Parse(bytes.subspan(offset));
-    if (!view || !BelongsTo(*view, found.segment)) continue;
+  const LogKey key = pool.log_key();
+  const std::uint32_t magic = BatchMagic(key);
+  format::BatchHeader header{};
+  for (std::uint64_t offset = found.segment.used_bytes; offset + sizeof header <= bytes.size(); offset += granule) {
+    std::memcpy(&header.magic, bytes.data() + offset, sizeof header.magic);
+    if (header.magic != magic) continue;
+    std::memcpy(&header, bytes.data() + offset, sizeof header);
+    if (!BelongsTo(header, found.segment) || !IsPossible(header)) continue;
+    if (!BatchView::Parse(bytes.subspan(offset), key)) continue;
     found.stray.push_back(pool.SegmentStart(found.segment.index) + offset);
-    found.committed = std::max(found.committed, Lsn{view->header().committed});
+    found.committed = std::max(found.committed, Lsn{header.committed});
   }
 }
 
@@ -33,12 +39,12 @@ ScannedSegment ScanSegment(const Pool& pool, const Segment& table) {
   ScannedSegment found{.segment = table};
   Segment& run = found.segment;
   const auto bytes = pool.SegmentBytes(table.index);
+  const LogKey key = pool.log_key();
   Epoch epoch;
   while (run.used_bytes < bytes.size()) {
-    const auto view = BatchView::Parse(bytes.subspan(run.used_bytes));
-    if (!view || !BelongsTo(*view, run)) break;
-    const bool in_order = view->lsn() > run.last && view->header().committed < view->header().lsn;
-    if (!in_order || view->epoch() < epoch) break;
+    const auto view = BatchView::Parse(bytes.subspan(run.used_bytes), key);
+    if (!view || !BelongsTo(view->header(), run) || !IsPossible(view->header())) break;
+    if (view->lsn() <= run.last || view->epoch() < epoch) break;
     if (found.batches == 0) run.first = view->lsn();  // whatever the table says
     const bool known = view->ForEach([&](const Record& record, std::uint64_t) {
       if (const auto note = ReadFreeNote(record)) found.frees.push_back({view->lsn(), *note});

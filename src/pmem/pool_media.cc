@@ -19,6 +19,7 @@
 
 #include "base/check.h"
 #include "pmem/detect.h"
+#include "pmem/pool_file.h"
 
 namespace faha {
 
@@ -33,14 +34,6 @@ std::string_view DomainName(PersistenceDomain domain) {
 }
 
 namespace {
-
-constexpr const char* kSysfs = "/sys";
-
-std::string ErrnoText(int error) { return std::strerror(error); }
-
-Code CodeOf(int error) {
-  return error == ENOSPC || error == EFBIG || error == EDQUOT ? Code::kNoSpace : Code::kIoError;
-}
 
 std::optional<PersistenceDomain> ParseDomain(const std::string& name) {
   for (auto domain : {PersistenceDomain::kVolatile, PersistenceDomain::kPage, PersistenceDomain::kCacheLine,
@@ -86,29 +79,6 @@ Result<Mapping> Map(int fd, std::size_t bytes, bool device, const std::string& p
   return Mapping{static_cast<std::byte*>(base), bytes, sync};
 }
 
-// Is every page's first store into the mapping of a new file a commit of the file system's journal?
-bool GrantsMapSync(int fd) {
-  const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
-  void* probe = mmap(nullptr, page, PROT_READ | PROT_WRITE, MAP_SHARED_VALIDATE | MAP_SYNC, fd, 0);
-  return probe != MAP_FAILED && munmap(probe, page) == 0;
-}
-
-// Takes the blocks from `from` up to `to`; the errno of what fails, or 0.  With MAP_SYNC they are written as well, in
-// one sequential pass: blocks that are only promised become real one page and one journal commit at a time, which made
-// the first writes to a pool 5 times slower.
-int Allocate(int fd, std::uint64_t from, std::uint64_t to, bool map_sync) {
-  int error = posix_fallocate(fd, static_cast<off_t>(from), static_cast<off_t>(to - from));
-  const std::vector<char> zeros(map_sync ? 1U << 20 : 0);
-  while (error == 0 && map_sync && from < to) {
-    const ssize_t n =
-        pwrite(fd, zeros.data(), std::min<std::uint64_t>(zeros.size(), to - from), static_cast<off_t>(from));
-    if (n > 0) from += static_cast<std::uint64_t>(n);
-    if (n < 0 && errno != EINTR) error = errno;
-  }
-  if (error == 0 && fsync(fd) != 0) error = errno;
-  return error;
-}
-
 // A device DAX is mapped in huge pages or not at all, and a process that has forbidden itself transparent huge pages,
 // as redis-server does, dies of SIGBUS at its first touch (Linux 6.1).  So every page is mapped here, with the ban
 // lifted.
@@ -141,7 +111,7 @@ class PoolMedia : public Media {
   [[nodiscard]] PersistenceDomain domain() const override { return domain_; }
   [[nodiscard]] std::uint32_t granule() const override { return GranuleOf(domain_); }
 
-  Status Write(std::uint64_t offset, std::span<const std::byte> data) override {
+  IoStatus Write(std::uint64_t offset, std::span<const std::byte> data) override {
     FAHA_CHECK(offset <= map_.bytes && data.size() <= map_.bytes - offset, "write outside the pool");
     std::byte* to = map_.base + offset;
     MapAhead(offset, data.size());
@@ -154,7 +124,7 @@ class PoolMedia : public Media {
         pmem_memcpy(to, data.data(), data.size(), PMEM_F_MEM_NONTEMPORAL | PMEM_F_MEM_NODRAIN);
         break;
     }
-    return Status::Ok();
+    return IoStatus::Ok();
   }
 
   // Device DAX only: the pages of a file system may move.
@@ -168,14 +138,14 @@ class PoolMedia : public Media {
     if (domain_ == PersistenceDomain::kPage) undrained_ = true;
   }
 
-  Status Drain() override {
+  IoStatus Drain() override {
     switch (domain_) {
       case PersistenceDomain::kVolatile: break;
       case PersistenceDomain::kPage: return SyncFile();
       case PersistenceDomain::kCacheLine:
       case PersistenceDomain::kCpuCache: pmem_drain(); break;
     }
-    return Status::Ok();
+    return IoStatus::Ok();
   }
 
   Status Grow(std::uint64_t bytes) override {
@@ -213,27 +183,46 @@ class PoolMedia : public Media {
 
   // pwrite and not a store into the mapping: a full or failing device is an error here, not a SIGBUS, and it measured
   // 1.1 to 2 times faster than a store and msync.  Linux keeps the two views of a file coherent.
-  Status WriteFile(std::uint64_t offset, std::span<const std::byte> data) {
+  IoStatus WriteFile(std::uint64_t offset, std::span<const std::byte> data) {
+    if (!failed_.empty()) return IoStatus(failed_);
     undrained_ = true;
     while (!data.empty()) {
       const ssize_t n = pwrite(fd_, data.data(), data.size(), static_cast<off_t>(offset));
       if (n < 0 && errno == EINTR) continue;
-      if (n <= 0) return {CodeOf(errno), fmt::format("writing the pool failed: {}", ErrnoText(errno))};
+      if (n <= 0) return Failed(WriteFailure(n < 0 ? errno : ENOSPC));
       data = data.subspan(static_cast<std::size_t>(n));
       offset += static_cast<std::uint64_t>(n);
     }
-    return Status::Ok();
+    return IoStatus::Ok();
   }
 
-  Status SyncFile() {
-    if (!undrained_) return Status::Ok();
+  IoStatus SyncFile() {
+    if (!failed_.empty()) return IoStatus(failed_);
+    if (!undrained_) return IoStatus::Ok();
     if (fdatasync(fd_) != 0) {
-      return {Code::kIoError, fmt::format("fdatasync of the pool failed: {}: restart the node once the device is "
-                                          "healthy",
-                                          ErrnoText(errno))};
+      return Failed(fmt::format("fdatasync of the pool {} failed: {}: restart the node once the device is healthy",
+                                path_, ErrnoText(errno)));
     }
     undrained_ = false;
-    return Status::Ok();
+    return IoStatus::Ok();
+  }
+
+  // All blocks of a pool are taken when it is created; one that still finds none is a copy that shares its blocks with
+  // another file, is on a file system that never writes in place, or has met a quota or a limit.
+  [[nodiscard]] std::string WriteFailure(int error) const {
+    const bool no_space = error == ENOSPC || error == EDQUOT || error == EFBIG;
+    return fmt::format("writing the pool {} failed: {} (errno {}): {}", path_, ErrnoText(error), error,
+                       no_space
+                           ? "the file system gives no space to the pool's own file, although its blocks should be "
+                             "its own: free space there, or lift its quota or the process's file-size limit, and "
+                             "restart the node"
+                           : "restart the node once the device is healthy");
+  }
+
+  // What a failed write or sync has left is unknown, and the system tells of it once: whoever goes on is told again.
+  IoStatus Failed(std::string what) {
+    failed_ = std::move(what);
+    return IoStatus(failed_);
   }
 
   std::string path_;
@@ -245,92 +234,8 @@ class PoolMedia : public Media {
   std::vector<bool> mapped_;  // by pieces, what this process has written to
   // Is there something for fdatasync to do?  At first that is unknown: a process that died may not have drained.
   bool undrained_ = true;
+  std::string failed_;  // the first write or drain that failed; empty if none did
 };
-
-Status SyncFolderOf(const std::string& path) {
-  const auto slash = path.rfind('/');
-  const std::string folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);
-  const int fd = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0 || fsync(fd) != 0) {
-    const Status status{Code::kIoError, fmt::format("cannot sync the folder {}: {}", folder, ErrnoText(errno))};
-    if (fd >= 0) close(fd);
-    return status;
-  }
-  close(fd);
-  return Status::Ok();
-}
-
-// Allocates the whole file under a temporary name, so that a crash half way leaves no short pool behind.
-Status CreateFile(const std::string& path, std::uint64_t bytes) {
-  const std::string fresh = path + ".new";
-  const int fd = open(fresh.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-  if (fd < 0) {
-    return {CodeOf(errno),
-            fmt::format("cannot create {}: {}: check faha.pool-path and its folder's rights", fresh, ErrnoText(errno))};
-  }
-  int error = posix_fallocate(fd, 0, 1);  // something to probe
-  if (error == 0) error = Allocate(fd, 0, bytes, GrantsMapSync(fd));
-  close(fd);
-  if (error == 0 && rename(fresh.c_str(), path.c_str()) != 0) error = errno;
-  if (error != 0) {
-    unlink(fresh.c_str());
-    return {CodeOf(error),
-            fmt::format("cannot allocate {} bytes for the pool {}: {}: free space or lower faha.pool-bytes", bytes,
-                        path, ErrnoText(error))};
-  }
-  return SyncFolderOf(path);
-}
-
-// `type`: F_WRLCK, or F_RDLCK, which several may hold.
-Status Lock(int fd, const std::string& path, short type) {
-  struct flock lock {};
-  lock.l_type = type;
-  lock.l_whence = SEEK_SET;
-  if (fcntl(fd, F_SETLK, &lock) == 0) return Status::Ok();
-  const int error = errno;
-  if (error != EAGAIN && error != EACCES) {
-    return {Code::kIoError, fmt::format("cannot lock the pool {}: {}", path, ErrnoText(error))};
-  }
-  struct flock holder = lock;
-  const bool known = fcntl(fd, F_GETLK, &holder) == 0 && holder.l_type != F_UNLCK;
-  return {Code::kPoolInUse, fmt::format("the pool {} is in use by {}: stop it or set another faha.pool-path", path,
-                                        known ? fmt::format("process {}", holder.l_pid) : "another process")};
-}
-
-// An open, locked pool.
-struct OpenedPool {
-  int fd = -1;
-  bool device = false;
-  std::uint64_t bytes = 0;
-  std::optional<NvdimmRegion> region;
-};
-
-Result<OpenedPool> OpenPool(const std::string& path) {
-  OpenedPool pool;
-  pool.fd = open(path.c_str(), O_RDWR | O_CLOEXEC);
-  struct stat info {};
-  if (pool.fd < 0 || fstat(pool.fd, &info) != 0) {
-    const int error = errno;
-    if (pool.fd >= 0) close(pool.fd);
-    return Status{CodeOf(error), fmt::format("cannot open the pool {}: {}", path, ErrnoText(error))};
-  }
-  pool.device = S_ISCHR(info.st_mode);
-  const std::optional<std::uint64_t> device_bytes =
-      pool.device ? DeviceDaxBytes(kSysfs, info.st_rdev) : std::optional<std::uint64_t>();
-  Status status = Lock(pool.fd, path, F_WRLCK);
-  if (status.ok() && (pool.device ? !device_bytes : !S_ISREG(info.st_mode))) {
-    status = {Code::kIoError, fmt::format("the pool {} is neither a file nor a device DAX: set another faha.pool-path "
-                                          "(a block device needs a file system, or ndctl's mode devdax)",
-                                          path)};
-  }
-  if (!status.ok()) {
-    close(pool.fd);
-    return status;
-  }
-  pool.bytes = pool.device ? *device_bytes : static_cast<std::uint64_t>(info.st_size);
-  pool.region = RegionOf(kSysfs, pool.device, pool.device ? info.st_rdev : info.st_dev);
-  return pool;
-}
 
 // The domain in use, and a line on why.  Errors: BadConfig - the medium cannot have the one that is wanted.
 Result<PersistenceDomain> ChooseDomain(const MediaOptions& options, const MediumFacts& facts,
@@ -371,11 +276,11 @@ class ReadOnlyMedia : public Media {
   [[nodiscard]] std::span<const std::byte> bytes() const override { return {base_, size_}; }
   [[nodiscard]] PersistenceDomain domain() const override { return PersistenceDomain::kVolatile; }
   [[nodiscard]] std::uint32_t granule() const override { return GranuleOf(domain()); }
-  Status Write(std::uint64_t, std::span<const std::byte>) override {
-    return {Code::kIoError, "the pool is open for reading only"};
+  IoStatus Write(std::uint64_t, std::span<const std::byte>) override {
+    return IoStatus("the pool is open for reading only");
   }
   void Landed(std::uint64_t, std::size_t) override { FAHA_CHECK(false, "no device writes what is only read"); }
-  Status Drain() override { return Status::Ok(); }
+  IoStatus Drain() override { return IoStatus::Ok(); }
   Status Grow(std::uint64_t) override { return {Code::kIoError, "the pool is open for reading only"}; }
 
  private:
@@ -383,12 +288,6 @@ class ReadOnlyMedia : public Media {
   const std::byte* base_;
   std::size_t size_;
 };
-
-// The size of a file or, which stat does not know, of a device DAX; 0 if it cannot be told.
-std::uint64_t SizeOf(const struct stat& info) {
-  if (S_ISCHR(info.st_mode)) return DeviceDaxBytes(kSysfs, info.st_rdev).value_or(0);
-  return static_cast<std::uint64_t>(info.st_size);
-}
 
 }  // namespace
 
@@ -420,10 +319,11 @@ Result<std::unique_ptr<Media>> OpenMedia(const MediaOptions& options) {
                                                 "cacheline or cpu_cache",
                                                 options.domain)};
   }
+  IgnoreFileSizeSignal();
   if (access(options.path.c_str(), F_OK) != 0 && errno == ENOENT && options.create_bytes > 0) {
     if (Status status = CreateFile(options.path, options.create_bytes); !status.ok()) return status;
   }
-  auto pool = OpenPool(options.path);
+  auto pool = OpenPool(options.path, options.log);
   if (!pool.ok()) return pool.status();
   auto map = Map(pool->fd, pool->bytes, pool->device, options.path);
   if (!map.ok()) {

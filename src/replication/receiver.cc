@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <cstring>
+#include <vector>
+
 namespace faha {
 
 void Receiver::Start() {
@@ -70,10 +73,7 @@ void Receiver::OnFrame(LinkId link, std::span<const std::byte> head, std::span<c
     if (const auto offer = wire::Decode<wire::HandOver>(head)) return sink_->HandOverOffered(offer->epoch);
   } else if (link == data_ && type == wire::Type::kGap && state_ == State::kStreaming) {
     const auto gap = wire::Decode<wire::Gap>(head);
-    if (gap && gap->epoch == epoch_) {
-      if (Status status = sink_->Gap(gap->whole_at); !status.ok()) Drop(status);
-      return;
-    }
+    if (gap && gap->epoch == epoch_ && body.size() % sizeof(std::uint64_t) == 0) return OnGap(*gap, body);
   } else if (link == data_ && type == wire::Type::kCommitted && state_ == State::kStreaming) {
     const auto committed = wire::Decode<wire::Committed>(head);
     if (committed && committed->epoch == epoch_) {
@@ -143,6 +143,13 @@ void Receiver::OnBatch(const wire::Batch& batch, std::span<const std::byte> byte
     return;
   }
   landed_ = true;
+}
+
+void Receiver::OnGap(const wire::Gap& gap, std::span<const std::byte> generations) {
+  std::vector<std::uint64_t> in_use(generations.size() / sizeof(std::uint64_t));
+  if (!in_use.empty()) std::memcpy(in_use.data(), generations.data(), generations.size());
+  const Status status = sink_->Gap(gap.whole_at, in_use);
+  if (!status.ok() && active_) Drop(status);
 }
 
 void Receiver::OnHeartbeat(const wire::Heartbeat& heartbeat) {

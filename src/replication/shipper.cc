@@ -36,14 +36,13 @@ bool Shipper::Pump(Epoch epoch, Lsn committed, std::size_t depth, std::uint64_t 
       return true;
     }
     if (batch->lsn != posted_.Next() || (terms_.install && !gap_announced_)) {
-      // A gap that has come since may hide that a segment was freed which the receiver was given.
-      if (!terms_.install || batch->lsn > terms_.freed_through.Next()) return false;
-      gap_announced_ = true;
-      fabric_->Send(data_, wire::Encode(wire::Gap{epoch, reader_->Committed()}));
+      if (whole_) return false;
+      SendGap(epoch);
     }
     // A batch that is placed needs no message: its link stands for the epoch, its place is its address, and its header
-    // names what was committed when it was sealed.
-    const bool placed = fabric_->Place(data_, batch->bytes, batch->at.value);
+    // names what was committed when it was sealed.  While the receiver takes the whole log its processor must first
+    // give up what a gap has taken away, so nothing is placed.
+    const bool placed = whole_ && fabric_->Place(data_, batch->bytes, batch->at.value);
     if (placed) {
       ++placed_;
     } else {
@@ -55,6 +54,14 @@ bool Shipper::Pump(Epoch epoch, Lsn committed, std::size_t depth, std::uint64_t 
     in_flight_.push_back({posted_, posted_bytes_, placed_, !placed || batch->opens_segment});
   }
   return true;
+}
+
+// Cleaning goes on while the log is given, and may take away what comes next.  The gap may hide that a segment was
+// freed which the receiver has been given, so it is told which segments there are; and the log is whole later.
+void Shipper::SendGap(Epoch epoch) {
+  gap_announced_ = true;
+  const auto generations = reader_->Generations();
+  fabric_->Send(data_, wire::Encode(wire::Gap{epoch, reader_->Committed()}), std::as_bytes(std::span(generations)));
 }
 
 bool Shipper::OnAck(Lsn durable, Lsn applied, bool whole) {

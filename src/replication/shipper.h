@@ -13,6 +13,7 @@
 #include <optional>
 #include <span>
 #include <utility>
+#include <vector>
 
 #include "faha/clock.h"
 #include "faha/fabric.h"
@@ -44,6 +45,8 @@ class BatchReader {
   // All up to here is committed; every gap is the work of a free up to here, so that a log that holds all that comes
   // until here lacks nothing.
   [[nodiscard]] virtual Lsn Committed() const = 0;
+  // The generations of all segments that hold the log, in ascending order.
+  [[nodiscard]] virtual std::vector<std::uint64_t> Generations() const = 0;
 };
 
 class Shipper {
@@ -62,9 +65,8 @@ class Shipper {
     PersistenceDomain domain = PersistenceDomain::kVolatile;
     bool fetch = false;    // a candidate takes over what is there and leaves
     bool install = false;  // it holds nothing, and there are gaps
-    // Installing: what was given back by then is no concern of the receiver, and gaps lie before the second.
-    Lsn released_through, freed_through;
-    Lsn common;  // what both hold
+    Lsn released_through;  // installing: what was given back by then is no concern of the receiver
+    Lsn common;            // what both hold
     LinkId control = LinkId::kNone;
     std::uint64_t token = 0;
   };
@@ -101,6 +103,18 @@ class Shipper {
   [[nodiscard]] bool whole() const { return whole_; }
   [[nodiscard]] Lsn acked() const { return acked_; }
   [[nodiscard]] Lsn posted() const { return posted_; }
+  // The last batch whose bytes in the log nobody reads any more on behalf of this receiver: what went by frames was
+  // copied, but what was placed is read by the device until the receiver has it.
+  [[nodiscard]] Lsn read_from() const { return placed_ > 0 ? acked_ : posted_; }
+  // Called in every turn: has the receiver acknowledged anything since the last call?
+  void NoteProgress(MonoTime now) {
+    if (in_flight_.empty() || acked_ > progress_) progressed_at_ = now;
+    progress_ = acked_;
+  }
+  // Something is on its way, and nothing has been acknowledged for `patience`.
+  [[nodiscard]] bool Stalled(MonoTime now, MonoTime patience) const {
+    return !in_flight_.empty() && now - progressed_at_ > patience;
+  }
   // When the newest heartbeat that the receiver has answered was sent; 0 if none.
   [[nodiscard]] MonoTime echoed() const { return echoed_; }
   [[nodiscard]] LinkId control() const { return control_; }
@@ -119,6 +133,7 @@ class Shipper {
     std::uint64_t placed = 0;        // how many were placed with it
     bool needs_processor = false;    // only the receiver itself can acknowledge it
   };
+  void SendGap(Epoch epoch);
   void Acknowledge(Lsn durable);
   void CountFlushed();
 
@@ -126,7 +141,7 @@ class Shipper {
   std::unique_ptr<BatchReader> reader_;
   Terms terms_;
   bool whole_;
-  bool gap_announced_ = false;
+  bool gap_announced_ = false;  // the gap before the first batch of an install
   Lsn posted_, acked_, applied_;
   Lsn told_;  // what the receiver was told to be committed, so that it applies it
   std::uint64_t posted_bytes_ = 0;
@@ -134,6 +149,8 @@ class Shipper {
   std::uint64_t placed_ = 0, flushed_ = 0;  // batches, on the data link
   std::deque<InFlight> in_flight_;
   Pace pace_;
+  Lsn progress_;               // acked_ at the last NoteProgress()
+  MonoTime progressed_at_{0};  // when it last moved, or nothing was on its way
   MonoTime echoed_{0};
   LinkId control_;
   LinkId data_ = LinkId::kNone;

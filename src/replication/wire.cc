@@ -28,6 +28,7 @@ class Out {
   void One(const LogEnd& v) { (One(v.epoch), One(v.lsn)); }
   void One(const Member& v) { WriteMember(*bytes_, v); }
   void One(const Members& v) { WriteMembers(*bytes_, v); }
+  void One(const LogKey& v) { (One(v.seed), One(v.mix)); }
   void One(const std::vector<TailBatch>& v) {
     FAHA_CHECK(v.size() <= kMaxTail, "a tail is bounded");
     bytes_->U16(static_cast<std::uint16_t>(v.size()));
@@ -64,6 +65,7 @@ class In {
   bool One(LogEnd& v) { return One(v.epoch) && One(v.lsn); }
   bool One(Member& v) { return ReadMember(*bytes_, v); }
   bool One(Members& v) { return ReadMembers(*bytes_, v); }
+  bool One(LogKey& v) { return One(v.seed) && One(v.mix); }
   bool One(std::vector<TailBatch>& v) {
     std::uint16_t count = 0;
     if (!bytes_->U16(count) || count > kMaxTail) return false;

@@ -14,6 +14,8 @@
 #include <utility>
 #include <vector>
 
+#include "base/limits.h"
+#include "base/log_key.h"
 #include "faha/status.h"
 #include "faha/types.h"
 
@@ -57,9 +59,10 @@ struct StateReply {
   LogEnd end;
   Member primary;
   Members members;
+  bool whole = true;  // false while the log is damaged or being installed: it is no copy
   template <typename Io>
   void Fields(Io& io) {
-    io(from, serving, lease_may_run, promised, end, primary, members);
+    io(from, serving, lease_may_run, promised, end, primary, members, whole);
   }
 };
 
@@ -83,9 +86,10 @@ struct PromiseReply {
   Epoch promised;
   LogEnd end;
   Members members;
+  bool whole = true;  // as in a StateReply
   template <typename Io>
   void Fields(Io& io) {
-    io(from, granted, refusal, promised, end, members);
+    io(from, granted, refusal, promised, end, members, whole);
   }
 };
 
@@ -125,9 +129,11 @@ struct FollowReply {
   bool install = false;  // what comes next was cleaned away: forget everything and take all that the source holds
   std::uint64_t token = 0;
   std::uint8_t transport = 0;  // a Transport: what the source can ship over
+  LogKey log_key;              // of the cluster's batches; none where the follower is refused
   template <typename Io>
   void Fields(Io& io) {
-    io(code, text, primary, cluster, segment_bytes, segment_count, granule, epoch, common, install, token, transport);
+    io(code, text, primary, cluster, segment_bytes, segment_count, granule, epoch, common, install, token, transport,
+       log_key);
   }
 };
 
@@ -174,7 +180,8 @@ struct Committed {
   }
 };
 
-// The batch that follows need not be the next one: what lies between was cleaned away.
+// The batch that follows need not be the next one: what lies between was cleaned away.  The frame's body holds the
+// generations, 8 bytes each and in ascending order, of all segments that the source's log is in now.
 struct Gap {
   static constexpr Type kType = Type::kGap;
   Epoch epoch;

@@ -5,7 +5,7 @@
 //   header      what state of which log it belongs to
 //   expiring    how many keys have an expiry
 //   usage       for every segment: SegmentUsage
-//   index       as Index::Save writes it
+//   index       as Indexes::Save writes it
 //   checksum    of all that
 #pragma once
 

@@ -15,6 +15,8 @@ namespace {
 constexpr double kFullest = 0.97;
 // Tombstones that fill more of the pool than this must go, and they go only when everything older has been moved.
 constexpr std::uint64_t kTombstoneShare = 16;
+// The part of a segment that may be moved in addition so that no member needs to be given the whole log.
+constexpr double kSparing = 0.15;
 // How far ahead the index is fetched.
 constexpr std::size_t kAhead = 8;
 }  // namespace
@@ -78,9 +80,20 @@ std::optional<std::uint32_t> Cleaner::OldColdTail(Lsn limit) {
   return tail->index;
 }
 
+// A member that has not received a victim's batches must later be given the whole log, so one that every member has is
+// preferred, unless that means to move much more: who is behind, or gone, must not make cleaning useless for the
+// others.
 std::optional<std::uint32_t> Cleaner::Choose(Lsn committed, Lsn everywhere) {
+  const auto best = ChooseUpTo(committed);
+  if (!best) return OldColdTail(committed);
+  if (Pressed() || log_->segments().at(*best).last <= everywhere) return best;
+  const auto kept = ChooseUpTo(std::min(committed, everywhere));
+  const auto part = [&](std::uint32_t index) { return NeededPart(log_->segments().at(index)); };
+  return kept && part(*kept) <= part(*best) + kSparing ? kept : best;
+}
+
+std::optional<std::uint32_t> Cleaner::ChooseUpTo(Lsn limit) const {
   const SegmentMap& segments = log_->segments();
-  const Lsn limit = Pressed() ? committed : std::min(committed, everywhere);
   const std::uint64_t pool = std::uint64_t{segments.count()} * log_->pool().geometry().segment_bytes;
   const bool oldest = engine_->usage().tombstone_bytes() > pool / kTombstoneShare;
   std::optional<std::uint32_t> best;
@@ -97,7 +110,7 @@ std::optional<std::uint32_t> Cleaner::Choose(Lsn committed, Lsn everywhere) {
     best = index;
     best_score = score;
   }
-  return best ? best : OldColdTail(limit);
+  return best;
 }
 
 bool Cleaner::WantsConfig() const {
@@ -109,6 +122,7 @@ bool Cleaner::WantsConfig() const {
 Result<bool> Cleaner::Step(std::uint64_t bytes, Lsn committed, Lsn everywhere) {
   FAHA_CHECK(!log_->HasOpenBatch(), "the cleaner works between batches");
   if (!victim_) {
+    engine_->SettleUsage();
     victim_ = Choose(committed, everywhere);
     offset_ = 0;
     if (!victim_) return false;
@@ -117,6 +131,7 @@ Result<bool> Cleaner::Step(std::uint64_t bytes, Lsn committed, Lsn everywhere) {
     if (NeededBytes(chosen) == 0) offset_ = chosen.used_bytes;  // there is nothing to look for
   }
   oldest_ = OldestBut(*victim_);
+  const std::uint64_t before = offset_;
   const Segment& segment = log_->segments().at(*victim_);
   const std::byte* start = log_->pool().SegmentBytes(*victim_).data();
   const LogAddress at = log_->pool().SegmentStart(*victim_);
@@ -137,10 +152,10 @@ Result<bool> Cleaner::Step(std::uint64_t bytes, Lsn committed, Lsn everywhere) {
   }
   // Where there is no room for a move, the slice ends before it and the next one tries again.
   const bool stuck = status.code() == Code::kNoSpace;
-  const bool moved = log_->HasOpenBatch();
+  const bool worked = log_->HasOpenBatch() || offset_ > before;
   if (status.ok() || stuck) status = log_->Seal();
   if (!status.ok()) return status;
-  return moved || !stuck;
+  return worked;
 }
 
 Status Cleaner::MoveBatch(const BatchView& batch, LogAddress at) {

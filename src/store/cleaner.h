@@ -34,8 +34,10 @@ class Cleaner {
   // Are they so few that nobody's convenience counts?
   [[nodiscard]] bool Pressed() const { return log_->segments().free() <= Log::kReservedSegments; }
   // Looks at `bytes` of victims, and at one batch at least.  What happens is sealed when it returns.  `committed`,
-  // `everywhere`: the last batch that a majority, and that every member, has; a victim is at or before both, unless
-  // Pressed(). False: there was nothing to do.  Errors: IoError - fence.
+  // `everywhere`: the last batch that a majority, and that every member, has; a victim is at or before the first, and
+  // if that costs little and the pool is not Pressed() at or before the second.  False: nothing was done, because there
+  // is no victim, no room for what must be moved, or the newest configuration must be written again first.  Errors:
+  // IoError - fence.
   Result<bool> Step(std::uint64_t bytes, Lsn committed, Lsn everywhere);
   // The victim under way, which holds batches up to its `last`; none between two.
   [[nodiscard]] std::optional<std::uint32_t> victim() const { return victim_; }
@@ -52,6 +54,8 @@ class Cleaner {
 
  private:
   [[nodiscard]] std::optional<std::uint32_t> Choose(Lsn committed, Lsn everywhere);
+  // The best victim that holds no batch behind `limit`.
+  [[nodiscard]] std::optional<std::uint32_t> ChooseUpTo(Lsn limit) const;
   [[nodiscard]] std::optional<std::uint32_t> OldColdTail(Lsn limit);
   [[nodiscard]] bool Eligible(const Segment& segment, Lsn limit) const;
   // Of its records, what must be moved before it can be freed.

@@ -9,6 +9,11 @@ namespace faha {
 namespace {
 // Batches that a backup may lack when commits begin to wait for it; under load it is always a little behind.
 constexpr std::uint64_t kCloseEnough = 4;
+// A backup that has been given up on twice within kForgiveAfter stays out of sync for kFirstPenalty, and twice as long
+// each further time.
+constexpr MonoTime kForgiveAfter = std::chrono::seconds(60);
+constexpr MonoTime kFirstPenalty = std::chrono::seconds(2);
+constexpr MonoTime kMaxPenalty = std::chrono::seconds(32);
 }  // namespace
 
 void Committer::Begin(Epoch epoch, Lsn first) {
@@ -20,6 +25,7 @@ void Committer::End() {
   for (const auto& shipper : shippers_) shipper->Close();
   shippers_.clear();
   left_.clear();
+  strikes_.clear();
   epoch_ = Epoch{};
 }
 
@@ -111,16 +117,24 @@ Lsn Committer::Everywhere() const {
                                                            : Lsn{};
     least = std::min(least, has);
   }
-  // One that is being given the log is spared new gaps.
-  for (const auto& shipper : shippers_) {
-    if (!shipper->whole()) least = std::min(least, shipper->acked());
-  }
   return least;
 }
 
-bool Committer::NobodyReads(Lsn first, Lsn last) const {
-  return std::all_of(shippers_.begin(), shippers_.end(),
-                     [&](const auto& shipper) { return shipper->acked() >= last || shipper->posted() < first; });
+bool Committer::Claimed(Lsn first, Lsn last) const {
+  return std::any_of(shippers_.begin(), shippers_.end(),
+                     [&](const auto& shipper) { return shipper->read_from() < last && shipper->posted() >= first; });
+}
+
+std::vector<Endpoint> Committer::DropStalled(MonoTime now, MonoTime patience) {
+  std::vector<Endpoint> dropped;
+  std::vector<LinkId> links;
+  for (const auto& shipper : shippers_) {
+    if (!shipper->Stalled(now, patience)) continue;
+    dropped.push_back(shipper->receiver().Redis());
+    links.push_back(shipper->control());
+  }
+  for (const LinkId link : links) Drop(link);
+  return dropped;
 }
 
 void Committer::Heartbeat(MonoTime now) {
@@ -137,15 +151,19 @@ Lsn Committer::DurableAt(const Member& member) const {
   return lesser ? Lsn{} : shipper->acked();
 }
 
-bool Committer::Advance() {
+bool Committer::Advance(MonoTime now) {
   const Lsn reached = ReachedByMajority(membership_->members(), [&](const Member& m) { return DurableAt(m); });
   // Counting copies proves nothing about batches of earlier epochs until one of this epoch stands behind them.
   const bool moved = active() && reached >= first_ && reached > committed_;
   if (moved) committed_ = reached;
   for (const auto& shipper : shippers_) {
+    shipper->NoteProgress(now);
     const bool close =
         shipper->acked() >= shipper->owed && shipper->acked().value + kCloseEnough >= log_->end().lsn.value;
-    if (close && !shipper->fetch() && shipper->whole() && shipper->data() != LinkId::kNone) shipper->in_sync = true;
+    if (!close || shipper->fetch() || !shipper->whole() || shipper->data() == LinkId::kNone) continue;
+    // Where faha.min-acks needs it, nothing is gained by going on without it.
+    const auto strikes = strikes_.find(shipper->receiver().id);
+    if (strikes == strikes_.end() || now >= strikes->second.until || !EnoughCopies()) shipper->in_sync = true;
   }
   return moved;
 }
@@ -167,24 +185,28 @@ bool Committer::EnoughCopies() const {
   return static_cast<std::size_t>(copies) >= options_->min_acks;
 }
 
-std::vector<Endpoint> Committer::GiveUpOn(Lsn lsn) {
+std::vector<Endpoint> Committer::GiveUpOn(Lsn lsn, MonoTime now) {
   std::vector<Endpoint> slow;
   for (const auto& shipper : shippers_) {
     if (!shipper->in_sync || shipper->acked() >= lsn) continue;
     shipper->in_sync = false;
     shipper->owed = lsn;
+    Strikes& strikes = strikes_[shipper->receiver().id];
+    strikes.count = now - strikes.last < kForgiveAfter ? std::min(strikes.count + 1, 16U) : 1;
+    strikes.last = now;
+    const MonoTime penalty = strikes.count < 2 ? MonoTime{0} : kFirstPenalty * (1 << (strikes.count - 2));
+    strikes.until = now + std::min(penalty, kMaxPenalty);
     slow.push_back(shipper->receiver().Redis());
   }
   return slow;
 }
 
-MonoTime Committer::LeaseEnd(MonoTime now) const {
-  const MonoTime heard = ReachedByMajority(membership_->members(), [&](const Member& m) {
+MonoTime Committer::HeardByMajority(MonoTime now) const {
+  return ReachedByMajority(membership_->members(), [&](const Member& m) {
     if (m.id == self_.id) return now;
     const Shipper* shipper = Of(m.id);
     return shipper == nullptr ? MonoTime{0} : shipper->echoed();
   });
-  return heard == MonoTime{0} ? MonoTime{0} : heard + options_->lease;
 }
 
 std::optional<Member> Committer::Candidate() const {

@@ -3,7 +3,9 @@
 // Two thresholds, and only the first is about safety:
 //   committed     persistent on a majority of the members, in this epoch (Raft 5.4.2); it never moves back.
 //   acknowledged  committed, and persistent on every backup in sync and on min-acks copies.
-// A backup that does not answer within persist-timeout falls out of sync, and returns when it has caught up.
+// A backup that does not answer within persist-timeout falls out of sync, and returns when it has caught up; one that
+// keeps failing returns later each time, so that a machine that stops again and again does not stop the cluster with
+// it.
 #pragma once
 
 #include <list>
@@ -50,20 +52,24 @@ class Committer {
   void Served(MonoTime now) { served_at_ = now; }
   void Heartbeat(MonoTime now);
   // Counts again.  True if the commit LSN moved.
-  bool Advance();
+  bool Advance(MonoTime now);
   [[nodiscard]] Lsn committed() const { return committed_; }
   [[nodiscard]] bool Serving() const { return active() && committed_ >= first_; }
   [[nodiscard]] bool Acknowledged(Lsn lsn) const;
   // Are as many backups in sync as faha.min-acks wants copies?
   [[nodiscard]] bool EnoughCopies() const;
   // Stops waiting for those in sync that do not have `lsn`; returns their redis addresses.
-  std::vector<Endpoint> GiveUpOn(Lsn lsn);
-  // Until when a majority promises not to elect another primary.
-  [[nodiscard]] MonoTime LeaseEnd(MonoTime now) const;
+  std::vector<Endpoint> GiveUpOn(Lsn lsn, MonoTime now);
+  // Closes the links of receivers that have acknowledged nothing for `patience` although something is on its way to
+  // them: they give up what they keep of the log.  Returns their redis addresses.
+  std::vector<Endpoint> DropStalled(MonoTime now, MonoTime patience);
+  // When a majority, this node included, was last known to be in this epoch; 0 if never.
+  [[nodiscard]] MonoTime HeardByMajority(MonoTime now) const;
   // The last batch that every member has, as far as this term knows.
   [[nodiscard]] Lsn Everywhere() const;
-  // Is nobody being sent batches `first` to `last`?
-  [[nodiscard]] bool NobodyReads(Lsn first, Lsn last) const;
+  // Does a receiver still need the segment that holds batches `first` to `last`, because a device reads what has been
+  // placed, or because the receiver has been sent only a part of it?
+  [[nodiscard]] bool Claimed(Lsn first, Lsn last) const;
   // A backup that has caught up but does not vote yet, if the membership may change now.
   [[nodiscard]] std::optional<Member> Candidate() const;
 
@@ -86,6 +92,13 @@ class Committer {
   MonoTime served_at_ = -kQuiet;
   std::list<std::unique_ptr<Shipper>> shippers_;
   std::map<NodeId, Lsn> left_;  // where those that are gone stood
+  // Backups that commits were given up on, in this term.
+  struct Strikes {
+    unsigned count = 0;
+    MonoTime last{0};
+    MonoTime until{0};  // no commit waits for it before
+  };
+  std::map<NodeId, Strikes> strikes_;
 };
 
 }  // namespace faha

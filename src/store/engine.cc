@@ -31,7 +31,7 @@ std::optional<Entry> Engine::Get(DbId db, std::string_view key) {
   const std::uint64_t hash = index_.Hash(db, key);
   const Place place = index_.Read(hash, db, key);
   if (place.IsNone()) return std::nullopt;
-  hot_.Count(hash, place);
+  hot_.Count(db, hash, place);
   const Record record = RecordAt(place);
   return Entry{record.value, record.expire_at};
 }
@@ -42,10 +42,9 @@ void Engine::Prefetch(DbId db, std::span<const std::string_view> keys) const {
   std::array<std::uint64_t, Store::kPrefetchKeys> hashes;
   const std::size_t count = std::min(keys.size(), hashes.size());
   for (std::size_t i = 0; i < count; ++i) {
-    hashes[i] = index_.Hash(db, keys[i]);
-    index_.Prefetch(hashes[i]);
+    hashes[i] = Ahead(db, keys[i]);
   }
-  for (std::size_t i = 0; i < count; ++i) index_.PrefetchEntry(hashes[i]);
+  for (std::size_t i = 0; i < count; ++i) index_.PrefetchEntry(db, hashes[i]);
 }
 
 Status Engine::Put(DbId db, std::string_view key, std::string_view value, TimeMs expire_at) {
@@ -53,17 +52,18 @@ Status Engine::Put(DbId db, std::string_view key, std::string_view value, TimeMs
   const Record record{.kind = RecordKind::kPut, .db = db, .key = key, .value = value, .expire_at = expire_at};
   const auto at = log_->Append(record);
   if (!at.ok()) return at.status();
-  ApplyPut(record, {at.value(), index_.Hash(db, key)});
+  ApplyPut(record, {at.value(), index_.Hash(db, key), db});
   return Status::Ok();
 }
 
 Status Engine::Delete(DbId db, std::string_view key) {
   db = map_.Stored(db);
-  if (index_.Find(db, key).IsNone()) return Status::Ok();
+  const std::uint64_t hash = index_.Hash(db, key);
+  if (index_.Find(hash, db, key).IsNone()) return Status::Ok();
   const Record record{.kind = RecordKind::kDelete, .db = db, .key = key, .value = {}};
   const auto at = log_->Append(record);
   if (!at.ok()) return at.status();
-  ApplyDelete(record, at.value());
+  ApplyDelete(record, {at.value(), hash, db});
   return Status::Ok();
 }
 
@@ -101,11 +101,11 @@ Status Engine::MoveSwap(std::uint32_t segment) {
 }
 
 Result<bool> Engine::MovePut(const Record& record, std::uint64_t hash, LogAddress at) {
-  if (!index_.Holds(hash, at)) return false;
+  if (!index_.Holds(record.db, hash, at)) return false;
   const auto to = log_->Append(record, Head::kCold);
   if (!to.ok()) return to.status();
   log_->EndUnit();
-  index_.Move(hash, at, to.value());
+  index_.Move(record.db, hash, at, to.value());
   usage_.DropLive(at, record.bytes);
   usage_.AddLive(to.value(), record.bytes);
   return true;
@@ -122,11 +122,27 @@ Result<bool> Engine::MoveDelete(const Record& record, Lsn of) {
   return true;
 }
 
+void Engine::DropNamed(const Segment& segment) {
+  SettleUsage();
+  const Pool& pool = log_->pool();
+  const LogAddress start = pool.SegmentStart(segment.index);
+  const auto inside = [&](LogAddress at) { return !at.IsNone() && pool.SegmentOf(at) == segment.index; };
+  for (std::uint64_t offset = 0; offset < segment.used_bytes;) {
+    const auto batch = BatchView::Trusted(log_->BytesAt(start + offset));
+    FAHA_CHECK(batch.ForEach([&](const Record& record, std::uint64_t in_batch) {
+      if (record.kind != RecordKind::kPut || !IsNewest(record, start + offset + in_batch)) return;
+      Erased(index_.Erase(record.db, record.key));
+    }),
+               "records are checked before a batch enters the log");
+    offset += batch.PaddedBytes(pool.geometry().granule);
+  }
+  std::erase_if(held_, [&](const Held& held) { return inside(held.at); });
+  if (inside(swap_at_)) swap_at_ = {};
+}
+
 void Engine::ForEachKey(DbId db, const std::function<void(std::string_view)>& visit) const {
   db = map_.Stored(db);
-  index_.ForEach([&](Place place) {
-    if (const Key key = KeyAt(place); key.db == db) visit(key.key);
-  });
+  index_.ForEach(db, [&](Place place) { visit(KeyAt(place).key); });
 }
 
 std::uint64_t Engine::Scan(DbId db, std::uint64_t cursor, const Visitor& visit) const {
@@ -134,14 +150,14 @@ std::uint64_t Engine::Scan(DbId db, std::uint64_t cursor, const Visitor& visit) 
 }
 
 std::uint64_t Engine::ScanStored(DbId stored, std::uint64_t cursor, const Visitor& visit) const {
-  return index_.Scan(cursor, [&](Place place) {
+  return index_.Scan(stored, cursor, [&](Place place) {
     const Record record = RecordAt(place);
-    if (record.db == stored) visit(record.key, {record.value, record.expire_at});
+    visit(record.key, {record.value, record.expire_at});
   });
 }
 
 std::uint64_t Engine::ScanExpiring(std::uint64_t cursor, const ExpiryVisitor& visit) const {
-  return index_.Scan(cursor, [&](Place place) {
+  return index_.ScanAll(cursor, [&](Place place) {
     const Record record = RecordAt(place);
     if (record.expire_at != kNoExpiry) visit(map_.Named(record.db), record.key, record.expire_at);
   });
@@ -150,14 +166,13 @@ std::uint64_t Engine::ScanExpiring(std::uint64_t cursor, const ExpiryVisitor& vi
 bool Engine::RandomKey(DbId db, std::uint64_t random, const Visitor& visit) const {
   db = map_.Stored(db);
   if (index_.Size(db) == 0) return false;
-  // Chance does not find the few keys of a database among many: then the first behind some place is taken.
+  // Chance may fail, though it hardly ever does: then the first key behind some place is taken.
   constexpr int kTries = 500;
   std::mt19937_64 next(random);
   for (int i = 0; i < kTries; ++i) {
-    const Place place = index_.Sample(next());
+    const Place place = index_.Sample(db, next());
     if (place.IsNone()) continue;
     const Record record = RecordAt(place);
-    if (record.db != db) continue;
     visit(record.key, {record.value, record.expire_at});
     return true;
   }
@@ -173,9 +188,16 @@ bool Engine::RandomKey(DbId db, std::uint64_t random, const Visitor& visit) cons
 
 bool Engine::Save(const std::function<bool(std::span<const std::byte>)>& write) const {
   const auto swapped = map_.swapped();
+  // What was flushed is not saved, so nobody would take it down.
+  Usage usage = usage_;
+  for (const Flushed& flushed : flushed_) {
+    flushed.table->ForEach([&](Place place) {
+      if (InLog(flushed, place.log_address())) usage.DropLive(place.log_address(), RecordAt(place).bytes);
+    });
+  }
   const std::uint64_t heads[] = {expiring_.all().size(), swapped.size(), swap_at_.value};
   return write(std::as_bytes(std::span(heads))) && write(std::as_bytes(expiring_.all())) &&
-         write(std::as_bytes(std::span(swapped))) && write(std::as_bytes(usage_.segments())) && index_.Save(write);
+         write(std::as_bytes(std::span(swapped))) && write(std::as_bytes(usage.segments())) && index_.Save(write);
 }
 
 bool Engine::Load(const std::function<bool(std::span<std::byte>)>& read, std::uint64_t limit) {
@@ -198,126 +220,13 @@ bool Engine::Load(const std::function<bool(std::span<std::byte>)>& read, std::ui
   return true;
 }
 
-void Engine::Replay(Lsn target) {
-  if (index_.Size() == 0) index_.Reserve(log_->records_at_open());
-  ApplyTo(target);
-  index_.ShrinkToFit();
-}
-
-void Engine::ApplyTo(Lsn target) {
-  FAHA_CHECK(usage_.segments().size() >= log_->segments().count(), "usage knows every segment");
-  target = std::min(target, log_->end().lsn);
-  if (applied_ >= target) return;
-  cursor_.next = applied_.Next();
-  while (applied_ < target) {
-    LogCursor ahead = cursor_;
-    const auto batch = log_->Next(ahead);
-    // The target may lie in a gap: what follows it is for later.
-    if (!batch || batch->view.lsn() > target) break;
-    cursor_ = ahead;
-    Apply(*batch);
-    applied_ = batch->view.lsn();
-  }
-  applied_ = std::max(applied_, target);
-}
-
-void Engine::Apply(const LocatedBatch& batch) {
-  const std::uint16_t flags = batch.view.header().flags;
-  // The rest of what was begun comes at once or never: behind a gap goes on what cleaning has taken.
-  const bool goes_on = (flags & format::kUnitContinued) != 0 && batch.view.lsn() == held_through_.Next();
-  if (!goes_on) held_.clear();
-  held_through_ = batch.view.lsn();
-  const bool well_formed = batch.view.ForEach([&](const Record& record, std::uint64_t offset) {
-    held_.push_back({batch.at + offset, index_.Hash(record.db, record.key)});
-  });
-  FAHA_CHECK(well_formed, "records are checked before a batch enters the log");
-  if ((flags & format::kUnitContinues) != 0) return;
-  ApplyHeld();
-}
-
-// Keys are spread over the index and the log, so each costs two cache misses: those of the next ones are fetched while
-// one is applied.  All at once would be more than the processor has under way.
-void Engine::ApplyHeld() {
-  constexpr std::size_t kBucketAhead = 16, kEntryAhead = 8;
-  for (std::size_t i = 0; i < held_.size(); ++i) {
-    if (i + kBucketAhead < held_.size()) index_.Prefetch(held_[i + kBucketAhead].hash);
-    if (i + kEntryAhead < held_.size()) index_.PrefetchEntry(held_[i + kEntryAhead].hash);
-    ApplyRecord(log_->RecordAt(held_[i].at), held_[i]);
-  }
-  held_.clear();
-}
-
-void Engine::ApplyRecord(const Record& record, const Held& held) {
-  switch (record.kind) {
-    case RecordKind::kPut: return ApplyPut(record, held);
-    case RecordKind::kDelete: return ApplyDelete(record, held.at);
-    case RecordKind::kFlush: return ApplyFlush(record, held.at);
-    case RecordKind::kSwap: return ApplySwap(record, held.at);
-    case RecordKind::kConfig:
-    case RecordKind::kEpochStart:
-    case RecordKind::kFree: return;  // the cluster's and the log's, not the keyspace's
-  }
-}
-
-void Engine::ApplyPut(const Record& record, const Held& held) {
-  index_.Upsert(held.hash, record.db, record.key, held.at, [&](Place old) {
-    Died(old);
-    if (old.hot()) return hot_.Refresh(old, held.at, log_->RecordBytesAt(held.at));
-    hot_.Moved(held.hash, Place::Cold(held.at));
-    return Place::Cold(held.at);
-  });
-  usage_.AddLive(held.at, record.Size());
-  if (record.expire_at != kNoExpiry) expiring_.Up(record.db);
-  touched_ = true;
-}
-
-void Engine::ApplyDelete(const Record& record, LogAddress at) {
-  const Place old = index_.Erase(record.db, record.key);
-  if (!old.IsNone()) Erased(old);
-  usage_.AddTombstone(at, record.Size());
-  touched_ = true;
-}
-
-void Engine::ApplyFlush(const Record& record, LogAddress at) {
-  touched_ = true;
-  usage_.AddFlush(at);
-  if (record.db == format::kAllDatabases || index_.Size(record.db) == index_.Size()) {
-    index_.Clear();
-    hot_.Clear();
-    usage_.DropAllLive();
-    expiring_.Clear();
-  } else {
-    index_.EraseDb(record.db, [&](Place dead) { Erased(dead); });
-  }
-}
-
-void Engine::ApplySwap(const Record& record, LogAddress at) {
-  const auto swapped = ReadSwap(record);
-  FAHA_CHECK(swapped.has_value(), "records are checked before a batch enters the log");
-  map_.Restore(*swapped);
-  swap_at_ = at;
-  touched_ = true;
-}
-
-void Engine::RollBackTo(Lsn keep) {
-  index_.Clear();
-  map_ = {};
-  swap_at_ = {};
-  hot_.Clear();
-  held_.clear();
-  applied_ = Lsn{};
-  cursor_ = {};
-  usage_.Reset();
-  expiring_.Clear();
-  touched_ = false;
-  ApplyTo(keep);
-}
-
 void Engine::CheckInvariants() const {
   index_.CheckInvariants();
   hot_.CheckInvariants([this](LogAddress at) { return log_->RecordBytesAt(at); });
   std::uint64_t hot = 0;
-  index_.ForEach([&](Place place) { hot += place.hot() ? 1 : 0; });
+  const auto count = [&](Place place) { hot += place.hot() ? 1 : 0; };
+  index_.ForEach(count);
+  index_.ForEachRetired(count);
   FAHA_CHECK(hot == hot_.stats().keys, "every hot slot has its block");
 }
 

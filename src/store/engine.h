@@ -2,12 +2,14 @@
 // Thread: main loop only.
 // Invariants: (1) the index names, for each key, the newest applied put; applied() says how far that is.
 //             (2) replay applies whole units only; a unit whose end never came is dropped.
-//             (3) usage() counts as live exactly what the index names.
+//             (3) usage() counts as live what the index names, and what a retired index names that was not taken down
+//             yet; SettleUsage() sees to that.
 //             (4) clients' database numbers end here: index, counts and records know the stored ones alone.
 //             (5) a hot key's block holds what its newest record holds: readers cannot tell the difference.
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory_resource>
 #include <optional>
@@ -18,8 +20,9 @@
 #include "faha/status.h"
 #include "faha/store.h"
 #include "faha/types.h"
+#include "keyspace/db_counts.h"
 #include "keyspace/hot_tier.h"
-#include "keyspace/index.h"
+#include "keyspace/indexes.h"
 #include "log/log.h"
 #include "store/database_map.h"
 #include "store/usage.h"
@@ -29,15 +32,17 @@ namespace faha {
 class Engine final : private KeySource {
  public:
   // `memory`: for the index and the hot tier, which has none before SetHotBytes().
-  explicit Engine(Log* log, std::pmr::memory_resource* memory = std::pmr::get_default_resource())
-      : log_(log), index_(*this, memory), hot_(&index_, memory), usage_(&log->pool()) {}
+  // `seed`: of the keys' hashes, until a checkpoint is loaded, which has its own.
+  explicit Engine(Log* log, std::pmr::memory_resource* memory = std::pmr::get_default_resource(),
+                  std::uint64_t seed = KeyHash::RandomSeed())
+      : log_(log), index_(*this, memory, KeyHash(seed)), hot_(&index_, memory), usage_(&log->pool()) {}
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
   [[nodiscard]] std::optional<Entry> Get(DbId db, std::string_view key);
   // Of kPrefetchKeys keys at most; see Store.
   void Prefetch(DbId db, std::span<const std::string_view> keys) const;
-  void Announce(DbId db, std::string_view key) const { index_.Prefetch(index_.Hash(db, key)); }
+  void Announce(DbId db, std::string_view key) const { Ahead(map_.Stored(db), key); }
   // Appends and applies at once (primary).  Errors: as Log::Append.
   Status Put(DbId db, std::string_view key, std::string_view value, TimeMs expire_at);
   Status Delete(DbId db, std::string_view key);
@@ -62,7 +67,7 @@ class Engine final : private KeySource {
   [[nodiscard]] DbId Named(DbId stored) const { return map_.Named(stored); }
   // Is the put at `at` the newest of its key?
   [[nodiscard]] bool IsNewest(const Record& record, LogAddress at) const {
-    return index_.Holds(index_.Hash(record.db, record.key), at);
+    return index_.Holds(record.db, index_.Hash(record.db, record.key), at);
   }
 
   // --- The hot tier.
@@ -71,8 +76,12 @@ class Engine final : private KeySource {
   void SettleHot() {
     hot_.Settle([this](LogAddress at) { return log_->RecordBytesAt(at); });
   }
-  // See HotTier::Shrink.
-  bool ShrinkHot() { return hot_.Shrink(); }
+  // Does a little of what can wait: what a lowered limit leaves too much is evicted, and what was flushed is taken
+  // down. True: there may be more.
+  bool Tend() {
+    const bool shrinks = hot_.Shrink();
+    return TakeDownFlushed() || shrinks;
+  }
   [[nodiscard]] const HotTier& hot() const { return hot_; }
   [[nodiscard]] std::uint64_t IndexBytes() const { return index_.MemoryBytes(); }
   // For tests: ends the process if an invariant of index or hot tier does not hold.  Reads every key.
@@ -80,11 +89,7 @@ class Engine final : private KeySource {
 
   // --- For the cleaner (primary).
   // What must be known of a record to move it, fetched ahead.
-  [[nodiscard]] std::uint64_t PrepareMove(const Record& record) const {
-    const std::uint64_t hash = index_.Hash(record.db, record.key);
-    index_.Prefetch(hash);
-    return hash;
-  }
+  [[nodiscard]] std::uint64_t PrepareMove(const Record& record) const { return Ahead(record.db, record.key); }
   // Appends the put at `at` again to the cold head if it is the newest of its key; true if it was.  Errors: as
   // Log::Append.
   Result<bool> MovePut(const Record& record, std::uint64_t hash, LogAddress at);
@@ -93,8 +98,16 @@ class Engine final : private KeySource {
   // The newest kSwap record, if it stands in `segment`: also one that says nothing, for it hides what older ones say.
   Status MoveSwap(std::uint32_t segment);
   [[nodiscard]] const Usage& usage() const { return usage_; }
-  // The segment is about to be given back: nothing in the index names it.
+  // The log is being received and the segment leaves it, although the index may still name records in it: their newer
+  // copies are in a gap, or have not come yet.  These keys are absent until the copies come.
+  void DropNamed(const Segment& segment);
+  // Takes down at once what was flushed, for whoever must know what can be cleaned.
+  void SettleUsage() {
+    while (TakeDownFlushed()) continue;
+  }
+  // The segment is about to be given back: nothing in the index names it, and nothing that was flushed may name it longer.
   void Forget(std::uint32_t segment) {
+    SettleUsage();
     usage_.Forget(segment);
     hot_.ForgetMissed();
   }
@@ -144,14 +157,21 @@ class Engine final : private KeySource {
   struct Held {
     LogAddress at;
     std::uint64_t hash = 0;
+    DbId db = 0;
   };
   void ApplyHeld();
   void ApplyRecord(const Record& record, const Held& held);
   void ApplyPut(const Record& record, const Held& held);
-  void ApplyDelete(const Record& record, LogAddress at);
+  void ApplyDelete(const Record& record, const Held& held);
   void ApplyFlush(const Record& record, LogAddress at);
   void ApplySwap(const Record& record, LogAddress at);
   std::uint64_t ScanStored(DbId stored, std::uint64_t cursor, const Visitor& visit) const;
+  // The hash of a key that is about to be looked up.
+  std::uint64_t Ahead(DbId stored, std::string_view key) const {
+    const std::uint64_t hash = index_.Hash(stored, key);
+    index_.Prefetch(stored, hash);
+    return hash;
+  }
   // The record at `place` is not its key's newest any more.
   void Died(Place place) {
     const Record record = RecordAt(place);
@@ -164,11 +184,28 @@ class Engine final : private KeySource {
     if (place.hot()) hot_.Drop(place.block());
   }
 
+  // The retired index of a database that was flushed.
+  struct Flushed {
+    Index* table;
+    std::uint64_t forgets;  // of segments, until then
+  };
+  // Until so many keys a flush erases one by one.
+  static constexpr std::uint64_t kFewKeys = 512;
+  void FlushAll();
+  void FlushDb(DbId db);
+  // Takes a part of what was flushed down; true: there is more.
+  bool TakeDownFlushed();
+  // Is the record at `at`, which `flushed` names, still in the log?
+  [[nodiscard]] bool InLog(const Flushed& flushed, LogAddress at) const {
+    return !usage_.ForgottenSince(at, flushed.forgets);
+  }
+
   Log* log_;
-  Index index_;
+  Indexes index_;
   HotTier hot_;
   Usage usage_;
-  DbCounts expiring_;  // keys that have an expiry
+  DbCounts expiring_;            // keys that have an expiry
+  std::deque<Flushed> flushed_;  // oldest first
   DatabaseMap map_;
   LogAddress swap_at_;  // the newest kSwap record; none: 0
   Lsn applied_;

@@ -11,10 +11,12 @@ namespace faha {
 namespace {
 // However long the lease: peers that hear nothing for a few seconds take this node for dead.
 constexpr MonoTime kMaxHeartbeatPeriod = std::chrono::milliseconds(500);
-// Of each tick, for giving memory back after faha.hot-bytes was lowered.
+// Of each tick, for giving memory back: after faha.hot-bytes was lowered, or a database was flushed.
 constexpr MonoTime kMaxShrinkTime = std::chrono::milliseconds(1);
 // Of a record, besides key and value, at most (bytes).
 constexpr std::uint64_t kRecordOverhead = sizeof(format::RecordHeader) + sizeof(TimeMs) + format::kRecordAlign;
+// What a backup receives and makes persistent at least, bytes per microsecond.
+constexpr std::uint64_t kLeastRate = 40;
 }  // namespace
 
 // --- The keyspace.
@@ -37,8 +39,9 @@ Status Node::CheckServing(Code not_primary) {
             fmt::format("writes wait for the {} copies of faha.min-acks: start the other servers, or lower it",
                         options_.min_acks)};
   }
-  // Once a turn is enough: Commit() sees to it that the lease held to the end.
-  return NeedsCommit() || LeaseHeld() ? Status::Ok() : RenewLease();
+  // Once a turn is enough: Commit() sees to it that the lease held to the end.  While the role is offered to another
+  // node there is no lease, and Commit() asks a majority.
+  return NeedsCommit() || offer_ || LeaseHeld() ? Status::Ok() : RenewLease();
 }
 
 Status Node::CheckRead() {
@@ -66,25 +69,31 @@ void Node::Announce(DbId db, std::string_view key) const { engine_->Announce(db,
 Status Node::Put(DbId db, std::string_view key, std::string_view value, TimeMs expire_at) {
   ++records_;
   record_bytes_ += key.size() + value.size();
-  return AfterWrite(engine_->Put(db, key, value, expire_at));
+  return Change([&] { return engine_->Put(db, key, value, expire_at); });
 }
 
 Status Node::Delete(DbId db, std::string_view key) {
   ++records_;
   record_bytes_ += key.size();
-  return AfterWrite(engine_->Delete(db, key));
+  return Change([&] { return engine_->Delete(db, key); });
 }
 
-Status Node::Flush(std::optional<DbId> db) { return AfterWrite(engine_->Flush(db)); }
+Status Node::Flush(std::optional<DbId> db) {
+  return Change([&] { return engine_->Flush(db); });
+}
 
 Status Node::Swap(DbId a, DbId b) {
   if (Status status = CheckWrite(engine_->SwapBytes(), 1); !status.ok()) return status;
-  return AfterWrite(engine_->Swap(a, b));
+  return Change([&] { return engine_->Swap(a, b); });
 }
 
+// What wrote nothing told something nevertheless: that a key or a database is empty, as a read would.
 // A batch that filled up in the middle of a unit was sealed by the log: it ships while the rest is written.
-Status Node::AfterWrite(Status status) {
-  unacknowledged_ = true;
+template <typename Write>
+Status Node::Change(Write write) {
+  const std::uint64_t before = log_->appended();
+  Status status = write();
+  (log_->appended() != before || Mutated(Mutant::kNothingProves) ? unacknowledged_ : served_reads_) = true;
   if (status.code() == Code::kIoError) return Fail(status);
   Ship();
   return status;
@@ -108,10 +117,12 @@ void Node::EndUnit() {
 }
 
 Status Node::Commit() {
-  const bool wrote = unacknowledged_;
-  const bool read = served_reads_;
-  if (!wrote && !read) return Status::Ok();
-  unacknowledged_ = served_reads_ = false;
+  if (!NeedsCommit()) return Status::Ok();
+  const bool wrote = std::exchange(unacknowledged_, false);
+  served_reads_ = false;
+  // A batch that is sealed now, and acknowledged in this epoch, proves that no other primary was elected before now,
+  // and so that all was current that this turn's replies tell of.  Otherwise the lease must prove it.
+  const bool proves = wrote && (log_->HasOpenBatch() || Mutated(Mutant::kNothingProves));
   committer_->Served(clock_->Now());
   Status status = failure_;
   const bool deposed = std::exchange(deposed_, false) || role_ != Role::kPrimary;
@@ -121,8 +132,7 @@ Status Node::Commit() {
   }
   if (status.ok() && wrote) status = PersistOpenBatch();
   if (status.ok() && wrote) status = WaitAcknowledged();
-  // Acknowledgements of this turn's batch prove as much as a lease: that no other primary was elected before.
-  if (status.ok() && read && !wrote && !LeaseHeld()) status = RenewLease();
+  if (status.ok() && !proves && !LeaseHeld()) status = RenewLease();
   if (status.ok() && wrote) {
     ++commits_;
     Clean(false);
@@ -146,10 +156,14 @@ Status Node::PersistOpenBatch() {
 Status Node::WaitAcknowledged() {
   const Lsn lsn = log_->end().lsn;
   const Epoch epoch = voter_->promised();
-  MonoTime deadline = clock_->Now() + options_.persist_timeout;
+  // Persist-timeout is for a peer's answer; what is to be shipped and written has its own time, at a rate that a backup
+  // in order surely reaches.
+  const std::uint64_t bytes = log_->sealed_bytes() - std::exchange(waited_bytes_, log_->sealed_bytes());
+  const MonoTime deadline =
+      clock_->Now() + options_.persist_timeout + MonoTime{static_cast<MonoTime::rep>(bytes / kLeastRate)};
   while (!committer_->Acknowledged(lsn)) {
     if (clock_->Now() >= deadline) {
-      for (const Endpoint& slow : committer_->GiveUpOn(lsn)) {
+      for (const Endpoint& slow : committer_->GiveUpOn(lsn, clock_->Now())) {
         Note(LogLevel::kWarning,
              fmt::format("the backup {} did not persist within {} ms: commits no longer wait for it", slow.ToString(),
                          options_.persist_timeout.count()));
@@ -172,18 +186,24 @@ Status Node::WaitAcknowledged() {
 // Lets peers speak for a while; ticks go on, for the main loop does not run meanwhile.
 void Node::WaitForPeers(MonoTime deadline) {
   const auto left = std::min<MonoTime>(deadline - clock_->Now(), kTickPeriod);
+  waiting_ = true;
   fabric_->Poll(std::max(left, MonoTime{0}), *this);
   Tick();
+  waiting_ = false;
 }
 
 Status Node::RenewLease() {
   const Status lost{Code::kNoQuorum,
                     "a majority of the members does not answer: reads and writes wait for their return"};
   if (lease_lost_) return lost;
-  const MonoTime deadline = clock_->Now() + options_.persist_timeout;
-  committer_->Heartbeat(clock_->Now());
-  while (role_ == Role::kPrimary && !LeaseHeld() && clock_->Now() < deadline) WaitForPeers(deadline);
-  if (role_ == Role::kPrimary && LeaseHeld()) return Status::Ok();
+  const MonoTime asked = clock_->Now();
+  const MonoTime deadline = asked + options_.persist_timeout;
+  const auto confirmed = [&] {
+    return role_ == Role::kPrimary && (LeaseHeld() || committer_->HeardByMajority(clock_->Now()) >= asked);
+  };
+  committer_->Heartbeat(asked);
+  while (role_ == Role::kPrimary && !confirmed() && clock_->Now() < deadline) WaitForPeers(deadline);
+  if (confirmed()) return Status::Ok();
   // From here on callers are refused at once, until a majority is heard again.
   lease_lost_ = true;
   return lost;
@@ -198,6 +218,7 @@ Status Node::Fail(Status status) {
   receiver_->Stop();
   campaign_.reset();
   EndTakeOver(failure_);
+  EndOffer(failure_);
   Answer(failure_);
   return failure_;
 }
@@ -219,6 +240,7 @@ void Node::Tick() {
   fabric_->SetSpin(options_.rdma_spin);
   receiver_->OnTick();
   StepTakeOver();
+  StepOffer();
   StepSilence();
   StepCampaign();
   Progress();
@@ -230,7 +252,7 @@ void Node::Tick() {
 void Node::TendHotTier(MonoTime now) {
   // More than the pool holds is of no use, and a part of it is taken at once.
   engine_->SetHotBytes(std::min<std::uint64_t>(options_.hot_bytes, pool_->media().bytes().size()));
-  while (engine_->ShrinkHot() && clock_->Now() < now + kMaxShrinkTime) {
+  while (engine_->Tend() && clock_->Now() < now + kMaxShrinkTime) {
   }
 }
 

@@ -84,7 +84,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   void Follow(const Endpoint& primary) override;
   void Promote(std::chrono::milliseconds patience, std::function<void(const Status&)> done) override;
   void TakeOver(std::chrono::milliseconds patience, std::function<void(const Status&)> done) override;
-  Status HandOver(const std::optional<Endpoint>& target) override;
+  void HandOver(const std::optional<Endpoint>& target, std::function<void(const Status&)> done) override;
   Status Forget(const Endpoint& member) override;
   void Force(std::function<void(const Status&)> done) override;
   [[nodiscard]] bool MissesPrimary() const override;
@@ -109,22 +109,31 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   Status CleanStep(std::uint64_t bytes, bool& worked);
   // Gives back what is freed, committed and not read any more.
   void ReleaseFreed();
-  // Until `bytes` fit beside `reserve` segments: cleans and commits.  Errors: NoSpace, and those of a commit.
+  // What the index and the accounts know of a segment that leaves the log.
+  void Leave(const Segment& segment);
+  void DropStalled();
+  // Until `bytes` fit beside `reserve` segments: cleans and commits, for persist-timeout at most.  Errors: NoSpace, and
+  // those of CheckServing and of a failure of the medium.
   Status MakeRoom(std::uint64_t bytes, std::uint32_t reserve);
+  Status GainSegment(bool& worked);
 
   // --- node.cc
   // Ships what was sealed.
   void Ship();
   Status CheckServing(Code not_primary);
-  Status AfterWrite(Status status);
+  // Makes a change, `write`, and ships what it has filled.
+  template <typename Write>
+  Status Change(Write write);
   Status PersistOpenBatch();
   Status WaitAcknowledged();
   Status RenewLease();
   static constexpr MonoTime kForever = MonoTime::max();
-  [[nodiscard]] bool LeaseHeld() const {
-    return lease_end_ == kForever || clock_->Now() < lease_end_ || Mutated(Mutant::kNoLease);
+  [[nodiscard]] bool LeaseHeld() const { return (!offer_ && MajorityHears()) || hears_end_ == kForever; }
+  // Is a majority known to be in this epoch?  The lease follows from that, unless the role is offered to another node.
+  [[nodiscard]] bool MajorityHears() const {
+    return hears_end_ == kForever || clock_->Now() < hears_end_ || Mutated(Mutant::kNoLease);
   }
-  [[nodiscard]] bool Leads() const { return role_ == Role::kPrimary && committer_->Serving() && LeaseHeld(); }
+  [[nodiscard]] bool Leads() const { return role_ == Role::kPrimary && committer_->Serving() && MajorityHears(); }
   void WaitForPeers(MonoTime deadline);
   void TendHotTier(MonoTime now);
   Status Fail(Status status);
@@ -137,7 +146,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   void BecomePrimary();
   void StepDown();
   // Errors: NoSpace, and those of a failure of this node.
-  Status AppendMembers(Members members);
+  Status AppendMembers(Members members, Head head = Head::kHot);
   [[nodiscard]] std::uint32_t SegmentsOf(const Members& members) const;
 
   // --- node_campaign.cc
@@ -146,6 +155,8 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   void StepCampaign();
   void AskForPromises();
   void AskMembers(const Members& members);
+  void TendAsks(const Members& members);
+  void RequestPromises();
   void EndCampaign(const Status& outcome);
   void CloseAsks();
   void FetchFromBest();
@@ -157,6 +168,8 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   // --- node_hand_over.cc
   // This node serves, and nothing waits for a commit.  Errors: NotPrimary, and those of a commit.
   Status SettleTurn();
+  void StepOffer();
+  void EndOffer(const Status& outcome);
   void StepTakeOver();
   void EndTakeOver(const Status& outcome);
   void HandOverOffered(Epoch epoch) override;
@@ -177,7 +190,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   Status JoinCluster(const wire::FollowReply& reply);
   void Refused(const wire::FollowReply& reply) override;
   Status Land(const wire::Batch& batch, std::span<const std::byte> bytes) override;
-  Status Gap(Lsn whole_at) override;
+  Status Gap(Lsn whole_at, std::span<const std::uint64_t> in_use) override;
   Result<wire::Ack> Persist() override;
   void Committed(Lsn lsn) override { heard_committed_ = std::max(heard_committed_, lsn); }
   Status BeginInstall(const wire::FollowReply& reply);
@@ -200,6 +213,10 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   void AnswerState(LinkId link, const wire::StateRequest& request);
   void AnswerPromise(LinkId link, const wire::PromiseRequest& request);
   void AnswerFollow(LinkId link, const wire::FollowRequest& request);
+  void OnLaterEpoch(Epoch epoch);
+  void LeadInstead(LinkId link, const wire::FollowRequest& request);
+  [[nodiscard]] LogEnd VouchedEnd() const;
+  [[nodiscard]] std::optional<Endpoint> TwinOf(const Member& member) const;
   Status Admissible(const wire::FollowRequest& request) const;
   Result<Lsn> CommonWith(const wire::FollowRequest& request) const;
   void DropSilentGuests();
@@ -238,8 +255,18 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   bool served_reads_ = false;    // something was read since the last Commit()
   bool deposed_ = false;         // since then, and may lead again
   bool announced_ = false;       // OnPrimary was called in this term
-  Lsn stalled_until_;            // a Commit() failed: nothing is served until this is committed
-  MonoTime lease_end_{0};
+  // The role is offered to a backup.
+  struct Offer {
+    Member heir;
+    MonoTime end;  // it is taken back then
+    std::function<void(const Status&)> done;
+    Epoch floor{};  // a later epoch that a peer was heard to have promised
+  };
+  std::optional<Offer> offer_;
+  bool waiting_ = false;            // in WaitForPeers()
+  std::uint64_t waited_bytes_ = 0;  // of Log::sealed_bytes(), at the last wait for acknowledgements
+  Lsn stalled_until_;               // a Commit() failed: nothing is served until this is committed
+  MonoTime hears_end_{0};
   bool lease_lost_ = false;
   bool served_ = false;            // a cluster, and OnServiceLost was not called since
   MonoTime cut_since_ = kForever;  // the first tick that found the lease at its end
@@ -269,16 +296,21 @@ class Node final : public Store, private FabricHandler, private BatchSink {
     LinkId link = LinkId::kNone;
     bool connected = false;
     bool misses = false;  // it hears no primary either
+    MonoTime heard{0};    // it spoke, or was dialled
+    Epoch promise;        // a promise of this epoch was asked of it
   };
   std::optional<Campaign> campaign_;
   MonoTime campaign_end_{0};
-  Epoch asked_epoch_;  // promises of this epoch have been asked for
+  Epoch asked_epoch_;        // promises of this epoch have been asked for
+  MonoTime asked_since_{0};  // since then
   bool fetching_ = false;
   bool forced_ = false;  // this node's promise is enough, and it is the only member then
   std::function<void(const Status&)> done_;
   std::map<NodeId, Ask> asks_;
   MonoTime next_ask_{0};
 
+  // Free segments and live bytes when the last attempt to make room failed.
+  std::optional<std::pair<std::uint32_t, std::uint64_t>> futile_;
   std::uint64_t sealed_before_ = 0;    // Log::sealed_bytes() after the last slice of cleaning
   std::uint64_t cleaning_owed_ = 0;    // bytes of victims to look at for what clients have appended
   std::map<LinkId, MonoTime> guests_;  // accepted links, and when they last spoke

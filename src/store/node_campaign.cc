@@ -15,7 +15,9 @@ constexpr std::uint64_t kForcedEpochs = 1'000'000;
 
 void Node::Promote(std::chrono::milliseconds patience, std::function<void(const Status&)> done) {
   if (!failure_.ok()) return done(failure_);
-  if (role_ == Role::kPrimary && committer_->Serving()) return done(Status::Ok());
+  const bool leads =
+      Leads() || (Mutated(Mutant::kPromotedWithoutLease) && role_ == Role::kPrimary && committer_->Serving());
+  if (leads) return done(Status::Ok());
   if (!membership_.members().empty() && membership_.Find(self_.id) == nullptr) {
     return done(
         {Code::kNoPromise, "this node has not become a member yet: wait until it is in sync, or promote another"});
@@ -80,7 +82,14 @@ void Node::StepCampaign() {
       role_ = Role::kBackup;
       if (clock_->Now() >= next_ask_) AskMembers(campaign_->members());
       break;
-    case Campaign::Next::kPromise: AskForPromises(); break;
+    case Campaign::Next::kPromise:
+      if (asked_epoch_ == campaign_->epoch() && clock_->Now() - asked_since_ > options_.lease &&
+          !Mutated(Mutant::kHungVoterCounts)) {
+        campaign_->OnPromisesLate();
+        break;
+      }
+      AskForPromises();
+      break;
     case Campaign::Next::kFollow: {
       const Member primary = campaign_->primary();
       EndCampaign({Code::kNoPromise,
@@ -98,30 +107,59 @@ void Node::StepCampaign() {
   }
 }
 
-void Node::AskMembers(const Members& members) {
-  next_ask_ = clock_->Now() + kAskPeriod;
+// Dials members, again after their links broke.  One that says nothing for a lease hangs: what it said does not count
+// any more, and it is dialled anew.
+void Node::TendAsks(const Members& members) {
+  const MonoTime now = clock_->Now();
+  next_ask_ = now + kAskPeriod;
   for (const Member& member : members) {
     if (member.id == self_.id) continue;
     Ask& ask = asks_[member.id];
-    if (ask.link == LinkId::kNone) ask.link = fabric_->Dial(member.Replication());
+    if (ask.link != LinkId::kNone && now - ask.heard > options_.lease && !Mutated(Mutant::kHungVoterCounts)) {
+      fabric_->Close(ask.link);
+      ask = {};
+      if (campaign_) campaign_->OnUnreachable(member.id);
+    }
+    if (ask.link != LinkId::kNone) continue;
+    ask.heard = now;
+    ask.link = fabric_->Dial(member.Replication());
+  }
+}
+
+void Node::AskMembers(const Members& members) {
+  TendAsks(members);
+  for (const auto& [id, ask] : asks_) {
     if (ask.connected) fabric_->Send(ask.link, wire::Encode(wire::StateRequest{pool_->cluster()}));
   }
 }
 
 void Node::AskForPromises() {
   const Epoch epoch = campaign_->epoch();
-  if (asked_epoch_ == epoch) return;
-  // Our own promise follows the same rule as anybody's.
-  if (voter_->Judge(epoch, self_.id, campaign_->interrupts(), clock_->Now()) != Refusal::kNone) return;
-  asked_epoch_ = epoch;
-  if (!GivePromise(epoch, self_.id).ok()) return;
-  role_ = Role::kCandidate;
-  const auto request = wire::Encode(wire::PromiseRequest{pool_->cluster(), epoch, self_, campaign_->interrupts()});
-  for (const auto& [id, ask] : asks_) {
-    if (ask.connected) fabric_->Send(ask.link, request);
+  if (asked_epoch_ != epoch) {
+    // Our own promise follows the same rule as anybody's.
+    if (voter_->Judge(epoch, self_.id, campaign_->interrupts(), clock_->Now()) != Refusal::kNone) return;
+    asked_epoch_ = epoch;
+    asked_since_ = clock_->Now();
+    if (!GivePromise(epoch, self_.id).ok()) return;
+    role_ = Role::kCandidate;
+    RequestPromises();
+    campaign_->OnOwnPromise(log_->end(), forced_ ? Members{self_} : membership_.members());
+    return StepCampaign();
   }
-  campaign_->OnOwnPromise(log_->end(), forced_ ? Members{self_} : membership_.members());
-  StepCampaign();
+  if (clock_->Now() < next_ask_) return;
+  TendAsks(campaign_->members());
+  RequestPromises();
+}
+
+// Of everybody who is connected and has not been asked yet.
+void Node::RequestPromises() {
+  const auto request =
+      wire::Encode(wire::PromiseRequest{pool_->cluster(), asked_epoch_, self_, campaign_->interrupts()});
+  for (auto& [id, ask] : asks_) {
+    if (!ask.connected || ask.promise == asked_epoch_) continue;
+    ask.promise = asked_epoch_;
+    fabric_->Send(ask.link, request);
+  }
 }
 
 void Node::EndCampaign(const Status& outcome) {

@@ -61,9 +61,18 @@ Status Node::Accept(const wire::FollowReply& reply) {
   if (reply.cluster != pool_->cluster()) {
     if (Status status = JoinCluster(reply); !status.ok()) return status;
   }
+  if (reply.log_key != pool_->log_key()) {
+    return {Code::kClusterId,
+            fmt::format("{} and this node hold pools of one cluster with different log keys, so neither can read the "
+                        "other's batches: move the pool away on the node that is wrong and let it join again",
+                        reply.primary.Redis().ToString())};
+  }
   if (reply.epoch < voter_->promised()) {
     return {Code::kFenced, fmt::format("{} is primary of epoch {}, but this node promised epoch {}",
                                        reply.primary.Redis().ToString(), reply.epoch.value, voter_->promised().value)};
+  }
+  if (fetching_ && reply.install && !Mutated(Mutant::kCandidateInstalls)) {
+    return {Code::kProtocol, fmt::format("{} offers a candidate the whole log", reply.primary.Redis().ToString())};
   }
   if (not_whole_ && !reply.install) {
     return {Code::kProtocol,
@@ -102,12 +111,13 @@ Status Node::Accept(const wire::FollowReply& reply) {
 }
 
 // What comes next in this node's log is gone at the source: it takes everything that the source holds.  Until that is
-// whole this node neither votes nor counts as a copy.
+// whole this node counts as no copy, and votes as one whose log ends where the old one did: see campaign.h.
 Status Node::BeginInstall(const wire::FollowReply& reply) {
   Note(LogLevel::kNotice, fmt::format("taking the whole log of {}", reply.primary.Redis().ToString()));
+  const LogEnd claim = VouchedEnd();
   not_whole_ = true;
   whole_at_ = Lsn{~0ULL};
-  if (Status status = pool_->BeginInstall(reply.primary.Replication()); !status.ok()) return Fail(status);
+  if (Status status = pool_->BeginInstall(reply.primary.Replication(), claim); !status.ok()) return Fail(status);
   log_->Reset();
   engine_->RollBackTo(Lsn{});
   membership_.Rebase();
@@ -120,7 +130,7 @@ Status Node::JoinCluster(const wire::FollowReply& reply) {
   if (fetching_ || engine_->touched() || membership_.members().size() > 1) {
     return {Code::kClusterId, "the source belongs to another cluster than this node's data"};
   }
-  Status status = pool_->Adopt(reply.cluster, {reply.segment_bytes, reply.segment_count, reply.granule});
+  Status status = pool_->Adopt(reply.cluster, {reply.segment_bytes, reply.segment_count, reply.granule}, reply.log_key);
   if (!status.ok()) return status.code() == Code::kIoError ? Fail(status) : status;
   log_->Reset();
   engine_->RollBackTo(Lsn{});
@@ -133,10 +143,15 @@ Status Node::JoinCluster(const wire::FollowReply& reply) {
 }
 
 void Node::Refused(const wire::FollowReply& reply) {
+  const Code code = static_cast<Code>(reply.code);
+  if (fetching_ && code == Code::kNoPromise) {
+    EndCampaign({Code::kNoPromise, reply.text});
+    receiver_->Start();
+    return;
+  }
   if (fetching_) return Lost({Code::kUnavailable, reply.text});
   if (loss_ == Loss::kHungUp) loss_ = Loss::kNone;  // it is there
   if (!reply.primary.id.IsNone() && reply.primary.id != self_.id) hint_ = reply.primary.Replication();
-  const Code code = static_cast<Code>(reply.code);
   if (code != Code::kNotPrimary) Remember({code, reply.text});
 }
 
@@ -157,11 +172,16 @@ Status Node::Land(const wire::Batch& batch, std::span<const std::byte> bytes) {
   return Status::Ok();
 }
 
-Status Node::Gap(Lsn whole_at) {
+Status Node::Gap(Lsn whole_at, std::span<const std::uint64_t> in_use) {
   if (!pool_->installing()) return {Code::kProtocol, "a gap was announced to a node that takes none"};
+  if (!std::is_sorted(in_use.begin(), in_use.end())) {
+    return {Code::kProtocol, "the generations that a gap names are not in ascending order"};
+  }
   whole_at_ = whole_at;
   log_->AllowGap();
-  return Status::Ok();
+  if (Mutated(Mutant::kGapHidesFrees)) return Status::Ok();
+  const Status status = log_->ReleaseUnlisted(in_use, whole_at, [&](const Segment& segment) { Leave(segment); });
+  return status.ok() ? status : Fail(status);
 }
 
 Result<wire::Ack> Node::Persist() {

@@ -18,8 +18,12 @@ Status Node::SettleTurn() {
   return NeedsCommit() ? Commit() : Status::Ok();
 }
 
-Status Node::HandOver(const std::optional<Endpoint>& target) {
-  if (Status status = SettleTurn(); !status.ok()) return status;
+void Node::HandOver(const std::optional<Endpoint>& target, std::function<void(const Status&)> done) {
+  if (Status status = SettleTurn(); !status.ok()) return done(status);
+  if (offer_) {
+    return done({Code::kUnavailable,
+                 fmt::format("the role is being handed over to {} already", offer_->heir.Redis().ToString())});
+  }
   Shipper* best = nullptr;
   for (const auto& shipper : committer_->shippers()) {
     if (!shipper->in_sync || membership_.Find(shipper->receiver().id) == nullptr) continue;
@@ -27,23 +31,50 @@ Status Node::HandOver(const std::optional<Endpoint>& target) {
     if (best == nullptr || shipper->acked() > best->acked()) best = shipper.get();
   }
   if (best == nullptr) {
-    return {Code::kUnavailable, target ? fmt::format("{} is not a backup in sync: see FAHA.STATUS", target->ToString())
-                                       : std::string("no backup is in sync: see FAHA.STATUS")};
+    return done(
+        {Code::kUnavailable, target ? fmt::format("{} is not a backup in sync: see FAHA.STATUS", target->ToString())
+                                    : std::string("no backup is in sync: see FAHA.STATUS")});
   }
-  const Member heir = best->receiver();
+  offer_ = {.heir = best->receiver(), .end = clock_->Now() + kHandOverPatience, .done = std::move(done)};
+  // From now on the heir may be elected at any moment, whatever the lease: there is none, see LeaseHeld().
   best->SendHandOver(voter_->promised());
-  const MonoTime deadline = clock_->Now() + kHandOverPatience;
-  const auto handed_over = [&] { return role_ == Role::kBackup && receiver_->streaming(); };
-  while (!handed_over() && clock_->Now() < deadline) WaitForPeers(deadline);
-  if (handed_over()) return Status::Ok();
-  if (role_ == Role::kPrimary) {
-    // What was offered may still be taken up, in this epoch and against its lease: this node serves in a later one.
-    StartCampaign(voter_->promised(), Epoch{}, std::chrono::milliseconds::max(), nullptr);
-    return {Code::kUnavailable,
-            fmt::format("{} did not take over: this node seeks to be the primary again", heir.Redis().ToString())};
+  while (Mutated(Mutant::kHandOverBlocks) && offer_ && role_ == Role::kPrimary && clock_->Now() < offer_->end) {
+    WaitForPeers(offer_->end);
   }
-  return {Code::kNoQuorum, fmt::format("{} was promised the epoch but is not primary yet: see FAHA.STATUS there",
-                                       heir.Redis().ToString())};
+}
+
+// This node serves until it promises the heir's epoch.  An heir that fails, or takes too long, may still take up what
+// it was offered, so this node does not wait for that: it takes the offer back by leading a later epoch.
+void Node::StepOffer() {
+  if (!offer_) return;
+  const std::string heir = offer_->heir.Redis().ToString();
+  const bool late = clock_->Now() >= offer_->end;
+  if (role_ == Role::kPrimary) {
+    if (waiting_) return;  // a commit must not lose its role for that
+    const auto& shippers = committer_->shippers();
+    const bool alive = std::any_of(shippers.begin(), shippers.end(), [&](const auto& shipper) {
+      return shipper->receiver().id == offer_->heir.id && shipper->in_sync;
+    });
+    if (alive && !late) return;
+    const Epoch floor = offer_->floor;
+    EndOffer({Code::kUnavailable, fmt::format("{} did not take over: this node seeks to be the primary again", heir)});
+    StartCampaign(voter_->promised(), floor, std::chrono::milliseconds::max(), nullptr);
+  } else if (receiver_->streaming() && !fetching_) {
+    EndOffer(primary_.id == offer_->heir.id
+                 ? Status::Ok()
+                 : Status{Code::kUnavailable,
+                          fmt::format("{} did not take over: the primary is {}", heir, primary_.Redis().ToString())});
+  } else if (late) {
+    EndOffer({Code::kNoQuorum,
+              fmt::format("{} was promised the epoch but is not primary yet: see FAHA.STATUS there", heir)});
+  }
+}
+
+void Node::EndOffer(const Status& outcome) {
+  if (!offer_) return;
+  const auto done = std::move(offer_->done);
+  offer_.reset();
+  done(outcome);
 }
 
 void Node::HandOverOffered(Epoch epoch) {

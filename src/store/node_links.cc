@@ -21,6 +21,7 @@ void Node::OnConnect(LinkId link) {
   for (auto& [id, ask] : asks_) {
     if (ask.link != link) continue;
     ask.connected = true;
+    ask.heard = clock_->Now();
     fabric_->Send(link, wire::Encode(wire::StateRequest{pool_->cluster()}));
   }
 }
@@ -108,6 +109,7 @@ class LogReader final : public BatchReader {
   }
   void Take() override { cursor_ = ahead_; }
   [[nodiscard]] Lsn Committed() const override { return committed_(); }
+  [[nodiscard]] std::vector<std::uint64_t> Generations() const override { return log_->Generations(); }
 
  private:
   const Log* log_;
@@ -171,6 +173,12 @@ bool Node::OnGuestFrame(LinkId link, std::span<const std::byte> head) {
   }
 }
 
+// How far this node's log reaches, or reached when it was given up for another one that is not whole yet.
+LogEnd Node::VouchedEnd() const {
+  if (!not_whole_) return log_->end();
+  return pool_->installing() ? pool_->claim() : kUnknownClaim;
+}
+
 void Node::AnswerState(LinkId link, const wire::StateRequest& request) {
   if (request.cluster != pool_->cluster()) return fabric_->Close(link);
   const bool serving = Leads();
@@ -178,16 +186,18 @@ void Node::AnswerState(LinkId link, const wire::StateRequest& request) {
                                                     .serving = serving,
                                                     .lease_may_run = serving || voter_->LeaseMayRun(clock_->Now()),
                                                     .promised = voter_->promised(),
-                                                    .end = log_->end(),
+                                                    .end = VouchedEnd(),
                                                     .primary = primary_,
-                                                    .members = membership_.members()}));
+                                                    .members = membership_.members(),
+                                                    .whole = !not_whole_}));
 }
 
 void Node::AnswerPromise(LinkId link, const wire::PromiseRequest& request) {
   if (request.cluster != pool_->cluster()) return fabric_->Close(link);
   Refusal refusal = voter_->Judge(request.epoch, request.candidate.id, request.interrupts, clock_->Now());
   const bool serving = Leads();
-  if (not_whole_) refusal = Refusal::kNotWhole;
+  // Not knowing what it lost it cannot say how far the log must reach that is to take its place.
+  if (not_whole_ && VouchedEnd() == kUnknownClaim) refusal = Refusal::kNotWhole;
   if (refusal == Refusal::kNone && serving && request.interrupts != voter_->promised())
     refusal = Refusal::kPrimaryAlive;
   if (refusal == Refusal::kNone && request.epoch > voter_->promised()) {
@@ -202,13 +212,32 @@ void Node::AnswerPromise(LinkId link, const wire::PromiseRequest& request) {
                                                       .granted = refusal == Refusal::kNone,
                                                       .refusal = static_cast<std::uint8_t>(refusal),
                                                       .promised = voter_->promised(),
-                                                      .end = log_->end(),
-                                                      .members = membership_.members()}));
+                                                      .end = VouchedEnd(),
+                                                      .members = membership_.members(),
+                                                      .whole = !not_whole_}));
+}
+
+// Another node that lives, elsewhere, with the id of `member`.
+std::optional<Endpoint> Node::TwinOf(const Member& member) const {
+  if (member.id == self_.id) return self_.Redis();
+  for (const auto& shipper : committer_->shippers()) {
+    const Member& other = shipper->receiver();
+    const bool lives = clock_->Now() - shipper->echoed() <= options_.lease;
+    if (other.id == member.id && other.Replication() != member.Replication() && lives) return other.Redis();
+  }
+  return std::nullopt;
 }
 
 // Errors: why the asker must not be shipped to.
 Status Node::Admissible(const wire::FollowRequest& request) const {
-  if (request.self.id == self_.id) return {Code::kNotPrimary, "a node cannot follow itself"};
+  if (request.self.id == self_.id && request.self.Replication() == self_.Replication())
+    return {Code::kNotPrimary, "a node cannot follow itself"};
+  if (const auto twin = TwinOf(request.self)) {
+    return {Code::kPoolInUse,
+            fmt::format("{} and {} have pools of the same id, so one is a copy of the other's, and the two "
+                        "would count as one: give one of them a new pool",
+                        request.self.Redis().ToString(), twin->ToString())};
+  }
   const bool chosen = request.fetch && request.promised == voter_->promised() && request.self.id == voter_->voted_for();
   if (!chosen && (role_ != Role::kPrimary || request.fetch)) return {Code::kNotPrimary, "this node is not the primary"};
   if (request.cluster != pool_->cluster() && (!request.empty || request.fetch)) {
@@ -239,6 +268,28 @@ Result<Lsn> Node::CommonWith(const wire::FollowRequest& request) const {
                             request.tail.back().lsn.value)};
 }
 
+// A peer has promised an epoch beyond this primary's.  A failed candidate left it there: it can only be led from a
+// later one.  While the role is offered the candidate is the heir, which has its time.
+void Node::OnLaterEpoch(Epoch epoch) {
+  if (offer_) {
+    offer_->floor = std::max(offer_->floor, epoch);
+  } else {
+    StartCampaign(voter_->promised(), epoch, std::chrono::milliseconds::max(), nullptr);
+  }
+}
+
+// What the candidate lacks was cleaned away here.  It would have to give up its own log to take this one, and where it
+// or this node then failed nobody could lead.  So the candidate does not take the log: this node, which has it, leads.
+void Node::LeadInstead(LinkId link, const wire::FollowRequest& request) {
+  wire::FollowReply reply;
+  reply.code = static_cast<std::uint8_t>(Code::kNoPromise);
+  reply.text = fmt::format("{} lacks what {} has cleaned away: {} seeks to be the primary instead",
+                           request.self.Redis().ToString(), self_.Redis().ToString(), self_.Redis().ToString());
+  Note(LogLevel::kNotice, reply.text);
+  fabric_->Send(link, wire::Encode(reply));
+  StartCampaign(Epoch{}, Epoch{}, std::chrono::milliseconds::max(), nullptr);
+}
+
 void Node::AnswerFollow(LinkId link, const wire::FollowRequest& request) {
   wire::FollowReply reply;
   Status status = Admissible(request);
@@ -251,8 +302,7 @@ void Node::AnswerFollow(LinkId link, const wire::FollowRequest& request) {
     reply.text = common.status().message();
     if (primary_.id != request.self.id) reply.primary = primary_;
     fabric_->Send(link, wire::Encode(reply));
-    // A failed candidate left its voters in an epoch beyond ours: they can only be led from a later one.
-    if (newer) StartCampaign(voter_->promised(), request.promised, std::chrono::milliseconds::max(), nullptr);
+    if (newer) OnLaterEpoch(request.promised);
     return;
   }
   const Geometry geometry = pool_->geometry();
@@ -260,6 +310,7 @@ void Node::AnswerFollow(LinkId link, const wire::FollowRequest& request) {
   std::memcpy(&reply.token, token.bytes.data(), sizeof reply.token);
   reply.primary = self_;
   reply.cluster = pool_->cluster();
+  reply.log_key = pool_->log_key();
   reply.segment_bytes = geometry.segment_bytes;
   reply.segment_count = geometry.segment_count;
   reply.granule = geometry.granule;
@@ -267,6 +318,7 @@ void Node::AnswerFollow(LinkId link, const wire::FollowRequest& request) {
   reply.common = common.value();
   reply.install = request.installing || reply.common < log_->freed_through();
   if (reply.install) reply.common = Lsn{};
+  if (request.fetch && reply.install && !Mutated(Mutant::kCandidateInstalls)) return LeadInstead(link, request);
   reply.transport = static_cast<std::uint8_t>(fabric_->DataTransport());
   guests_.erase(link);
   const auto domain = static_cast<PersistenceDomain>(std::min<std::uint8_t>(request.domain, 3));
@@ -277,7 +329,6 @@ void Node::AnswerFollow(LinkId link, const wire::FollowRequest& request) {
                                                .fetch = request.fetch,
                                                .install = reply.install,
                                                .released_through = reply.install ? log_->released_through() : Lsn{},
-                                               .freed_through = log_->freed_through(),
                                                .common = reply.common,
                                                .control = link,
                                                .token = reply.token}));
@@ -291,9 +342,10 @@ void Node::AnswerFollow(LinkId link, const wire::FollowRequest& request) {
 // --- From a member that was asked.
 
 bool Node::OnAskFrame(NodeId peer, std::span<const std::byte> head) {
+  asks_[peer].heard = clock_->Now();
   if (const auto reply = wire::Decode<wire::StateReply>(head)) {
     if (campaign_) {
-      campaign_->OnState(reply->from, {reply->serving, reply->lease_may_run, reply->promised, reply->end,
+      campaign_->OnState(reply->from, {reply->serving, reply->lease_may_run, reply->whole, reply->promised, reply->end,
                                        reply->primary, reply->members});
     } else if (reply->serving && reply->promised > voter_->promised()) {
       StepDown();
@@ -306,7 +358,7 @@ bool Node::OnAskFrame(NodeId peer, std::span<const std::byte> head) {
   if (const auto reply = wire::Decode<wire::PromiseReply>(head)) {
     if (campaign_) {
       const auto refusal = static_cast<Refusal>(std::min(reply->refusal, static_cast<std::uint8_t>(kLastRefusal)));
-      campaign_->OnPromise(peer, {reply->granted, refusal, reply->promised, reply->end, reply->members});
+      campaign_->OnPromise(peer, {reply->granted, refusal, reply->whole, reply->promised, reply->end, reply->members});
     }
     return reply->from == peer;
   }

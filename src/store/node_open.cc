@@ -94,6 +94,12 @@ Status Node::Start(std::unique_ptr<Media> media) {
          fmt::format("the pool {} is on memory: it survives a crash of the process, not of the machine",
                      options_.pool_path));
   }
+  if (pool_->log_key().IsNone()) {
+    Note(LogLevel::kWarning,
+         fmt::format("the pool {} began with an earlier release and its batches are not keyed: who writes values may "
+                     "make it unreadable; move all keys to a new cluster when you can",
+                     options_.pool_path));
+  }
   if (Status status = OpenLog(); !status.ok()) return status;
   engine_ = std::make_unique<Engine>(log_.get(), memory_);
   TendHotTier(clock_->Now());
@@ -158,7 +164,7 @@ Status Node::OpenLog() {
     // A crash interrupted it: it starts again.
     const auto source = pool_->InstallSource();
     if (source) seeds_ = {*source};
-    if (Status status = pool_->BeginInstall(source.value_or(Endpoint{})); !status.ok()) return status;
+    if (Status status = pool_->BeginInstall(source.value_or(Endpoint{}), pool_->claim()); !status.ok()) return status;
   }
   auto log = Log::Open(pool_.get(), options_.log);
   if (log.ok()) {

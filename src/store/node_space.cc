@@ -1,4 +1,6 @@
 // Space: cleaning, and giving segments back.  See node.h.
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "store/node.h"
@@ -10,6 +12,8 @@ namespace {
 constexpr MonoTime kMaxTurn = std::chrono::microseconds(700);
 // What it looks at where there is no hurry, or nothing else to go by.
 constexpr std::uint64_t kTurnBytes = 12 * Cleaner::kPieceBytes;
+// A receiver that has acknowledged nothing for so long is given up, as it gives up a source that is silent for so long.
+constexpr MonoTime kReceiverPatience = std::chrono::seconds(3);
 }  // namespace
 
 // What is moved becomes durable, and is acknowledged, with the next turn's batch: nobody waits for it.  When idle there
@@ -45,9 +49,9 @@ void Node::Clean(bool idle) {
 
 Status Node::CleanStep(std::uint64_t bytes, bool& worked) {
   cleaner_->SetConfig(membership_.newest());
-  if (cleaner_->WantsConfig()) {
-    if (!membership_.ChangePending(committer_->committed())) (void)AppendMembers(membership_.members());
-    if (!failure_.ok()) return failure_;
+  if (cleaner_->WantsConfig() && !membership_.ChangePending(committer_->committed())) {
+    // Where the newest configuration stands in the victim, it is written again, to where the cleaner writes.
+    if (Status status = AppendMembers(membership_.members(), Head::kCold); !failure_.ok()) return status;
     cleaner_->SetConfig(membership_.newest());
   }
   const auto step = cleaner_->Step(bytes, committer_->committed(), committer_->Everywhere());
@@ -64,33 +68,70 @@ void Node::ReleaseFreed() {
   const Lsn committed = Mutated(Mutant::kReusesEarly) && primary ? log_->durable()
                         : primary                                ? committer_->committed()
                                                                  : std::min(heard_committed_, engine_->applied());
+  if (primary && !Mutated(Mutant::kStalledReceiverStays)) DropStalled();
   const Status status = log_->Release(committed, [&](const Segment& segment) {
-    // The wire still reads what is under way to somebody.
-    if (!committer_->NobodyReads(segment.first, segment.last)) return false;
-    engine_->Forget(segment.index);
+    if (committer_->Claimed(segment.first, segment.last)) return false;
+    Leave(segment);
     return true;
   });
   if (!status.ok()) (void)Fail(status);
 }
 
-// The last resort of a writer that is faster than the slices: its own call cleans until there is room.
+void Node::Leave(const Segment& segment) {
+  if (pool_->installing()) engine_->DropNamed(segment);
+  engine_->Forget(segment.index);
+}
+
+// A receiver that acknowledges nothing must not keep the others from using space again: sooner where space is short.
+void Node::DropStalled() {
+  const MonoTime patience = cleaner_->Needed() ? MonoTime{options_.persist_timeout} : kReceiverPatience;
+  for (const Endpoint& receiver : committer_->DropStalled(clock_->Now(), patience)) {
+    Note(LogLevel::kWarning,
+         fmt::format("lost the backup {}: it acknowledges nothing; it is sent what it lacks when it "
+                     "connects again",
+                     receiver.ToString()));
+  }
+}
+
+// The last resort of a writer that is faster than the slices: its own call cleans until there is room.  As a commit
+// does, it lets peers speak meanwhile and gives up at a deadline.
 Status Node::MakeRoom(std::uint64_t bytes, std::uint32_t reserve) {
+  if (log_->HasRoom(bytes, reserve)) return Status::Ok();
+  // What a unit has written must not be committed before its end.
+  if (log_->InUnit()) return log_->Full();
+  const auto space = [&] { return std::pair(log_->segments().free(), engine_->usage().live_bytes()); };
+  // An attempt that gained nothing is not repeated before something has changed: writers are refused at once.
+  if (futile_ == space()) return log_->Full();
+  const MonoTime deadline = clock_->Now() + options_.persist_timeout;
   while (!log_->HasRoom(bytes, reserve)) {
-    // What a unit has written must not be committed before its end.
-    if (log_->InUnit()) return log_->Full();
     bool worked = false;
-    Status status = log_->Seal();
-    if (status.ok()) status = CleanStep(pool_->geometry().segment_bytes, worked);
-    if (!status.ok()) return Fail(status);
-    if (!worked && log_->pending_frees() == 0) return log_->Full();
-    status = PersistOpenBatch();
-    if (status.ok()) status = WaitAcknowledged();
-    if (!status.ok()) return status;
-    const std::size_t pending = log_->pending_frees();
-    ReleaseFreed();
-    if (!worked && log_->pending_frees() == pending) return log_->Full();
+    if (Status status = GainSegment(worked); !status.ok()) return status;
+    if (log_->HasRoom(bytes, reserve)) break;
+    const bool waits = log_->pending_frees() > 0 || membership_.ChangePending(committer_->committed());
+    if ((!worked && !waits) || clock_->Now() >= deadline) {
+      futile_ = space();
+      return log_->Full();
+    }
+    if (!worked) WaitForPeers(deadline);
+    if (role_ != Role::kPrimary || !failure_.ok()) return CheckServing(Code::kReadOnly);
   }
   return Status::Ok();
+}
+
+// Cleans until a victim is freed, or for as long as a tick, and commits that.  `worked`: something was cleaned.
+Status Node::GainSegment(bool& worked) {
+  const MonoTime end = clock_->Now() + kTickPeriod;
+  const std::size_t pending = log_->pending_frees();
+  Status status = log_->Seal();
+  for (bool goes_on = true; status.ok() && goes_on && clock_->Now() < end && log_->pending_frees() == pending;) {
+    status = CleanStep(Cleaner::kPieceBytes, goes_on);
+    worked = worked || goes_on;
+  }
+  if (!status.ok()) return Fail(status);
+  if (status = PersistOpenBatch(); !status.ok()) return status;
+  fabric_->Poll(std::chrono::microseconds{0}, *this);
+  ReleaseFreed();
+  return failure_;
 }
 
 }  // namespace faha

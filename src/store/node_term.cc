@@ -13,7 +13,7 @@ void Node::Progress() {
   if (!failure_.ok()) return;
   if (fetching_ && !not_whole_ && log_->end() >= campaign_->best_end()) BecomePrimary();
   if (role_ != Role::kPrimary) return;
-  if (committer_->Advance()) {
+  if (committer_->Advance(clock_->Now())) {
     log_->SetCommitted(committer_->committed());
     membership_.Committed(committer_->committed());
   }
@@ -25,7 +25,9 @@ void Node::Progress() {
     Answer(Status::Ok());
     observer_->OnPrimary();
   }
-  if (const auto joined = committer_->Candidate()) {
+  // A change of members is a batch of its own: in the middle of a unit it waits, for the unit must not be cut in two.
+  const auto joined = log_->InUnit() && !Mutated(Mutant::kMembersCutUnit) ? std::nullopt : committer_->Candidate();
+  if (joined) {
     const Members next = membership_.Toward(*joined);
     const char* what = membership_.Find(joined->id) != nullptr      ? "has changed and stays a member"
                        : next.size() < membership_.members().size() ? "has lost its pool: it leaves before it joins"
@@ -40,8 +42,9 @@ void Node::Progress() {
 
 void Node::CountLease() {
   const MonoTime now = clock_->Now();
-  lease_end_ = membership_.members().size() == 1 ? kForever : committer_->LeaseEnd(now);
-  if (LeaseHeld()) {
+  const MonoTime heard = committer_->HeardByMajority(now);
+  hears_end_ = membership_.members().size() == 1 ? kForever : heard == MonoTime{0} ? heard : heard + options_.lease;
+  if (MajorityHears()) {
     lease_lost_ = false;
     if (!campaign_) CloseAsks();
   } else if (now >= next_ask_) {
@@ -60,8 +63,8 @@ std::uint32_t Node::SegmentsOf(const Members& members) const {
 
 // Takes effect as it is appended; the next change waits until it is committed.
 // By value: it may come from the membership that it is added to.
-Status Node::AppendMembers(Members members) {
-  const auto at = log_->Append({.kind = format::RecordKind::kConfig, .key = {}, .value = EncodeMembers(members)});
+Status Node::AppendMembers(Members members, Head head) {
+  const auto at = log_->Append({.kind = format::RecordKind::kConfig, .key = {}, .value = EncodeMembers(members)}, head);
   Status status = at.status();
   if (status.ok()) status = log_->Seal();
   if (status.ok()) {
@@ -126,10 +129,11 @@ void Node::StepDown() {
   log_->LimitSegments(UINT32_MAX);  // where a batch goes is for the next primary to say
   if (role_ == Role::kPrimary) {
     Note(LogLevel::kWarning, fmt::format("no longer primary of epoch {}", log_->end().epoch.value));
-    // What was not sealed exists nowhere but here: the index must not show it.
+    // What was not sealed exists nowhere but here, and a unit that was not ended never ends: the index must not show
+    // them.
     engine_->Appended();
-    const bool unsealed = log_->HasOpenBatch();
-    if (unsealed && log_->CutAfter(log_->end().lsn).ok()) engine_->RollBackTo(log_->end().lsn);
+    const bool unsettled = log_->HasOpenBatch() || log_->InUnit();
+    if (unsettled && log_->CutAfter(log_->end().lsn).ok()) engine_->RollBackTo(log_->end().lsn);
     Answer({Code::kFenced, "this node was deposed before it served"});
   }
   role_ = Role::kBackup;
@@ -138,9 +142,10 @@ void Node::StepDown() {
   heard_at_ = clock_->Now();
   cleaner_->Abandon();
   committer_->End();
-  lease_end_ = MonoTime{0};
+  hears_end_ = MonoTime{0};
   stalled_until_ = Lsn{};
   lease_lost_ = false;
+  futile_.reset();
 }
 
 }  // namespace faha

@@ -27,6 +27,7 @@ class Usage {
 
   void Reset() {
     segments_.assign(pool_->geometry().segment_count, {});
+    forgotten_.assign(segments_.size(), 0);
     live_bytes_ = tombstone_bytes_ = flushes_ = 0;
   }
   void AddLive(LogAddress at, std::uint64_t bytes) {
@@ -57,11 +58,18 @@ class Usage {
     tombstone_bytes_ -= segments_[index].tombstone_bytes;
     flushes_ -= segments_[index].flushes;
     segments_[index] = {};
+    forgotten_[index] = ++forgets_;
+  }
+  // How often Forget() was called, and has it been for the segment of `at` since the `count`th time?
+  [[nodiscard]] std::uint64_t forgets() const { return forgets_; }
+  [[nodiscard]] bool ForgottenSince(LogAddress at, std::uint64_t count) const {
+    return forgotten_[pool_->SegmentOf(at)] > count;
   }
 
   [[nodiscard]] std::span<const SegmentUsage> segments() const { return segments_; }
   void Restore(std::vector<SegmentUsage> segments) {
     segments_ = std::move(segments);
+    forgotten_.assign(segments_.size(), 0);
     live_bytes_ = tombstone_bytes_ = flushes_ = 0;
     for (const SegmentUsage& segment : segments_) {
       live_bytes_ += segment.live_bytes;
@@ -79,6 +87,8 @@ class Usage {
 
   const Pool* pool_;
   std::vector<SegmentUsage> segments_;
+  std::vector<std::uint64_t> forgotten_;  // by segment: which call of Forget() was the last for it
+  std::uint64_t forgets_ = 0;
   std::uint64_t live_bytes_ = 0, tombstone_bytes_ = 0, flushes_ = 0;
 };
 

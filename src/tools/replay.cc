@@ -15,6 +15,7 @@ void Replay::Run() {
     Apply(next->batch);
   }
   if (unit_open_) ++totals_.half_units;
+  engine_.SettleUsage();
 }
 
 void Replay::Count(const StreamedBatch& next) {

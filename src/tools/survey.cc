@@ -46,7 +46,7 @@ class Surveyor {
     format::BatchHeader header{};
     if (offset + sizeof header > bytes.size()) return std::nullopt;
     std::memcpy(&header, bytes.data() + offset, sizeof header);
-    const bool likely = header.magic == format::kBatchMagic && header.version == format::kBatchVersion &&
+    const bool likely = header.magic == BatchMagic(pool_.log_key()) && header.version == format::kBatchVersion &&
                         header.generation == segment.generation &&
                         header.payload_bytes <= bytes.size() - offset - sizeof header;
     return likely ? std::optional(header) : std::nullopt;

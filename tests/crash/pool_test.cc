@@ -130,7 +130,7 @@ bool AnAdoptedPoolIsEmpty(World& world) {
     foreign = foreign || !after || (after->cluster() == next && copy.End() != Lsn{});
     world.random.discard(7);
   });
-  EXPECT_TRUE(pool->Adopt(next, pool->geometry()).ok());
+  EXPECT_TRUE(pool->Adopt(next, pool->geometry(), LogKey::New()).ok());
   pool.reset();
   world.PowerFails();
   const auto after = world.Open();

@@ -169,10 +169,10 @@ class CrashMedia : public Media {
   CrashMedia(std::shared_ptr<CrashDisk> disk, std::uint32_t granule) : disk_(std::move(disk)), granule_(granule) {}
 
   [[nodiscard]] std::span<const std::byte> bytes() const override { return std::span(std::as_const(disk_->written)); }
-  Status Write(std::uint64_t offset, std::span<const std::byte> data) override {
+  IoStatus Write(std::uint64_t offset, std::span<const std::byte> data) override {
     std::memcpy(disk_->written.data() + offset, data.data(), data.size());
     disk_->Write(offset, data);
-    return Status::Ok();
+    return IoStatus::Ok();
   }
   // A simulated device may store anywhere.
   [[nodiscard]] std::span<std::byte> shared() override { return std::span(disk_->written); }
@@ -185,13 +185,13 @@ class CrashMedia : public Media {
     disk_->Grow(bytes);
     return Status::Ok();
   }
-  Status Drain() override {
+  IoStatus Drain() override {
     const std::uint64_t number = ++disk_->drains;
     const std::size_t count = disk_->undrained.size();
-    if (disk_->before_drain && !disk_->before_drain()) return Status::Ok();
-    if (number == disk_->fail_at_drain) return {Code::kIoError, "the simulated device failed"};
+    if (disk_->before_drain && !disk_->before_drain()) return IoStatus::Ok();
+    if (number == disk_->fail_at_drain) return IoStatus("the simulated device failed");
     disk_->DrainFirst(count);
-    return Status::Ok();
+    return IoStatus::Ok();
   }
   [[nodiscard]] PersistenceDomain domain() const override { return PersistenceDomain::kCacheLine; }
   [[nodiscard]] std::uint32_t granule() const override { return granule_; }

@@ -46,7 +46,10 @@ class EndlessLog final : public BatchReader {
     return batch;
   }
   void Take() override { ++taken_; }
+  // What comes next was cleaned away.
+  void Skip(std::uint64_t batches) { taken_ += batches; }
   [[nodiscard]] Lsn Committed() const override { return Lsn{}; }
+  [[nodiscard]] std::vector<std::uint64_t> Generations() const override { return {7, 9}; }
 
  private:
   std::vector<std::byte> bytes_;

@@ -151,6 +151,14 @@ class Cluster {
     return answer.value_or(Status{Code::kUnavailable, "no answer"});
   }
 
+  // Has `node` hand over to the node whose Redis listens at `heir`, and waits for its answer.
+  Status HandOver(SimNode& node, const Endpoint& heir) {
+    std::optional<Status> answer;
+    node.store->HandOver(heir, [&](const Status& status) { answer = status; });
+    world.RunUntil([&] { return answer.has_value(); });
+    return answer.value_or(Status{Code::kUnavailable, "no answer"});
+  }
+
   SimWorld world;
   std::vector<std::unique_ptr<SimNode>> all;
 };

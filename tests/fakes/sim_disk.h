@@ -24,7 +24,6 @@ inline void TellDiskOfLandings(SimFabric& fabric, const std::shared_ptr<CrashDis
 struct DiskRefusal {
   std::uint64_t calls = 0;  // writes, or drains, until then, itself included; 0: none
   bool at_drain = false;
-  Code code = Code::kIoError;
   unsigned kept = 0;  // of 8 parts of the write
   bool happened = false;
 };
@@ -35,16 +34,16 @@ class RefusingMedia final : public CrashMedia {
   RefusingMedia(std::shared_ptr<CrashDisk> disk, std::uint32_t granule, DiskRefusal* refusal)
       : CrashMedia(std::move(disk), granule), refusal_(refusal) {}
 
-  Status Write(std::uint64_t offset, std::span<const std::byte> data) override {
+  IoStatus Write(std::uint64_t offset, std::span<const std::byte> data) override {
     if (!Comes(false)) return CrashMedia::Write(offset, data);
     if (const auto kept = data.first(data.size() * refusal_->kept / 8); !kept.empty()) {
-      if (Status status = CrashMedia::Write(offset, kept); !status.ok()) return status;
+      if (IoStatus status = CrashMedia::Write(offset, kept); !status.ok()) return status;
     }
-    return {refusal_->code, "the simulated disk refuses a write"};
+    return IoStatus("the simulated disk refuses a write");
   }
-  Status Drain() override {
+  IoStatus Drain() override {
     if (!Comes(true)) return CrashMedia::Drain();
-    return {Code::kIoError, "the simulated disk refuses to drain"};
+    return IoStatus("the simulated disk refuses to drain");
   }
 
  private:

@@ -37,12 +37,12 @@ class DiskMedia : public Media {
  public:
   explicit DiskMedia(Disk* disk) : disk_(disk) {}
   [[nodiscard]] std::span<const std::byte> bytes() const override { return disk_->bytes; }
-  Status Write(std::uint64_t offset, std::span<const std::byte> data) override {
+  IoStatus Write(std::uint64_t offset, std::span<const std::byte> data) override {
     disk_->Write(offset, data);
-    return Status::Ok();
+    return IoStatus::Ok();
   }
   void Landed(std::uint64_t, std::size_t) override {}
-  Status Drain() override { return Status::Ok(); }
+  IoStatus Drain() override { return IoStatus::Ok(); }
   Status Grow(std::uint64_t) override { return Status::Ok(); }
   [[nodiscard]] PersistenceDomain domain() const override { return PersistenceDomain::kCacheLine; }
   [[nodiscard]] std::uint32_t granule() const override { return 64; }
@@ -50,6 +50,9 @@ class DiskMedia : public Media {
  private:
   Disk* disk_;
 };
+
+// Every pool has the same key, so that an input does the same in every run.
+inline constexpr LogKey kKey{0x0123456789abcdef, 0xfedcba9876543210};
 
 struct Opened {
   std::unique_ptr<Pool> pool;
@@ -67,6 +70,12 @@ inline Result<Opened> Open(Disk* disk) {
   return opened;
 }
 
+// An empty medium becomes a pool.
+inline void Format(Disk* disk) {
+  auto pool = Pool::Open(std::make_unique<DiskMedia>(disk), kSegment);
+  FAHA_CHECK(pool.ok() && (*pool)->Adopt(ClusterId{{1}}, (*pool)->geometry(), kKey).ok(), "an empty medium takes it");
+}
+
 // The batches of a log, and the pool they are in: two segments, a unit that crosses them, members, every kind of
 // record.
 struct Image {
@@ -74,8 +83,9 @@ struct Image {
   std::vector<std::pair<LogAddress, std::vector<std::byte>>> batches;  // with their padding
 
   Image() {
+    Format(&disk);
     auto opened = Open(&disk);
-    FAHA_CHECK(opened.ok(), "an empty medium becomes a pool");
+    FAHA_CHECK(opened.ok(), "an empty pool opens");
     Log& log = *opened->log;
     log.SetEpoch(Epoch{1});
     const auto add = [&](const Record& record) { FAHA_CHECK(log.Append(record).ok(), "the pool has room"); };
@@ -138,7 +148,7 @@ inline std::uint64_t Repair(std::span<std::byte> bytes, std::uint64_t digest) {
   std::memcpy(&header, bytes.data(), sizeof header);
   if (header.payload_bytes > bytes.size() - sizeof header) return digest + header.checksum;
   header.digest = digest;
-  header.checksum = BatchChecksum(header, bytes.subspan(sizeof header, header.payload_bytes));
+  header.checksum = BatchChecksum(header, bytes.subspan(sizeof header, header.payload_bytes), kKey);
   std::memcpy(bytes.data(), &header, sizeof header);
   return digest + header.checksum;
 }

@@ -7,6 +7,7 @@ namespace {
 // A log that holds the first batch, so that there is something to follow.
 Disk Start(const Image& image) {
   Disk disk;
+  Format(&disk);
   auto opened = Open(&disk);
   FAHA_CHECK(opened->log->Land(image.batches[0].first, image.batches[0].second).ok(), "the first batch lands");
   disk.touched.clear();

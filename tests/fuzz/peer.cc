@@ -128,17 +128,18 @@ void TryRecords(std::span<const std::byte> bytes) {
 }
 
 void TryBatch(std::span<const std::byte> bytes, bool repair) {
+  constexpr LogKey key{1, 2};
   std::vector<std::byte> copy(bytes.begin(), bytes.end());
   format::BatchHeader header;
   if (repair && copy.size() >= sizeof header) {  // whatever it says, the checksum holds
     std::memcpy(&header, copy.data(), sizeof header);
-    header.magic = format::kBatchMagic;
+    header.magic = BatchMagic(key);
     header.version = format::kBatchVersion;
     header.payload_bytes = static_cast<std::uint32_t>(copy.size() - sizeof header);
-    header.checksum = BatchChecksum(header, std::span(copy).subspan(sizeof header));
+    header.checksum = BatchChecksum(header, std::span(copy).subspan(sizeof header), key);
     std::memcpy(copy.data(), &header, sizeof header);
   }
-  const auto view = BatchView::Parse(copy);
+  const auto view = BatchView::Parse(copy, key);
   if (view)
     (void)view->ForEach([](const Record& record, std::uint64_t) {
       (void)Uuid{};

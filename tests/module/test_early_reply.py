@@ -163,27 +163,50 @@ def test_a_client_whose_replies_wait(stage, mutant, appendonly):
     assert stage.reply_left_early(client) == (mutant != "none")
 
 
-def test_replies_that_waited_before_the_barrier(stage):
-    """The barrier that Redis switches on is not for clients whose replies wait already: until those are gone, it does not hold."""
-    stage = stage("none")
-    admin = stage.primary.client()
+SET_BY_SCRIPT = "return redis.call('SET', 'k', ARGV[1])"
+SET_OFTEN = "for i = 1, 10 do redis.call('SET', 'other', i) end return redis.status_reply('OK')"
+
+
+def make_unordered(stage, admin):
+    """A client whose replies wait already when the barrier is turned on: Redis makes it none before they are gone."""
     admin.set("filler", "x" * 10_000)
     admin.config_set("appendonly", "no")  # the module turns it on again, once
     wait_for(lambda: stage.primary.info()["barrier"] == 1, what="the barrier")
     admin.config_set("appendonly", "no")
-    stage.stop_backups()
     client = Connection(stage.primary.port, receive_buffer=8192)
     fill(client, admin)
     admin.config_set("appendonly", "yes")
-    wait_for(lambda: admin.info("persistence")["aof_rewrite_in_progress"] == 0)
-    with pytest.raises(AssertionError, match="the barrier, too early"):
-        wait_for(lambda: stage.primary.info()["barrier"] == 1, seconds=0.3, what="the barrier, too early")
+    wait_for(lambda: stage.primary.info()["barrier"] == 1, what="the barrier")
+    assert stage.primary.info()["unordered_clients"] == 1
+    return client
+
+
+@with_and_without("no-own-commit")
+@pytest.mark.parametrize("command", [["SET", "k"], ["EVAL", SET_BY_SCRIPT, 0]], ids=["set", "script"])
+def test_replies_that_waited_before_the_barrier(stage, mutant, command):
+    """The client commits what it writes by itself until it has read its replies; nobody else does."""
+    stage = stage(mutant)
+    admin = stage.primary.client()
+    client = make_unordered(stage, admin)
+    assert commits_of(stage, [["SET", "other", "x"]] * 200) < 100
+    assert commits_of(stage, [["EVAL", SET_OFTEN, 0]] * 20) < 100, "once before each script, as ever"
+    stage.stop_backups()
     with one_turn(stage.primary):
         received = drain(client.socket)
-        client.send("SET", "k", stage.value)
+        client.send(*command, stage.value)
     client.feed(received)
-    assert not stage.reply_left_early(client)
-    wait_for(lambda: stage.primary.info()["barrier"] == 1, what="the barrier")
+    assert stage.reply_left_early(client) == (mutant != "none")
+    wait_for(lambda: stage.primary.info()["unordered_clients"] == 0, what="the replies to be gone")
+    assert stage.primary.info()["barrier"] == 1
+
+
+def commits_of(stage, lines):
+    """How many commits the primary makes for `lines`, which arrive together."""
+    client, before = stage.connect(), stage.primary.info()["commits"]
+    client.send_raw(b"".join(encode(*line) for line in lines))
+    for _ in lines:
+        assert client.read() == ("+", "OK")
+    return stage.primary.info()["commits"] - before
 
 
 def fill(client, admin):

@@ -260,8 +260,7 @@ void Faults::Order() {
 void Faults::HandOver(Host& primary, Host& heir) {
   primary.Command([this, &primary, &heir](Store& store) {
     Say(primary.number(), "is to hand over to " + std::to_string(heir.number()));
-    const Status status = store.HandOver(heir.Redis());
-    Say(primary.number(), status.ToString());
+    store.HandOver(heir.Redis(), [this, &primary](const Status& status) { Say(primary.number(), status.ToString()); });
   });
 }
 

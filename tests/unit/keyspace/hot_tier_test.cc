@@ -71,16 +71,16 @@ class BlockQueueModel : public testing::Test {
   }
   void Add() {
     const std::uint64_t bytes = AnySize();
-    HotBlock* block = queue_.Add(bytes, number_);
+    HotBlock* block = queue_.Add(bytes, 0, number_);
     if (block == nullptr) return;
     ASSERT_EQ(block->bytes(), bytes);
-    block->at = LogAddress{8 * ++number_};
+    block->SetAt(LogAddress{8 * ++number_});
     std::memset(static_cast<void*>(block + 1), static_cast<int>(number_), bytes - sizeof(HotBlock));
     // One with a chunk to itself may go before those of the open chunk.
     (bytes > chunks_.chunk_bytes() / 4 ? large_ : small_).push_back({block, number_});
   }
   void CheckBlock(const HotBlock& block, std::uint64_t number) {
-    ASSERT_EQ(block.at.value, 8 * number);
+    ASSERT_EQ(block.at().value, 8 * number);
     for (std::uint64_t i = 0; i < block.bytes() - sizeof(HotBlock); ++i) {
       ASSERT_EQ(block.record()[i], static_cast<std::byte>(number)) << "another block was written over it";
     }
@@ -99,7 +99,7 @@ class BlockQueueModel : public testing::Test {
     auto& from = random_() % 8 == 0 ? large_ : small_;
     if (from.empty()) return;
     const auto victim = from.begin() + static_cast<std::ptrdiff_t>(random_() % from.size());
-    victim->block->at = {};
+    victim->block->Kill();
     from.erase(victim);
   }
 
@@ -141,10 +141,10 @@ TEST_F(BlockQueueModel, IsFirstInFirstOutWithinItsMemory) {
 // Who moves the oldest block to the end of its own queue adds first, and drops then.
 TEST_F(BlockQueueModel, ALargeBlockIsNeverTheOldestOfMore) {
   chunks_.SetLimit(20 * ChunkSource::kMaxChunkBytes);
-  HotBlock* first = queue_.Add(64, 1);
-  first->at = LogAddress{8};
-  HotBlock* large = queue_.Add(2 * ChunkSource::kMaxChunkBytes, 2);
-  large->at = LogAddress{16};
+  HotBlock* first = queue_.Add(64, 0, 1);
+  first->SetAt(LogAddress{8});
+  HotBlock* large = queue_.Add(2 * ChunkSource::kMaxChunkBytes, 0, 2);
+  large->SetAt(LogAddress{16});
   EXPECT_EQ(queue_.Oldest(), first);
   queue_.DropOldest();
   EXPECT_EQ(queue_.Oldest(), large);

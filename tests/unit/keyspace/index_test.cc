@@ -1,16 +1,20 @@
 // The index against a std::map, with honest hashes and with very bad ones.
-#include "keyspace/index.h"
-
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstring>
 #include <limits>
 #include <map>
 #include <random>
 #include <set>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include "base/checksum.h"
+#include "keyspace/indexes.h"
+#include "tests/fakes/counting_memory.h"
 
 namespace faha {
 namespace {
@@ -38,21 +42,23 @@ class FakeLog final : public KeySource {
 
 struct HashCase {
   const char* name;
-  Index::HashFunction hash;
+  KeyHash::Function hash;
   std::uint64_t keys;  // bad hashes make long chains: fewer keys then
 };
 
+std::uint64_t Honest(DbId db, std::string_view key) { return KeyHash(1)(db, key); }
+
 const HashCase kHashes[] = {
-    {"honest", &HashKey, 30000},
+    {"honest", &Honest, 30000},
     {"one", [](DbId, std::string_view) { return std::uint64_t{0}; }, 150},
     {"all_ones", [](DbId, std::string_view) { return ~std::uint64_t{0}; }, 150},
-    {"three", [](DbId db, std::string_view key) { return HashKey(db, key) % 3; }, 300},
+    {"three", [](DbId db, std::string_view key) { return Honest(db, key) % 3; }, 300},
     // Many keys per bucket and fingerprint: the low bits collide, and so do those behind them.
-    {"low_12", [](DbId db, std::string_view key) { return HashKey(db, key) & 0xFFF; }, 10000},
+    {"low_12", [](DbId db, std::string_view key) { return Honest(db, key) & 0xFFF; }, 10000},
     // Few buckets, telling fingerprints.
-    {"few_buckets", [](DbId db, std::string_view key) { return HashKey(db, key) << 5; }, 6000},
+    {"few_buckets", [](DbId db, std::string_view key) { return Honest(db, key) << 5; }, 6000},
     // Buckets that fill evenly, fingerprints that all agree.
-    {"same_fingerprints", [](DbId db, std::string_view key) { return HashKey(db, key) & 0xF0000000000007FF; }, 10000},
+    {"same_fingerprints", [](DbId db, std::string_view key) { return Honest(db, key) & 0xF0000000000007FF; }, 10000},
     {"sequential", [](DbId db, std::string_view key) { return std::stoul(std::string(key)) * 16 + db; }, 30000},
 };
 
@@ -78,8 +84,15 @@ class IndexModel : public testing::TestWithParam<HashCase> {
   void EraseDb(DbId db) {
     const auto from = model_.lower_bound({db, ""});
     const auto to = std::find_if(from, model_.end(), [db](const auto& entry) { return entry.first.first != db; });
+    if (from == to) return;
     std::set<LogAddress> erased, expected;
-    EXPECT_EQ(index_.EraseDb(db, [&](Place place) { erased.insert(place.log_address()); }), std::distance(from, to));
+    const std::uint64_t reads = log_.reads();
+    Index* retired = index_.Retire(db);
+    EXPECT_EQ(index_.Size(db), 0U);
+    EXPECT_EQ(retired->Size(), std::distance(from, to));
+    while (retired->TakeDown([&](Place place) { EXPECT_TRUE(erased.insert(place.log_address()).second); })) continue;
+    index_.Discard(retired);
+    EXPECT_EQ(log_.reads(), reads) << "a key was read";
     for (auto at = from; at != to; ++at) expected.insert(at->second);
     EXPECT_EQ(erased, expected);
     model_.erase(from, to);
@@ -102,7 +115,7 @@ class IndexModel : public testing::TestWithParam<HashCase> {
 
   static constexpr DbId kDbs[] = {0, 1, 15, 16, std::numeric_limits<DbId>::max()};
   FakeLog log_;
-  Index index_{log_, std::pmr::get_default_resource(), GetParam().hash};
+  Indexes index_{log_, std::pmr::get_default_resource(), KeyHash(0, GetParam().hash)};
   Model model_;
 };
 
@@ -157,7 +170,7 @@ TEST_P(IndexModel, AScanMissesNothingThatStays) {
   std::vector<Walk> walks(30, {0, stay});
   std::uint64_t finished = 0;
   const auto step = [&](Walk& walk) {
-    walk.cursor = index_.Scan(walk.cursor, [&](Place place) { walk.missing.erase(place.log_address()); });
+    walk.cursor = index_.ScanAll(walk.cursor, [&](Place place) { walk.missing.erase(place.log_address()); });
     if (walk.cursor != 0) return;
     EXPECT_TRUE(walk.missing.empty()) << walk.missing.size() << " keys were missed";
     walk.missing = stay;
@@ -183,14 +196,14 @@ TEST_P(IndexModel, AScanOfWhatDoesNotChangeTellsEachKeyOnce) {
   std::set<LogAddress> told;
   std::uint64_t cursor = 0;
   do {
-    cursor = index_.Scan(cursor, [&](Place place) { EXPECT_TRUE(told.insert(place.log_address()).second); });
+    cursor = index_.ScanAll(cursor, [&](Place place) { EXPECT_TRUE(told.insert(place.log_address()).second); });
   } while (cursor != 0);
   EXPECT_EQ(told.size(), model_.size());
 }
 
 TEST(Index, ASampleIsAnyKeyWithTheSameChance) {
   FakeLog log;
-  Index index(log);
+  Indexes index(log);
   std::map<LogAddress, int> seen;
   for (int i = 0; i < 500; ++i) {
     const LogAddress at = log.Append(0, std::to_string(i));
@@ -200,7 +213,7 @@ TEST(Index, ASampleIsAnyKeyWithTheSameChance) {
   std::mt19937_64 random(3);
   constexpr int kEach = 200;
   for (std::size_t i = 0; i < kEach * seen.size();) {
-    const LogAddress at = index.Sample(random()).log_address();
+    const LogAddress at = index.Sample(0, random()).log_address();
     if (at.IsNone()) continue;
     ++seen.at(at);
     ++i;
@@ -227,9 +240,67 @@ TEST_P(IndexModel, ClearsAndFillsAgain) {
 INSTANTIATE_TEST_SUITE_P(Hashes, IndexModel, testing::ValuesIn(kHashes),
                          [](const auto& param) { return std::string(param.param.name); });
 
+// Every database has a key or two, as a client can see to; their indexes are small, and those of what was there are
+// gone.
+TEST(Index, ManySmallDatabasesCostLittle) {
+  constexpr std::uint64_t kDatabases = 60000;
+  FakeLog log;
+  CountingMemory memory;
+  Indexes index(log, &memory);
+  for (std::uint64_t db = 0; db < kDatabases; ++db) {
+    index.Upsert(static_cast<DbId>(db), "key", log.Append(static_cast<DbId>(db), "key"));
+  }
+  EXPECT_LT(index.MemoryBytes(), kDatabases * 600);
+  EXPECT_LT(memory.bytes(), kDatabases * 300);
+  std::uint64_t told = 0, cursor = 0;
+  do {
+    cursor = index.ScanAll(cursor, [&](Place) { ++told; });
+  } while (cursor != 0);
+  EXPECT_EQ(told, kDatabases);
+  for (std::uint64_t db = 0; db < kDatabases; ++db) index.Erase(static_cast<DbId>(db), "key");
+  EXPECT_EQ(memory.bytes(), 0U);
+}
+
+// Databases are filled and flushed while a scan of all of them is under way: what stays is told.
+TEST(Index, AScanOfAllDatabasesMissesNothingThatStays) {
+  for (std::uint64_t seed = 0; seed < 50; ++seed) {
+    std::mt19937_64 random(seed);
+    FakeLog log;
+    Indexes index(log);
+    std::set<LogAddress> stay;
+    constexpr DbId kStays = 1000;
+    for (DbId i = 0; i < 200; ++i) {
+      const auto db = static_cast<DbId>(kStays + random() % 7);
+      const std::string key = std::to_string(i);
+      const LogAddress at = log.Append(db, key);
+      index.Upsert(db, key, at);
+      stay.insert(at);
+    }
+    std::uint64_t cursor = 0;
+    do {
+      cursor = index.ScanAll(cursor, [&](Place place) { stay.erase(place.log_address()); });
+      const auto db = static_cast<DbId>(random() % 2 == 0 ? random() % kStays : kStays + 7 + random() % 50);
+      if (index.Size(db) != 0) {
+        index.Discard(index.Retire(db));
+      } else {
+        index.Upsert(db, "key", log.Append(db, "key"));
+      }
+    } while (cursor != 0);
+    EXPECT_TRUE(stay.empty()) << "seed " << seed << ": " << stay.size() << " keys were missed";
+    // Any number is a cursor, and each comes to an end.
+    for (int i = 0; i < 20; ++i) {
+      cursor = random();
+      std::uint64_t parts = 0;
+      for (; cursor != 0 && parts < 10'000; ++parts) cursor = index.ScanAll(cursor, [](Place) {});
+      EXPECT_EQ(cursor, 0U) << "seed " << seed;
+    }
+  }
+}
+
 TEST(Index, TellsEqualKeysOfTwoDatabasesApart) {
   FakeLog log;
-  Index index(log, std::pmr::get_default_resource(), [](DbId, std::string_view) { return std::uint64_t{5}; });
+  Indexes index(log, std::pmr::get_default_resource(),
+                KeyHash(0, [](DbId, std::string_view) { return std::uint64_t{5}; }));
   const LogAddress zero = log.Append(0, "key"), one = log.Append(1, "key");
   index.Upsert(0, "key", zero);
   EXPECT_TRUE(index.Find(1, "key").IsNone());
@@ -243,7 +314,7 @@ TEST(Index, TellsEqualKeysOfTwoDatabasesApart) {
 
 TEST(Index, TakesEmptyAndBinaryKeys) {
   FakeLog log;
-  Index index(log);
+  Indexes index(log);
   const std::string binary("a\0b\xff", 4);
   for (const std::string& key : {std::string(), binary, binary.substr(0, 1), std::string(100000, 'x')}) {
     const LogAddress at = log.Append(0, key);
@@ -255,7 +326,7 @@ TEST(Index, TakesEmptyAndBinaryKeys) {
 
 TEST(Index, RefusesWhatIsNoAddress) {
   FakeLog log;
-  Index index(log);
+  Indexes index(log);
   for (const std::uint64_t at : {std::uint64_t{0}, std::uint64_t{12}, Place::kLimit}) {
     EXPECT_DEATH(index.Upsert(0, "key", LogAddress{at}), "an address fits a slot");
   }
@@ -265,7 +336,7 @@ TEST(Index, RefusesWhatIsNoAddress) {
 TEST(Index, ReadsFewKeysToGrowAndNoneToShrink) {
   constexpr std::uint64_t kKeys = 200000;
   FakeLog log;
-  Index index(log);
+  Indexes index(log);
   std::vector<std::string> keys;
   for (std::uint64_t i = 0; i < kKeys; ++i) keys.push_back("key:" + std::to_string(i));
   for (const std::string& key : keys) index.Upsert(0, key, log.Append(0, key));
@@ -282,16 +353,66 @@ TEST(Index, ReadsFewKeysToGrowAndNoneToShrink) {
   EXPECT_LT(log.reads() - reads, kKeys + kKeys / 100);
 }
 
+// --- Keys that somebody has chosen.
+
+std::uint64_t Unseeded(DbId, std::string_view key) { return Checksum(std::as_bytes(std::span(key))); }
+
+// XXH3 multiplies the first 8 bytes of such a key, xored with a part of its published secret, by what the next 8 give:
+// where the former is 0 the latter do not matter.
+std::vector<std::string> KeysThatCollideWithoutASeed(std::uint64_t count, std::size_t bytes) {
+  const std::string secret = "\xb8\xfe\x6c\x39\x23\xa4\x4b\xbe";
+  std::vector<std::string> keys;
+  for (std::uint64_t i = 0; i < count; ++i) {
+    std::string key = secret + std::string(bytes - secret.size(), 'x');
+    std::memcpy(key.data() + secret.size(), &i, sizeof i);
+    keys.push_back(std::move(key));
+  }
+  return keys;
+}
+
+// How often a key is looked at while `keys` are added and looked up.
+std::uint64_t Looks(const std::vector<std::string>& keys, const KeyHash& hash) {
+  FakeLog log;
+  Indexes index(log, std::pmr::get_default_resource(), hash);
+  for (const std::string& key : keys) index.Upsert(0, key, log.Append(0, key));
+  for (const std::string& key : keys) EXPECT_FALSE(index.Find(0, key).IsNone());
+  return log.reads();
+}
+
+TEST(KeyHash, KeysThatCollideWithoutASeedCostWhatOthersCost) {
+  constexpr std::uint64_t kKeys = 20000, kControl = 500;
+  std::vector<std::string> ordinary;
+  for (std::uint64_t i = 0; i < kKeys; ++i) ordinary.push_back("key:" + std::to_string(i));
+  const std::uint64_t others = Looks(ordinary, KeyHash(KeyHash::RandomSeed()));
+  for (const std::size_t bytes : {32, 100, 200}) {
+    const auto control = KeysThatCollideWithoutASeed(kControl, bytes);
+    EXPECT_GE(Looks(control, KeyHash(0, &Unseeded)), kControl * (kControl - 1) / 2) << "they do not collide";
+    const auto keys = KeysThatCollideWithoutASeed(kKeys, bytes);
+    EXPECT_LT(Looks(keys, KeyHash(KeyHash::RandomSeed())), others + others / 20) << bytes;
+    EXPECT_LT(Looks(keys, KeyHash(0)), others + others / 20) << "nor under a seed of 0";
+  }
+}
+
+TEST(KeyHash, DependsOnSeedDatabaseAndKeyAndOnNothingElse) {
+  EXPECT_EQ(KeyHash(1)(0, "key"), KeyHash(1)(0, "key"));
+  EXPECT_NE(KeyHash(1)(0, "key"), KeyHash(2)(0, "key"));
+  EXPECT_NE(KeyHash(1)(0, "key"), KeyHash(1)(1, "key"));
+  EXPECT_NE(KeyHash(1)(0, "key"), KeyHash(1)(0, "kex"));
+  EXPECT_NE(KeyHash::RandomSeed(), KeyHash::RandomSeed());
+  // Checkpoints hold what these led to.
+  EXPECT_EQ(KeyHash(1)(0, "key"), 7862204770440762347U);
+  EXPECT_EQ(KeyHash(1)(3, std::string(1000, 'k')), 13041828347732026546U);
+}
+
 TEST(Index, UsesLittleMemoryAndGivesItBack) {
   constexpr std::uint64_t kKeys = 500000;
   FakeLog log;
-  Index index(log);
+  Indexes index(log);
   const std::size_t empty = index.MemoryBytes();
   for (std::uint64_t i = 0; i < kKeys; ++i) index.Upsert(0, std::to_string(i), log.Append(0, std::to_string(i)));
   EXPECT_LT(index.MemoryBytes() - empty, 18 * kKeys);
   for (std::uint64_t i = 0; i < kKeys; ++i) index.Erase(0, std::to_string(i));
-  // A chunk to spare of either kind.
-  EXPECT_LE(index.MemoryBytes(), empty + 2 * BucketArray::kChunkBytes + 4096);
+  EXPECT_LE(index.MemoryBytes(), empty + 2 * sizeof(void*));
   index.CheckInvariants();
 }
 

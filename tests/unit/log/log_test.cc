@@ -36,6 +36,14 @@ Result<Opened> Open(const std::shared_ptr<CrashDisk>& disk, std::uint32_t granul
 
 std::shared_ptr<CrashDisk> NewDisk() { return std::make_shared<CrashDisk>(kDisk); }
 
+// One of a cluster, whose logs land each other's batches.
+std::shared_ptr<CrashDisk> NewMember(std::uint32_t granule = 64) {
+  auto disk = NewDisk();
+  auto opened = Open(disk, granule);
+  EXPECT_TRUE(opened->pool->Adopt(ClusterId{{1}}, opened->pool->geometry(), LogKey{1, 2}).ok());
+  return disk;
+}
+
 void Put(Log& log, std::string_view key, std::string_view value, TimeMs expire_at = kNoExpiry) {
   ASSERT_TRUE(log.Append({.kind = format::RecordKind::kPut, .key = key, .value = value, .expire_at = expire_at}).ok());
 }
@@ -215,8 +223,8 @@ TEST(Log, TheVerdictTableIsComplete) {
 }
 
 TEST(Log, LandsWhatAnotherLogSealedByteForByteAndNothingElse) {
-  auto from_disk = NewDisk();
-  auto to_disk = NewDisk();
+  auto from_disk = NewMember();
+  auto to_disk = NewMember();
   auto from = Open(from_disk);
   auto to = Open(to_disk);
   std::mt19937_64 random(7);
@@ -240,7 +248,7 @@ TEST(Log, LandsWhatAnotherLogSealedByteForByteAndNothingElse) {
 
 // Batches that each call all before them committed, on a disk of their own.
 Opened Committing(int batches, std::size_t value_bytes) {
-  auto from = Open(NewDisk());
+  auto from = Open(NewMember());
   for (int i = 0; i < batches; ++i) {
     Put(*from->log, std::to_string(i), std::string(value_bytes, 'x'));
     EXPECT_TRUE(from->log->Seal().ok() && from->log->Drain().ok());
@@ -261,7 +269,7 @@ TEST(Log, WhatLandedAndWasNotDrainedIsNeverTakenForDamage) {
   const Opened from = Committing(20, 10);
   for (std::uint64_t seed = 0; seed < 60; ++seed) {
     std::mt19937_64 random(seed);
-    auto disk = NewDisk();
+    auto disk = NewMember();
     LandAll(*from.log, *Open(disk)->log);
     disk->Crash(random, kCrashModes.at(seed % kCrashModes.size()));
     auto opened = Open(disk);
@@ -276,10 +284,10 @@ TEST(Log, AnInstallDrainsNoBatchAndCountsForNothingBeforeItsEnd) {
     std::mt19937_64 random(seed);
     const CrashMode mode = kCrashModes.at(seed % kCrashModes.size());
     const bool ends = seed % 2 != 0;
-    auto disk = NewDisk();
+    auto disk = NewMember();
     {
       auto to = Open(disk);
-      ASSERT_TRUE(to->pool->BeginInstall({}).ok());
+      ASSERT_TRUE(to->pool->BeginInstall({}, {}).ok());
       const std::uint64_t before = disk->drains;
       LandAll(*from.log, *to->log);
       EXPECT_LT(disk->drains - before, 5U) << "more than opening segments takes";
@@ -294,7 +302,7 @@ TEST(Log, AnInstallDrainsNoBatchAndCountsForNothingBeforeItsEnd) {
     ASSERT_EQ((*pool)->installing(), !ends) << "seed " << seed;
     // As a node does that starts.
     if (!ends) {
-      EXPECT_TRUE((*pool)->BeginInstall({}).ok());
+      EXPECT_TRUE((*pool)->BeginInstall({}, {}).ok());
     }
     auto log = Log::Open(pool->get(), {});
     ASSERT_TRUE(log.ok()) << log.status().ToString() << " seed " << seed;
@@ -310,7 +318,7 @@ TEST(Log, RefusesASwapThatIsNoPermutation) {
   };
   const std::string good = text({{0, 3}, {3, 0}});
   const auto refused = [](const Record& record) {
-    auto disk = NewDisk(), other = NewDisk();
+    auto disk = NewMember(), other = NewMember();
     {
       auto from = Open(disk), to = Open(other);
       EXPECT_TRUE(from->log->Append(record).ok() && from->log->Seal().ok() && from->log->Drain().ok());
@@ -351,7 +359,7 @@ void ExpectEachLineOnce(const CrashDisk& disk, std::uint32_t granule) {
 
 TEST(Log, WritesWholeGranulesInSequenceAndNoLineTwice) {
   for (const std::uint32_t granule : {64U, 256U, 4096U}) {
-    auto from_disk = NewDisk(), copied_disk = NewDisk(), placed_disk = NewDisk();
+    auto from_disk = NewMember(granule), copied_disk = NewMember(granule), placed_disk = NewMember(granule);
     auto from = Open(from_disk, granule), copied = Open(copied_disk, granule), placed = Open(placed_disk, granule);
     for (const auto& disk : {from_disk, copied_disk, placed_disk}) disk->DrainAll();
     std::mt19937_64 random(granule);
@@ -555,7 +563,7 @@ TEST(Pool, ALimitBindsTheLogButNotThePool) {
   opened = Open(disk);
   EXPECT_EQ(opened->pool->geometry().segment_count, 8U);
   // Nor does a cluster of smaller pools make this one smaller.
-  ASSERT_TRUE(opened->pool->Adopt(ClusterId{{1}}, {kSegment, 5, 64}).ok());
+  ASSERT_TRUE(opened->pool->Adopt(ClusterId{{1}}, {kSegment, 5, 64}, LogKey{}).ok());
   EXPECT_EQ(opened->pool->geometry().segment_count, 8U);
 }
 

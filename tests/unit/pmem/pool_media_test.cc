@@ -1,24 +1,38 @@
 // The real medium: creation, locking, draining, growth, errors.
 #include "pmem/pool_media.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstring>
 #include <filesystem>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace {
 int fdatasyncs = 0;
+int fdatasync_error = 0, pwrite_error = 0;  // what the next call fails with; 0: it does not
+
+bool FailsNow(int& error) {
+  errno = std::exchange(error, 0);
+  return errno != 0;
+}
 }  // namespace
 
-// Stands before the C library's, and does what that does.
+// These stand before the C library's, and do what those do unless they are told to fail.
 extern "C" int fdatasync(int fd) {
   ++fdatasyncs;
-  return static_cast<int>(syscall(SYS_fdatasync, fd));
+  return FailsNow(fdatasync_error) ? -1 : static_cast<int>(syscall(SYS_fdatasync, fd));
+}
+extern "C" ssize_t pwrite(int fd, const void* data, size_t size, off_t offset) {
+  return FailsNow(pwrite_error) ? -1 : syscall(SYS_pwrite64, fd, data, size, offset);
 }
 
 namespace faha {
@@ -129,6 +143,55 @@ TEST_F(PoolMediaTest, AFileIsSyncedOncePerDrainAndOnlyAfterAWrite) {
   media.value()->Landed(0, 1);
   ASSERT_TRUE(media.value()->Drain().ok());
   EXPECT_EQ(fdatasyncs, 3);
+}
+
+// Once a write or a sync has failed the system tells of it no more, and what is on the medium is unknown.
+TEST_F(PoolMediaTest, WhateverAWriteOrASyncFailsWithItIsAnIoErrorAndStaysOne) {
+  for (const int error : {ENOSPC, EDQUOT, EFBIG, EIO}) {
+    for (int* call : {&pwrite_error, &fdatasync_error}) {
+      auto media = OpenMedia({Path(), 1 << 20, "page"});
+      ASSERT_TRUE(media.ok()) << media.status().ToString();
+      *call = error;
+      const Status written = media.value()->Write(4096, Bytes("text"));
+      const Status drained = media.value()->Drain();
+      EXPECT_EQ(written.ok(), call != &pwrite_error);
+      EXPECT_EQ(drained.code(), Code::kIoError);
+      EXPECT_NE(drained.message().find(std::strerror(error)), std::string::npos) << drained.message();
+      EXPECT_EQ(media.value()->Write(4096, Bytes("text")).ToString(), drained.ToString());
+      EXPECT_EQ(media.value()->Drain().ToString(), drained.ToString());
+    }
+  }
+}
+
+TEST_F(PoolMediaTest, AFileSizeLimitIsAnErrorAndNotTheEndOfTheProcess) {
+  ASSERT_TRUE(OpenMedia({Path(), 1 << 20, "page"}).ok());
+  EXPECT_TRUE(InChild([&] {
+    auto media = OpenMedia({Path(), 0, "page"});
+    const rlimit limit{64 << 10, RLIM_INFINITY};
+    if (!media.ok() || setrlimit(RLIMIT_FSIZE, &limit) != 0) return false;
+    return media.value()->Write(0, Bytes("below")).ok() &&
+           media.value()->Write(512 << 10, Bytes("beyond")).code() == Code::kIoError;
+  }));
+}
+
+std::uint64_t BlocksOf(const std::string& path) {
+  struct stat info {};
+  EXPECT_EQ(stat(path.c_str(), &info), 0);
+  return static_cast<std::uint64_t>(info.st_blocks) * 512;
+}
+
+// As some ways to copy a file leave it.
+TEST_F(PoolMediaTest, ASparseFileIsGivenItsBlocksAsItIsOpened) {
+  const int fd = open(Path().c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  ASSERT_EQ(ftruncate(fd, 1 << 20), 0);
+  ASSERT_EQ(pwrite(fd, "text", 4, 4096), 4);
+  close(fd);
+  ASSERT_LT(BlocksOf(Path()), 1U << 20);
+  const auto media = OpenMedia({Path(), 0, "page"});
+  ASSERT_TRUE(media.ok()) << media.status().ToString();
+  EXPECT_GE(BlocksOf(Path()), 1U << 20);
+  EXPECT_EQ(media.value()->bytes().size(), 1U << 20);
+  EXPECT_EQ(std::memcmp(media.value()->bytes().data() + 4096, "text\0", 5), 0);
 }
 
 TEST_F(PoolMediaTest, GrowsWithoutLosingAByteAndNeverShrinks) {

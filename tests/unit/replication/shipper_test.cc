@@ -16,7 +16,7 @@ class ShipperTest : public testing::Test {
  protected:
   Shipper Shipping(std::size_t batch_bytes, std::uint64_t opens_every = 0) {
     Shipper shipper(&fabric_, std::make_unique<EndlessLog>(batch_bytes, opens_every),
-                    {.receiver = {}, .released_through = {}, .freed_through = {}, .common = {}, .control = LinkId{1}});
+                    {.receiver = {}, .released_through = {}, .common = {}, .control = LinkId{1}});
     shipper.OpenData(LinkId{2});
     return shipper;
   }
@@ -103,6 +103,45 @@ TEST_F(ShipperTest, WhoCatchesUpIsSentNothingWhileItsWayIsFull) {
   fabric_.queued = 0;
   EXPECT_TRUE(shipper.PumpSlice(Epoch{1}, Lsn{}, 3, MonoTime{0}, false, 0));
   EXPECT_EQ(shipper.posted(), Lsn{3});
+}
+
+// Cleaning goes on while a log is given: the receiver is told what is left, and goes on; one that is whole must ask
+// anew.
+TEST_F(ShipperTest, AGapIsAnnouncedToWhoTakesTheWholeLogAndToNobodyElse) {
+  fabric_.places = true;
+  for (const bool install : {true, false}) {
+    auto log = std::make_unique<EndlessLog>(64);
+    EndlessLog* reader = log.get();
+    Shipper shipper(&fabric_, std::move(log),
+                    {.receiver = {}, .install = install, .released_through = {}, .common = {}, .control = LinkId{1}});
+    shipper.OpenData(LinkId{2});
+    EXPECT_TRUE(shipper.Pump(Epoch{1}, Lsn{}, 2));
+    EXPECT_TRUE(shipper.OnAck(Lsn{2}, Lsn{}, !install));
+    reader->Skip(5);
+    fabric_.bodies.clear();
+    fabric_.links.clear();
+    EXPECT_EQ(shipper.Pump(Epoch{1}, Lsn{}, 1), install);
+    if (!install) continue;
+    // The generations, and the batch, which is not placed: the receiver's processor must give up first what is gone.
+    EXPECT_EQ(fabric_.bodies, (std::vector<std::size_t>{2 * sizeof(std::uint64_t), 64}));
+    EXPECT_EQ(fabric_.links.size(), 2U);
+    EXPECT_EQ(shipper.posted(), Lsn{8});
+  }
+}
+
+TEST_F(ShipperTest, WhoAcknowledgesNothingForTooLongIsStalled) {
+  Shipper shipper = Shipping(64);
+  const MonoTime patience = std::chrono::seconds(1);
+  shipper.NoteProgress(MonoTime{0});
+  EXPECT_FALSE(shipper.Stalled(10 * patience, patience)) << "nothing is on its way";
+  shipper.NoteProgress(10 * patience);
+  EXPECT_TRUE(shipper.Pump(Epoch{1}, Lsn{}, 3));
+  shipper.NoteProgress(10 * patience + patience / 2);
+  EXPECT_FALSE(shipper.Stalled(11 * patience, patience));
+  EXPECT_TRUE(shipper.Stalled(11 * patience + MonoTime{1}, patience));
+  EXPECT_TRUE(shipper.OnAck(Lsn{1}, Lsn{}, true));
+  shipper.NoteProgress(11 * patience);
+  EXPECT_FALSE(shipper.Stalled(12 * patience, patience));
 }
 
 }  // namespace

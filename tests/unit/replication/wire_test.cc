@@ -28,13 +28,14 @@ void ReadsBackAndRefusesEveryOtherLength(const Message& message) {
 TEST(Wire, EveryMessageReadsBack) {
   ReadsBackAndRefusesEveryOtherLength(wire::StateRequest{ClusterId{{9}}});
   ReadsBackAndRefusesEveryOtherLength(
-      wire::StateReply{kMember.id, true, false, Epoch{3}, {Epoch{2}, Lsn{7}}, kMember, {kMember, kMember}});
+      wire::StateReply{kMember.id, true, false, Epoch{3}, {Epoch{2}, Lsn{7}}, kMember, {kMember, kMember}, false});
   ReadsBackAndRefusesEveryOtherLength(wire::PromiseRequest{ClusterId{{9}}, Epoch{4}, kMember, Epoch{3}});
-  ReadsBackAndRefusesEveryOtherLength(wire::PromiseReply{kMember.id, true, 2, Epoch{3}, {Epoch{2}, Lsn{7}}, {kMember}});
+  ReadsBackAndRefusesEveryOtherLength(
+      wire::PromiseReply{kMember.id, true, 2, Epoch{3}, {Epoch{2}, Lsn{7}}, {kMember}, false});
   ReadsBackAndRefusesEveryOtherLength(
       wire::FollowRequest{ClusterId{{9}}, kMember, true, false, Epoch{3}, true, 2, {{Lsn{8}, 11}, {Lsn{7}, 12}}});
-  ReadsBackAndRefusesEveryOtherLength(
-      wire::FollowReply{5, "why", kMember, ClusterId{{9}}, 1 << 20, 64, 4096, Epoch{3}, Lsn{8}, true, 77});
+  ReadsBackAndRefusesEveryOtherLength(wire::FollowReply{5, "why", kMember, ClusterId{{9}}, 1 << 20, 64, 4096, Epoch{3},
+                                                        Lsn{8}, true, 77, 1, LogKey{5, 6}});
   ReadsBackAndRefusesEveryOtherLength(wire::DataHello{77});
   ReadsBackAndRefusesEveryOtherLength(wire::Batch{Epoch{3}, LogAddress{4096}, Lsn{8}});
   ReadsBackAndRefusesEveryOtherLength(wire::Ack{Epoch{3}, Lsn{8}, Lsn{7}, false});
@@ -42,7 +43,7 @@ TEST(Wire, EveryMessageReadsBack) {
   ReadsBackAndRefusesEveryOtherLength(wire::HeartbeatAck{Epoch{3}, 123456});
   ReadsBackAndRefusesEveryOtherLength(wire::HandOver{Epoch{3}});
   ReadsBackAndRefusesEveryOtherLength(wire::Committed{Epoch{3}, Lsn{8}});
-  ReadsBackAndRefusesEveryOtherLength(wire::Gap{Epoch{3}, Lsn{8}});
+  ReadsBackAndRefusesEveryOtherLength(wire::Gap{Epoch{3}, Lsn{8}, {1, ~0ULL, 3}});
 }
 
 TEST(Wire, GarbageIsNoMessageAndDoesNoHarm) {

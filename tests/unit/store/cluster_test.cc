@@ -146,7 +146,7 @@ TEST(Node, AHandOverKeepsEverythingAndTheOldPrimaryFollows) {
   Cluster cluster(3);
   for (int i = 0; i < 20; ++i) ASSERT_TRUE(cluster[0].Set(std::to_string(i), "v").ok());
   const MonoTime start = cluster.world.Now();
-  const Status status = cluster[0].store->HandOver(cluster[1].Redis());
+  const Status status = cluster.HandOver(cluster[0], cluster[1].Redis());
   ASSERT_TRUE(status.ok()) << status.ToString();
   EXPECT_LT(cluster.world.Now() - start, std::chrono::milliseconds(500)) << "it does not wait for the lease";
   EXPECT_TRUE(cluster.world.RunUntil([&] { return cluster.AllInSync(cluster[1]); }));
@@ -222,7 +222,7 @@ TEST(Node, ABackupAsksALivingPrimaryToHandOver) {
   std::optional<Status> answer;
   cluster[1].store->TakeOver(std::chrono::seconds(10), [&](const Status& status) { answer = status; });
   ASSERT_TRUE(cluster.world.RunUntil([&] { return cluster[0].asked_by == cluster[1].Redis(); }));
-  EXPECT_TRUE(cluster[0].store->HandOver(cluster[0].asked_by).ok());
+  EXPECT_TRUE(cluster.HandOver(cluster[0], cluster[0].asked_by).ok());
   ASSERT_TRUE(cluster.world.RunUntil([&] { return answer.has_value() && cluster.AllInSync(cluster[1]); }));
   EXPECT_TRUE(answer->ok()) << answer->ToString();
   EXPECT_EQ(cluster[1].Get("k").value(), "v");
@@ -254,7 +254,7 @@ TEST(Node, AHandOverThatWasNotTakenUpEndsTheTerm) {
   Cluster cluster(3);
   const Epoch before = cluster[0].store->Info().epoch;
   cluster.world.Block(1, 2);  // the offer does not arrive
-  const Status status = cluster[0].store->HandOver(cluster[1].Redis());
+  const Status status = cluster.HandOver(cluster[0], cluster[1].Redis());
   EXPECT_EQ(status.code(), Code::kUnavailable) << status.ToString();
   ASSERT_TRUE(cluster.world.RunUntil([&] { return cluster[0].Serving(); }));
   EXPECT_GT(cluster[0].store->Info().epoch, before) << "what was offered cannot interrupt this term";
@@ -422,7 +422,7 @@ TEST(Node, ADeposedPrimaryFollowsIntoNewSegments) {
   cluster[0].pool_bytes = 2 * kDisk;
   ASSERT_TRUE(cluster[0].Start().ok());
   ASSERT_TRUE(cluster.world.RunUntil([&] { return cluster.AllInSync(cluster[0]); }));
-  ASSERT_TRUE(cluster[0].store->HandOver(cluster[1].Redis()).ok());
+  ASSERT_TRUE(cluster.HandOver(cluster[0], cluster[1].Redis()).ok());
   for (const int i : {2, 1}) {
     ASSERT_TRUE(cluster.world.RunUntil([&] { return cluster.AllInSync(cluster[1]); }));
     cluster[i].Kill();

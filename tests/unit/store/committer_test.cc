@@ -46,11 +46,11 @@ TEST_F(CommitterTest, ABatchOfAnEarlierEpochIsNotCommittedByCountingItsCopies) {
   AppendDurably(Epoch{1});
   AppendDurably(Epoch{1});
   committer_->Begin(Epoch{3}, Lsn{3});
-  EXPECT_FALSE(committer_->Advance());
+  EXPECT_FALSE(committer_->Advance(MonoTime{0}));
   EXPECT_EQ(committer_->committed(), Lsn{});
   EXPECT_FALSE(committer_->Acknowledged(Lsn{1}));
   AppendDurably(Epoch{3});
-  EXPECT_TRUE(committer_->Advance());
+  EXPECT_TRUE(committer_->Advance(MonoTime{0}));
   EXPECT_EQ(committer_->committed(), Lsn{3});
 }
 
@@ -59,10 +59,10 @@ TEST_F(CommitterTest, WhatIsNotDurableHereIsNotCommitted) {
   log_->SetEpoch(Epoch{1});
   ASSERT_TRUE(log_->Append({.kind = format::RecordKind::kPut, .key = "k", .value = "v"}).ok());
   ASSERT_TRUE(log_->Seal().ok());
-  EXPECT_FALSE(committer_->Advance());
+  EXPECT_FALSE(committer_->Advance(MonoTime{0}));
   EXPECT_FALSE(committer_->Acknowledged(Lsn{1}));
   ASSERT_TRUE(log_->Drain().ok());
-  EXPECT_TRUE(committer_->Advance());
+  EXPECT_TRUE(committer_->Advance(MonoTime{0}));
   EXPECT_TRUE(committer_->Acknowledged(Lsn{1}));
 }
 
@@ -70,7 +70,7 @@ TEST_F(CommitterTest, MoreCopiesThanThereAreAreNeverReached) {
   options_.min_acks = 2;
   committer_->Begin(Epoch{1}, Lsn{1});
   AppendDurably(Epoch{1});
-  EXPECT_TRUE(committer_->Advance());
+  EXPECT_TRUE(committer_->Advance(MonoTime{0}));
   EXPECT_FALSE(committer_->Acknowledged(Lsn{1}));
 }
 
@@ -91,9 +91,8 @@ class CatchingUpTest : public CommitterTest {
     const Shipper::Terms terms{.receiver = member,
                                .domain = PersistenceDomain::kCacheLine,
                                .released_through = {},
-                               .freed_through = {},
                                .common = {},
-                               .control = LinkId{9}};
+                               .control = LinkId{static_cast<std::uint64_t>(data) + 10}};
     Shipper* shipper = committer_->Admit(std::make_unique<Shipper>(&fabric_, std::make_unique<EndlessLog>(64), terms));
     shipper->OpenData(data);
     return shipper;
@@ -106,6 +105,7 @@ class CatchingUpTest : public CommitterTest {
   }
 
   static constexpr LinkId kNear{1}, kFar{2};
+  const Endpoint far_endpoint_{"127.0.0.1", 7003};
   SentFabric fabric_;
   Shipper* near_ = nullptr;
   Shipper* far_ = nullptr;
@@ -120,7 +120,7 @@ TEST_F(CatchingUpTest, WhomNoCommitNeedsWaitsForItsSlice) {
   committer_->Pump(Epoch{1});
   ASSERT_TRUE(near_->OnAck(near_->posted(), Lsn{}, true));
   ASSERT_TRUE(far_->OnAck(Lsn{1}, Lsn{}, true));
-  EXPECT_TRUE(committer_->Advance());
+  EXPECT_TRUE(committer_->Advance(MonoTime{0}));
   ASSERT_TRUE(near_->in_sync && !far_->in_sync);
   Sent();
   committer_->Pump(Epoch{1});
@@ -136,11 +136,55 @@ TEST_F(CatchingUpTest, WhomNoCommitNeedsWaitsForItsSlice) {
   EXPECT_EQ(Sent(), std::vector<LinkId>{kFar});
 }
 
+TEST_F(CatchingUpTest, WhoIsGivenUpOnAgainAndAgainReturnsLaterEachTime) {
+  MonoTime now{1'000'000};
+  const auto fails_and_returns = [&] {
+    committer_->Pump(Epoch{1});
+    EXPECT_TRUE(near_->OnAck(near_->posted(), Lsn{}, true));
+    EXPECT_TRUE(near_->in_sync || (committer_->Advance(now), near_->in_sync));
+    const std::size_t slow = committer_->GiveUpOn(near_->posted().Next(), now).size();
+    EXPECT_EQ(slow, 1U);
+    near_->owed = Lsn{};  // it has caught up at once
+    const MonoTime since = now;
+    while (!near_->in_sync && now - since < std::chrono::minutes(5)) {
+      now += std::chrono::milliseconds(100);
+      committer_->Advance(now);
+    }
+    return now - since;
+  };
+  EXPECT_LE(fails_and_returns(), std::chrono::milliseconds(100));
+  MonoTime before{0};
+  for (int i = 0; i < 4; ++i) {
+    const MonoTime took = fails_and_returns();
+    EXPECT_GE(took, std::max<MonoTime>(std::chrono::seconds(2), 2 * before - std::chrono::milliseconds(200)));
+    before = took;
+  }
+  // Where faha.min-acks asks for its copy nobody goes on without it.
+  options_.min_acks = 2;
+  EXPECT_LE(fails_and_returns(), std::chrono::milliseconds(100));
+  options_.min_acks = 0;
+  now += std::chrono::minutes(2);
+  EXPECT_LE(fails_and_returns(), std::chrono::milliseconds(100)) << "old failures are forgotten";
+}
+
+TEST_F(CatchingUpTest, WhoAcknowledgesNothingLosesItsClaimOnTheLog) {
+  fabric_.places = true;  // a device reads what is placed until the receiver has it
+  committer_->Pump(Epoch{1});
+  committer_->Advance(MonoTime{0});
+  EXPECT_TRUE(committer_->Claimed(Lsn{1}, Lsn{1}));
+  EXPECT_TRUE(near_->OnAck(near_->posted(), Lsn{}, true));
+  committer_->Advance(MonoTime{1});
+  EXPECT_TRUE(committer_->Claimed(Lsn{1}, Lsn{1})) << "the other one";
+  EXPECT_EQ(committer_->DropStalled(MonoTime{1000}, MonoTime{500}), std::vector<Endpoint>{far_endpoint_});
+  EXPECT_FALSE(committer_->Claimed(Lsn{1}, Lsn{1}));
+  EXPECT_EQ(committer_->shippers().size(), 1U);
+}
+
 TEST_F(CatchingUpTest, ACopyThatMinAcksAsksForIsNeeded) {
   committer_->Pump(Epoch{1});
   ASSERT_TRUE(near_->OnAck(near_->posted(), Lsn{}, true));
   ASSERT_TRUE(far_->OnAck(Lsn{1}, Lsn{}, true));
-  EXPECT_TRUE(committer_->Advance());
+  EXPECT_TRUE(committer_->Advance(MonoTime{0}));
   options_.min_acks = 3;
   Sent();
   committer_->Pump(Epoch{1});

@@ -57,7 +57,7 @@ class Subject {
       case Step::kHotBytes:
         hot_bytes_ = step.size % 5 * (kSegment / 2);
         engine_->SetHotBytes(hot_bytes_);
-        while (engine_->ShrinkHot()) continue;
+        while (engine_->Tend()) continue;
         break;
       case Step::kClean: Clean(); break;
       case Step::kCommit: Commit(); break;
@@ -90,7 +90,9 @@ class Subject {
       }) == (engine_->Size(db) > 0));
     }
     CheckExpiring();
+    engine_->SettleUsage();
     RC_ASSERT(engine_->usage().live_bytes() == live);
+    engine_->CheckInvariants();
   }
   [[nodiscard]] const HotStats& hot() const { return engine_->hot().stats(); }
   [[nodiscard]] const CleanerStats& cleaned() const { return cleaner_->stats(); }

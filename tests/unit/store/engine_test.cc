@@ -122,6 +122,14 @@ struct Worker {
     log->SetCommitted(log->end().lsn);
     engine.Appended();
   }
+  void Release() {
+    ASSERT_TRUE(log->Release(log->end().lsn,
+                             [this](const Segment& segment) {
+                               engine.Forget(segment.index);
+                               return true;
+                             })
+                    .ok());
+  }
   // Segments are filled with a key that is overwritten, and cleaned, until the one that clients write to now is given
   // back.
   void CleanTail() {
@@ -130,12 +138,7 @@ struct Worker {
       Put(9, "filler", 200'000);
       ASSERT_TRUE(cleaner.Step(kSegment, log->end().lsn, log->end().lsn).ok());
       Commit();
-      ASSERT_TRUE(log->Release(log->end().lsn,
-                               [this](const Segment& segment) {
-                                 engine.Forget(segment.index);
-                                 return true;
-                               })
-                      .ok());
+      Release();
     }
     ASSERT_FALSE(log->segments().in_order().contains(tail));
   }
@@ -206,6 +209,27 @@ TEST(Engine, ACheckpointKnowsTheSwapAndWhereItStands) {
   EXPECT_TRUE(again.engine.Get(5, "k"));
 }
 
+TEST(Engine, ACheckpointBringsTheSeedOfItsHashes) {
+  Worker node(NewDisk());
+  for (int i = 0; i < 1000; ++i) node.Put(0, std::to_string(i), 10);
+  std::vector<std::byte> bytes;
+  ASSERT_TRUE(node.engine.Save([&](std::span<const std::byte> piece) {
+    bytes.insert(bytes.end(), piece.begin(), piece.end());
+    return true;
+  }));
+  Engine other(node.log.get());
+  std::span<const std::byte> rest = bytes;
+  ASSERT_TRUE(other.Load(
+      [&](std::span<std::byte> piece) {
+        std::copy_n(rest.begin(), piece.size(), piece.begin());
+        rest = rest.subspan(piece.size());
+        return true;
+      },
+      bytes.size()));
+  other.CheckInvariants();
+  for (int i = 0; i < 1000; ++i) EXPECT_TRUE(other.Get(0, std::to_string(i)));
+}
+
 TEST(Engine, ARollbackTakesASwapBack) {
   Worker node(NewDisk());
   node.Put(0, "k");
@@ -216,6 +240,67 @@ TEST(Engine, ARollbackTakesASwapBack) {
   EXPECT_FALSE(node.engine.Get(5, "k"));
   node.engine.ApplyTo(node.log->end().lsn);
   EXPECT_TRUE(node.engine.Get(5, "k"));
+}
+
+// --- Flushed databases.
+
+std::uint64_t LiveBytes(const Engine& engine) { return engine.usage().live_bytes(); }
+
+TEST(Engine, AFlushOfManyKeysIsDoneAtOnceAndCountedLater) {
+  Worker node(NewDisk());
+  for (int i = 0; i < 2000; ++i) node.Put(1, std::to_string(i), 100);
+  node.Put(0, "stays", 100);
+  const std::uint64_t stays = node.engine.usage().live_bytes() / 2001;
+  ASSERT_TRUE(node.engine.Flush(DbId{1}).ok());
+  node.Commit();
+  EXPECT_EQ(node.engine.Size(), 1U);
+  EXPECT_FALSE(node.engine.Get(1, "7"));
+  EXPECT_GT(LiveBytes(node.engine), 1000 * stays) << "nobody has looked at so many records";
+  // The database is there again while its old keys are counted.
+  node.Put(1, "7", 100);
+  EXPECT_TRUE(node.engine.Tend());
+  EXPECT_TRUE(node.engine.Get(1, "7"));
+  while (node.engine.Tend()) node.engine.CheckInvariants();
+  EXPECT_LE(LiveBytes(node.engine), 2 * stays + 16);
+  EXPECT_EQ(node.engine.Size(), 2U);
+}
+
+// The segments of flushed records are given back and used again before anybody has looked at the records.
+TEST(Engine, WhatWasFlushedMayBeGoneBeforeItIsCounted) {
+  Worker node(NewDisk());
+  for (int i = 0; i < 900; ++i) i % 3 == 0 ? node.Put(0, "again", 1000) : node.Put(1, std::to_string(i), 1000);
+  for (int i = 0; i < 3; ++i) node.Put(0, "filler", 600'000);
+  // The cleaner has chosen the first segment when its keys are flushed.
+  for (int i = 0; i < 10 && !node.cleaner.victim(); ++i) {
+    ASSERT_TRUE(node.cleaner.Step(1, node.log->end().lsn, node.log->end().lsn).ok());
+    node.Commit();
+  }
+  ASSERT_EQ(node.cleaner.victim(), std::optional<std::uint32_t>(0));
+  ASSERT_TRUE(node.engine.Flush(DbId{1}).ok());
+  node.Commit();
+  while (node.cleaner.victim()) {
+    ASSERT_TRUE(node.cleaner.Step(1 << 16, node.log->end().lsn, node.log->end().lsn).ok());
+    node.Commit();
+  }
+  node.Release();
+  ASSERT_FALSE(node.log->segments().InUse(0));
+  // Another one behind it, which is kept for the cleaner.
+  node.Put(0, "dead", 1'000'000);
+  const std::uint32_t other = node.log->segments().Tail(Head::kHot)->index;
+  node.Put(0, "dead", 1'000'000);
+  ASSERT_TRUE(node.log->AppendFree(other).ok());
+  node.Commit();
+  node.Release();
+  for (int i = 0; i < 1000 && !node.log->segments().InUse(0); ++i) node.Put(0, std::to_string(i), 9000);
+  ASSERT_TRUE(node.log->segments().InUse(0));
+  for (int i = 0; i < 5; ++i) node.Put(0, "new" + std::to_string(i), 9000);
+  node.engine.SettleUsage();
+  node.engine.CheckInvariants();
+  std::uint64_t live = 0;
+  node.engine.ForEachKey(0, [&](std::string_view key) {
+    live += format::RecordBytes(key.size(), node.engine.Get(0, key)->value.size(), false);
+  });
+  EXPECT_EQ(LiveBytes(node.engine), live);
 }
 
 TEST(Engine, NothingIsWrittenForASwapThatNobodyCanTell) {

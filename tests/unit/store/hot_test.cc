@@ -204,7 +204,7 @@ TEST_F(Hot, TheLimitChangesAtRunTime) {
   };
   for (const std::uint64_t limit : {kHot, 4 * kHot, kHot / 2, std::uint64_t{0}, kHot, HotTier::kMinLimit - 1}) {
     engine_->SetHotBytes(limit);
-    while (engine_->ShrinkHot()) engine_->CheckInvariants();
+    while (engine_->Tend()) engine_->CheckInvariants();
     EXPECT_LE(memory_.bytes() - index, limit < HotTier::kMinLimit ? 0 : limit);
     read_all();
     EXPECT_LE(memory_.bytes() - index, limit < HotTier::kMinLimit ? 0 : limit);

@@ -235,8 +235,8 @@ void Reseal(Writer& node, Lsn lsn, std::uint64_t offset, std::byte value) {
   node.ByteOf(lsn, offset) = value;
   std::byte* at = &node.ByteOf(lsn, 0);
   const auto view = BatchView::Trusted(at);
-  const std::uint64_t checksum =
-      BatchChecksum(view.header(), std::span(at + sizeof(format::BatchHeader), view.header().payload_bytes));
+  const std::uint64_t checksum = BatchChecksum(
+      view.header(), std::span(at + sizeof(format::BatchHeader), view.header().payload_bytes), node.pool->log_key());
   std::memcpy(at + offsetof(format::BatchHeader, checksum), &checksum, sizeof checksum);
 }
 
@@ -263,7 +263,7 @@ TEST_F(CheckTest, ABatchInAValueIsNone) {
   format::BatchHeader header = BatchView::Trusted(&node.ByteOf(Lsn{8}, 0)).header();
   header.lsn = 100;
   header.flags = 0;
-  const auto bytes = forged.Seal(header, 64);
+  const auto bytes = forged.Seal(header, 64, node.pool->log_key());
   const std::string key(48, 'k');  // so that the value starts on a granule
   node.Put(0, key, {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
   node.Seal();
@@ -359,7 +359,8 @@ TEST_F(CheckTest, WhatCleaningTookIsNotLost) {
 TEST_F(CheckTest, APoolThatIsBeingInstalledIsNotDamaged) {
   Straddling from;
   Writer to;
-  ASSERT_TRUE(to.pool->BeginInstall({}).ok());
+  ASSERT_TRUE(to.pool->Adopt(from.pool->cluster(), from.pool->geometry(), from.pool->log_key()).ok());
+  ASSERT_TRUE(to.pool->BeginInstall({}, {}).ok());
   const auto land = [&](Lsn lsn) {
     const auto batch = *from.log->Find(lsn);
     return to.log->Land(batch.at, batch.bytes);

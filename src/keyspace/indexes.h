@@ -1,0 +1,183 @@
+// The index of everything: one Index for each database that has keys.  Thread: main loop only.
+// A database costs nothing while it is empty, and little while it is small; to flush one, however many keys it has, is
+// to take its index out.  That one is retired: nobody finds its keys any more, but the hot tier still finds the slots
+// that name its blocks, until the index was taken down or has come back.
+// Invariants: (1) a database has an index if it has a key.
+//             (2) Size() counts the keys of all databases, and none of a retired index.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <memory_resource>
+#include <span>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/check.h"
+#include "faha/types.h"
+#include "keyspace/index.h"
+#include "keyspace/key_hash.h"
+#include "keyspace/place.h"
+
+namespace faha {
+
+class Indexes {
+ public:
+  using Tables = std::vector<std::unique_ptr<Index>>;
+
+  // `keys` and `memory` must outlive it; `keys` can read every place from the moment it is told of it.
+  explicit Indexes(const KeySource& keys, std::pmr::memory_resource* memory = std::pmr::get_default_resource(),
+                   const KeyHash& hash = KeyHash(KeyHash::RandomSeed()))
+      : keys_(keys), memory_(memory), hash_(hash) {}
+  Indexes(const Indexes&) = delete;
+  Indexes& operator=(const Indexes&) = delete;
+
+  // --- One key.  See Index; `hash` is always that of the key: Hash(db, key).
+  [[nodiscard]] std::uint64_t Hash(DbId db, std::string_view key) const { return hash_(db, key); }
+  [[nodiscard]] Place Find(std::uint64_t hash, DbId db, std::string_view key) const {
+    const Index* table = Of(db);
+    return table == nullptr ? Place{} : table->Find(hash, key);
+  }
+  [[nodiscard]] Place Find(DbId db, std::string_view key) const { return Find(Hash(db, key), db, key); }
+  Place Read(std::uint64_t hash, DbId db, std::string_view key) {
+    Index* table = Of(db);
+    return table == nullptr ? Place{} : table->Read(hash, key);
+  }
+  void Prefetch(DbId db, std::uint64_t hash) const {
+    if (const Index* table = Of(db); table != nullptr) table->Prefetch(hash);
+  }
+  void PrefetchEntry(DbId db, std::uint64_t hash) const {
+    if (const Index* table = Of(db); table != nullptr) table->PrefetchEntry(hash);
+  }
+  template <typename Function>
+  Place Upsert(std::uint64_t hash, DbId db, std::string_view key, LogAddress at, Function replace) {
+    const Place old = Make(db).Upsert(hash, key, at, replace);
+    if (old.IsNone()) ++size_;
+    return old;
+  }
+  Place Upsert(std::uint64_t hash, DbId db, std::string_view key, LogAddress at) {
+    return Upsert(hash, db, key, at, [at](Place) { return Place::Cold(at); });
+  }
+  Place Upsert(DbId db, std::string_view key, LogAddress at) { return Upsert(Hash(db, key), db, key, at); }
+  Place Erase(std::uint64_t hash, DbId db, std::string_view key);
+  Place Erase(DbId db, std::string_view key) { return Erase(Hash(db, key), db, key); }
+
+  // --- For who moves records and blocks, which takes no look at a key.  Of the hash the low 48 bits are enough.
+  // Is the newest record of the key of `db` with that hash at `at`?
+  [[nodiscard]] bool Holds(DbId db, std::uint64_t hash, LogAddress at) const {
+    const Index* table = Of(db);
+    return table != nullptr && table->Holds(hash, at);
+  }
+  // See Index::Move.
+  void Move(DbId db, std::uint64_t hash, LogAddress from, LogAddress to) {
+    FAHA_CHECK(Of(db) != nullptr, "what is moved is held");
+    Of(db)->Move(hash, from, to);
+  }
+  // As in Index, but those that are retired are looked at as well.
+  [[nodiscard]] bool Names(DbId db, std::uint64_t hash, Place place) const {
+    return AnyOf(db, [&](const Index& table) { return table.Names(hash, place); });
+  }
+  template <typename Function>
+  bool Change(DbId db, std::uint64_t hash, Place from, Function change) {
+    return AnyOf(db, [&](const Index& table) { return const_cast<Index&>(table).Change(hash, from, change); });
+  }
+
+  // --- Whole databases.
+  [[nodiscard]] std::uint64_t Size(DbId db) const {
+    const Index* table = Of(db);
+    return table == nullptr ? 0 : table->Size();
+  }
+  [[nodiscard]] std::uint64_t Size() const { return size_; }
+  // Retired indexes included.
+  [[nodiscard]] std::size_t MemoryBytes() const;
+  // Calls fn(Place) for every key of `db`, in no order.  `fn` must not change the index.
+  template <typename Function>
+  void ForEach(DbId db, Function fn) const {
+    if (const Index* table = Of(db); table != nullptr) table->ForEach(fn);
+  }
+  // The same for the keys of all databases.
+  template <typename Function>
+  void ForEach(Function fn) const {
+    for (const auto& table : tables_) {
+      if (table) table->ForEach(fn);
+    }
+  }
+  // The same for those of the retired indexes.
+  template <typename Function>
+  void ForEachRetired(Function fn) const {
+    for (const auto& table : retired_) table->ForEach(fn);
+  }
+  // A part of the keys of `db`: see Index.
+  template <typename Function>
+  std::uint64_t Scan(DbId db, std::uint64_t cursor, Function fn) const {
+    const Index* table = Of(db);
+    return table == nullptr ? 0 : table->Scan(cursor, fn);
+  }
+  // The same of all databases, one after the other.  The cursor's highest bits name the database: what an Index takes
+  // for a cursor has no more bits than a bucket's depth.
+  template <typename Function>
+  std::uint64_t ScanAll(std::uint64_t cursor, Function fn) const {
+    std::size_t db = cursor >> kCursorBits;
+    if (db >= tables_.size()) return 0;
+    std::uint64_t next = 0;
+    if (tables_[db]) next = tables_[db]->Scan(cursor & kCursorMask, fn);
+    if (next != 0) return std::uint64_t{db} << kCursorBits | (next & kCursorMask);
+    do {
+      if (++db >= tables_.size()) return 0;
+    } while (!tables_[db]);
+    return std::uint64_t{db} << kCursorBits;
+  }
+  [[nodiscard]] Place Sample(DbId db, std::uint64_t random) const {
+    const Index* table = Of(db);
+    return table == nullptr ? Place{} : table->Sample(random);
+  }
+
+  // Empties `db`, which has keys: its index is retired.  It lives until Discard(), or until Clear().
+  Index* Retire(DbId db);
+  void Discard(Index* retired);
+  // Everything is gone, what is retired too.
+  void Clear();
+
+  // There will be about `keys` keys, of which databases those that are there now tell.  ShrinkToFit() is to follow.
+  void Expect(std::uint64_t keys);
+  void ShrinkToFit();
+
+  // See Index.  What is retired is not saved; the seed is, and who loads it has that seed from then on.
+  bool Save(const std::function<bool(std::span<const std::byte>)>& write) const;
+  bool Load(const std::function<bool(std::span<std::byte>)>& read, std::uint64_t limit);
+
+  // For tests: ends the process if an invariant does not hold.  Reads every key.
+  void CheckInvariants() const;
+
+ private:
+  static constexpr int kCursorBits = 48;
+  static constexpr std::uint64_t kCursorMask = (std::uint64_t{1} << kCursorBits) - 1;
+
+  [[nodiscard]] Index* Of(DbId db) const { return db < tables_.size() ? tables_[db].get() : nullptr; }
+  Index& Make(DbId db) {
+    if (Index* table = Of(db); table != nullptr) [[likely]]
+      return *table;
+    return MakeNew(db);
+  }
+  Index& MakeNew(DbId db);
+  template <typename Function>
+  bool AnyOf(DbId db, Function fn) const {
+    if (const Index* table = Of(db); table != nullptr && fn(*table)) return true;
+    for (const auto& table : retired_) {
+      if (table->db() == db && table->Size() != 0 && fn(*table)) return true;
+    }
+    return false;
+  }
+
+  const KeySource& keys_;
+  std::pmr::memory_resource* memory_;
+  KeyHash hash_;
+  Tables tables_;  // by DbId, up to the largest that was ever used
+  Tables retired_;
+  std::uint64_t size_ = 0;
+};
+
+}  // namespace faha

@@ -1,0 +1,168 @@
+// Applying records: the one replay, flushes, and the way back.  See engine.h.  Thread: main loop only.
+#include <algorithm>
+#include <vector>
+
+#include "base/check.h"
+#include "store/engine.h"
+
+namespace faha {
+
+using format::RecordKind;
+
+void Engine::Replay(Lsn target) {
+  target = std::min(target, log_->end().lsn);
+  if (index_.Size() == 0 && applied_ < target) {
+    // A first part tells which databases the keys are of.
+    ApplyTo(Lsn{applied_.value + (target.value - applied_.value) / 64});
+    if (index_.Size() != 0) index_.Expect(log_->records_at_open());
+  }
+  ApplyTo(target);
+  index_.ShrinkToFit();
+}
+
+void Engine::ApplyTo(Lsn target) {
+  FAHA_CHECK(usage_.segments().size() >= log_->segments().count(), "usage knows every segment");
+  target = std::min(target, log_->end().lsn);
+  if (applied_ >= target) return;
+  cursor_.next = applied_.Next();
+  while (applied_ < target) {
+    LogCursor ahead = cursor_;
+    const auto batch = log_->Next(ahead);
+    // The target may lie in a gap: what follows it is for later.
+    if (!batch || batch->view.lsn() > target) break;
+    cursor_ = ahead;
+    Apply(*batch);
+    applied_ = batch->view.lsn();
+  }
+  applied_ = std::max(applied_, target);
+}
+
+void Engine::Apply(const LocatedBatch& batch) {
+  const std::uint16_t flags = batch.view.header().flags;
+  // The rest of what was begun comes at once or never: behind a gap goes on what cleaning has taken.
+  const bool goes_on = (flags & format::kUnitContinued) != 0 && batch.view.lsn() == held_through_.Next();
+  if (!goes_on) held_.clear();
+  held_through_ = batch.view.lsn();
+  const bool well_formed = batch.view.ForEach([&](const Record& record, std::uint64_t offset) {
+    held_.push_back({batch.at + offset, index_.Hash(record.db, record.key), record.db});
+  });
+  FAHA_CHECK(well_formed, "records are checked before a batch enters the log");
+  if ((flags & format::kUnitContinues) != 0) return;
+  ApplyHeld();
+}
+
+// Keys are spread over the index and the log, so each costs two cache misses: those of the next ones are fetched while
+// one is applied.  All at once would be more than the processor has under way.
+void Engine::ApplyHeld() {
+  constexpr std::size_t kBucketAhead = 16, kEntryAhead = 8;
+  for (std::size_t i = 0; i < held_.size(); ++i) {
+    if (i + kBucketAhead < held_.size()) {
+      index_.Prefetch(held_[i + kBucketAhead].db, held_[i + kBucketAhead].hash);
+    }
+    if (i + kEntryAhead < held_.size()) {
+      index_.PrefetchEntry(held_[i + kEntryAhead].db, held_[i + kEntryAhead].hash);
+    }
+    ApplyRecord(log_->RecordAt(held_[i].at), held_[i]);
+  }
+  held_.clear();
+}
+
+void Engine::ApplyRecord(const Record& record, const Held& held) {
+  switch (record.kind) {
+    case RecordKind::kPut: return ApplyPut(record, held);
+    case RecordKind::kDelete: return ApplyDelete(record, held);
+    case RecordKind::kFlush: return ApplyFlush(record, held.at);
+    case RecordKind::kSwap: return ApplySwap(record, held.at);
+    case RecordKind::kConfig:
+    case RecordKind::kEpochStart:
+    case RecordKind::kFree: return;  // the cluster's and the log's, not the keyspace's
+  }
+}
+
+void Engine::ApplyPut(const Record& record, const Held& held) {
+  index_.Upsert(held.hash, record.db, record.key, held.at, [&](Place old) {
+    Died(old);
+    if (old.hot()) return hot_.Refresh(old, held.at, log_->RecordBytesAt(held.at));
+    hot_.Moved(record.db, held.hash, Place::Cold(held.at));
+    return Place::Cold(held.at);
+  });
+  usage_.AddLive(held.at, record.Size());
+  if (record.expire_at != kNoExpiry) expiring_.Up(record.db);
+  touched_ = true;
+}
+
+void Engine::ApplyDelete(const Record& record, const Held& held) {
+  const Place old = index_.Erase(held.hash, record.db, record.key);
+  if (!old.IsNone()) Erased(old);
+  usage_.AddTombstone(held.at, record.Size());
+  touched_ = true;
+}
+
+void Engine::ApplyFlush(const Record& record, LogAddress at) {
+  touched_ = true;
+  usage_.AddFlush(at);
+  if (record.db == format::kAllDatabases || index_.Size(record.db) == index_.Size()) {
+    FlushAll();
+  } else if (index_.Size(record.db) != 0) {
+    FlushDb(record.db);
+  }
+}
+
+void Engine::FlushAll() {
+  flushed_.clear();
+  index_.Clear();
+  hot_.Clear();
+  usage_.DropAllLive();
+  expiring_.Clear();
+}
+
+// Where the keys are many nobody waits until each was looked at: until then their records count as live.
+void Engine::FlushDb(DbId db) {
+  if (index_.Size(db) > kFewKeys) {
+    expiring_.Set(db, 0);
+    flushed_.push_back({index_.Retire(db), usage_.forgets()});
+    return;
+  }
+  index_.ForEach(db, [&](Place place) { Erased(place); });
+  index_.Discard(index_.Retire(db));
+}
+
+bool Engine::TakeDownFlushed() {
+  if (flushed_.empty()) return false;
+  const Flushed& oldest = flushed_.front();
+  const bool more = oldest.table->TakeDown([&](Place place) {
+    const LogAddress at = place.log_address();
+    // A segment may have been given back meanwhile, and its usage with it.
+    if (InLog(oldest, at)) usage_.DropLive(at, RecordAt(place).bytes);
+    if (place.hot()) hot_.Drop(place.block());
+  });
+  if (more) return true;
+  index_.Discard(oldest.table);
+  flushed_.pop_front();
+  return !flushed_.empty();
+}
+
+void Engine::ApplySwap(const Record& record, LogAddress at) {
+  const auto swapped = ReadSwap(record);
+  FAHA_CHECK(swapped.has_value(), "records are checked before a batch enters the log");
+  map_.Restore(*swapped);
+  swap_at_ = at;
+  touched_ = true;
+}
+
+void Engine::RollBackTo(Lsn keep) {
+  flushed_.clear();
+  index_.Clear();
+  map_ = {};
+  swap_at_ = {};
+  hot_.Clear();
+  held_.clear();
+  applied_ = Lsn{};
+  cursor_ = {};
+  usage_.Reset();
+  expiring_.Clear();
+  touched_ = false;
+  ApplyTo(keep);
+}
+
+}  // namespace faha

@@ -1,0 +1,213 @@
+// What must hold when peers hang, pools are nearly full, and logs are given away while they are cleaned.
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <optional>
+#include <string>
+
+#include "tests/fakes/sim_cluster.h"
+
+namespace faha {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+// Keys of 40 KB, overwritten in turn: `keys` of them are live in a pool of 8 MB.
+class Overwriter {
+ public:
+  Overwriter(Cluster* cluster, int keys) : cluster_(cluster), keys_(keys) {}
+  // The longest time that one write took; fails the test if one is refused.
+  MonoTime Write(SimNode& node, int count) {
+    MonoTime longest{0};
+    for (int i = 0; i < count; ++i) {
+      const MonoTime start = cluster_->world.Now();
+      const Status status = node.Set(Key(next_), Value(next_));
+      longest = std::max(longest, cluster_->world.Now() - start);
+      ++next_;
+      if (!status.ok()) {
+        ADD_FAILURE() << "write " << next_ << ": " << status.ToString();
+        break;
+      }
+      cluster_->world.Run(milliseconds(1));
+    }
+    return longest;
+  }
+  void ExpectAll(SimNode& node) {
+    for (int i = std::max(0, next_ - keys_); i < next_; ++i) {
+      const auto value = node.Get(Key(i));
+      ASSERT_TRUE(value.ok()) << value.status().ToString();
+      EXPECT_EQ(*value, Value(i)) << "write " << i;
+    }
+  }
+
+ private:
+  std::string Key(int i) const { return "key" + std::to_string(i % keys_); }
+  std::string Value(int i) const { return std::to_string(i) + std::string(40'000, static_cast<char>('a' + i % 26)); }
+
+  Cluster* cluster_;
+  int keys_;
+  int next_ = 0;
+};
+
+class Pressure : public testing::TestWithParam<std::uint64_t> {};
+
+TEST_P(Pressure, AHungBackupDoesNotStopTheOthers) {
+  Cluster cluster(3, GetParam());
+  Overwriter writer(&cluster, 60);  // 2.4 of 8 MB
+  writer.Write(cluster[0], 200);
+  cluster.world.Stop(3);
+  EXPECT_LE(writer.Write(cluster[0], 600), milliseconds(1300)) << "persist-timeout, once";
+  cluster.world.Continue(3);
+  EXPECT_LE(writer.Write(cluster[0], 300), milliseconds(1300));
+  EXPECT_TRUE(cluster.world.RunUntil([&] { return cluster.AllInSync(cluster[0]); }));
+  writer.ExpectAll(cluster[0]);
+}
+
+TEST_P(Pressure, ABackupThatIsGivenTheLogWhileItIsCleanedNeitherDiesNorStartsAnew) {
+  Cluster cluster(3, GetParam());
+  Overwriter writer(&cluster, 100);  // 4 of 8 MB: with the reserve about all that fits
+  writer.Write(cluster[0], 150);
+  for (int round = 0; round < 3; ++round) {
+    cluster[2].Kill();
+    writer.Write(cluster[0], 300);
+    const int before = cluster[2].installs;
+    ASSERT_TRUE(cluster[2].Start().ok());
+    for (int i = 0; i < 400 && !cluster.AllInSync(cluster[0]); ++i) writer.Write(cluster[0], 2);
+    EXPECT_TRUE(cluster.world.RunUntil([&] { return cluster.AllInSync(cluster[0]); }));
+    EXPECT_LE(cluster[2].installs - before, 3);
+  }
+  cluster[0].Kill();
+  ASSERT_TRUE(cluster.Promote(cluster[2]).ok());
+  writer.ExpectAll(cluster[2]);
+}
+
+// It would have to give its log up for that of the other one, and neither could lead if the link broke meanwhile.
+TEST_P(Pressure, WhoIsFarBehindLetsTheBestLogLead) {
+  Cluster cluster(3, GetParam());
+  Overwriter writer(&cluster, 60);
+  writer.Write(cluster[0], 100);
+  cluster[2].Kill();
+  writer.Write(cluster[0], 600);
+  cluster[0].Kill();
+  ASSERT_TRUE(cluster[2].Start().ok());
+  std::optional<Status> answer;
+  cluster[2].store->Promote(seconds(20), [&](const Status& status) { answer = status; });
+  ASSERT_TRUE(cluster.world.RunUntil([&] { return cluster[1].Serving() || cluster[2].Serving(); }, seconds(20)));
+  EXPECT_TRUE(cluster[1].Serving()) << "the one that has everything";
+  ASSERT_TRUE(cluster.world.RunUntil([&] { return answer.has_value(); }, seconds(20)));
+  EXPECT_EQ(answer->code(), Code::kNoPromise) << answer->ToString();
+  EXPECT_EQ(cluster[2].installs, 1) << "as a backup";
+  writer.ExpectAll(cluster[1]);
+}
+
+// The others have all that it had when it began to take a new log, so its promise is worth as much as before.
+TEST_P(Pressure, WhoIsBeingGivenALogStillVotes) {
+  Cluster cluster(3, GetParam());
+  Overwriter writer(&cluster, 60);
+  writer.Write(cluster[0], 100);
+  cluster[2].Kill();
+  writer.Write(cluster[0], 600);
+  ASSERT_TRUE(cluster[2].Start().ok());
+  ASSERT_TRUE(cluster.world.RunUntil([&] { return cluster[2].installs == 1; }));
+  EXPECT_FALSE(cluster[2].store->Info().whole);
+  cluster[0].Kill();
+  EXPECT_TRUE(cluster.Promote(cluster[1]).ok());
+  writer.ExpectAll(cluster[1]);
+  EXPECT_TRUE(cluster.world.RunUntil([&] { return cluster[2].FollowsInSync(cluster[1]); }));
+}
+
+TEST_P(Pressure, AVoterThatHangsAfterItsFirstAnswerIsNotWaitedFor) {
+  Cluster cluster(5, GetParam());
+  ASSERT_TRUE(cluster[0].Set("k", "v").ok());
+  cluster.world.Stop(1);
+  std::optional<Status> answer;
+  cluster[1].store->Promote(seconds(30), [&](const Status& status) { answer = status; });
+  cluster.world.Run(milliseconds(5));
+  cluster.world.Stop(5);  // it has said that the primary's lease may run
+  ASSERT_TRUE(cluster.world.RunUntil([&] { return answer.has_value(); }, seconds(5)));
+  EXPECT_TRUE(answer->ok()) << answer->ToString();
+}
+
+TEST_P(Pressure, WhatWroteNothingProvesNothing) {
+  for (const bool swaps : {false, true}) {
+    Cluster cluster(3, GetParam());
+    ASSERT_TRUE(cluster[0].Set("k", "old").ok());
+    Store& old = *cluster[0].store;
+    ASSERT_TRUE((swaps ? old.Swap(5, 6) : old.Flush(DbId{5})).ok());
+    cluster.world.Stop(1);
+    ASSERT_TRUE(cluster.Promote(cluster[1]).ok());
+    ASSERT_TRUE(cluster[1].Set("k", "new").ok());
+    cluster.world.Continue(1);
+    const bool read = old.CheckRead().ok() && old.Get(0, "k").has_value();
+    EXPECT_FALSE(read && old.Commit().ok()) << "it would tell of a value that was overwritten";
+  }
+}
+
+TEST_P(Pressure, AUnitIsNotCutByAChangeOfMembers) {
+  Cluster cluster(3, GetParam());
+  ASSERT_TRUE(cluster[0].Set("k", "v").ok());
+  SimNode joining(&cluster.world, 4);
+  ASSERT_TRUE(joining.Start().ok());
+  Store& store = *cluster[0].store;
+  ASSERT_TRUE(store.CheckWrite(100, 2).ok());
+  ASSERT_TRUE(store.Put(0, "first", "half", kNoExpiry).ok());
+  joining.store->Follow(cluster[0].Redis());
+  cluster.world.Run(seconds(2));  // a script that goes on lets peers speak
+  ASSERT_TRUE(store.Put(0, "second", "half", kNoExpiry).ok());
+  EXPECT_EQ(store.Info().members.size(), 3U);
+  cluster[0].PowerOff();
+  ASSERT_TRUE(cluster.Promote(cluster[1]).ok());
+  EXPECT_EQ(cluster[1].Get("first").value(), std::nullopt);
+  EXPECT_EQ(cluster[1].Get("k").value(), "v");
+  ASSERT_TRUE(cluster[0].Start().ok());
+  EXPECT_TRUE(
+      cluster.world.RunUntil([&] { return cluster.AllInSync(cluster[1]) && joining.FollowsInSync(cluster[1]); }));
+  EXPECT_EQ(cluster[1].store->Info().members.size(), 4U);
+}
+
+TEST_P(Pressure, AnHeirThatHangsDoesNotKeepTheOthersFromWriting) {
+  Cluster cluster(3, GetParam());
+  ASSERT_TRUE(cluster[0].Set("k", "v").ok());
+  cluster.world.Stop(2);
+  std::optional<Status> answer;
+  cluster[0].store->HandOver(cluster[1].Redis(), [&](const Status& status) { answer = status; });
+  EXPECT_FALSE(answer.has_value()) << "it is only offered";
+  const MonoTime start = cluster.world.Now();
+  EXPECT_TRUE(cluster[0].Set("k", "w").ok());
+  EXPECT_EQ(cluster[0].Get("k").value(), "w");
+  EXPECT_LE(cluster.world.Now() - start, milliseconds(1300));
+  ASSERT_TRUE(cluster.world.RunUntil([&] { return answer.has_value(); }, seconds(10)));
+  EXPECT_EQ(answer->code(), Code::kUnavailable) << answer->ToString();
+  ASSERT_TRUE(cluster.world.RunUntil([&] { return cluster[0].Serving(); }, seconds(2)));
+  cluster.world.Continue(2);
+  EXPECT_TRUE(cluster.world.RunUntil([&] { return cluster.AllInSync(cluster[0]); }));
+  EXPECT_EQ(cluster[0].Get("k").value(), "w");
+}
+
+// The heir may be elected against the lease, so that proves nothing any more.
+TEST_P(Pressure, WhileTheRoleIsOfferedReadsAskAMajority) {
+  Cluster cluster(3, GetParam());
+  ASSERT_TRUE(cluster[0].Set("k", "old").ok());
+  ASSERT_TRUE(cluster.world.RunUntil([&] { return cluster.AllInSync(cluster[0]); }));
+  cluster[0].store->HandOver(cluster[1].Redis(), [](const Status&) {});
+  cluster.world.Stop(1);  // in the middle of its turn
+  Store& old = *cluster[0].store;
+  ASSERT_TRUE(cluster.world.RunUntil([&] { return cluster[1].Serving(); }, milliseconds(500))) << "within the lease";
+  ASSERT_TRUE(cluster[1].Set("k", "new").ok());
+  const bool read = old.CheckRead().ok() && old.Get(0, "k").has_value();
+  EXPECT_FALSE(read && old.Commit().ok());
+}
+
+TEST_P(Pressure, APrimaryWithoutAMajorityIsNotPromoted) {
+  Cluster cluster(3, GetParam());
+  cluster.world.CutOff(1);
+  cluster.world.Run(seconds(3));
+  const Status status = cluster.Promote(cluster[0], seconds(1));
+  EXPECT_EQ(status.code(), Code::kNoPromise) << status.ToString();
+}
+
+INSTANTIATE_TEST_SUITE_P(Seeds, Pressure, testing::Values(1, 2, 3, 4));
+
+}  // namespace
+}  // namespace faha
