@@ -11,7 +11,7 @@
 #include <cstring>
 #include <vector>
 
-namespace faha {
+namespace faha::pool_file {
 namespace {
 
 constexpr const char* kSysfs = "/sys";
@@ -156,4 +156,4 @@ void IgnoreFileSizeSignal() {
     (void)std::signal(SIGXFSZ, SIG_IGN);
 }
 
-}  // namespace faha
+}  // namespace faha::pool_file

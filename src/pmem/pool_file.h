@@ -11,7 +11,7 @@
 #include "faha/status.h"
 #include "pmem/detect.h"
 
-namespace faha {
+namespace faha::pool_file {
 
 std::string ErrnoText(int error);
 // Of what fails before a pool is in use: it may be too large for where it should be.
@@ -47,4 +47,4 @@ std::uint64_t SizeOf(const struct stat& info);
 // The write beyond a file-size limit (RLIMIT_FSIZE) is an error as any other: its signal would end the process.
 void IgnoreFileSizeSignal();
 
-}  // namespace faha
+}  // namespace faha::pool_file

@@ -35,6 +35,15 @@ std::string_view DomainName(PersistenceDomain domain) {
 
 namespace {
 
+using pool_file::Allocate;
+using pool_file::CodeOf;
+using pool_file::CreateFile;
+using pool_file::ErrnoText;
+using pool_file::IgnoreFileSizeSignal;
+using pool_file::Lock;
+using pool_file::OpenPool;
+using pool_file::SizeOf;
+
 std::optional<PersistenceDomain> ParseDomain(const std::string& name) {
   for (auto domain : {PersistenceDomain::kVolatile, PersistenceDomain::kPage, PersistenceDomain::kCacheLine,
                       PersistenceDomain::kCpuCache}) {

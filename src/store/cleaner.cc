@@ -81,15 +81,16 @@ std::optional<std::uint32_t> Cleaner::OldColdTail(Lsn limit) {
 }
 
 // A member that has not received a victim's batches must later be given the whole log, so one that every member has is
-// preferred, unless that means to move much more: who is behind, or gone, must not make cleaning useless for the
-// others.
+// preferred, and without one the cleaner waits.  But who is behind, or gone, must not cost the others their space: where
+// it is short, or to spare that member would mean to move much more, the best victim is taken.
 std::optional<std::uint32_t> Cleaner::Choose(Lsn committed, Lsn everywhere) {
   const auto best = ChooseUpTo(committed);
   if (!best) return OldColdTail(committed);
-  if (Pressed() || log_->segments().at(*best).last <= everywhere) return best;
+  const bool is_short = log_->segments().free() + log_->pending_frees() <= Log::kReservedSegments + 1;
+  if (is_short || log_->segments().at(*best).last <= everywhere) return best;
   const auto kept = ChooseUpTo(std::min(committed, everywhere));
   const auto part = [&](std::uint32_t index) { return NeededPart(log_->segments().at(index)); };
-  return kept && part(*kept) <= part(*best) + kSparing ? kept : best;
+  return kept && part(*kept) > part(*best) + kSparing ? best : kept;
 }
 
 std::optional<std::uint32_t> Cleaner::ChooseUpTo(Lsn limit) const {

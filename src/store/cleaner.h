@@ -35,7 +35,7 @@ class Cleaner {
   [[nodiscard]] bool Pressed() const { return log_->segments().free() <= Log::kReservedSegments; }
   // Looks at `bytes` of victims, and at one batch at least.  What happens is sealed when it returns.  `committed`,
   // `everywhere`: the last batch that a majority, and that every member, has; a victim is at or before the first, and
-  // if that costs little and the pool is not Pressed() at or before the second.  False: nothing was done, because there
+  // at or before the second as long as space is not short and that costs little.  False: nothing was done, because there
   // is no victim, no room for what must be moved, or the newest configuration must be written again first.  Errors:
   // IoError - fence.
   Result<bool> Step(std::uint64_t bytes, Lsn committed, Lsn everywhere);

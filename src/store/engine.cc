@@ -123,7 +123,6 @@ Result<bool> Engine::MoveDelete(const Record& record, Lsn of) {
 }
 
 void Engine::DropNamed(const Segment& segment) {
-  SettleUsage();
   const Pool& pool = log_->pool();
   const LogAddress start = pool.SegmentStart(segment.index);
   const auto inside = [&](LogAddress at) { return !at.IsNone() && pool.SegmentOf(at) == segment.index; };

@@ -105,9 +105,8 @@ class Engine final : private KeySource {
   void SettleUsage() {
     while (TakeDownFlushed()) continue;
   }
-  // The segment is about to be given back: nothing in the index names it, and nothing that was flushed may name it longer.
+  // The segment is about to be given back: nothing in the index names it.
   void Forget(std::uint32_t segment) {
-    SettleUsage();
     usage_.Forget(segment);
     hot_.ForgetMissed();
   }

@@ -260,7 +260,8 @@ void Faults::Order() {
 void Faults::HandOver(Host& primary, Host& heir) {
   primary.Command([this, &primary, &heir](Store& store) {
     Say(primary.number(), "is to hand over to " + std::to_string(heir.number()));
-    store.HandOver(heir.Redis(), [this, &primary](const Status& status) { Say(primary.number(), status.ToString()); });
+    store.HandOver(heir.Redis(),
+                   [this, number = primary.number()](const Status& status) { Say(number, status.ToString()); });
   });
 }
 

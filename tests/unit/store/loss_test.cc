@@ -59,6 +59,7 @@ TEST(Loss, ClientsAreSentAwayOnceByAPrimaryThatIsCutOff) {
 
 TEST(Loss, ClientsAreSentAwayByAPrimaryThatHandsOver) {
   Cluster cluster(3);
+  cluster.world.Run(2 * Store::kTickPeriod);  // it has served
   ASSERT_TRUE(cluster.HandOver(cluster[0], cluster[1].Redis()).ok());
   EXPECT_TRUE(cluster.world.RunUntil([&] { return cluster[0].services_lost == 1; }, kLease / 2));
   EXPECT_EQ(cluster[1].services_lost + cluster[2].services_lost, 0) << "each had been a cluster of its own";
