@@ -8,13 +8,22 @@ namespace faha {
 
 enum class Mutant : std::uint8_t {
   kNone,
-  kPromiseNotPersisted,  // a promise is answered and not persisted
-  kAckBeforeDrain,       // a backup acknowledges what it has not drained
-  kVoterIgnoresEpoch,    // an epoch is promised to whoever asks, old or given away
-  kReusesEarly,          // a freed segment is given back before its free is committed
-  kNoLease,              // a primary answers without a lease
-  kUnkeyedChecksum,      // batches are not keyed: a client's value can pass for one
-  kWriteErrorIsNoSpace,  // a batch that the medium did not take is told as a full pool
+  kPromiseNotPersisted,   // a promise is answered and not persisted
+  kAckBeforeDrain,        // a backup acknowledges what it has not drained
+  kVoterIgnoresEpoch,     // an epoch is promised to whoever asks, old or given away
+  kReusesEarly,           // a freed segment is given back before its free is committed
+  kNoLease,               // a primary answers without a lease
+  kUnkeyedChecksum,       // batches are not keyed: a client's value can pass for one
+  kWriteErrorIsNoSpace,   // a batch that the medium did not take is told as a full pool
+  kStalledReceiverStays,  // a receiver that acknowledges nothing keeps its claim on segments
+  kGapHidesFrees,         // a node that takes the whole log is not told which segments a gap has freed
+  kCandidateInstalls,     // a candidate that is far behind gives its log up for that of the best
+  kHungVoterCounts,       // what a voter said counts for as long as its link stands
+  kNothingProves,         // a write that wrote nothing counts as a batch that proves leadership
+  kMembersCutUnit,        // the members change in the middle of a unit
+  kUnitOutlivesCut,       // a batch goes on with a unit whose rest was cut
+  kHandOverBlocks,        // who offers its role waits for the heir
+  kPromotedWithoutLease,  // a primary that is promoted says so whether a majority answers or not
 };
 
 #ifdef FAHA_MUTANTS

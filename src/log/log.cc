@@ -309,7 +309,7 @@ Status Log::CutAfter(Lsn keep) {
   cold_retired_ = false;
   EndUnit();
   // Whatever was cut in the middle of a unit, the unit never ends: the next batch belongs to another one.
-  continued_ = false;
+  if (!Mutated(Mutant::kUnitOutlivesCut)) continued_ = false;
   if (keep >= end_.lsn) return Status::Ok();
   FAHA_CHECK(keep >= known_committed_ && keep >= freed_through_, "a committed batch must not be cut");
   if (Status status = EraseBehind(keep); !status.ok()) return status;

@@ -93,7 +93,7 @@ template <typename Write>
 Status Node::Change(Write write) {
   const std::uint64_t before = log_->appended();
   Status status = write();
-  (log_->appended() != before ? unacknowledged_ : served_reads_) = true;
+  (log_->appended() != before || Mutated(Mutant::kNothingProves) ? unacknowledged_ : served_reads_) = true;
   if (status.code() == Code::kIoError) return Fail(status);
   Ship();
   return status;
@@ -122,7 +122,7 @@ Status Node::Commit() {
   served_reads_ = false;
   // A batch that is sealed now, and acknowledged in this epoch, proves that no other primary was elected before now,
   // and so that all was current that this turn's replies tell of.  Otherwise the lease must prove it.
-  const bool proves = wrote && log_->HasOpenBatch();
+  const bool proves = wrote && (log_->HasOpenBatch() || Mutated(Mutant::kNothingProves));
   committer_->Served(clock_->Now());
   Status status = failure_;
   if (status.ok()) status = CheckMedium();

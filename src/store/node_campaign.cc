@@ -15,7 +15,9 @@ constexpr std::uint64_t kForcedEpochs = 1'000'000;
 
 void Node::Promote(std::chrono::milliseconds patience, std::function<void(const Status&)> done) {
   if (!failure_.ok()) return done(failure_);
-  if (Leads()) return done(Status::Ok());
+  const bool leads =
+      Leads() || (Mutated(Mutant::kPromotedWithoutLease) && role_ == Role::kPrimary && committer_->Serving());
+  if (leads) return done(Status::Ok());
   if (!membership_.members().empty() && membership_.Find(self_.id) == nullptr) {
     return done(
         {Code::kNoPromise, "this node has not become a member yet: wait until it is in sync, or promote another"});
@@ -81,7 +83,8 @@ void Node::StepCampaign() {
       if (clock_->Now() >= next_ask_) AskMembers(campaign_->members());
       break;
     case Campaign::Next::kPromise:
-      if (asked_epoch_ == campaign_->epoch() && clock_->Now() - asked_since_ > options_.lease) {
+      if (asked_epoch_ == campaign_->epoch() && clock_->Now() - asked_since_ > options_.lease &&
+          !Mutated(Mutant::kHungVoterCounts)) {
         campaign_->OnPromisesLate();
         break;
       }
@@ -112,7 +115,7 @@ void Node::TendAsks(const Members& members) {
   for (const Member& member : members) {
     if (member.id == self_.id) continue;
     Ask& ask = asks_[member.id];
-    if (ask.link != LinkId::kNone && now - ask.heard > options_.lease) {
+    if (ask.link != LinkId::kNone && now - ask.heard > options_.lease && !Mutated(Mutant::kHungVoterCounts)) {
       fabric_->Close(ask.link);
       ask = {};
       if (campaign_) campaign_->OnUnreachable(member.id);

@@ -73,7 +73,7 @@ Status Node::Accept(const wire::FollowReply& reply) {
     return {Code::kFenced, fmt::format("{} is primary of epoch {}, but this node promised epoch {}",
                                        reply.primary.Redis().ToString(), reply.epoch.value, voter_->promised().value)};
   }
-  if (fetching_ && reply.install) {
+  if (fetching_ && reply.install && !Mutated(Mutant::kCandidateInstalls)) {
     return {Code::kProtocol, fmt::format("{} offers a candidate the whole log", reply.primary.Redis().ToString())};
   }
   if (not_whole_ && !reply.install) {
@@ -181,6 +181,7 @@ Status Node::Gap(Lsn whole_at, std::span<const std::uint64_t> in_use) {
   }
   whole_at_ = whole_at;
   log_->AllowGap();
+  if (Mutated(Mutant::kGapHidesFrees)) return Status::Ok();
   const Status status = log_->ReleaseUnlisted(in_use, whole_at, [&](const Segment& segment) { Leave(segment); });
   return status.ok() ? status : Fail(status);
 }

@@ -38,6 +38,9 @@ void Node::HandOver(const std::optional<Endpoint>& target, std::function<void(co
   offer_ = {.heir = best->receiver(), .end = clock_->Now() + kHandOverPatience, .done = std::move(done)};
   // From now on the heir may be elected at any moment, whatever the lease: there is none, see LeaseHeld().
   best->SendHandOver(voter_->promised());
+  while (Mutated(Mutant::kHandOverBlocks) && offer_ && role_ == Role::kPrimary && clock_->Now() < offer_->end) {
+    WaitForPeers(offer_->end);
+  }
 }
 
 // This node serves until it promises the heir's epoch.  An heir that fails, or takes too long, may still take up what

@@ -318,7 +318,7 @@ void Node::AnswerFollow(LinkId link, const wire::FollowRequest& request) {
   reply.common = common.value();
   reply.install = request.installing || reply.common < log_->freed_through();
   if (reply.install) reply.common = Lsn{};
-  if (request.fetch && reply.install) return LeadInstead(link, request);
+  if (request.fetch && reply.install && !Mutated(Mutant::kCandidateInstalls)) return LeadInstead(link, request);
   reply.transport = static_cast<std::uint8_t>(fabric_->DataTransport());
   guests_.erase(link);
   const auto domain = static_cast<PersistenceDomain>(std::min<std::uint8_t>(request.domain, 3));

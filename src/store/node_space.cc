@@ -68,7 +68,7 @@ void Node::ReleaseFreed() {
   const Lsn committed = Mutated(Mutant::kReusesEarly) && primary ? log_->durable()
                         : primary                                ? committer_->committed()
                                                                  : std::min(heard_committed_, engine_->applied());
-  if (primary) DropStalled();
+  if (primary && !Mutated(Mutant::kStalledReceiverStays)) DropStalled();
   const Status status = log_->Release(committed, [&](const Segment& segment) {
     if (committer_->Claimed(segment.first, segment.last)) return false;
     Leave(segment);

@@ -26,7 +26,7 @@ void Node::Progress() {
     observer_->OnPrimary();
   }
   // A change of members is a batch of its own: in the middle of a unit it waits, for the unit must not be cut in two.
-  const auto joined = log_->InUnit() ? std::nullopt : committer_->Candidate();
+  const auto joined = log_->InUnit() && !Mutated(Mutant::kMembersCutUnit) ? std::nullopt : committer_->Candidate();
   if (joined) {
     const Members next = membership_.Toward(*joined);
     const char* what = membership_.Find(joined->id) != nullptr      ? "has changed and stays a member"

@@ -2,7 +2,7 @@
 
 A counter is written by one client, 1, 2, 3 and so on, and read by everybody.  Whoever reads it must find no less than was
 known to be there when the read began - acknowledged to its writer, or read by anybody before - and no more than was sent
-when the read ended.  All of them are threads of one process, so that `before` means the same to all.
+when the read ended.  Overwriters fill segments of the primary's log meanwhile, where a fault asks for that.  All of them are threads of one process, so that `before` means the same to all.
 """
 
 import contextlib
@@ -118,3 +118,51 @@ class Reader(threading.Thread):
                     self.reads += 1
                 except ERRORS:
                     self.refused += 1
+
+
+class Overwriter(threading.Thread):
+    """Overwrites a part of the primary's pool as fast as it is answered, until it is stopped."""
+
+    VALUE = bytes(10_000)
+    AT_A_TIME = 8
+
+    def __init__(self, sentinels, live_bytes):
+        super().__init__(daemon=True)
+        self.finder = sentinels.finder()
+        self.random = random.Random(live_bytes)
+        self.keys = live_bytes // len(self.VALUE)
+        self.written = self.no_space = 0  # bytes that were acknowledged, and replies that refused one
+        self.stopping = threading.Event()
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stopping.set()
+        self.join(30)
+
+    def run(self):
+        connection = None
+        while not self.stopping.is_set():
+            try:
+                if connection is None:
+                    host, port = self.finder.discover_master(NAME)
+                    connection = redis.Redis(host, port, socket_timeout=1, socket_connect_timeout=0.5, retry_on_error=[])
+                pipeline = connection.pipeline(transaction=False)
+                for _ in range(self.AT_A_TIME):
+                    pipeline.set(f"overwritten:{self.random.randrange(self.keys)}", self.VALUE)
+                self.count(pipeline.execute(raise_on_error=False))
+            except ERRORS:
+                if connection is not None:
+                    connection.close()
+                connection = None
+                self.finder.sentinels.append(self.finder.sentinels.pop(0))
+                self.stopping.wait(0.05)
+
+    def count(self, replies):
+        for reply in replies:
+            if isinstance(reply, redis.ResponseError):
+                self.no_space += str(reply).startswith("NOSPACE")
+            else:
+                self.written += len(self.VALUE)

@@ -7,15 +7,41 @@ import contextlib
 import signal
 
 import redis
+from chaos_clients import Overwriter
+from cluster import Server
 from sentinels import NAME
+
+# Of each node.  Under overwrites a third of it is live, so there is space for whoever cleans.
+POOL_BYTES, SEGMENT_BYTES = 64 << 20, 1 << 20
+LIVE_BYTES = POOL_BYTES // 3
+# A log that is taken as a whole is begun again so often at most.
+RESTARTS = 2
 
 
 class Scene:
-    """What a fault has to do with; `network` is None where there is none to cut."""
+    """What a fault has to do with; `network` is None where there is none to cut.  What is wrong it adds to `problems`."""
 
-    def __init__(self, cluster, sentinels, network, generator):
+    def __init__(self, cluster, sentinels, network, generator, problems):
         self.cluster, self.sentinels, self.network, self.generator = cluster, sentinels, network, generator
+        self.problems = problems
         self.primary = None
+
+    @contextlib.contextmanager
+    def overwrites(self):
+        """While clients overwrite a part of the pool without pause; nobody may be told meanwhile that it is full."""
+        with Overwriter(self.sentinels, LIVE_BYTES) as overwriter:
+            yield overwriter
+        if overwriter.no_space:
+            self.problems.append(f"{overwriter.no_space} writes were refused for want of space, although two thirds of the pool are dead")
+
+    def taken(self, node):
+        """How often that node has begun to take the whole log of another."""
+        return node.log().count("taking the whole log of")
+
+    def judge_installs(self, node, before):
+        begun = self.taken(node) - before
+        if begun > 1 + RESTARTS:
+            self.problems.append(f"{node.port} has begun {begun} times to take the whole log")
 
     def backups(self):
         """In an order of chance."""
@@ -65,6 +91,63 @@ def pause_backup(scene):
     backup.signal(signal.SIGSTOP)
     yield
     backup.signal(signal.SIGCONT)
+
+
+def overwritten(overwriter, pools):
+    """A condition: what the pool holds has been written so many times from now on."""
+    until = overwriter.written + pools * POOL_BYTES
+    return lambda: overwriter.written >= until
+
+
+def pause_backup_under_overwrites(scene):
+    """For as long as the pool is written twice: what the backup has not acknowledged must not be in the way."""
+    backup = scene.backups()[0]
+    with scene.overwrites() as overwriter:
+        yield overwritten(overwriter, 1)
+        backup.signal(signal.SIGSTOP)
+        yield overwritten(overwriter, 2)
+        backup.signal(signal.SIGCONT)
+        yield lambda: in_sync(scene, len(scene.cluster.nodes) - 1)
+
+
+def rejoin_under_overwrites(scene):
+    """What the backup lacks has been cleaned away when it is back."""
+    backup = scene.backups()[0]
+    with scene.overwrites() as overwriter:
+        yield overwritten(overwriter, 1)
+        backup.kill()
+        yield overwritten(overwriter, 2)
+        taken = scene.taken(backup)
+        backup.start()
+        yield lambda: in_sync(scene, len(scene.cluster.nodes) - 1)
+    scene.judge_installs(backup, taken)
+
+
+def join_under_overwrites(scene):
+    """A node that was never there comes, and leaves."""
+    # No Sentinel takes it for one that can be promoted.
+    args = [*scene.primary.args, "--replica-priority", "0"]
+    newcomer = Server(scene.primary.folder.parent / "newcomer" / str(scene.generator.randrange(1 << 30)), args=args, place=scene.primary.place)
+    with scene.overwrites() as overwriter, contextlib.closing(scene.primary.client()) as primary:
+        yield overwritten(overwriter, 1)
+        try:
+            newcomer.start().client().execute_command("REPLICAOF", scene.primary.place.host, scene.primary.port)
+            yield lambda: in_sync(scene, len(scene.cluster.nodes)) and newcomer.info()["members"] == len(scene.cluster.nodes) + 1
+        finally:
+            newcomer.kill()
+        yield lambda: forgotten(primary, newcomer)
+    scene.judge_installs(newcomer, 0)
+
+
+def in_sync(scene, backups):
+    return scene.primary.info()["in_sync_backups"] == backups
+
+
+def forgotten(primary, node):
+    """Whether it is no member any more; it is told until then, for it may not have hung up yet."""
+    with contextlib.suppress(redis.ResponseError):
+        return primary.execute_command("FAHA.FORGET", node.place.host, node.port)
+    return False
 
 
 def hand_over(scene):
@@ -147,7 +230,8 @@ def deafen_backup(scene):
     scene.network.heal()
 
 
-ON_PROCESSES = (kill_primary, pause_primary, kill_backup, pause_backup, hand_over)
 # fmt: off
+ON_PROCESSES = (kill_primary, pause_primary, kill_backup, pause_backup, hand_over, pause_backup_under_overwrites,
+                rejoin_under_overwrites, join_under_overwrites)
 ON_NETWORKS = (cut_primary, cut_backup, cut_primary_from_backups, cut_pair, cut_backups_apart, mute_primary, deafen_primary,
                mute_backup, deafen_backup)

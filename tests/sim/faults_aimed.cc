@@ -164,9 +164,8 @@ void Faults::PromoteCutOff() {
 void Faults::RefuseDisk() {
   Host& host = Victim();
   if (!host.running() || host.refusal.calls > 0) return;
-  host.refusal = {.calls = 1 + world_->Below(12),
-                  .at_drain = world_->OneIn(4),
-                  .kept = static_cast<unsigned>(world_->Below(9))};
+  host.refusal = {
+      .calls = 1 + world_->Below(12), .at_drain = world_->OneIn(4), .kept = static_cast<unsigned>(world_->Below(9))};
   Say(host.number(), "has a disk that will refuse");
 }
 

@@ -52,13 +52,24 @@ TEST_P(Mutants, IsCaught) {
   EXPECT_TRUE(violated || failed_a_check) << "no seed has seen it; the process ended with status " << status;
 }
 
-INSTANTIATE_TEST_SUITE_P(All, Mutants,
-                         testing::Values(Case{Mutant::kPromiseNotPersisted, "PromiseNotPersisted"},
-                                         Case{Mutant::kAckBeforeDrain, "AckBeforeDrain"},
-                                         Case{Mutant::kVoterIgnoresEpoch, "VoterIgnoresEpoch"},
-                                         Case{Mutant::kReusesEarly, "ReusesEarly", Plan::kSmallPools},
-                                         Case{Mutant::kNoLease, "NoLease"}),
-                         [](const auto& test) { return test.param.name; });
+INSTANTIATE_TEST_SUITE_P(
+    All, Mutants,
+    testing::Values(Case{Mutant::kPromiseNotPersisted, "PromiseNotPersisted"},
+                    Case{Mutant::kAckBeforeDrain, "AckBeforeDrain"},
+                    Case{Mutant::kVoterIgnoresEpoch, "VoterIgnoresEpoch"},
+                    Case{Mutant::kReusesEarly, "ReusesEarly", Plan::kSmallPools}, Case{Mutant::kNoLease, "NoLease"},
+                    Case{Mutant::kUnkeyedChecksum, "UnkeyedChecksum", 1, Kind::kMedia, true},
+                    Case{Mutant::kWriteErrorIsNoSpace, "WriteErrorIsNoSpace", 1, Kind::kMedia, true},
+                    Case{Mutant::kStalledReceiverStays, "StalledReceiverStays", 1, Kind::kPressure, true},
+                    Case{Mutant::kGapHidesFrees, "GapHidesFrees", 1, Kind::kPressure},
+                    Case{Mutant::kCandidateInstalls, "CandidateInstalls", 1, Kind::kElections, true},
+                    Case{Mutant::kHungVoterCounts, "HungVoterCounts", 1, Kind::kElections, true},
+                    Case{Mutant::kNothingProves, "NothingProves", 1, Kind::kTurns},
+                    Case{Mutant::kMembersCutUnit, "MembersCutUnit", 1, Kind::kTurns},
+                    Case{Mutant::kUnitOutlivesCut, "UnitOutlivesCut", 1, Kind::kTurns},
+                    Case{Mutant::kHandOverBlocks, "HandOverBlocks", 1, Kind::kElections},
+                    Case{Mutant::kPromotedWithoutLease, "PromotedWithoutLease", 1, Kind::kElections}),
+    [](const auto& test) { return test.param.name; });
 
 }  // namespace
 }  // namespace faha::sim

@@ -13,9 +13,9 @@ constexpr std::uint64_t SeedsOfCi(Kind kind) {
   switch (kind) {
     case Kind::kMixed: return 10'000;
     case Kind::kPressure: return 600;
-    case Kind::kElections:
-    case Kind::kTurns:
-    case Kind::kMedia: return 2'000;
+    case Kind::kElections: return 1'000;
+    case Kind::kTurns: return 2'000;
+    case Kind::kMedia: return 1'000;
   }
   return 0;
 }
