@@ -81,8 +81,8 @@ std::optional<std::uint32_t> Cleaner::OldColdTail(Lsn limit) {
 }
 
 // A member that has not received a victim's batches must later be given the whole log, so one that every member has is
-// preferred, and without one the cleaner waits.  But who is behind, or gone, must not cost the others their space: where
-// it is short, or to spare that member would mean to move much more, the best victim is taken.
+// preferred, and without one the cleaner waits.  But who is behind, or gone, must not cost the others their space:
+// where it is short, or to spare that member would mean to move much more, the best victim is taken.
 std::optional<std::uint32_t> Cleaner::Choose(Lsn committed, Lsn everywhere) {
   const auto best = ChooseUpTo(committed);
   if (!best) return OldColdTail(committed);

@@ -35,9 +35,9 @@ class Cleaner {
   [[nodiscard]] bool Pressed() const { return log_->segments().free() <= Log::kReservedSegments; }
   // Looks at `bytes` of victims, and at one batch at least.  What happens is sealed when it returns.  `committed`,
   // `everywhere`: the last batch that a majority, and that every member, has; a victim is at or before the first, and
-  // at or before the second as long as space is not short and that costs little.  False: nothing was done, because there
-  // is no victim, no room for what must be moved, or the newest configuration must be written again first.  Errors:
-  // IoError - fence.
+  // at or before the second as long as space is not short and that costs little.  False: nothing was done, because
+  // there is no victim, no room for what must be moved, or the newest configuration must be written again first.
+  // Errors: IoError - fence.
   Result<bool> Step(std::uint64_t bytes, Lsn committed, Lsn everywhere);
   // The victim under way, which holds batches up to its `last`; none between two.
   [[nodiscard]] std::optional<std::uint32_t> victim() const { return victim_; }

@@ -99,9 +99,7 @@ TEST(ChecksumValue, OfPiecesIsThatOfTheWhole) {
   }
 }
 
-TEST(ChecksumValue, DependsOnTheSeed) {
-  EXPECT_NE(Checksum(Bytes("a"), 1), Checksum(Bytes("a"), 2));
-}
+TEST(ChecksumValue, DependsOnTheSeed) { EXPECT_NE(Checksum(Bytes("a"), 1), Checksum(Bytes("a"), 2)); }
 
 // A message with one field of every kind.
 struct Message {
