@@ -42,6 +42,9 @@ class Roles : public StoreObserver {
   std::optional<Time> patience_ends_;  // of Align with those who wait for an outcome
   std::optional<Endpoint> heir_;
   void TakeOver();
+  // Was Redis told to lead, a while ago at most, and FaHA does not yet?
+  [[nodiscard]] bool Ordered() const;
+  std::optional<Time> ordered_until_;
   // May those who wait for an outcome hear it before Redis becomes a replica?
   bool WaitersComeFirst(RedisModuleCtx* ctx);
   // Redis is a primary already, and FaHA's is asked to hand over when this has come.

@@ -108,3 +108,16 @@ def test_redis_role_follows_although_redis_refuses_at_first(make_cluster):
     finally:
         stopped.signal(signal.SIGCONT)
     cluster.wait_in_sync(heir)
+
+
+def test_an_order_to_lead_outlasts_the_election_of_another(make_cluster):
+    """The old primary is back within its lease and is elected again.  Who was told to lead meanwhile, and of whom Sentinel
+    tells clients, takes over from it."""
+    cluster = make_cluster(args=["--faha.lease", "2000"])
+    old, heir, _ = cluster.nodes
+    old.kill()
+    heir.client().execute_command("REPLICAOF", "NO", "ONE")
+    old.start()
+    wait_for(lambda: heir.info()["state"] == "serving", what="the heir to serve")
+    cluster.wait_in_sync(heir)
+    assert "primary of epoch" in old.log().rsplit("Redis is starting", 1)[1], "the old one was to be elected first"
