@@ -29,6 +29,11 @@ class Roles : public StoreObserver {
   void SentinelTells() {
     if (take_over_at_) take_over_at_ = Time::min();
   }
+  // An order of FaHA's own takes the place of Redis' order to lead.
+  void ForgetOrder() {
+    take_over_at_.reset();
+    ordered_until_.reset();
+  }
   void RedisRoleChanged(RedisModuleCtx* ctx, bool is_primary);
   // Disconnects the clients of a node that serves no more, so that they find out who does.  Every tick.
   void SendClientsAway(RedisModuleCtx* ctx);

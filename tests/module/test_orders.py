@@ -70,6 +70,15 @@ def test_a_promotion_whose_client_is_unblocked_or_goes_away(alone):
     assert waiting.call("PING") == ("+", "PONG")
 
 
+def test_a_promotion_takes_the_place_of_redis_order(alone):
+    """Redis' order to lead is kept for a while, but not against a later order."""
+    _, node = alone
+    client = Connection(node.port)
+    assert client.call("REPLICAOF", "NO", "ONE") == ("+", "OK")
+    kind, line = client.call("FAHA.PROMOTE", 1000)
+    assert kind == "-" and line.startswith("NOPROMISE ") and "another attempt" not in line
+
+
 def test_orders_that_wait_are_refused_in_a_transaction(make_cluster):
     cluster = make_cluster()
     for order in ("FAHA.PROMOTE", "FAHA.FAILOVER"):
