@@ -34,6 +34,7 @@ Reply Promote(Call& call) {
     return Reply::Error("ERR the patience is a number of milliseconds from 0 to 3600000");
   }
   if (!MayBlock(call)) return CannotWait("FAHA.PROMOTE");
+  TheRoles().ForgetOrder();
   Reply reply = AwaitOutcome(call, [&](const Outcome& done) {
     force ? call.store().Force(done) : call.store().Promote(std::chrono::milliseconds(*patience), done);
   });

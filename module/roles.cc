@@ -18,6 +18,8 @@ constexpr std::chrono::milliseconds kPatience = std::chrono::hours(24 * 365);
 // Sentinel finds its order carried out within a second and a tick.
 constexpr std::chrono::milliseconds kSentinelPatience{1500};
 constexpr std::chrono::milliseconds kWaitersPatience{1000};
+// An order to lead outlasts a lease and an election, but not Sentinel's next failover.
+constexpr std::chrono::milliseconds kOrderLasts{5000}, kOrderAgain{100};
 
 // Whom Redis replicates from; nothing if it is a primary.
 std::optional<Endpoint> RedisPrimary(RedisModuleCtx* ctx) {
@@ -43,7 +45,10 @@ Roles& TheRoles() {
   return roles;
 }
 
-void Roles::OnPrimary() { wanted_ = Wanted::kPrimary; }
+void Roles::OnPrimary() {
+  wanted_ = Wanted::kPrimary;
+  ordered_until_.reset();
+}
 
 void Roles::OnFollowing(const Member& primary) {
   wanted_ = Wanted::kReplica;
@@ -65,12 +70,14 @@ bool Roles::Start(RedisModuleCtx* ctx) {
 void Roles::RedisRoleChanged(RedisModuleCtx* ctx, bool is_primary) {
   if (aligning_) return;
   take_over_at_.reset();
+  ordered_until_.reset();
   if (const auto primary = RedisPrimary(ctx); primary && !is_primary) {
     TheState().store->Follow(*primary);
     wanted_ = Wanted::kNothing;
   } else if (is_primary) {
     wanted_ = Wanted::kNothing;
     take_over_at_ = std::chrono::steady_clock::now();
+    ordered_until_ = *take_over_at_ + kOrderLasts;
     // Clients go where Sentinel says, and it says so up to a second after it has ordered the change: until then a
     // primary that lives goes on serving.
     const bool lives = TheState().store->Info().primary && !TheState().store->MissesPrimary();
@@ -82,13 +89,19 @@ void Roles::RedisRoleChanged(RedisModuleCtx* ctx, bool is_primary) {
   }
 }
 
-// An attempt that fails must not leave Redis a primary beside the one that FaHA follows on.
+// Another node may be elected meanwhile, such as the old primary that was restarted: it is asked to hand over, for
+// whoever gave the order tells clients of this node.  Failing that, Redis must not stay a primary beside the one that
+// FaHA follows.
 void Roles::TakeOver() {
   take_over_at_.reset();
   wanted_ = Wanted::kNothing;  // Redis was told to lead after that
   TheState().store->TakeOver(kPatience, [this](const Status& status) {
     if (status.ok()) return;
     Log(LogLevel::kWarning, status.ToString());
+    if (Ordered()) {
+      take_over_at_ = std::chrono::steady_clock::now() + kOrderAgain;
+      return;
+    }
     const std::string state = TheState().store->Info().state;
     if (state == "following" || state == "syncing") wanted_ = Wanted::kReplica;
   });
@@ -104,6 +117,8 @@ void Roles::HandOverIfAsked() {
     if (!status.ok()) Log(LogLevel::kWarning, status.ToString());
   });
 }
+
+bool Roles::Ordered() const { return ordered_until_ && std::chrono::steady_clock::now() < *ordered_until_; }
 
 // One tick late: by then the reply to whoever ordered the change has left.
 void Roles::SendClientsAway(RedisModuleCtx* ctx) {
@@ -131,7 +146,7 @@ void Roles::Align(RedisModuleCtx* ctx) {
   // A role change while Redis loads its AOF would open that under its hands, which it checks and dies of.
   const bool loading = (RedisModule_GetContextFlags(ctx) & REDISMODULE_CTX_FLAGS_LOADING) != 0;
   if (wanted_ == Wanted::kNothing || loading) return;
-  if (take_over_at_) return;  // Redis was told to lead, and that is what FaHA asks for soon
+  if (wanted_ == Wanted::kReplica && Ordered()) return;
   const auto now = RedisPrimary(ctx);
   if (wanted_ == Wanted::kPrimary ? !now : now == primary_) {
     wanted_ = Wanted::kNothing;

@@ -29,6 +29,11 @@ class Roles : public StoreObserver {
   void SentinelTells() {
     if (take_over_at_) take_over_at_ = Time::min();
   }
+  // An order of FaHA's own takes the place of Redis' order to lead.
+  void ForgetOrder() {
+    take_over_at_.reset();
+    ordered_until_.reset();
+  }
   void RedisRoleChanged(RedisModuleCtx* ctx, bool is_primary);
   // Disconnects the clients of a node that serves no more, so that they find out who does.  Every tick.
   void SendClientsAway(RedisModuleCtx* ctx);
@@ -42,6 +47,9 @@ class Roles : public StoreObserver {
   std::optional<Time> patience_ends_;  // of Align with those who wait for an outcome
   std::optional<Endpoint> heir_;
   void TakeOver();
+  // Was Redis told to lead, a while ago at most, and FaHA does not yet?
+  [[nodiscard]] bool Ordered() const;
+  std::optional<Time> ordered_until_;
   // May those who wait for an outcome hear it before Redis becomes a replica?
   bool WaitersComeFirst(RedisModuleCtx* ctx);
   // Redis is a primary already, and FaHA's is asked to hand over when this has come.
