@@ -159,7 +159,7 @@ Status Node::WaitAcknowledged() {
   const Epoch epoch = voter_->promised();
   // Persist-timeout is for a peer's answer; what is to be shipped and written has its own time, at a rate that a backup
   // in order surely reaches.
-  const std::uint64_t bytes = log_->sealed_bytes() - std::exchange(waited_bytes_, log_->sealed_bytes());
+  const std::uint64_t bytes = log_->sealed_bytes() - acknowledged_bytes_;
   const MonoTime deadline =
       clock_->Now() + options_.persist_timeout + MonoTime{static_cast<MonoTime::rep>(bytes / kLeastRate)};
   while (!committer_->Acknowledged(lsn)) {

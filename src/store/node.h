@@ -264,9 +264,9 @@ class Node final : public Store, private FabricHandler, private BatchSink {
     Epoch floor{};  // a later epoch that a peer was heard to have promised
   };
   std::optional<Offer> offer_;
-  bool waiting_ = false;            // in WaitForPeers()
-  std::uint64_t waited_bytes_ = 0;  // of Log::sealed_bytes(), at the last wait for acknowledgements
-  Lsn stalled_until_;               // a Commit() failed: nothing is served until this is committed
+  bool waiting_ = false;                  // in WaitForPeers()
+  std::uint64_t acknowledged_bytes_ = 0;  // Log::sealed_bytes() when all of the log was acknowledged last
+  Lsn stalled_until_;                     // a Commit() failed: nothing is served until this is committed
   MonoTime hears_end_{0};
   bool lease_lost_ = false;
   bool served_ = false;            // a cluster, and OnServiceLost was not called since

@@ -17,6 +17,7 @@ void Node::Progress() {
     log_->SetCommitted(committer_->committed());
     membership_.Committed(committer_->committed());
   }
+  if (committer_->Acknowledged(log_->end().lsn)) acknowledged_bytes_ = log_->sealed_bytes();
   CountLease();
   if (committer_->Serving() && !announced_) {
     announced_ = true;
