@@ -51,9 +51,10 @@ TEST(Unreadable, ANodeThatStartsSoIsGivenEverythingByItsPeers) {
   cluster[2].disk->MakeUnreadable(format::kDataOffset + 4096);
   const int installs = cluster[2].installs;
   ASSERT_TRUE(cluster[2].Start().ok());
+  ASSERT_TRUE(cluster.world.RunUntil([&] { return cluster[2].installs == installs + 1; })) << "it asks for everything";
   ASSERT_TRUE(cluster.world.RunUntil([&] { return cluster.AllInSync(cluster[0]); }));
-  EXPECT_EQ(cluster[2].installs, installs + 1);
   EXPECT_TRUE(cluster[2].disk->Unreadable().empty()) << "it was written anew";
+  cluster[0].Kill();
   ASSERT_TRUE(cluster.Promote(cluster[2]).ok());
   for (int i = 0; i < 50; ++i) EXPECT_EQ(cluster[2].Get("k" + std::to_string(i)).value(), std::to_string(i));
 }
