@@ -121,7 +121,10 @@ void Node::BecomePrimary() {
     return;
   }
   committer_->Begin(epoch, log_->end().lsn.Next());
-  (void)AppendMembers(members);
+  if (Status status = AppendMembers(members); !status.ok()) {
+    (void)Fail(status);
+    return;
+  }
   Progress();
 }
 
