@@ -55,6 +55,12 @@ void Clients::Send(std::size_t entry, Host& host) {
                   .bytes = 8 + world_->Below(plan_.value_bytes),
                   .reply = {}};
   if (operation.client != plan_.clients) AddScript(request);
+  if (request.busy > MonoTime{20'000} && request.noop != Noop::kNone) {
+    // Somebody reads what may be old by then, in the turn that the script makes long.
+    world_->After(request.busy - world_->UpTo(MonoTime{20'000}), [this, &host, key = request.key] {
+      if (!ended_) Do(host, Operation::Kind::kRead, key, kAbsent, [](Outcome) {});
+    });
+  }
   request.reply = [this, entry, &host](Outcome outcome, Value read) { Answered(entry, host, outcome, read); };
   if (Reaches(operation.client, host)) {
     world_->After(world_->UpTo(kDelay), [&host, request = std::move(request)] { host.Ask(request); });
@@ -70,6 +76,7 @@ void Clients::AddScript(Request& request) {
   if (plan_.long_turn == MonoTime{0} || !world_->OneIn(20)) return;
   request.busy = world_->UpTo(plan_.long_turn);
   request.busy_polls = world_->OneIn(2);
+  if (plan_.noops && !request.busy_polls) request.noop = static_cast<Noop>(1 + world_->Below(kNoops - 1));
 }
 
 bool Clients::Reaches(int client, const Host& host) const {

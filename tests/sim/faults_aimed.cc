@@ -204,6 +204,7 @@ void Faults::Aim() {
       if (ended_) return;
       Block(host);
       Later(milliseconds(4000), [this] {
+        alone_ = 0;
         world_->UnblockAll();
         world_->PokeAll();
       });

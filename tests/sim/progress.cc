@@ -62,7 +62,7 @@ MonoTime Progress::MajorityWellSince() const {
 }
 
 bool Progress::LedAllAlong() const {
-  return leads_ != 0 && well_since_.contains(leads_) && (*cluster_)[leads_].store()->Info().role == Role::kPrimary;
+  return leads_ != 0 && well_since_.contains(leads_) && (*cluster_)[leads_].store()->Info().state == "serving";
 }
 
 void Progress::Probe() {
