@@ -1,10 +1,10 @@
-/* What one campaign waits for, for spin: five nodes, of which any two may hang for ever at any moment, the primary among
- * them.  tests/model/run checks that the campaign is won in every fair run, and that each mutation below waits for ever.
+/* What one campaign waits for, for spin: five nodes, of which any two may hang for ever at any moment; one of these is
+ * the primary.  tests/model/run checks that every fair run ends in a victory, and that each mutation waits for ever.
  *
- * Fair is: who lives answers in the end, a lease that is not renewed ends, and what a node waits for no longer than a
- * lease comes to an end.  A node that lives answers within that time.  Logs are protocol.pml's: here every node has the
- * same.  What may happen to a voter that lives, besides, is the lease of a primary that still lived, and the promise that
- * it gave to another candidate, which failed: each at any moment, but not for ever.
+ * Fair means: a node that lives answers in the end, a lease that is not renewed ends, and so does each time-out.  A node
+ * that lives answers before the time-out.  Logs are left out: protocol.pml has them.  What else may happen to a voter
+ * that lives: the primary, as long as it lives, gives it a lease; and it promises a later epoch to another candidate,
+ * which fails (MAX_OTHERS times in all).
  *
  * step -> what it stands for
  *   AnswerState    -> Node::AskMembers Node::AnswerState Campaign::OnState
@@ -16,7 +16,7 @@
  *   StartAnew      -> Node::Lost Node::StartCampaign
  */
 #define VOTERS 4
-#define PRIMARY 0  /* the voter that was the primary */
+#define PRIMARY 0    /* the voter that was the primary */
 #define MAX_OTHERS 2 /* promises that other candidates got */
 
 #define ASK 0
@@ -24,16 +24,16 @@
 #define FOLLOW 2
 #define WON 3
 
-byte stage = ASK; /* Campaign::Next */
+byte stage = ASK;       /* Campaign::Next */
 bit said[VOTERS];       /* the campaign has its state */
 bit said_lease[VOTERS]; /* and in it, that a lease may run */
 bit granted[VOTERS];
-bit asked[VOTERS]; /* it has answered the request of this epoch */
+bit asked[VOTERS];      /* it has answered the request of this epoch */
 
 bit hangs[VOTERS];
 bit lease[VOTERS]; /* it may run, for whatever that voter knows */
 bit later[VOTERS]; /* it promised an epoch that the campaign has not heard of */
-byte hanging, others;
+byte hanging, others; /* how many hang, and what other candidates were promised */
 
 hidden byte v, answering, grants, not_reached;
 

@@ -7,9 +7,9 @@
  * A crash is a power failure and the restart: a node that is down is one that does nothing for a while.  Pre-vote
  * (Campaign::OnState) only withholds attempts: here a node may always try; what a campaign waits for is campaign.pml's.
  *
- * Cleaning (INSTALL) is what it does to a node that is behind: whatever was committed may have been cleaned away where a
- * node seeks it.  A node that takes a whole log has an empty one until that is whole.  It is whole as early as the source
- * may call it so: where the configuration before the newest one begins, for the source knows that to be committed.
+ * Cleaning (INSTALL) is what it does to a node that is behind: whatever was committed may have been cleaned away where
+ * a node seeks it.  A node that takes a whole log has an empty one until that is whole, which it is as early as the
+ * source may say so: where the configuration before the newest one begins, for the source knows that as committed.
  *
  * step -> what it stands for
  *   Seek          -> Node::StartCampaign Node::AskForPromises Campaign::OnOwnPromise
@@ -136,8 +136,11 @@ hidden byte one_primary_per_epoch, nothing_committed_is_lost, nothing_committed_
 #define AnsweredTo(i, j) (answered[j] && IsMember(Members(i), j))
 #define MajorityAnswered(i) (AnsweredTo(i, Peer(i, 1)) || AnsweredTo(i, Peer(i, 2)))
 
-/* The end of a log that no node can know of: further than any. */
+/* A claim that is further than any log. */
 #define UNKNOWN 255
+/* While the members stay the same a claim never decides.  What such a node lacks was committed by a majority without it,
+ * so every other majority has a log that reaches further.  Where members have left (FORGET) it does: 0 alone commits what
+ * 1 then lacks, and 2, which knows of none of that, still counts 1 as a member. */
 #if defined ANY_CLAIM
 #define CountsFor(granter, winner) true
 #elif defined INSTALLING_HAS_NO_VOTE
@@ -157,8 +160,8 @@ hidden byte one_primary_per_epoch, nothing_committed_is_lost, nothing_committed_
 #define IsBehind(i, j) \
   (LacksAgainst(i, j, 1) || LacksAgainst(i, j, 2) || LacksAgainst(i, j, 3) || LacksAgainst(i, j, 4))
 #endif
-/* Of two nodes that are a majority of the three, while the third is away for ever: can neither lead?  Else there is a
- * way from here to a primary: their leases end, one seeks a later epoch, the other promises. */
+/* Of two nodes that are a majority of the three, while the third is away for ever: can neither lead?  If one can there
+ * is a way from here to a primary: their leases end, it seeks a later epoch, the other promises. */
 #if defined INSTALL && !defined JOIN && !defined REPLACE && !defined FORGET
 #define ALWAYS_THREE
 #endif
@@ -597,7 +600,8 @@ inline LeadLater(outdated) {
 #define IsComplete(i) (role[i] == WINNER && !installing[i] && End(i) >= wanted[i])
 #define IsFetching(i) (role[i] == WINNER && End(i) < wanted[i])
 #define MayFetch(i, j) \
-  (IsFetching(i) && source[i] == (j) && link[i] == NONE && promised[i] == promised[j] && voted[j] == (i))
+  (IsFetching(i) && source[i] == (j) && link[i] == NONE && promised[i] == promised[j] && voted[j] == (i) && \
+   !installing[j])
 #define MayLand(i, j) \
   (link[i] == (j) && !installing[i] && length[i] < length[j] && (role[j] == PRIMARY || IsFetching(i)))
 #define MayAcknowledge(i, j) \
