@@ -5,26 +5,35 @@
  * that comes later, for a link that breaks or a promise ends what was on its way.  Time is left out but for leases:
  * a lease that a backup gave ends at any moment after the primary no longer counts on it (the bound on clock drift).
  * A crash is a power failure and the restart: a node that is down is one that does nothing for a while.  Pre-vote
- * (Campaign::OnState) only withholds attempts: here a node may always try.  Cleaning and installing a log are left out.
+ * (Campaign::OnState) only withholds attempts: here a node may always try; what a campaign waits for is campaign.pml's.
+ *
+ * Cleaning (INSTALL) is what it does to a node that is behind: whatever was committed may have been cleaned away where
+ * a node seeks it.  A node that takes a whole log has an empty one until that is whole, which it is as early as the
+ * source may say so: where the configuration before the newest one begins, for the source knows that as committed.
  *
  * step -> what it stands for
  *   Seek          -> Node::StartCampaign Node::AskForPromises Campaign::OnOwnPromise
  *   GivePromise   -> Node::AnswerPromise Node::GivePromise Voter::Judge Pool::SetPromise Receiver::Stop Node::Absorb
- *   Win           -> Campaign::OnPromise
+ *   Win           -> Campaign::OnPromise Campaign::JudgePromises Node::VouchedEnd
  *   Fetch         -> Node::FetchFromBest Node::Introduce Node::AnswerFollow Node::Admissible Node::CommonWith
+ *   LeadInstead   -> Node::LeadInstead Node::Refused Node::EndCampaign
  *   Become        -> Node::BecomePrimary Committer::Begin
  *   Follow        -> Node::AnswerFollow Node::CommonWith Node::Accept Log::CutAfter Committer::Admit Voter::Heard
+ *   BeginInstall  -> Node::AnswerFollow Node::Accept Node::BeginInstall Pool::BeginInstall Log::Reset
+ *   EndInstall    -> Shipper::SendGap Node::Gap Node::Persist Pool::EndInstall
  *   Land          -> Shipper::Pump Receiver::OnBatch Node::Land
  *   Acknowledge   -> Receiver::OnPollEnd Node::Persist Log::Drain Shipper::OnAck
  *   GiveLease     -> Receiver::OnHeartbeat Node::Heard Voter::Heard Shipper::SendHeartbeat
  *   Count         -> Node::Progress Committer::Advance
  *   Write         -> Node::EndUnit Log::Seal Node::Ship
- *   Read          -> Node::CheckRead Node::CheckServing Node::CountLease Committer::LeaseEnd
- *   ChangeMembers -> Node::AppendMembers Committer::Candidate Membership::Toward
+ *   Read          -> Node::CheckRead Node::CheckServing
+ *   Reply         -> Node::Commit Node::WaitAcknowledged Node::RenewLease Node::CountLease Committer::HeardByMajority
+ *   ChangeMembers -> Node::AppendMembers Committer::Candidate Membership::Toward Node::Forget
  *   LosePool      -> Node::JoinCluster
  *   HandOver      -> Node::HandOver Node::HandOverOffered
+ *   LeadLater     -> Node::OnLaterEpoch Node::StepOffer
  *   StepDown      -> Node::StepDown Committer::End
- *   Crash         -> Node::Start Log::Open
+ *   Crash         -> Node::Start Node::OpenLog Log::Open
  */
 #ifndef MAXLEN
 #define MAXLEN 3
@@ -46,6 +55,8 @@
 byte promised[NODES], voted[NODES];
 byte persisted[NODES]; /* the promise as the pool has it */
 byte length[NODES], durable[NODES];
+bit installing[NODES];   /* it takes a whole log, and has none until then */
+byte claim[NODES];       /* where the log ended that it gave up for that */
 byte entries[NODES * MAXLEN]; /* a batch is its epoch and the members from there on: a primary seals one batch per LSN */
 
 /* --- What it does not. */
@@ -60,7 +71,16 @@ bit gave_lease[NODES];        /* it may run */
 byte heard[NODES];            /* whose it is */
 byte interrupts[NODES];       /* a candidate's: the epoch whose primary hands over to it; 0: none */
 bit renounced[NODES];         /* a primary's: it offered to hand over */
+byte reader;                  /* a primary in whose turn something stale was read: one is enough; NONE: nobody */
+byte proof;                   /* the first batch that is sealed after the read */
+bit answered[NODES];          /* a heartbeat of the reader, after the read */
 bit new_pool;                 /* node 2 has lost its pool, and has a new id */
+#ifdef DEATH
+byte dead = NONE;             /* a node that does nothing any more */
+#define Lives(i) (dead != (i))
+#else
+#define Lives(i) true
+#endif
 
 /* --- Known to no node. */
 byte history[MAXLEN], history_length; /* what was committed, by anyone */
@@ -68,12 +88,13 @@ byte primary_of[MAXEPOCH + 1];
 
 hidden byte k, x, y, z;
 hidden byte one_primary_per_epoch, nothing_committed_is_lost, nothing_committed_is_cut, committed_logs_agree,
-            reads_are_current, promises_only_grow, not_reached;
+            reads_are_current, promises_only_grow, a_majority_can_elect, not_reached;
 
-/* Members: all three, 0 and 1, or these and node 2 with its new pool. */
+/* Members: all three, 0 and 1, these and node 2 with its new pool, or 0 alone. */
 #define ALL 0
 #define TWO 1
 #define RENEWED 2
+#define ONE 3
 #ifdef JOIN
 #define FIRST_MEMBERS TWO
 #else
@@ -87,7 +108,14 @@ hidden byte one_primary_per_epoch, nothing_committed_is_lost, nothing_committed_
 #define Last(i) (length[i] == 0 -> 0 : Entry(i, length[i]))
 #define End(i) (Last(i) * 8 + length[i])
 #define Members(i) (length[i] == 0 -> 0 : Entry(i, length[i]) % 4)
-#define IsMember(members, j) ((j) != 2 || ((members) == ALL && !new_pool) || ((members) == RENEWED && new_pool))
+#define IsMemberOfMore(members, j) ((j) != 2 || ((members) == ALL && !new_pool) || ((members) == RENEWED && new_pool))
+#ifdef FORGET
+#define IsAlone(i) (Members(i) == ONE)
+#define IsMember(members, j) ((j) == 0 || ((members) != ONE && IsMemberOfMore(members, j)))
+#else
+#define IsAlone(i) false
+#define IsMember(members, j) IsMemberOfMore(members, j)
+#endif
 #define Acked(i, j) (IsMember(Members(i), j) -> acked[(i) * NODES + (j)] : 0)
 #define CountsOn(i, j) (counts_on[(i) * NODES + (j)] && IsMember(Members(i), j))
 
@@ -97,17 +125,48 @@ hidden byte one_primary_per_epoch, nothing_committed_is_lost, nothing_committed_
 #define LeaseHeld(i) false
 #else
 #define LeaseRuns(i) gave_lease[i]
-/* Of every set of members that occurs here two are a majority: itself and another. */
-#define LeaseHeld(i) (!renounced[i] && (CountsOn(i, Peer(i, 1)) || CountsOn(i, Peer(i, 2))))
+/* Of every set of members that occurs with leases two are a majority: itself and another. */
+#define MajorityHears(i) (CountsOn(i, Peer(i, 1)) || CountsOn(i, Peer(i, 2)))
+#ifdef OFFER_KEEPS_LEASE
+#define LeaseHeld(i) MajorityHears(i)
+#else
+#define LeaseHeld(i) (!renounced[i] && MajorityHears(i))
+#endif
+#endif
+#define AnsweredTo(i, j) (answered[j] && IsMember(Members(i), j))
+#define MajorityAnswered(i) (AnsweredTo(i, Peer(i, 1)) || AnsweredTo(i, Peer(i, 2)))
+
+/* A claim that is further than any log. */
+#define UNKNOWN 255
+/* While the members stay the same a claim never decides.  What such a node lacks was committed by a majority without it,
+ * so every other majority has a log that reaches further.  Where members have left (FORGET) it does: 0 alone commits what
+ * 1 then lacks, and 2, which knows of none of that, still counts 1 as a member. */
+#if defined ANY_CLAIM
+#define CountsFor(granter, winner) true
+#elif defined INSTALLING_HAS_NO_VOTE
+#define CountsFor(granter, winner) (!installing[granter])
+#else
+#define CountsFor(granter, winner) (!installing[granter] || claim[granter] <= End(winner))
 #endif
 
 /* --- The invariants. */
 #define Lacks(i, at) (history_length >= (at) && (length[i] < (at) || Entry(i, at) != history[(at) - 1]))
+#define LacksAgainst(i, j, at) (Lacks(i, at) && !Lacks(j, at))
 #if MAXLEN == 3
 #define Misses(i) (Lacks(i, 1) || Lacks(i, 2) || Lacks(i, 3))
+#define IsBehind(i, j) (LacksAgainst(i, j, 1) || LacksAgainst(i, j, 2) || LacksAgainst(i, j, 3))
 #else
 #define Misses(i) (Lacks(i, 1) || Lacks(i, 2) || Lacks(i, 3) || Lacks(i, 4))
+#define IsBehind(i, j) \
+  (LacksAgainst(i, j, 1) || LacksAgainst(i, j, 2) || LacksAgainst(i, j, 3) || LacksAgainst(i, j, 4))
 #endif
+/* Of two nodes that are a majority of the three, while the third is away for ever: can neither lead?  If one can there
+ * is a way from here to a primary: their leases end, it seeks a later epoch, the other promises. */
+#if defined INSTALL && !defined JOIN && !defined REPLACE && !defined FORGET
+#define ALWAYS_THREE
+#endif
+#define CanLeadWith(i, j) (!installing[i] && CountsFor(j, i))
+#define IsDeadEnd(i, j) (!CanLeadWith(i, j) && !CanLeadWith(j, i))
 
 inline CheckHolds(holder) {
   nothing_committed_is_lost = !Misses(holder);
@@ -124,6 +183,14 @@ inline CheckAgrees(copy, original) {
 }
 
 /* --- What a node does to itself. */
+inline EndTurn() {
+  reader = NONE;
+  answered[0] = 0;
+  answered[1] = 0;
+  answered[2] = 0;
+  proof = 0
+}
+
 inline Forget(fresh) {
   role[fresh] = BACKUP;
   committed[fresh] = 0;
@@ -133,7 +200,11 @@ inline Forget(fresh) {
   }
   renounced[fresh] = 0;
   source[fresh] = NONE;
-  wanted[fresh] = 0
+  wanted[fresh] = 0;
+  if
+  :: reader == fresh -> EndTurn()
+  :: else
+  fi
 }
 
 inline StepDown(deposed) {
@@ -173,10 +244,11 @@ inline GivePromise(voter, new_epoch, chosen) {
 
 inline Seek(seeker, sought) {
   GivePromise(seeker, sought, seeker);
-  role[seeker] = CANDIDATE
+  role[seeker] = (IsAlone(seeker) -> WINNER : CANDIDATE)
 }
 
-/* The first promise makes two, a majority, if the members of the better log count both. */
+/* The first promise makes two, a majority, if the members of the better log count both.  A node that is being given a
+ * log has none to offer: it counts where its claim is no further than the end of the winner's log. */
 inline Win(winner, granter) {
   wanted[winner] = End(winner);
   z = Members(winner);
@@ -190,7 +262,7 @@ inline Win(winner, granter) {
   fi;
 #endif
   if
-  :: IsMember(z, winner) && IsMember(z, granter) -> role[winner] = WINNER
+  :: IsMember(z, winner) && IsMember(z, granter) && CountsFor(granter, winner) -> role[winner] = WINNER
   :: else ->
      wanted[winner] = 0;
      source[winner] = NONE
@@ -227,6 +299,30 @@ inline Fetch(fetcher, best) {
   link[fetcher] = best
 }
 
+inline GiveUpLog(giver_up, reached) {
+  claim[giver_up] = (reached > claim[giver_up] -> reached : claim[giver_up]);
+  installing[giver_up] = 1;
+  for (x : 1 .. MAXLEN) {
+    Entry(giver_up, x) = 0
+  }
+  length[giver_up] = 0;
+  durable[giver_up] = 0
+}
+
+/* The candidate does not give up its log for that of the best node, which has cleaned away what the candidate lacks. */
+inline LeadInstead(candidate) {
+#ifdef REACH_LEAD_INSTEAD
+  not_reached = false;
+  assert(not_reached);
+#endif
+#ifdef WHOLE_LOG_IN_PLACE
+  GiveUpLog(candidate, UNKNOWN);
+  link[candidate] = source[candidate]
+#else
+  Forget(candidate)
+#endif
+}
+
 inline Append(appender, batch) {
   k = batch;
   length[appender]++;
@@ -246,11 +342,27 @@ inline Become(leader) {
   not_reached = source[leader] == NONE;
   assert(not_reached);
 #endif
+#ifdef REACH_INSTALLING
+  not_reached = !installing[Peer(leader, 1)] && !installing[Peer(leader, 2)] || dead == NONE;
+  assert(not_reached);
+#endif
   link[leader] = NONE;
   Forget(leader);
   interrupts[leader] = 0;
   role[leader] = PRIMARY;
   Append(leader, Batch(promised[leader], Members(leader)))
+}
+
+inline Subscribe(subscriber, publisher) {
+  if
+  :: promised[publisher] > promised[subscriber] -> SetPromise(subscriber, promised[publisher], publisher)
+  :: else
+  fi;
+#ifndef NO_LEASES
+  gave_lease[subscriber] = 1;
+  heard[subscriber] = publisher;
+#endif
+  link[subscriber] = publisher
 }
 
 /* The primary counts what both logs hold as acknowledged, so it must be durable; the vote becomes the primary's, for
@@ -263,16 +375,45 @@ inline Follow(follower, followed) {
 #ifndef FOLLOW_WITHOUT_DRAIN
   durable[follower] = length[follower];
 #endif
-  if
-  :: promised[followed] > promised[follower] -> SetPromise(follower, promised[followed], followed)
-  :: else
-  fi;
-  link[follower] = followed;
-#ifndef NO_LEASES
-  gave_lease[follower] = 1;
-  heard[follower] = followed;
-#endif
+  Subscribe(follower, followed);
   acked[followed * NODES + follower] = length[follower]
+}
+
+/* It starts anew with every primary that it follows, and is no copy: a claim only grows until a log is whole. */
+inline BeginInstall(taker, giver) {
+  StepDown(taker);
+  interrupts[taker] = 0;
+  GiveUpLog(taker, End(taker));
+  Subscribe(taker, giver);
+  acked[giver * NODES + taker] = 0
+}
+
+/* y: where the newest configuration of the source begins; k: the one before it. */
+inline EndInstall(installed, original_) {
+  k = 1;
+  y = 1;
+  for (x : 2 .. MAXLEN) {
+    if
+    :: x <= length[original_] && Entry(original_, x) % 4 != Entry(original_, y) % 4 ->
+       k = y;
+       y = x
+    :: else
+    fi
+  }
+#ifdef WHOLE_LOG_IN_PLACE
+  k = (role[installed] == WINNER -> length[original_] : k);
+#endif
+  for (x : 1 .. MAXLEN) {
+    Entry(installed, x) = (x <= k -> Entry(original_, x) : 0)
+  }
+  length[installed] = k;
+  durable[installed] = k;
+  installing[installed] = 0;
+  claim[installed] = 0;
+#ifdef REACH_WHOLE
+  not_reached = false;
+  assert(not_reached)
+#endif
 }
 
 inline Land(receiver, sender) {
@@ -292,6 +433,7 @@ inline GiveLease(giver, holder) {
   gave_lease[giver] = 1;
   heard[giver] = holder;
   counts_on[holder * NODES + giver] = 1;
+  answered[giver] = (reader == holder -> 1 : answered[giver]);
   CheckAgrees(giver, holder)
 }
 
@@ -300,12 +442,12 @@ inline FindReached(counter) {
   k = durable[counter];
   x = Acked(counter, Peer(counter, 1));
   y = Acked(counter, Peer(counter, 2));
-  k = (k > x -> (x > y -> x : (k > y -> y : k)) : (k > y -> k : (x > y -> y : x)))
+  k = (IsAlone(counter) -> k : (k > x -> (x > y -> x : (k > y -> y : k)) : (k > y -> k : (x > y -> y : x))))
 }
 
 #define More(copy, i) (copy > committed[i] -> 1 : 0)
 #define MajorityHasMore(i) \
-  (More(durable[i], i) + More(Acked(i, Peer(i, 1)), i) + More(Acked(i, Peer(i, 2)), i) >= 2)
+  (More(durable[i], i) + More(Acked(i, Peer(i, 1)), i) + More(Acked(i, Peer(i, 2)), i) >= (IsAlone(i) -> 1 : 2))
 
 #ifdef COMMIT_OLD_EPOCH
 #define IsOfOwnTerm(i, at) true
@@ -342,8 +484,8 @@ inline Count(counter_) {
      not_reached = promised[counter_] < MAXEPOCH;
      assert(not_reached)
 #endif
-#ifdef REACH_MEMBER
-     not_reached = Members(counter_) != RENEWED;
+#ifdef REACH_MEMBERS
+     not_reached = Members(counter_) != REACH_MEMBERS;
      assert(not_reached)
 #endif
   :: else
@@ -368,6 +510,9 @@ inline Crash(failed, survives) {
 #if defined FORGET_LEASE || defined NO_LEASES
   gave_lease[failed] = 0;
   heard[failed] = NONE
+#elif defined INSTALLING_FORGETS_LEASE
+  gave_lease[failed] = !installing[failed];
+  heard[failed] = NONE
 #else
   gave_lease[failed] = 1;
 #ifdef KEEP_OWN_VOTE
@@ -386,8 +531,22 @@ inline ChangeMembers(changer, members) {
   Append(changer, Batch(promised[changer], members))
 }
 
+/* It misses what was committed before, so this turn must not reply. */
 inline Read(served) {
-  reads_are_current = !Misses(served);
+#ifdef REACH_STALE_READ
+  not_reached = false;
+  assert(not_reached);
+#endif
+  reader = served;
+#ifdef EARLIER_BATCH_PROVES
+  proof = length[served]
+#else
+  proof = length[served] + 1
+#endif
+}
+
+inline Reply() {
+  reads_are_current = false;
   assert(reads_are_current)
 }
 
@@ -398,6 +557,8 @@ inline LosePool(lost) {
     source[x] = (source[x] == lost -> NONE : source[x])
   }
   promised[lost] = 0;
+  installing[lost] = 0;
+  claim[lost] = 0;
   persisted[lost] = 0;
   voted[lost] = NONE;
   Crash(lost, 0)
@@ -406,6 +567,16 @@ inline LosePool(lost) {
 inline HandOver(willing, heir) {
   renounced[willing] = 1;
   interrupts[heir] = promised[willing]
+}
+
+/* It gives its own lease up for that of a later epoch, which it seeks. */
+inline LeadLater(outdated) {
+  StepDown(outdated);
+#ifdef NO_LEASES
+  skip
+#else
+  interrupts[outdated] = promised[outdated]
+#endif
 }
 
 /* --- When it may. */
@@ -423,42 +594,63 @@ inline HandOver(willing, heir) {
   (promised[Peer(i, 1)] > promised[Peer(i, 2)] -> promised[Peer(i, 1)] : promised[Peer(i, 2)])
 #define MaySeek(i, epoch) \
   ((epoch) > promised[i] && ((epoch) == promised[i] + 1 || (epoch) <= HighestOfPeers(i) + 1) && \
-   IsMember(Members(i), i) && !Refuses(i, i))
-#define MayPromise(v, c) (voted[c] == (c) && promised[c] > promised[v] && !Refuses(v, c) && !LeadsAgainst(v, c))
-#define IsComplete(i) (role[i] == WINNER && End(i) >= wanted[i])
+   !installing[i] && IsMember(Members(i), i) && !Refuses(i, i))
+#define MayPromise(v, c) \
+  (claim[v] != UNKNOWN && voted[c] == (c) && promised[c] > promised[v] && !Refuses(v, c) && !LeadsAgainst(v, c))
+#define IsComplete(i) (role[i] == WINNER && !installing[i] && End(i) >= wanted[i])
 #define IsFetching(i) (role[i] == WINNER && End(i) < wanted[i])
 #define MayFetch(i, j) \
-  (IsFetching(i) && source[i] == (j) && link[i] == NONE && promised[i] == promised[j] && voted[j] == (i))
-#define MayLand(i, j) (link[i] == (j) && length[i] < length[j] && (role[j] == PRIMARY || IsFetching(i)))
+  (IsFetching(i) && source[i] == (j) && link[i] == NONE && promised[i] == promised[j] && voted[j] == (i) && \
+   !installing[j])
+#define MayLand(i, j) \
+  (link[i] == (j) && !installing[i] && length[i] < length[j] && (role[j] == PRIMARY || IsFetching(i)))
 #define MayAcknowledge(i, j) \
-  (role[j] == PRIMARY && link[i] == (j) && (durable[i] < length[i] || acked[(j) * NODES + (i)] < length[i]))
+  (role[j] == PRIMARY && link[i] == (j) && !installing[i] && \
+   (durable[i] < length[i] || acked[(j) * NODES + (i)] < length[i]))
 #ifdef IGNORE_EPOCH
 #define MayFollow(i, j) (role[j] == PRIMARY)
 #else
 #define MayFollow(i, j) (role[j] == PRIMARY && promised[j] >= promised[i])
 #endif
+/* Proof that no other was primary at the time of the read. */
 #ifdef READ_WITHOUT_LEASE
-#define MayRead(i) Serving(i)
+#define MayReply(i) true
+#elif defined NOTHING_PROVES
+#define MayReply(i) (LeaseHeld(i) || committed[i] >= proof || MajorityAnswered(i) || length[i] < proof)
 #else
-#define MayRead(i) (Serving(i) && LeaseHeld(i))
+#define MayReply(i) (LeaseHeld(i) || committed[i] >= proof || MajorityAnswered(i))
 #endif
 #define HasRoom(i) (length[i] < MAXLEN)
 /* One change at a time: the newest members stand in a batch that is committed. */
-#define MayChange(i, from) \
-  (Serving(i) && Members(i) == from && Entry(i, committed[i]) % 4 == from && HasRoom(i) && link[2] == i)
+#define IsSettled(i, members) \
+  (Serving(i) && Members(i) == members && Entry(i, committed[i]) % 4 == members && HasRoom(i))
+#define MayChange(i, from) (IsSettled(i, from) && link[2] == i)
+#define MayForget(i, from, gone) (IsSettled(i, from) && (i) != (gone) && link[gone] != i)
 
 #ifdef NO_LEASES
-#define SetInterrupts(i, epoch) skip
 #define LeaseSteps(i, j)
 #else
-#define SetInterrupts(i, epoch) interrupts[i] = epoch
 #define LeaseSteps(i, j) \
-  :: d_step { role[j] == PRIMARY && link[i] == (j) && !counts_on[(j) * NODES + i] -> \
+  :: d_step { role[j] == PRIMARY && link[i] == (j) && \
+              (!counts_on[(j) * NODES + i] || (reader == (j) && !answered[i])) -> \
               printf("%d gives %d a lease\n", i, j); GiveLease(i, j) } \
   :: d_step { counts_on[i * NODES + (j)] -> \
               printf("%d no longer counts on the lease of %d\n", i, j); counts_on[i * NODES + (j)] = 0 } \
-  :: d_step { Serving(i) && link[j] == i && !renounced[i] && interrupts[j] == 0 && IsMember(Members(i), j) -> \
+  :: d_step { Serving(i) && link[j] == i && !installing[j] && !renounced[i] && interrupts[j] == 0 && \
+              IsMember(Members(i), j) -> \
               printf("%d hands over to %d\n", i, j); HandOver(i, j) }
+#endif
+#ifdef INSTALL
+#define CanTakeWhole(i, j) (installing[i] || IsBehind(i, j))
+#define InstallSteps(i, j) \
+  :: d_step { MayFollow(i, j) && CanTakeWhole(i, j) -> \
+              printf("%d follows %d in epoch %d, whose log it takes\n", i, j, promised[j]); BeginInstall(i, j) } \
+  :: d_step { MayFetch(i, j) && IsBehind(i, j) -> \
+              printf("%d leaves the epoch to %d, which has what it lacks\n", i, j); LeadInstead(i) } \
+  :: d_step { installing[i] && link[i] == (j) && (role[j] == PRIMARY || role[i] == WINNER) -> \
+              printf("%d has the whole log of %d\n", i, j); EndInstall(i, j) }
+#else
+#define InstallSteps(i, j)
 #endif
 
 #define StepsWith(i, j) \
@@ -469,13 +661,14 @@ inline HandOver(willing, heir) {
               printf("%d promises %d epoch %d, which does not hear of it\n", i, j, promised[j]); \
               GivePromise(i, promised[j], j); interrupts[i] = 0 } \
   :: d_step { MayFetch(i, j) -> printf("%d fetches from %d\n", i, j); Fetch(i, j) } \
-  :: d_step { MayFollow(i, j) -> printf("%d follows %d in epoch %d\n", i, j, promised[j]); Follow(i, j) } \
-  :: d_step { role[j] == PRIMARY && promised[i] > promised[j] -> \
-              printf("%d learns of epoch %d from %d and seeks a later one\n", j, promised[i], i); \
-              StepDown(j); SetInterrupts(j, promised[j]) } \
+  :: d_step { MayFollow(i, j) && !installing[i] -> \
+              printf("%d follows %d in epoch %d\n", i, j, promised[j]); Follow(i, j) } \
+  :: d_step { role[j] == PRIMARY && promised[i] > promised[j] && !renounced[j] -> \
+              printf("%d learns of epoch %d from %d and seeks a later one\n", j, promised[i], i); LeadLater(j) } \
   :: d_step { MayLand(i, j) -> printf("%d lands a batch of %d\n", i, j); Land(i, j) } \
   :: d_step { MayAcknowledge(i, j) -> printf("%d acknowledges to %d\n", i, j); Acknowledge(i, j) } \
-  LeaseSteps(i, j)
+  LeaseSteps(i, j) \
+  InstallSteps(i, j)
 
 proctype Node(byte me) {
   do
@@ -494,10 +687,22 @@ proctype Node(byte me) {
   :: d_step { role[me] == PRIMARY && MajorityHasMore(me) -> printf("%d counts\n", me); Count(me) }
   :: d_step { gave_lease[me] && !counts_on[me] && !counts_on[NODES + me] && !counts_on[2 * NODES + me] ->
               printf("the lease that %d gave ends\n", me); gave_lease[me] = 0; heard[me] = NONE }
+#ifndef NO_LEASES
   /* A read changes nothing: only one that misses something is looked at. */
-  :: d_step { MayRead(me) && Misses(me) -> printf("%d reads\n", me); Read(me) }
+  :: d_step { reader == NONE && Serving(me) && Misses(me) -> printf("%d reads what is stale\n", me); Read(me) }
+  :: d_step { reader == me && MayReply(me) -> printf("%d replies\n", me); Reply() }
+  :: d_step { reader == me -> printf("%d proves nothing and does not reply\n", me); EndTurn() }
+  :: d_step { role[me] == PRIMARY && renounced[me] -> printf("%d takes its offer back\n", me); LeadLater(me) }
+#endif
+#ifdef ALWAYS_THREE
+  :: d_step { IsDeadEnd(me, Peer(me, 1)) -> printf("%d and %d can elect neither\n", me, Peer(me, 1));
+              a_majority_can_elect = false; assert(a_majority_can_elect) }
+#endif
+#ifdef DEATH
+  :: d_step { dead == NONE && role[me] == PRIMARY -> printf("%d dies\n", me); Crash(me, durable[me]); dead = me }
+#endif
 #ifdef REACH_READ
-  :: d_step { MayRead(me) && promised[me] == MAXEPOCH -> not_reached = false; assert(not_reached) }
+  :: d_step { Serving(me) && LeaseHeld(me) && promised[me] == MAXEPOCH -> not_reached = false; assert(not_reached) }
 #endif
 #ifdef RESUME_AFTER_OFFER
   :: d_step { renounced[me] -> printf("%d goes on\n", me); renounced[me] = 0 }
@@ -518,6 +723,10 @@ proctype Node(byte me) {
               printf("2 becomes a member again\n"); ChangeMembers(me, RENEWED) }
 #endif
 #endif
+#ifdef FORGET
+  :: d_step { MayForget(me, ALL, 2) -> printf("%d forgets 2\n", me); ChangeMembers(me, TWO) }
+  :: d_step { me == 0 && MayForget(me, TWO, 1) -> printf("%d forgets 1\n", me); ChangeMembers(me, ONE) }
+#endif
   :: d_step { printf("%d crashes\n", me); Crash(me, durable[me]) }
   :: d_step { durable[me] < length[me] -> printf("%d crashes, but not all is lost\n", me); Crash(me, durable[me] + 1) }
   :: d_step { durable[me] + 1 < length[me] -> printf("%d crashes, but little is lost\n", me); Crash(me, durable[me] + 2) }
@@ -536,6 +745,7 @@ init {
       source[k] = NONE;
       heard[k] = NONE
     }
+    reader = NONE;
     link[0] = NONE;
     role[0] = PRIMARY;
     committed[0] = 1;
