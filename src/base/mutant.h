@@ -13,6 +13,8 @@ enum class Mutant : std::uint8_t {
   kVoterIgnoresEpoch,    // an epoch is promised to whoever asks, old or given away
   kReusesEarly,          // a freed segment is given back before its free is committed
   kNoLease,              // a primary answers without a lease
+  // What is taken back ends with the last sealed batch, although the unit that it belongs to has not ended.
+  kRollBackKeepsHalfAUnit,
 };
 
 #ifdef FAHA_MUTANTS

@@ -303,6 +303,7 @@ Status Log::CutAfter(Lsn keep) {
   open_segment_.reset();
   cold_retired_ = false;
   EndUnit();
+  continued_ = false;
   if (keep >= end_.lsn) return Status::Ok();
   FAHA_CHECK(keep >= known_committed_ && keep >= freed_through_, "a committed batch must not be cut");
   if (Status status = EraseBehind(keep); !status.ok()) return status;
@@ -319,7 +320,6 @@ Status Log::CutAfter(Lsn keep) {
     segment.freed_by = Lsn{};
     return true;
   });
-  continued_ = false;
   end_.lsn = keep;
   end_.epoch = Epoch{};
   if (keep.value > 0) {

@@ -84,9 +84,9 @@ Status Node::Accept(const wire::FollowReply& reply) {
     Note(LogLevel::kNotice, fmt::format("cutting batches {} to {}: they were never committed", reply.common.value + 1,
                                         log_->end().lsn.value));
   }
+  if (engine_->applied() > reply.common) engine_->RollBackTo(reply.common);
   if (Status status = log_->CutAfter(reply.common); !status.ok()) return Fail(status);
   membership_.CutAfter(reply.common);
-  if (engine_->applied() > reply.common) engine_->RollBackTo(reply.common);
   if (fetching_) return Status::Ok();
   CloseAsks();
   primary_ = reply.primary;

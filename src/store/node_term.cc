@@ -15,6 +15,7 @@ void Node::Progress() {
   if (role_ != Role::kPrimary) return;
   if (committer_->Advance()) {
     log_->SetCommitted(committer_->committed());
+    engine_->Committed(committer_->committed());
     membership_.Committed(committer_->committed());
   }
   CountLease();
@@ -106,7 +107,7 @@ void Node::BecomePrimary() {
   role_ = Role::kPrimary;
   primary_ = self_;
   announced_ = false;
-  engine_->ApplyTo(log_->end().lsn);
+  engine_->ApplyTail();
   log_->SetEpoch(epoch);
   log_->SetCommitted(std::max(log_->known_committed(), heard_committed_));
   const Members members = std::exchange(forced_, false) ? Members{self_} : membership_.Toward(self_);
@@ -128,8 +129,10 @@ void Node::StepDown() {
     Note(LogLevel::kWarning, fmt::format("no longer primary of epoch {}", log_->end().epoch.value));
     // What was not sealed exists nowhere but here: the index must not show it.
     engine_->Appended();
-    const bool unsealed = log_->HasOpenBatch();
-    if (unsealed && log_->CutAfter(log_->end().lsn).ok()) engine_->RollBackTo(log_->end().lsn);
+    if (log_->HasOpenBatch()) {
+      engine_->RollBackTo(log_->end().lsn);
+      (void)log_->CutAfter(log_->end().lsn);  // which touches the open batch alone
+    }
     Answer({Code::kFenced, "this node was deposed before it served"});
   }
   role_ = Role::kBackup;
