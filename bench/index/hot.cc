@@ -46,7 +46,7 @@ class Workload {
   Result Run(std::uint64_t operations, unsigned reads, std::uint64_t hot_bytes) {
     Engine& engine = keyspace_.engine();
     engine.SetHotBytes(hot_bytes);
-    while (engine.ShrinkHot()) continue;
+    while (engine.Tend()) continue;
     // As long again to warm up.
     Operate(operations, reads);
     const HotStats before = engine.hot().stats();

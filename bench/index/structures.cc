@@ -79,6 +79,7 @@ void LogKeyspace::SealIfFull() {
 void LogKeyspace::Seal() {
   Require(log_->Seal());
   Require(log_->Drain());
+  engine_->Committed(log_->end().lsn);
 }
 
 }  // namespace faha::bench

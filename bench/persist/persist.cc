@@ -142,6 +142,7 @@ class Primary {
 
   void Reap() {
     const Lsn durable = shipping_.Durable();
+    engine_.Committed(durable);
     const auto now = Clock::now();
     while (!in_flight_.empty() && in_flight_.front().lsn <= durable) {
       latencies_.push_back(Microseconds(now - in_flight_.front().since).count());

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory_resource>
+#include <utility>
 
 #include "keyspace/place.h"
 
@@ -67,6 +68,11 @@ class BlockQueue {
   // The oldest leaves.
   void DropOldest();
   void Clear();
+  // `other`: with the same chunks.
+  void Swap(BlockQueue& other) {
+    queue_.swap(other.queue_);
+    std::swap(bytes_, other.bytes_);
+  }
   // Of what was added and has not left, dead blocks and the unused ends of full chunks included.
   [[nodiscard]] std::uint64_t bytes() const { return bytes_; }
   // Calls fn(const HotBlock&) for every block that is not dead, the oldest first.

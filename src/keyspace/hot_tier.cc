@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "base/check.h"
 
@@ -147,6 +148,22 @@ void HotTier::Clear() {
   chunks_.Trim();
   missed_count_ = 0;
   stats_.keys = 0;
+}
+
+std::unique_ptr<HotTier::Parked> HotTier::Park() {
+  auto parked = std::make_unique<Parked>(&chunks_);
+  parked->small.Swap(small_);
+  parked->main.Swap(main_);
+  parked->keys = std::exchange(stats_.keys, 0);
+  missed_count_ = 0;
+  return parked;
+}
+
+void HotTier::Unpark(std::unique_ptr<Parked> parked) {
+  Clear();
+  parked->small.Swap(small_);
+  parked->main.Swap(main_);
+  stats_.keys = parked->keys;
 }
 
 void HotTier::CheckBlock(const HotBlock& block, std::span<const std::byte> record) const {

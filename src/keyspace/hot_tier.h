@@ -18,6 +18,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <memory_resource>
 #include <span>
 
@@ -87,6 +88,16 @@ class HotTier {
   void Drop(HotBlock* block);
   // All keys are gone.
   void Clear();
+  // The blocks of all keys, set aside: nobody looks at them, but they count against the limit.
+  struct Parked {
+    explicit Parked(ChunkSource* chunks) : small(chunks), main(chunks) {}
+    BlockQueue small, main;
+    std::uint64_t keys = 0;
+  };
+  // All keys are gone, and may come back; what is parked must not outlive the tier.
+  [[nodiscard]] std::unique_ptr<Parked> Park();
+  // They are back; those that are hot now are gone.
+  void Unpark(std::unique_ptr<Parked> parked);
 
   [[nodiscard]] const HotStats& stats() const { return stats_; }
   [[nodiscard]] std::uint64_t MemoryBytes() const { return chunks_.bytes() + ghost_bytes_; }

@@ -57,11 +57,35 @@ void Index::Insert(std::uint64_t bucket, std::uint64_t slot) {
 Place Index::Erase(std::uint64_t hash, std::string_view key) {
   const std::uint64_t bucket = BucketOf(hash);
   auto* slot = const_cast<std::uint64_t*>(FindKey(bucket, hash, key));
-  if (slot == nullptr) return {};
+  return slot == nullptr ? Place{} : EraseSlot(bucket, slot);
+}
+
+Place Index::EraseSlot(std::uint64_t bucket, std::uint64_t* slot) {
   const Place place = Place::FromSlot(*slot);
   RemoveSlot(bucket, slot);
   --size_;
   ShrinkIfSparse();
+  return place;
+}
+
+Place Index::Remove(std::uint64_t hash, LogAddress at) {
+  auto* slot = const_cast<std::uint64_t*>(FindAddress(hash, at));
+  FAHA_CHECK(slot != nullptr, "what is removed is held");
+  return EraseSlot(BucketOf(hash), slot);
+}
+
+void Index::Restore(std::uint64_t hash, LogAddress at) {
+  CheckAddress(at);
+  const std::uint64_t bucket = BucketOf(hash);
+  Insert(bucket, MakeSlot(hash, DepthOf(bucket), Place::Cold(at)));
+}
+
+Place Index::Replace(std::uint64_t hash, LogAddress from, LogAddress to) {
+  CheckAddress(to);
+  auto* slot = const_cast<std::uint64_t*>(FindAddress(hash, from));
+  FAHA_CHECK(slot != nullptr, "what is replaced is held");
+  const Place place = Place::FromSlot(*slot);
+  *slot = MakeSlot(hash, DepthOf(BucketOf(hash)), Place::Cold(to));
   return place;
 }
 

@@ -101,6 +101,12 @@ class Index {
   [[nodiscard]] bool Names(std::uint64_t hash, Place place) const {
     return FindSlot(BucketOf(hash), hash, [place](Place other) { return place.Same(other); }) != nullptr;
   }
+  // The key with that hash, whose record is at `at`, is gone.  Returns where it was.
+  Place Remove(std::uint64_t hash, LogAddress at);
+  // A key with that hash, which is absent, is cold and at `at`.
+  void Restore(std::uint64_t hash, LogAddress at);
+  // The key with that hash, whose record is at `from`, is cold and at `to`.  Returns where it was.
+  Place Replace(std::uint64_t hash, LogAddress from, LogAddress to);
   // The key with that hash, whose place is `from`, is where change(Place) says from now on; it is told the frequency,
   // too.  False if there is none.
   template <typename Function>
@@ -214,6 +220,7 @@ class Index {
   static void CheckAddress(LogAddress at);
   void Insert(std::uint64_t bucket, std::uint64_t slot);
   void Append(std::uint64_t bucket, std::uint64_t slot);
+  Place EraseSlot(std::uint64_t bucket, std::uint64_t* slot);
   void RemoveSlot(std::uint64_t bucket, std::uint64_t* slot);
   void AddOverflow(std::uint64_t owner, Bucket& last);
   void FreeLastOfChain(std::uint64_t bucket);

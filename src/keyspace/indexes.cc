@@ -21,6 +21,14 @@ Place Indexes::Erase(std::uint64_t hash, DbId db, std::string_view key) {
   return old;
 }
 
+Place Indexes::Remove(DbId db, std::uint64_t hash, LogAddress at) {
+  FAHA_CHECK(Of(db) != nullptr, "what is removed is held");
+  const Place old = Of(db)->Remove(hash, at);
+  --size_;
+  if (Of(db)->Size() == 0) tables_[db].reset();
+  return old;
+}
+
 std::size_t Indexes::MemoryBytes() const {
   std::size_t bytes = sizeof *this + (tables_.capacity() + retired_.capacity()) * sizeof tables_[0];
   for (const Tables* tables : {&tables_, &retired_}) {
@@ -36,11 +44,29 @@ Index* Indexes::Retire(DbId db) {
   return retired_.back().get();
 }
 
-void Indexes::Discard(Index* retired) {
+std::unique_ptr<Index> Indexes::TakeRetired(Index* retired) {
   const auto found =
       std::find_if(retired_.begin(), retired_.end(), [&](const auto& table) { return table.get() == retired; });
-  FAHA_CHECK(found != retired_.end(), "what is discarded was retired");
+  FAHA_CHECK(found != retired_.end(), "what is taken was retired");
+  std::unique_ptr<Index> taken = std::move(*found);
   retired_.erase(found);
+  return taken;
+}
+
+void Indexes::Discard(Index* retired) { TakeRetired(retired); }
+
+void Indexes::Revive(Index* retired) {
+  const DbId db = retired->db();
+  FAHA_CHECK(Size(db) == 0, "what comes back replaces nothing");
+  if (db >= tables_.size()) tables_.resize(std::size_t{db} + 1);
+  tables_[db] = TakeRetired(retired);
+  size_ += tables_[db]->Size();
+}
+
+void Indexes::PutBack(Tables tables) {
+  FAHA_CHECK(size_ == 0, "what comes back replaces nothing");
+  tables_ = std::move(tables);
+  for (const auto& table : tables_) size_ += table ? table->Size() : 0;
 }
 
 void Indexes::Clear() {

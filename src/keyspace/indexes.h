@@ -76,6 +76,16 @@ class Indexes {
     FAHA_CHECK(Of(db) != nullptr, "what is moved is held");
     Of(db)->Move(hash, from, to);
   }
+  // See Index.
+  Place Remove(DbId db, std::uint64_t hash, LogAddress at);
+  void Restore(DbId db, std::uint64_t hash, LogAddress at) {
+    Make(db).Restore(hash, at);
+    ++size_;
+  }
+  Place Replace(DbId db, std::uint64_t hash, LogAddress from, LogAddress to) {
+    FAHA_CHECK(Of(db) != nullptr, "what is replaced is held");
+    return Of(db)->Replace(hash, from, to);
+  }
   // As in Index, but those that are retired are looked at as well.
   [[nodiscard]] bool Names(DbId db, std::uint64_t hash, Place place) const {
     return AnyOf(db, [&](const Index& table) { return table.Names(hash, place); });
@@ -98,7 +108,14 @@ class Indexes {
   void ForEach(DbId db, Function fn) const {
     if (const Index* table = Of(db); table != nullptr) table->ForEach(fn);
   }
-  // The same for the keys of all databases.
+  // Calls fn(DbId) for every database that has keys; `fn` may empty it.
+  template <typename Function>
+  void ForEachDb(Function fn) const {
+    for (std::size_t db = 0; db < tables_.size(); ++db) {
+      if (tables_[db]) fn(static_cast<DbId>(db));
+    }
+  }
+  // Calls fn(Place) for every key of all databases.
   template <typename Function>
   void ForEach(Function fn) const {
     for (const auto& table : tables_) {
@@ -138,6 +155,15 @@ class Indexes {
   // Empties `db`, which has keys: its index is retired.  It lives until Discard(), or until Clear().
   Index* Retire(DbId db);
   void Discard(Index* retired);
+  // It is back; its database must be empty.
+  void Revive(Index* retired);
+  // Empties all databases; what it returns must not outlive this.
+  [[nodiscard]] Tables TakeAll() {
+    size_ = 0;
+    return std::exchange(tables_, {});
+  }
+  // They are back; all databases must be empty.
+  void PutBack(Tables tables);
   // Everything is gone, what is retired too.
   void Clear();
 
@@ -163,6 +189,7 @@ class Indexes {
     return MakeNew(db);
   }
   Index& MakeNew(DbId db);
+  std::unique_ptr<Index> TakeRetired(Index* retired);
   template <typename Function>
   bool AnyOf(DbId db, Function fn) const {
     if (const Index* table = Of(db); table != nullptr && fn(*table)) return true;

@@ -317,6 +317,8 @@ Status Pool::Adopt(ClusterId cluster, const Geometry& geometry, const LogKey& ke
   FromUuid(cluster, super_.cluster);
   SetKey(super_, key);
   Claim({});
+  super_.state |= format::kInstalling;
+  super_.source_port = super_.source_host_bytes = 0;
   super_.segment_bytes = geometry.segment_bytes;
   super_.segment_count = SegmentsThatFit(*media_, geometry.segment_bytes);
   limit_ = UINT32_MAX;

@@ -33,6 +33,15 @@ void FindStray(const Pool& pool, ScannedSegment& found) {
   }
 }
 
+// Padding is written with the batch, and no checksum covers it: where it is not zero the write was torn, and nobody
+// acknowledged the batch.  Peers would refuse it.
+bool IsPadded(std::span<const std::byte> from, const BatchView& view, std::uint32_t granule) {
+  const std::uint64_t end = sizeof(format::BatchHeader) + view.header().payload_bytes;
+  const std::uint64_t padded = std::min<std::uint64_t>(view.PaddedBytes(granule), from.size());
+  return std::all_of(from.begin() + static_cast<std::ptrdiff_t>(end), from.begin() + static_cast<std::ptrdiff_t>(padded),
+                     [](std::byte b) { return b == std::byte{0}; });
+}
+
 }  // namespace
 
 ScannedSegment ScanSegment(const Pool& pool, const Segment& table) {
@@ -45,6 +54,7 @@ ScannedSegment ScanSegment(const Pool& pool, const Segment& table) {
     const auto view = BatchView::Parse(bytes.subspan(run.used_bytes), key);
     if (!view || !BelongsTo(view->header(), run) || !IsPossible(view->header())) break;
     if (view->lsn() <= run.last || view->epoch() < epoch) break;
+    if (!IsPadded(bytes.subspan(run.used_bytes), *view, pool.geometry().granule)) break;
     if (found.batches == 0) run.first = view->lsn();  // whatever the table says
     const bool known = view->ForEach([&](const Record& record, std::uint64_t) {
       if (const auto note = ReadFreeNote(record)) found.frees.push_back({view->lsn(), *note});

@@ -185,7 +185,7 @@ void Receiver::OnTick() {
     fabric_->Close(data_);
     data_ = LinkId::kNone;
     if (!FallBack(reason)) Drop(reason);
-  } else if (now - last_heard_ > kPatience) {
+  } else if (now - last_heard_ > (state_ < State::kOpening ? kAnswerPatience : kPatience)) {
     Drop({Code::kUnavailable, fmt::format("{} has been silent for too long", source_.ToString())});
   }
 }

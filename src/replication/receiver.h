@@ -87,6 +87,8 @@ class Receiver {
   enum class State { kIdle, kDialing, kAsking, kOpening, kStreaming };
   // A source that says nothing for this long is given up; it sends heartbeats several times as often.
   static constexpr MonoTime kPatience{3'000'000};
+  // The same for one that has not answered yet: there may be others to ask.
+  static constexpr MonoTime kAnswerPatience{1'000'000};
   static constexpr MonoTime kRetryDelay{50'000};
   // A data link over RDMA that does not stand by then is opened over TCP.
   static constexpr MonoTime kRdmaPatience{1'500'000};

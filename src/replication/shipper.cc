@@ -61,7 +61,7 @@ bool Shipper::Pump(Epoch epoch, Lsn committed, std::size_t depth, std::uint64_t 
 void Shipper::SendGap(Epoch epoch) {
   gap_announced_ = true;
   const auto generations = reader_->Generations();
-  fabric_->Send(data_, wire::Encode(wire::Gap{epoch, reader_->Committed()}), std::as_bytes(std::span(generations)));
+  fabric_->Send(data_, wire::Encode(wire::Gap{epoch, reader_->WholeAt()}), std::as_bytes(std::span(generations)));
 }
 
 bool Shipper::OnAck(Lsn durable, Lsn applied, bool whole) {

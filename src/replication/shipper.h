@@ -45,6 +45,9 @@ class BatchReader {
   // All up to here is committed; every gap is the work of a free up to here, so that a log that holds all that comes
   // until here lacks nothing.
   [[nodiscard]] virtual Lsn Committed() const = 0;
+  // A log that holds all that comes until here lacks nothing that was ever committed: the last of Committed() and the
+  // first batch of the primary's epoch, for a primary that was just elected knows less than what was committed.
+  [[nodiscard]] virtual Lsn WholeAt() const = 0;
   // The generations of all segments that hold the log, in ascending order.
   [[nodiscard]] virtual std::vector<std::uint64_t> Generations() const = 0;
 };

@@ -54,6 +54,8 @@ class Committer {
   // Counts again.  True if the commit LSN moved.
   bool Advance(MonoTime now);
   [[nodiscard]] Lsn committed() const { return committed_; }
+  // The first batch of the term.
+  [[nodiscard]] Lsn first() const { return first_; }
   [[nodiscard]] bool Serving() const { return active() && committed_ >= first_; }
   [[nodiscard]] bool Acknowledged(Lsn lsn) const;
   // Are as many backups in sync as faha.min-acks wants copies?

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <memory>
 #include <memory_resource>
 #include <optional>
 #include <span>
@@ -25,6 +26,7 @@
 #include "keyspace/indexes.h"
 #include "log/log.h"
 #include "store/database_map.h"
+#include "store/journal.h"
 #include "store/usage.h"
 
 namespace faha {
@@ -108,6 +110,7 @@ class Engine final : private KeySource {
   // The segment is about to be given back: nothing in the index names it.
   void Forget(std::uint32_t segment) {
     usage_.Forget(segment);
+    for (FlushedAll& flushed : flushed_all_) flushed.live[segment] = 0;
     hot_.ForgetMissed();
   }
 
@@ -122,12 +125,20 @@ class Engine final : private KeySource {
 
   // ApplyTo for a log that was just opened: the index has its size from the start.
   void Replay(Lsn target);
-  // Replays up to `target` or the log's end, whichever comes first.
+  // Replays up to `target`, which is committed, or the log's end, whichever comes first.
   void ApplyTo(Lsn target);
+  // Replays up to the log's end, committed or not, as who is about to be the primary does.
+  void ApplyTail();
   // A primary has applied what it appended.
   void Appended() { applied_ = log_->end().lsn; }
-  // Forgets what lies behind `keep`, sealed or not, by replaying the log from its start.
+  // Everything up to `lsn` is committed, and is never taken back.
+  void Committed(Lsn lsn);
+  // Forgets what lies behind `keep`, sealed or not, and is as one that has replayed the log up to `keep`.  The log is
+  // to be cut after this call: what is taken back is read there.  Otherwise, as for `keep` 0 and where more is to be
+  // taken back than was noted, the log is replayed from its start.
   void RollBackTo(Lsn keep);
+  // How often that was a replay.
+  [[nodiscard]] std::uint64_t replays() const { return replays_; }
   // Replays one batch, which needs no place in the log's segments.  Its records are well-formed, and whoever calls this
   // has seen to the order.
   void Apply(const LocatedBatch& batch);
@@ -152,12 +163,15 @@ class Engine final : private KeySource {
     return place.hot() ? place.block()->record() : log_->BytesAt(place.log_address());
   }
   [[nodiscard]] Record RecordAt(Place place) const { return TrustedRecord(BytesAt(place)); }
+  // Appends `record`, which is about to be applied.
+  Result<LogAddress> Append(const Record& record, Head head = Head::kHot);
   // A record to be applied, and its key's hash.
   struct Held {
     LogAddress at;
     std::uint64_t hash = 0;
     DbId db = 0;
   };
+  void Advance(Lsn target);
   void ApplyHeld();
   void ApplyRecord(const Record& record, const Held& held);
   void ApplyPut(const Record& record, const Held& held);
@@ -187,11 +201,20 @@ class Engine final : private KeySource {
   struct Flushed {
     Index* table;
     std::uint64_t forgets;  // of segments, until then
+    int covered = 0;        // by so many flushes of everything, which may be taken back: none of its records is counted
+  };
+  // What a flush of everything, which may be taken back, has taken away.
+  struct FlushedAll {
+    Indexes::Tables tables;
+    std::unique_ptr<HotTier::Parked> hot;
+    std::vector<std::uint64_t> live;  // bytes by segment
+    DbCounts expiring;
   };
   // Until so many keys a flush erases one by one.
   static constexpr std::uint64_t kFewKeys = 512;
-  void FlushAll();
-  void FlushDb(DbId db);
+  void FlushAll(LogAddress at);
+  void FlushDb(DbId db, LogAddress at);
+  void EraseEach(DbId db, LogAddress at);
   // Takes a part of what was flushed down; true: there is more.
   bool TakeDownFlushed();
   // Is the record at `at`, which `flushed` names, still in the log?
@@ -199,19 +222,38 @@ class Engine final : private KeySource {
     return !usage_.ForgottenSince(at, flushed.forgets);
   }
 
+  // --- The way back: engine_rollback.cc.
+  void Note(Undo::Kind kind, DbId db, std::uint64_t hash, LogAddress at, std::uint64_t old) {
+    journal_.Add(kind, touched_, db, hash, at, old);
+  }
+  [[nodiscard]] Lsn WholeThrough(Lsn keep) const;
+  [[nodiscard]] bool CanTakeBack(Lsn keep) const;
+  void ReplayThrough(Lsn keep);
+  void TakeBack(const Undo& step);
+  void TakePutBack(const Undo& step);
+  void TakeFlushAllBack();
+  // The record at `at` is its key's newest again.
+  void Revive(LogAddress at);
+
   Log* log_;
   Indexes index_;
   HotTier hot_;
   Usage usage_;
   DbCounts expiring_;            // keys that have an expiry
   std::deque<Flushed> flushed_;  // oldest first
+  std::size_t final_ = 0;        // of the oldest of them: so many will not be taken back
+  std::deque<FlushedAll> flushed_all_;
+  Journal journal_;
   DatabaseMap map_;
   LogAddress swap_at_;  // the newest kSwap record; none: 0
   Lsn applied_;
   LogCursor cursor_;        // behind the last batch that ApplyTo applied
   std::vector<Held> held_;  // the records whose unit is not complete yet
+  Lsn held_from_;           // the first batch that holds one of them
   Lsn held_through_;        // the last batch that was replayed
+  bool tail_ = false;       // what is replayed now may not be committed
   bool touched_ = false;
+  std::uint64_t replays_ = 0;
 };
 
 }  // namespace faha

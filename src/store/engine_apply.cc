@@ -1,5 +1,6 @@
-// Applying records: the one replay, flushes, and the way back.  See engine.h.  Thread: main loop only.
+// Applying records: the one replay, and flushes.  See engine.h.  Thread: main loop only.
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "base/check.h"
@@ -24,6 +25,18 @@ void Engine::ApplyTo(Lsn target) {
   FAHA_CHECK(usage_.segments().size() >= log_->segments().count(), "usage knows every segment");
   target = std::min(target, log_->end().lsn);
   if (applied_ >= target) return;
+  Committed(target);
+  Advance(target);
+  journal_.Reset(applied_);
+}
+
+void Engine::ApplyTail() {
+  tail_ = true;
+  Advance(log_->end().lsn);
+  tail_ = false;
+}
+
+void Engine::Advance(Lsn target) {
   cursor_.next = applied_.Next();
   while (applied_ < target) {
     LogCursor ahead = cursor_;
@@ -42,6 +55,7 @@ void Engine::Apply(const LocatedBatch& batch) {
   // The rest of what was begun comes at once or never: behind a gap goes on what cleaning has taken.
   const bool goes_on = (flags & format::kUnitContinued) != 0 && batch.view.lsn() == held_through_.Next();
   if (!goes_on) held_.clear();
+  if (held_.empty()) held_from_ = batch.view.lsn();
   held_through_ = batch.view.lsn();
   const bool well_formed = batch.view.ForEach([&](const Record& record, std::uint64_t offset) {
     held_.push_back({batch.at + offset, index_.Hash(record.db, record.key), record.db});
@@ -54,6 +68,11 @@ void Engine::Apply(const LocatedBatch& batch) {
 // Keys are spread over the index and the log, so each costs two cache misses: those of the next ones are fetched while
 // one is applied.  All at once would be more than the processor has under way.
 void Engine::ApplyHeld() {
+  if (tail_) {
+    journal_.OpenAt(held_through_, held_from_);
+  } else {
+    journal_.Close();
+  }
   constexpr std::size_t kBucketAhead = 16, kEntryAhead = 8;
   for (std::size_t i = 0; i < held_.size(); ++i) {
     if (i + kBucketAhead < held_.size()) {
@@ -80,12 +99,15 @@ void Engine::ApplyRecord(const Record& record, const Held& held) {
 }
 
 void Engine::ApplyPut(const Record& record, const Held& held) {
+  LogAddress was;
   index_.Upsert(held.hash, record.db, record.key, held.at, [&](Place old) {
+    was = old.log_address();
     Died(old);
     if (old.hot()) return hot_.Refresh(old, held.at, log_->RecordBytesAt(held.at));
     hot_.Moved(record.db, held.hash, Place::Cold(held.at));
     return Place::Cold(held.at);
   });
+  Note(Undo::Kind::kPut, record.db, held.hash, held.at, was.value);
   usage_.AddLive(held.at, record.Size());
   if (record.expire_at != kNoExpiry) expiring_.Up(record.db);
   touched_ = true;
@@ -93,42 +115,59 @@ void Engine::ApplyPut(const Record& record, const Held& held) {
 
 void Engine::ApplyDelete(const Record& record, const Held& held) {
   const Place old = index_.Erase(held.hash, record.db, record.key);
+  Note(Undo::Kind::kDelete, record.db, held.hash, held.at, old.log_address().value);
   if (!old.IsNone()) Erased(old);
   usage_.AddTombstone(held.at, record.Size());
   touched_ = true;
 }
 
 void Engine::ApplyFlush(const Record& record, LogAddress at) {
+  Note(Undo::Kind::kFlush, 0, 0, at, 0);
   touched_ = true;
   usage_.AddFlush(at);
   if (record.db == format::kAllDatabases || index_.Size(record.db) == index_.Size()) {
-    FlushAll();
+    FlushAll(at);
   } else if (index_.Size(record.db) != 0) {
-    FlushDb(record.db);
+    FlushDb(record.db, at);
   }
 }
 
-void Engine::FlushAll() {
-  flushed_.clear();
-  index_.Clear();
-  hot_.Clear();
-  usage_.DropAllLive();
-  expiring_.Clear();
+void Engine::FlushAll(LogAddress at) {
+  if (!journal_.open()) {
+    final_ = 0;
+    flushed_.clear();
+    index_.Clear();
+    hot_.Clear();
+    usage_.DropAllLive();
+    expiring_.Clear();
+    return;
+  }
+  // A client may send many flushes, of a key or two, before the first of them is committed.
+  if (index_.Size() <= kFewKeys) return index_.ForEachDb([&](DbId db) { EraseEach(db, at); });
+  Note(Undo::Kind::kFlushAll, 0, 0, at, 0);
+  for (Flushed& flushed : flushed_) ++flushed.covered;
+  flushed_all_.push_back({index_.TakeAll(), hot_.Park(), usage_.TakeAllLive(), std::exchange(expiring_, {})});
 }
 
 // Where the keys are many nobody waits until each was looked at: until then their records count as live.
-void Engine::FlushDb(DbId db) {
-  if (index_.Size(db) > kFewKeys) {
-    expiring_.Set(db, 0);
-    flushed_.push_back({index_.Retire(db), usage_.forgets()});
-    return;
-  }
-  index_.ForEach(db, [&](Place place) { Erased(place); });
+void Engine::FlushDb(DbId db, LogAddress at) {
+  if (index_.Size(db) <= kFewKeys) return EraseEach(db, at);
+  Note(Undo::Kind::kFlushDb, db, 0, at, expiring_.Of(db));
+  expiring_.Set(db, 0);
+  flushed_.push_back({index_.Retire(db), usage_.forgets()});
+  if (!journal_.open()) final_ = flushed_.size();
+}
+
+void Engine::EraseEach(DbId db, LogAddress at) {
+  index_.ForEach(db, [&](Place place) {
+    Note(Undo::Kind::kErased, db, 0, at, place.log_address().value);
+    Erased(place);
+  });
   index_.Discard(index_.Retire(db));
 }
 
 bool Engine::TakeDownFlushed() {
-  if (flushed_.empty()) return false;
+  if (final_ == 0 || flushed_.front().covered != 0) return false;
   const Flushed& oldest = flushed_.front();
   const bool more = oldest.table->TakeDown([&](Place place) {
     const LogAddress at = place.log_address();
@@ -139,7 +178,7 @@ bool Engine::TakeDownFlushed() {
   if (more) return true;
   index_.Discard(oldest.table);
   flushed_.pop_front();
-  return !flushed_.empty();
+  return --final_ != 0;
 }
 
 void Engine::ApplySwap(const Record& record, LogAddress at) {
@@ -149,21 +188,6 @@ void Engine::ApplySwap(const Record& record, LogAddress at) {
   map_.Restore(*swapped);
   swap_at_ = at;
   touched_ = true;
-}
-
-void Engine::RollBackTo(Lsn keep) {
-  flushed_.clear();
-  index_.Clear();
-  map_ = {};
-  swap_at_ = {};
-  hot_.Clear();
-  held_.clear();
-  applied_ = Lsn{};
-  cursor_ = {};
-  usage_.Reset();
-  expiring_.Clear();
-  touched_ = false;
-  ApplyTo(keep);
 }
 
 }  // namespace faha

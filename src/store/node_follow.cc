@@ -95,9 +95,9 @@ Status Node::Accept(const wire::FollowReply& reply) {
     Note(LogLevel::kNotice, fmt::format("cutting batches {} to {}: they were never committed", reply.common.value + 1,
                                         log_->end().lsn.value));
   }
+  if (engine_->applied() > reply.common) engine_->RollBackTo(reply.common);
   if (Status status = log_->CutAfter(reply.common); !status.ok()) return Fail(status);
   membership_.CutAfter(reply.common);
-  if (engine_->applied() > reply.common) engine_->RollBackTo(reply.common);
   if (fetching_) return Status::Ok();
   CloseAsks();
   primary_ = reply.primary;
@@ -115,8 +115,9 @@ Status Node::Accept(const wire::FollowReply& reply) {
 // What comes next in this node's log is gone at the source: it takes everything that the source holds.  Until that is
 // whole this node counts as no copy, and votes as one whose log ends where the old one did: see campaign.h.
 Status Node::BeginInstall(const wire::FollowReply& reply) {
-  Note(LogLevel::kNotice, fmt::format("taking the whole log of {}", reply.primary.Redis().ToString()));
   const LogEnd claim = VouchedEnd();
+  if (claim > LogEnd{})
+    Note(LogLevel::kNotice, fmt::format("taking the whole log of {}", reply.primary.Redis().ToString()));
   not_whole_ = true;
   whole_at_ = Lsn{~0ULL};
   if (Status status = pool_->BeginInstall(reply.primary.Replication(), claim); !status.ok()) return Fail(status);
@@ -138,6 +139,7 @@ Status Node::JoinCluster(const wire::FollowReply& reply) {
   engine_->RollBackTo(Lsn{});
   membership_.Reset();
   heard_committed_ = Lsn{};
+  not_whole_ = true;
   voter_.emplace(Epoch{}, NodeId{}, options_.lease, clock_->Now(), false);
   receiver_->SetMaxBatchBytes(static_cast<std::uint32_t>(reply.segment_bytes));
   Note(LogLevel::kNotice, fmt::format("joined the cluster of {}", reply.primary.Redis().ToString()));

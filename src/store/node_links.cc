@@ -98,8 +98,8 @@ void Node::DropSilentGuests() {
 namespace {
 class LogReader final : public BatchReader {
  public:
-  LogReader(const Log* log, Lsn from, std::function<Lsn()> committed)
-      : log_(log), cursor_{.next = from}, committed_(std::move(committed)) {}
+  LogReader(const Log* log, Lsn from, std::function<Lsn()> committed, std::function<Lsn()> first)
+      : log_(log), cursor_{.next = from}, committed_(std::move(committed)), first_(std::move(first)) {}
   std::optional<Shippable> Peek() override {
     ahead_ = cursor_;
     const auto batch = log_->Next(ahead_);
@@ -109,20 +109,23 @@ class LogReader final : public BatchReader {
   }
   void Take() override { cursor_ = ahead_; }
   [[nodiscard]] Lsn Committed() const override { return committed_(); }
+  [[nodiscard]] Lsn WholeAt() const override { return std::max(committed_(), first_()); }
   [[nodiscard]] std::vector<std::uint64_t> Generations() const override { return log_->Generations(); }
 
  private:
   const Log* log_;
   LogCursor cursor_, ahead_;
   std::function<Lsn()> committed_;
+  std::function<Lsn()> first_;  // batch of the epoch
 };
 }  // namespace
 
 // Whatever was given back was committed before; and what is committed is never cut again.
 std::unique_ptr<BatchReader> Node::ReaderFrom(Lsn lsn) const {
-  return std::make_unique<LogReader>(log_.get(), lsn, [this] {
-    return std::max({committer_->committed(), log_->known_committed(), heard_committed_});
-  });
+  return std::make_unique<LogReader>(
+      log_.get(), lsn,
+      [this] { return std::max({committer_->committed(), log_->known_committed(), heard_committed_}); },
+      [this] { return committer_->first(); });
 }
 
 // --- From a backup or a fetching candidate.
@@ -316,7 +319,9 @@ void Node::AnswerFollow(LinkId link, const wire::FollowRequest& request) {
   reply.granule = geometry.granule;
   reply.epoch = voter_->promised();
   reply.common = common.value();
-  reply.install = request.installing || reply.common < log_->freed_through();
+  // A node of another cluster has an empty log, which is not one of this cluster's.
+  const bool joins = request.cluster != pool_->cluster();
+  reply.install = joins || request.installing || reply.common < log_->freed_through();
   if (reply.install) reply.common = Lsn{};
   if (request.fetch && reply.install && !Mutated(Mutant::kCandidateInstalls)) return LeadInstead(link, request);
   reply.transport = static_cast<std::uint8_t>(fabric_->DataTransport());

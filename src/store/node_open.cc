@@ -105,7 +105,8 @@ Status Node::Start(std::unique_ptr<Media> media) {
   TendHotTier(clock_->Now());
   cleaner_.emplace(log_.get(), engine_.get());
   self_ = {pool_->node(), options_.announce_host, options_.port, options_.redis_port, pool_->media().bytes().size()};
-  const bool alone = membership_.members().size() <= 1;
+  // While the log is being received the members are not known, and this node may have given a lease.
+  const bool alone = !not_whole_ && membership_.members().size() <= 1;
   voter_.emplace(pool_->promised(), pool_->voted_for(), options_.lease, clock_->Now(), alone);
   if (Status status = OpenFabric(); !status.ok()) return status;
   committer_.emplace(log_.get(), &membership_, &options_, self_);

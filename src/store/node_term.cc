@@ -15,6 +15,7 @@ void Node::Progress() {
   if (role_ != Role::kPrimary) return;
   if (committer_->Advance(clock_->Now())) {
     log_->SetCommitted(committer_->committed());
+    engine_->Committed(committer_->committed());
     membership_.Committed(committer_->committed());
   }
   if (committer_->Acknowledged(log_->end().lsn)) acknowledged_bytes_ = log_->sealed_bytes();
@@ -110,7 +111,7 @@ void Node::BecomePrimary() {
   role_ = Role::kPrimary;
   primary_ = self_;
   announced_ = false;
-  engine_->ApplyTo(log_->end().lsn);
+  engine_->ApplyTail();
   log_->SetEpoch(epoch);
   log_->SetCommitted(std::max(log_->known_committed(), heard_committed_));
   const Members members = std::exchange(forced_, false) ? Members{self_} : membership_.Toward(self_);
@@ -136,8 +137,10 @@ void Node::StepDown() {
     // What was not sealed exists nowhere but here, and a unit that was not ended never ends: the index must not show
     // them.
     engine_->Appended();
-    const bool unsettled = log_->HasOpenBatch() || log_->InUnit();
-    if (unsettled && log_->CutAfter(log_->end().lsn).ok()) engine_->RollBackTo(log_->end().lsn);
+    if (log_->HasOpenBatch() || log_->InUnit()) {
+      engine_->RollBackTo(log_->end().lsn);
+      (void)log_->CutAfter(log_->end().lsn);  // which touches the open batch alone
+    }
     Answer({Code::kFenced, "this node was deposed before it served"});
   }
   role_ = Role::kBackup;

@@ -46,6 +46,16 @@ class Usage {
     Of(at).tombstone_bytes += bytes;
     tombstone_bytes_ += bytes;
   }
+  void DropTombstone(LogAddress at, std::uint64_t bytes) {
+    FAHA_CHECK(Of(at).tombstone_bytes >= bytes, "what is taken back was counted");
+    Of(at).tombstone_bytes -= bytes;
+    tombstone_bytes_ -= bytes;
+  }
+  void DropFlush(LogAddress at) {
+    FAHA_CHECK(Of(at).flushes != 0, "what is taken back was counted");
+    --Of(at).flushes;
+    --flushes_;
+  }
   void AddFlush(LogAddress at) {
     ++Of(at).flushes;
     ++flushes_;
@@ -54,6 +64,21 @@ class Usage {
   void DropAllLive() {
     for (SegmentUsage& segment : segments_) segment.live_bytes = 0;
     live_bytes_ = 0;
+  }
+  // Every key is gone, and may come back: the live bytes of each segment.
+  [[nodiscard]] std::vector<std::uint64_t> TakeAllLive() {
+    std::vector<std::uint64_t> live;
+    live.reserve(segments_.size());
+    for (SegmentUsage& segment : segments_) live.push_back(std::exchange(segment.live_bytes, 0));
+    live_bytes_ = 0;
+    return live;
+  }
+  void PutLiveBack(std::span<const std::uint64_t> live) {
+    FAHA_CHECK(live_bytes_ == 0 && live.size() <= segments_.size(), "what comes back replaces nothing");
+    for (std::size_t i = 0; i < live.size(); ++i) {
+      segments_[i].live_bytes = live[i];
+      live_bytes_ += live[i];
+    }
   }
   // The segment is no longer part of the log.
   void Forget(std::uint32_t index) {

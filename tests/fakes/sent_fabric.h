@@ -49,6 +49,7 @@ class EndlessLog final : public BatchReader {
   // What comes next was cleaned away.
   void Skip(std::uint64_t batches) { taken_ += batches; }
   [[nodiscard]] Lsn Committed() const override { return Lsn{}; }
+  [[nodiscard]] Lsn WholeAt() const override { return Lsn{}; }
   [[nodiscard]] std::vector<std::uint64_t> Generations() const override { return {7, 9}; }
 
  private:

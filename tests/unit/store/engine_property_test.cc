@@ -90,6 +90,7 @@ class Subject {
       }) == (engine_->Size(db) > 0));
     }
     CheckExpiring();
+    Commit();
     engine_->SettleUsage();
     RC_ASSERT(engine_->usage().live_bytes() == live);
     engine_->CheckInvariants();
@@ -165,6 +166,7 @@ class Subject {
     RC_ASSERT(log_->Seal().ok());
     RC_ASSERT(log_->Drain().ok());
     log_->SetCommitted(log_->end().lsn);
+    engine_->Committed(log_->end().lsn);
   }
   // Moves what is live in a victim, frees it, and gives it back.
   void Clean() {

@@ -121,6 +121,7 @@ struct Worker {
     ASSERT_TRUE(log->Drain().ok());
     log->SetCommitted(log->end().lsn);
     engine.Appended();
+    engine.Committed(log->end().lsn);
   }
   void Release() {
     ASSERT_TRUE(log->Release(log->end().lsn,
@@ -234,7 +235,9 @@ TEST(Engine, ARollbackTakesASwapBack) {
   Worker node(NewDisk());
   node.Put(0, "k");
   const Lsn before = node.log->end().lsn;
-  node.Swap(0, 5);
+  ASSERT_TRUE(node.engine.Swap(0, 5).ok());
+  ASSERT_TRUE(node.log->Seal().ok());
+  node.engine.Appended();
   node.engine.RollBackTo(before);
   EXPECT_TRUE(node.engine.Get(0, "k"));
   EXPECT_FALSE(node.engine.Get(5, "k"));

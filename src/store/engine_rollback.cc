@@ -1,0 +1,147 @@
+// The way back: what was applied and is not committed is taken back step by step, the newest first.  See journal.h.
+// Thread: main loop only.
+#include <utility>
+
+#include "base/check.h"
+#include "base/mutant.h"
+#include "store/engine.h"
+
+namespace faha {
+
+void Engine::Committed(Lsn lsn) {
+  journal_.Committed(lsn, [this](const Undo& step) {
+    switch (static_cast<Undo::Kind>(step.kind)) {
+      case Undo::Kind::kFlushDb: ++final_; break;
+      case Undo::Kind::kFlushAll:
+        // The databases that were flushed before are of no interest any more.
+        for (; final_ > 0; --final_) {
+          index_.Discard(flushed_.front().table);
+          flushed_.pop_front();
+        }
+        flushed_all_.pop_front();
+        break;
+      default: break;
+    }
+  });
+}
+
+// Up to which batch the units of the log are whole if it ends with `keep`.  Replay applies nothing of a batch whose
+// last unit goes on in the next one until it sees the end of that unit; so all of these batches go together.
+Lsn Engine::WholeThrough(Lsn keep) const {
+  const auto has = [this](Lsn lsn, std::uint16_t flag) {
+    const auto batch = log_->Find(lsn);
+    return batch && (batch->view.header().flags & flag) != 0;
+  };
+  if (!has(keep, format::kUnitContinues) || Mutated(Mutant::kRollBackKeepsHalfAUnit)) return keep;
+  const auto before = [](Lsn lsn) { return Lsn{lsn.value - 1}; };
+  Lsn first = keep;
+  while (has(first, format::kUnitContinued) && has(before(first), format::kUnitContinues)) first = before(first);
+  return before(first);
+}
+
+// Are all steps after `keep` here, and is what they name still in the log?
+bool Engine::CanTakeBack(Lsn keep) const {
+  if (keep < journal_.floor() || keep > applied_) return false;
+  const Undo* newest = journal_.newest();
+  return newest == nullptr || newest->lsn <= log_->end().lsn ||
+         (newest->lsn == log_->end().lsn.Next() && log_->HasOpenBatch());
+}
+
+void Engine::RollBackTo(Lsn keep) {
+  const Lsn whole = WholeThrough(keep);
+  if (keep == Lsn{} || !CanTakeBack(whole)) return ReplayThrough(keep);
+  hot_.ForgetMissed();
+  while (journal_.newest() != nullptr && journal_.newest()->lsn > whole) TakeBack(journal_.TakeNewest());
+  journal_.Close();
+  held_.clear();
+  held_through_ = applied_ = whole;
+  cursor_ = {};
+  Advance(keep);  // which only holds the half of a unit
+}
+
+void Engine::ReplayThrough(Lsn keep) {
+  ++replays_;
+  journal_.Reset(Lsn{});
+  flushed_all_.clear();
+  flushed_.clear();
+  final_ = 0;
+  index_.Clear();
+  map_ = {};
+  swap_at_ = {};
+  hot_.Clear();
+  hot_.ForgetMissed();
+  held_.clear();
+  held_through_ = applied_ = Lsn{};
+  cursor_ = {};
+  usage_.Reset();
+  expiring_.Clear();
+  touched_ = false;
+  ApplyTo(keep);
+}
+
+void Engine::TakeBack(const Undo& step) {
+  const LogAddress at{step.at}, old{step.old};
+  const auto db = static_cast<DbId>(step.db);
+  switch (static_cast<Undo::Kind>(step.kind)) {
+    case Undo::Kind::kPut: TakePutBack(step); break;
+    case Undo::Kind::kDelete:
+      usage_.DropTombstone(at, log_->RecordAt(at).bytes);
+      if (old.IsNone()) break;
+      index_.Restore(db, step.hash, old);
+      Revive(old);
+      break;
+    case Undo::Kind::kMove: {
+      const std::uint64_t bytes = log_->RecordAt(at).bytes;
+      index_.Move(db, step.hash, at, old);
+      usage_.DropLive(at, bytes);
+      usage_.AddLive(old, bytes);
+      break;
+    }
+    case Undo::Kind::kSwap:
+      map_ = {};
+      if (!old.IsNone()) map_.Restore(*ReadSwap(log_->RecordAt(old)));
+      swap_at_ = old;
+      break;
+    case Undo::Kind::kFlush: usage_.DropFlush(at); break;
+    case Undo::Kind::kErased:
+      index_.Restore(db, index_.Hash(db, log_->RecordAt(old).key), old);
+      Revive(old);
+      break;
+    case Undo::Kind::kFlushDb:
+      index_.Revive(flushed_.back().table);
+      flushed_.pop_back();
+      expiring_.Set(db, step.old);
+      break;
+    case Undo::Kind::kFlushAll: TakeFlushAllBack(); break;
+  }
+  touched_ = step.touched != 0;
+}
+
+void Engine::TakePutBack(const Undo& step) {
+  const LogAddress at{step.at}, old{step.old};
+  const auto db = static_cast<DbId>(step.db);
+  const Record record = log_->RecordAt(at);
+  usage_.DropLive(at, record.bytes);
+  if (record.expire_at != kNoExpiry) expiring_.Down(db);
+  const Place place = old.IsNone() ? index_.Remove(db, step.hash, at) : index_.Replace(db, step.hash, at, old);
+  if (place.hot()) hot_.Drop(place.block());
+  if (!old.IsNone()) Revive(old);
+}
+
+void Engine::TakeFlushAllBack() {
+  FlushedAll& flushed = flushed_all_.back();
+  index_.PutBack(std::move(flushed.tables));
+  hot_.Unpark(std::move(flushed.hot));
+  usage_.PutLiveBack(flushed.live);
+  expiring_ = std::move(flushed.expiring);
+  flushed_all_.pop_back();
+  for (Flushed& before : flushed_) --before.covered;
+}
+
+void Engine::Revive(LogAddress at) {
+  const Record record = log_->RecordAt(at);
+  usage_.AddLive(at, record.bytes);
+  if (record.expire_at != kNoExpiry) expiring_.Up(record.db);
+}
+
+}  // namespace faha
