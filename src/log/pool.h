@@ -84,9 +84,9 @@ class Pool {
   Status EndInstall();
 
   // Becomes an empty node of `cluster`, whose batches have `key`: forgets every segment, promise and claim.  The node
-  // keeps its id, its hash seed and its size.  It is installing from then on: before it has the cluster's log it knows no
-  // members, and must not take itself for the only one.
-  // Errors: PoolSize - the medium cannot hold as much as `geometry`; IoError.
+  // keeps its id, its hash seed and its size.  It is installing from then on: before it has the cluster's log it knows
+  // no members, and must not take itself for the only one. Errors: PoolSize - the medium cannot hold as much as
+  // `geometry`; IoError.
   Status Adopt(ClusterId cluster, const Geometry& geometry, const LogKey& key);
 
   // Copy 0 or 1 of the superblock, if it is whole and of a version that is read; as this version has it.

@@ -124,7 +124,9 @@ class LogReader final : public BatchReader {
 std::unique_ptr<BatchReader> Node::ReaderFrom(Lsn lsn) const {
   return std::make_unique<LogReader>(
       log_.get(), lsn,
-      [this] { return std::max({committer_->committed(), log_->known_committed(), heard_committed_}); },
+      [this] {
+        return std::max({committer_->committed(), log_->known_committed(), heard_committed_});
+      },
       [this] { return committer_->first(); });
 }
 

@@ -8,8 +8,9 @@
  * (Campaign::OnState) only withholds attempts: here a node may always try; what a campaign waits for is campaign.pml's.
  *
  * Cleaning (INSTALL) is what it does to a node that is behind: whatever was committed may have been cleaned away where
- * a node seeks it.  A node that takes a whole log has an empty one until that is whole, which it is as early as the
- * source may say so: where the configuration before the newest one begins, for the source knows that as committed.
+ * a node seeks it.  A node that takes a whole log has an empty one until that is whole: once it has all that its
+ * source knows as committed, and the first batch of the source's epoch, for all that others committed lies before that.
+ * A damaged log (DAMAGE, once) is one that its node gives up without knowing how far it reached.
  *
  * step -> what it stands for
  *   Seek          -> Node::StartCampaign Node::AskForPromises Campaign::OnOwnPromise
@@ -74,6 +75,9 @@ bit renounced[NODES];         /* a primary's: it offered to hand over */
 byte reader;                  /* a primary in whose turn something stale was read: one is enough; NONE: nobody */
 byte proof;                   /* the first batch that is sealed after the read */
 bit answered[NODES];          /* a heartbeat of the reader, after the read */
+#ifdef DAMAGE
+bit damaged;                  /* it has happened */
+#endif
 bit new_pool;                 /* node 2 has lost its pool, and has a new id */
 #ifdef DEATH
 byte dead = NONE;             /* a node that does nothing any more */
@@ -162,7 +166,7 @@ hidden byte one_primary_per_epoch, nothing_committed_is_lost, nothing_committed_
 #endif
 /* Of two nodes that are a majority of the three, while the third is away for ever: can neither lead?  If one can there
  * is a way from here to a primary: their leases end, it seeks a later epoch, the other promises. */
-#if defined INSTALL && !defined JOIN && !defined REPLACE && !defined FORGET
+#if defined INSTALL && !defined DAMAGE && !defined JOIN && !defined REPLACE && !defined FORGET
 #define ALWAYS_THREE
 #endif
 #define CanLeadWith(i, j) (!installing[i] && CountsFor(j, i))
@@ -388,18 +392,16 @@ inline BeginInstall(taker, giver) {
   acked[giver * NODES + taker] = 0
 }
 
-/* y: where the newest configuration of the source begins; k: the one before it. */
 inline EndInstall(installed, original_) {
-  k = 1;
-  y = 1;
-  for (x : 2 .. MAXLEN) {
+  k = (committed[original_] > 1 -> committed[original_] : 1);
+#ifndef WHOLE_TOO_EARLY
+  for (x : 1 .. MAXLEN) {
     if
-    :: x <= length[original_] && Entry(original_, x) % 4 != Entry(original_, y) % 4 ->
-       k = y;
-       y = x
+    :: x >= k && x <= length[original_] && EpochOf(Entry(original_, x)) < promised[original_] -> k = x + 1
     :: else
     fi
   }
+#endif
 #ifdef WHOLE_LOG_IN_PLACE
   k = (role[installed] == WINNER -> length[original_] : k);
 #endif
@@ -722,6 +724,10 @@ proctype Node(byte me) {
   :: d_step { MayChange(me, TWO) && acked[me * NODES + 2] > 0 ->
               printf("2 becomes a member again\n"); ChangeMembers(me, RENEWED) }
 #endif
+#endif
+#ifdef DAMAGE
+  :: d_step { !damaged && !installing[me] -> printf("%d crashes, and its log is damaged\n", me);
+              damaged = 1; Crash(me, durable[me]); GiveUpLog(me, UNKNOWN) }
 #endif
 #ifdef FORGET
   :: d_step { MayForget(me, ALL, 2) -> printf("%d forgets 2\n", me); ChangeMembers(me, TWO) }
