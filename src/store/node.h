@@ -280,8 +280,9 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   std::vector<Endpoint> seeds_;   // replication ports to try besides the members'
   std::optional<Endpoint> hint_;  // where to try first
   std::size_t next_source_ = 0;
-  bool followed_ = false;  // a primary accepted this node since the start
-  MonoTime heard_at_{0};   // a primary, or that there is to be another
+  MonoTime promised_at_{0};  // a promise was given
+  bool followed_ = false;    // a primary accepted this node since the start
+  MonoTime heard_at_{0};     // a primary, or that there is to be another
   // What became of the link to the primary.
   enum class Loss { kNone, kHungUp, kRefused } loss_ = Loss::kNone;
 

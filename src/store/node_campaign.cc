@@ -198,6 +198,7 @@ Status Node::GivePromise(Epoch epoch, const NodeId& candidate) {
   const bool persists = !Mutated(Mutant::kPromiseNotPersisted);
   if (Status status = persists ? pool_->SetPromise(epoch, candidate) : Status::Ok(); !status.ok()) return Fail(status);
   voter_->Promised(epoch, candidate);
+  promised_at_ = clock_->Now();
   receiver_->Stop();
   StepDown();
   return Status::Ok();

@@ -48,6 +48,10 @@ void Node::Clean(bool idle) {
 }
 
 Status Node::CleanStep(std::uint64_t bytes, bool& worked) {
+  worked = false;
+  // What was freed is given back, once it is committed, before the reserve is filled with more moves: otherwise the
+  // cleaner would take the space that clients wait for.
+  if (log_->pending_frees() > 0 && log_->segments().free() < Log::kReservedSegments) return Status::Ok();
   cleaner_->SetConfig(membership_.newest());
   if (cleaner_->WantsConfig() && !membership_.ChangePending(committer_->committed())) {
     // Where the newest configuration stands in the victim, it is written again, to where the cleaner writes.
@@ -97,8 +101,9 @@ void Node::DropStalled() {
 // does, it lets peers speak meanwhile and gives up at a deadline.
 Status Node::MakeRoom(std::uint64_t bytes, std::uint32_t reserve) {
   if (log_->HasRoom(bytes, reserve)) return Status::Ok();
-  // What a unit has written must not be committed before its end.
-  if (log_->InUnit()) return log_->Full();
+  // What a unit has written must not be committed before its end, so nothing can be gained; it may use one of the
+  // reserved segments to come to its end.
+  if (log_->InUnit()) return reserve > 1 && log_->HasRoom(bytes, reserve - 1) ? Status::Ok() : log_->Full();
   const auto space = [&] { return std::pair(log_->segments().free(), engine_->usage().live_bytes()); };
   // An attempt that gained nothing is not repeated before something has changed: writers are refused at once.
   if (futile_ == space()) return log_->Full();

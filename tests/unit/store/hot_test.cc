@@ -59,7 +59,7 @@ class Hot : public testing::Test {
   std::unique_ptr<Pool> pool_ = std::move(Pool::Open(std::make_unique<CrashMedia>(disk_, 64), kSegment).value());
   std::unique_ptr<Log> log_ = std::move(Log::Open(pool_.get(), {}).value());
   CountingMemory memory_;
-  std::unique_ptr<Engine> engine_ = std::make_unique<Engine>(log_.get(), &memory_);
+  std::unique_ptr<Engine> engine_ = std::make_unique<Engine>(log_.get(), &memory_, 1);
 };
 
 TEST_F(Hot, WhatWasReadIsHotAndWhatWasNotIsCold) {
