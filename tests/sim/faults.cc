@@ -63,6 +63,7 @@ void Faults::Later(MonoTime most, std::function<void()> what) {
 }
 
 void Faults::End() {
+  alone_ = 0;
   ended_ = true;
   cluster_->Disturbed();
   at_next_write_ = nullptr;
