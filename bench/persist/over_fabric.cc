@@ -60,6 +60,8 @@ class Reader final : public BatchReader {
   }
   void Take() override { cursor_ = ahead_; }
   [[nodiscard]] Lsn Committed() const override { return Lsn{}; }
+  [[nodiscard]] Lsn WholeAt() const override { return Committed(); }
+  [[nodiscard]] std::vector<std::uint64_t> Generations() const override { return {}; }
 
  private:
   const Log* log_;
