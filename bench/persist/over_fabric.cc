@@ -127,7 +127,6 @@ class FabricShipping final : public Shipping, private FabricHandler {
                     {.receiver = {},
                      .domain = log_->pool().media().domain(),
                      .released_through = {},
-                     .freed_through = {},
                      .common = {}});
     shipper.OpenData(link);
     backups_.emplace(link, std::move(shipper));

@@ -74,7 +74,7 @@ TEST(Unreadable, APoolIsNotTakenForANewOne) {
 TEST(Unreadable, AnInstallWritesItAnew) {
   Written written;
   written.disk->MakeUnreadable(format::kDataOffset);
-  ASSERT_TRUE(written.pool->BeginInstall(Endpoint{}).ok());
+  ASSERT_TRUE(written.pool->BeginInstall(Endpoint{}, LogEnd{}).ok());
   EXPECT_TRUE(written.pool->Readable());
   written.log->Reset();
   EXPECT_TRUE(written.log->CutAfter(Lsn{}).ok());
