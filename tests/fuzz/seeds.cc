@@ -52,7 +52,7 @@ void SavePeer(const std::filesystem::path& folder, const Image& image) {
   SaveMessage(folder, wire::Heartbeat{Epoch{1}, Lsn{2}, 3});
   SaveMessage(folder, wire::HeartbeatAck{Epoch{1}, 2});
   SaveMessage(folder, wire::HandOver{Epoch{1}});
-  SaveMessage(folder, wire::Gap{Epoch{1}, Lsn{2}, {3, 4}});
+  SaveMessage(folder, wire::Gap{Epoch{1}, Lsn{2}});
   SaveMessage(folder, wire::Committed{Epoch{1}, Lsn{2}});
   Save(folder, "handshake-accepting", After({3, 0, 65, 0x82}, Bytes(64)));
   Save(folder, "handshake-dialling", After({3, 1, 33, 0x81}, Bytes(32)));
