@@ -124,10 +124,7 @@ class FabricShipping final : public Shipping, private FabricHandler {
   void OnAccept(LinkId link, const Endpoint&) override {
     heard_ = true;
     Shipper shipper(wire_.fabric.get(), std::make_unique<Reader>(log_),
-                    {.receiver = {},
-                     .domain = log_->pool().media().domain(),
-                     .released_through = {},
-                     .common = {}});
+                    {.receiver = {}, .domain = log_->pool().media().domain(), .released_through = {}, .common = {}});
     shipper.OpenData(link);
     backups_.emplace(link, std::move(shipper));
   }

@@ -17,6 +17,9 @@ Result<std::unique_ptr<Log>> Log::Open(Pool* pool, const LogSink& sink) {
   auto scan = ScanPool(*pool, sink);
   if (!scan.ok()) return scan.status();
   std::unique_ptr<Log> log(new Log(pool));
+  for (const LogAddress at : scan->unpadded) {
+    if (Status status = log->ZeroPadding(at); !status.ok()) return status;
+  }
   // What lies behind the end must not be taken for part of the log by a later scan.
   for (const LogAddress at : scan->behind_end) {
     if (Status status = pool->EraseBatch(at); !status.ok()) return status;
@@ -47,6 +50,13 @@ Result<std::unique_ptr<Log>> Log::Open(Pool* pool, const LogSink& sink) {
   log->segments_.FreedBy(scan->known_committed);
   log->durable_ = log->end_.lsn;
   return log;
+}
+
+Status Log::ZeroPadding(LogAddress at) {
+  const auto view = BatchView::Trusted(base_ + at.value);
+  const std::uint64_t end = sizeof(BatchHeader) + view.header().payload_bytes;
+  const std::vector<std::byte> zeros(view.PaddedBytes(pool_->geometry().granule) - end);
+  return pool_->media().Write(at.value + end, zeros);
 }
 
 // --- Appending.

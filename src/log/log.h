@@ -174,6 +174,7 @@ class Log {
   static constexpr std::uint64_t kUsualHead = sizeof(format::RecordHeader) + 32;
   explicit Log(Pool* pool)
       : pool_(pool), base_(pool->media().bytes().data()), segments_(pool->geometry().segment_count) {}
+  Status ZeroPadding(LogAddress at);
   Status OpenSegment(std::uint32_t index, Head head, std::uint64_t generation, Lsn first);
   Status WriteBatch(LogAddress at, std::span<const std::byte> bytes, const BatchView& view, Segment& segment);
   void TakeFrees(const BatchView& view);

@@ -191,6 +191,7 @@ class Scanner {
         run.digest -= batch.checksum;
       }
       result_.behind_end.insert(result_.behind_end.end(), found.stray.begin(), found.stray.end());
+      result_.unpadded.insert(result_.unpadded.end(), found.unpadded.begin(), found.unpadded.end());
       if (found.batches == 0 || run.used_bytes == 0) {
         result_.stale.push_back(run.index);
         continue;

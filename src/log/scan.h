@@ -41,6 +41,7 @@ struct ScanResult {
   Lsn freed_through;                                // behind this batch there is no gap
   std::vector<std::pair<Lsn, LogAddress>> configs;  // batches that hold a configuration, oldest first
   std::vector<LogAddress> behind_end;               // whole batches that are not part of the log
+  std::vector<LogAddress> unpadded;                 // whole batches whose padding is not zero
   std::vector<std::uint32_t> stale;                 // segments the table names that hold nothing of the log
   std::vector<std::uint32_t> damaged;               // segments of the log whose entry must be written again
 };

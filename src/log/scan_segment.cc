@@ -33,8 +33,8 @@ void FindStray(const Pool& pool, ScannedSegment& found) {
   }
 }
 
-// Padding is written with the batch, and no checksum covers it: where it is not zero the write was torn, and nobody
-// acknowledged the batch.  Peers would refuse it.
+// Padding is written with the batch, and no checksum covers it: a write that was torn there leaves a whole batch.  Peers
+// refuse it unless the padding is zero.
 bool IsPadded(std::span<const std::byte> from, const BatchView& view, std::uint32_t granule) {
   const std::uint64_t end = sizeof(format::BatchHeader) + view.header().payload_bytes;
   const std::uint64_t padded = std::min<std::uint64_t>(view.PaddedBytes(granule), from.size());
@@ -54,7 +54,8 @@ ScannedSegment ScanSegment(const Pool& pool, const Segment& table) {
     const auto view = BatchView::Parse(bytes.subspan(run.used_bytes), key);
     if (!view || !BelongsTo(view->header(), run) || !IsPossible(view->header())) break;
     if (view->lsn() <= run.last || view->epoch() < epoch) break;
-    if (!IsPadded(bytes.subspan(run.used_bytes), *view, pool.geometry().granule)) break;
+    if (!IsPadded(bytes.subspan(run.used_bytes), *view, pool.geometry().granule))
+      found.unpadded.push_back(pool.SegmentStart(run.index) + run.used_bytes);
     if (found.batches == 0) run.first = view->lsn();  // whatever the table says
     const bool known = view->ForEach([&](const Record& record, std::uint64_t) {
       if (const auto note = ReadFreeNote(record)) found.frees.push_back({view->lsn(), *note});

@@ -23,6 +23,7 @@ constexpr std::uint64_t kLeastRate = 40;
 
 Status Node::CheckServing(Code not_primary) {
   if (!failure_.ok()) return {Code::kFenced, std::string(failure_.message())};
+  if (deposed_) return DeposedInTurn();
   if (role_ != Role::kPrimary) {
     return {not_primary, primary_.id.IsNone() || primary_.id == self_.id
                              ? std::string("this node is not the primary, and none is known yet: ask the other nodes")
@@ -87,10 +88,16 @@ Status Node::Swap(DbId a, DbId b) {
   return Change([&] { return engine_->Swap(a, b); });
 }
 
+// This node may lead again, but what the turn, and perhaps the unit, wrote before is gone: nothing may be added to it.
+Status Node::DeposedInTurn() {
+  return {Code::kFenced, "this node was deposed since the turn began: what it has written may be lost"};
+}
+
 // What wrote nothing told something nevertheless: that a key or a database is empty, as a read would.
 // A batch that filled up in the middle of a unit was sealed by the log: it ships while the rest is written.
 template <typename Write>
 Status Node::Change(Write write) {
+  if (deposed_) return DeposedInTurn();
   const std::uint64_t before = log_->appended();
   Status status = write();
   (log_->appended() != before || Mutated(Mutant::kNothingProves) ? unacknowledged_ : served_reads_) = true;

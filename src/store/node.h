@@ -124,6 +124,8 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   // Makes a change, `write`, and ships what it has filled.
   template <typename Write>
   Status Change(Write write);
+  // Errors: Fenced, always: what to tell in a turn in which this node was deposed.
+  static Status DeposedInTurn();
   Status PersistOpenBatch();
   Status WaitAcknowledged();
   Status RenewLease();

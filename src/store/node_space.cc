@@ -110,7 +110,9 @@ Status Node::MakeRoom(std::uint64_t bytes, std::uint32_t reserve) {
   const MonoTime deadline = clock_->Now() + options_.persist_timeout;
   while (!log_->HasRoom(bytes, reserve)) {
     bool worked = false;
+    const auto before = space();
     if (Status status = GainSegment(worked); !status.ok()) return status;
+    worked = worked || space() != before;
     if (log_->HasRoom(bytes, reserve)) break;
     const bool waits = log_->pending_frees() > 0 || membership_.ChangePending(committer_->committed());
     if ((!worked && !waits) || clock_->Now() >= deadline) {
