@@ -33,7 +33,7 @@ void FindStray(const Pool& pool, ScannedSegment& found) {
   }
 }
 
-// Padding is written with the batch, and no checksum covers it: a write that was torn there leaves a whole batch.  Peers
+// Padding is written with the batch, and no checksum covers it: a write that was torn there leaves a whole batch. Peers
 // refuse it unless the padding is zero.
 bool IsPadded(std::span<const std::byte> from, const BatchView& view, std::uint32_t granule) {
   const std::uint64_t end = sizeof(format::BatchHeader) + view.header().payload_bytes;

@@ -32,7 +32,7 @@ struct ScannedSegment {
   Lsn committed{};  // the highest commit LSN that any whole batch of the generation names, stray or not
   std::vector<ScannedFree> frees{};
   std::vector<std::pair<Lsn, LogAddress>> configs{};  // batches that hold a configuration
-  std::vector<LogAddress> unpadded{};  // batches of the run whose padding is not zero
+  std::vector<LogAddress> unpadded{};                 // batches of the run whose padding is not zero
   std::vector<LogAddress> stray{};  // whole batches behind the run's end: something before them is torn or damaged
   std::optional<Lsn> malformed{};   // a whole batch that holds records this release does not know
 };
