@@ -108,6 +108,8 @@ Status Node::MakeRoom(std::uint64_t bytes, std::uint32_t reserve) {
   // An attempt that gained nothing is not repeated before something has changed: writers are refused at once.
   if (futile_ == space()) return log_->Full();
   const MonoTime deadline = clock_->Now() + options_.persist_timeout;
+  // Cleaning the whole pool twice over without gaining the room is as futile as a deadline.
+  std::uint32_t attempts = 2 * log_->segments().count();
   while (!log_->HasRoom(bytes, reserve)) {
     bool worked = false;
     const auto before = space();
@@ -115,7 +117,7 @@ Status Node::MakeRoom(std::uint64_t bytes, std::uint32_t reserve) {
     worked = worked || space() != before;
     if (log_->HasRoom(bytes, reserve)) break;
     const bool waits = log_->pending_frees() > 0 || membership_.ChangePending(committer_->committed());
-    if ((!worked && !waits) || clock_->Now() >= deadline) {
+    if ((!worked && !waits) || clock_->Now() >= deadline || --attempts == 0) {
       futile_ = space();
       return log_->Full();
     }
