@@ -41,6 +41,7 @@ std::shared_ptr<CrashDisk> NewMember(std::uint32_t granule = 64) {
   auto disk = NewDisk();
   auto opened = Open(disk, granule);
   EXPECT_TRUE(opened->pool->Adopt(ClusterId{{1}}, opened->pool->geometry(), LogKey{1, 2}).ok());
+  EXPECT_TRUE(opened->pool->EndInstall().ok());
   return disk;
 }
 
