@@ -66,7 +66,8 @@ bool HotTier::LookAtOne(bool spare) {
 }
 
 bool HotTier::Shrink() {
-  if (!MakeRoom(0)) return true;
+  // What is parked keeps its chunks until it goes; where nothing else is left, there is nothing to evict.
+  if (!MakeRoom(0) && (small_.Oldest() != nullptr || main_.Oldest() != nullptr)) return true;
   if (capacity_ == 0 && MemoryBytes() > 0) Clear();
   return false;
 }

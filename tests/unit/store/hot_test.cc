@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <memory>
 #include <new>
+#include <optional>
 #include <random>
 #include <string>
 #include <utility>
@@ -211,6 +212,20 @@ TEST_F(Hot, TheLimitChangesAtRunTime) {
     EXPECT_EQ(stats().keys > 0, limit >= HotTier::kMinLimit);
     engine_->CheckInvariants();
   }
+}
+
+// What a FLUSHALL that is not committed has set aside keeps its memory, whatever the limit is: nothing can be evicted.
+TEST_F(Hot, ALowerLimitDoesNotWaitForWhatAFlushSetAside) {
+  for (std::uint64_t key = 0; key < 2000; ++key) Put(key, 1000);
+  for (std::uint64_t key = 0; key < 2000; ++key) Read(key);
+  ASSERT_TRUE(engine_->Flush(std::nullopt).ok());
+  log_->EndUnit();
+  engine_->SetHotBytes(HotTier::kMinLimit);
+  ASSERT_GT(engine_->hot().MemoryBytes(), HotTier::kMinLimit);
+  EXPECT_FALSE(engine_->Tend());
+  Commit();
+  engine_->Committed(log_->durable());
+  EXPECT_LE(engine_->hot().MemoryBytes(), HotTier::kMinLimit);
 }
 
 TEST_F(Hot, ReadingAllocatesNothingAndMovesNothing) {
