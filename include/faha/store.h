@@ -193,8 +193,8 @@ class Store {
   // under way.
   virtual Status Forget(const Endpoint& member) = 0;
   // Planned: hands the primary's role to the backup whose Redis listens at `target`, or to the best one.  Commits what
-  // the turn has written, offers the role, and waits for 200 ms at most, for an heir in order takes over sooner.  If it
-  // does not, this node serves on until the heir is promised a later epoch.  Calls `done` once, during this call or
+  // the turn has written, offers the role, and waits for persist-timeout at most: an heir in order takes over sooner.
+  // If it does not, this node serves on until the heir is promised a later epoch.  Calls `done` once, during this call or
   // later, from Poll(), Tick() or Commit().
   // Errors told to `done`: NotPrimary, NoQuorum, Fenced; Unavailable - there is no such backup in sync, or it did not
   // take over and this node has sought to be the primary again.

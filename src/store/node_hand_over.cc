@@ -10,9 +10,6 @@ namespace faha {
 
 namespace {
 constexpr std::chrono::milliseconds kHandOverPatience{5000};
-// An heir in order takes over within a few milliseconds.  For so long nothing else is begun, because a commit that is
-// under way when the heir is promised a later epoch has an unknown outcome, and its clients are disconnected.
-constexpr std::chrono::milliseconds kQuiet{200};
 }  // namespace
 
 // Before anything is judged: peers speak while it commits.
@@ -41,7 +38,10 @@ void Node::HandOver(const std::optional<Endpoint>& target, std::function<void(co
   offer_ = {.heir = best->receiver(), .end = clock_->Now() + kHandOverPatience, .done = std::move(done)};
   // From now on the heir may be elected at any moment, whatever the lease: there is none, see LeaseHeld().
   best->SendHandOver(voter_->promised());
-  const MonoTime quiet_end = clock_->Now() + kQuiet;
+  // An heir in order takes over within a few milliseconds.  As long as a commit would wait for it, nothing else is
+  // begun: a commit that is under way when the heir is promised a later epoch has an unknown outcome, and its clients
+  // are disconnected.
+  const MonoTime quiet_end = clock_->Now() + options_.persist_timeout;
   while (offer_ && role_ == Role::kPrimary && clock_->Now() < quiet_end) WaitForPeers(quiet_end);
   while (Mutated(Mutant::kHandOverBlocks) && offer_ && role_ == Role::kPrimary && clock_->Now() < offer_->end) {
     WaitForPeers(offer_->end);

@@ -23,8 +23,9 @@ std::string_view Node::StateWord() const {
   }
   if (fetching_) return "fetching";
   if (campaign_) return "electing";
-  if (not_whole_) return pool_->installing() ? "installing" : "damaged";
+  if (not_whole_ && !pool_->installing()) return "damaged";
   if (!receiver_->streaming()) return "seeking";
+  if (not_whole_) return "installing";
   return log_->end().lsn < heard_committed_ ? "syncing" : "following";
 }
 
