@@ -92,6 +92,7 @@ class TcpFabric final : public Fabric, private ForkGuard {
   [[nodiscard]] Status LatenessOf(const Link& link) const;
   [[nodiscard]] Status FaultOf(const Link& link, FrameState fault) const;
   [[nodiscard]] bool HearsTls(const Link& link) const;
+  void RefuseTls(Link& link);
   void Deliver(Link& link);
   void Secure(Link& link);
   void StartProof(Link& link);

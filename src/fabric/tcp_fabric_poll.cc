@@ -247,9 +247,8 @@ Status TcpFabric::EndOf(const Link& link, const Channel::Received& last) const {
   if (HearsTls(link)) return SpeaksTls(who);
   if (last.what == What::kRefused) return {Code::kDenied, fmt::format("{} {}", who, last.why)};
   if (link.stage == Link::Stage::kSecuring) {
-    return {Code::kDenied, fmt::format("{} hung up during TLS's handshake: set the same faha.tls, with certificates of "
-                                       "one CA, on all nodes",
-                                       who)};
+    return {Code::kUnavailable,
+            fmt::format("{} hung up during TLS's handshake: it stopped, or has not the same faha.tls", who)};
   }
   const std::string what = last.what == What::kLost    ? fmt::format(" is lost: {}", last.why)
                            : link.handshake            ? " was closed by the peer before its handshake was over"
@@ -258,18 +257,19 @@ Status TcpFabric::EndOf(const Link& link, const Channel::Received& last) const {
   return {Code::kUnavailable, "the connection to " + link.peer.ToString() + what};
 }
 
-// What a peer that took too long is.  That it is silent proves nothing about its secret.
+// What a peer that took too long is.  That it is silent proves nothing about its secret, or its TLS: either end may wait
+// for the other's first word.
 Status TcpFabric::LatenessOf(const Link& link) const {
-  const std::string who = NameOf(link.peer, link.accepted);
-  if (link.stage == Link::Stage::kProving) {
-    return {Code::kUnavailable, fmt::format("{} did not finish the handshake within {} ms: it hangs, or has no "
-                                            "faha.secret, which this node has",
-                                            who, limits_.handshake.count())};
-  }
-  // Where one end alone uses TLS, either may wait for the other's first word.
-  return {Code::kDenied, fmt::format("{} does not get through TLS's handshake in time: set the same faha.secret and "
-                                     "faha.tls on all nodes",
-                                     who)};
+  return {Code::kUnavailable, fmt::format("{} did not finish the handshake within {} ms: it hangs, or has not the same "
+                                          "faha.secret and faha.tls as this node",
+                                          NameOf(link.peer, link.accepted), limits_.handshake.count())};
+}
+
+// A peer that uses TLS, where this node does not, is told so in the words of TLS: a fatal alert, handshake_failure.
+void TcpFabric::RefuseTls(Link& link) {
+  constexpr std::array<unsigned char, 7> kAlert{0x15, 3, 3, 0, 2, 2, 40};
+  const iovec piece{const_cast<unsigned char*>(kAlert.data()), kAlert.size()};
+  (void)link.channel->Send(link.fd, {&piece, 1});
 }
 
 Status TcpFabric::FaultOf(const Link& link, FrameState fault) const {
@@ -284,7 +284,10 @@ void TcpFabric::Deliver(Link& link) {
   while (link.alive) {
     const FrameState next = link.inbox.Take(link.max_body, frame);
     if (next == FrameState::kIncomplete) return;
-    if (next != FrameState::kFrame) return Drop(link, FaultOf(link, next));
+    if (next != FrameState::kFrame) {
+      if (HearsTls(link)) RefuseTls(link);
+      return Drop(link, FaultOf(link, next));
+    }
     if (link.handshake) {
       Shake(link, frame.head);
       continue;

@@ -64,7 +64,7 @@ using What = Channel::Received::What;
 constexpr std::size_t kRecordBytes = 16384;                     // the most that a record holds
 constexpr std::size_t kSealedBytes = std::size_t{128} << 10;    // sealed ahead of the kernel, at most, and a record
 constexpr std::size_t kReceivedBytes = std::size_t{256} << 10;  // of one read
-constexpr std::string_view kSameCa = "use certificates of one CA on all nodes";
+constexpr std::string_view kSameCa = "set the same faha.tls, with certificates of one CA, on all nodes";
 
 // The first byte of a record of TLS's handshake, and of its alert.
 constexpr std::byte kHandshakeRecord{0x16}, kAlertRecord{0x15};
