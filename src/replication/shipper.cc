@@ -6,25 +6,24 @@
 
 namespace faha {
 
-bool Shipper::PumpSlice(Epoch epoch, Lsn committed, std::size_t depth, MonoTime now, bool busy,
+void Shipper::PumpSlice(Epoch epoch, Lsn committed, std::size_t depth, MonoTime now, bool busy,
                         std::uint64_t log_bytes) {
   // What the socket does not take would be copied to wait for it.
   if (!pace_.MaySend(now, busy, posted_bytes_, log_bytes) || fabric_->QueuedBytes(data_) > 0) {
     pace_.UnderWay(!in_flight_.empty());
-    return true;
+    return;
   }
   const std::uint64_t slice = busy ? std::max(kBusySliceBytes, pace_.Owed(posted_bytes_, log_bytes)) : kSliceBytes;
-  const bool goes_on = Pump(epoch, committed, depth, slice);
+  Pump(epoch, committed, depth, slice);
   pace_.UnderWay(!in_flight_.empty());
-  return goes_on;
 }
 
-bool Shipper::Pump(Epoch epoch, Lsn committed, std::size_t depth, std::uint64_t bytes) {
-  if (data_ == LinkId::kNone) return true;
+void Shipper::Pump(Epoch epoch, Lsn committed, std::size_t depth, std::uint64_t bytes) {
+  if (data_ == LinkId::kNone || overrun_) return;
   const std::uint64_t limit = std::min(acked_bytes_ + kWindowBytes, posted_bytes_ + bytes);
   while (posted_bytes_ < limit && in_flight_.size() < depth) {
     const auto batch = reader_->Peek();
-    if (!batch) return true;
+    if (!batch) return;
     // The bytes may be placed by the device before the receiver's processor knows of them.  Behind a gap all that the
     // receiver was given will do: what a batch in the gap freed it was never given.
     const Lsn needed = std::min(batch->reused_after, posted_);
@@ -33,10 +32,11 @@ bool Shipper::Pump(Epoch epoch, Lsn committed, std::size_t depth, std::uint64_t 
         told_ = reader_->Committed();
         fabric_->Send(data_, wire::Encode(wire::Committed{epoch, told_}));
       }
-      return true;
+      return;
     }
     if (batch->lsn != posted_.Next() || (terms_.install && !gap_announced_)) {
-      if (whole_) return false;
+      overrun_ = whole_;
+      if (overrun_) return;
       SendGap(epoch);
     }
     // A batch that is placed needs no message: its link stands for the epoch, its place is its address, and its header
@@ -53,7 +53,6 @@ bool Shipper::Pump(Epoch epoch, Lsn committed, std::size_t depth, std::uint64_t 
     posted_bytes_ += batch->bytes.size();
     in_flight_.push_back({posted_, posted_bytes_, placed_, !placed || batch->opens_segment});
   }
-  return true;
 }
 
 // Cleaning goes on while the log is given, and may take away what comes next.  The gap may hide that a segment was

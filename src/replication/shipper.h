@@ -84,12 +84,12 @@ class Shipper {
 
   void OpenData(LinkId data) { data_ = data; }
   // Posts what the window and `depth`, the batches in flight at most, allow, and no batch behind `bytes`.  Never waits.
-  // False: what comes next was cleaned away before it was shipped; the receiver must ask anew.
-  [[nodiscard]] bool Pump(Epoch epoch, Lsn committed, std::size_t depth, std::uint64_t bytes = kWindowBytes);
+  void Pump(Epoch epoch, Lsn committed, std::size_t depth, std::uint64_t bytes = kWindowBytes);
   // The same for a receiver that nobody waits for: a slice, when it is time for one.  `log_bytes`: that were ever
   // sealed.
-  [[nodiscard]] bool PumpSlice(Epoch epoch, Lsn committed, std::size_t depth, MonoTime now, bool busy,
-                               std::uint64_t log_bytes);
+  void PumpSlice(Epoch epoch, Lsn committed, std::size_t depth, MonoTime now, bool busy, std::uint64_t log_bytes);
+  // What comes next was cleaned away before it was shipped: nothing is posted any more, the receiver must ask anew.
+  [[nodiscard]] bool overrun() const { return overrun_; }
   // False if the receiver claims what was never sent.
   [[nodiscard]] bool OnAck(Lsn durable, Lsn applied, bool whole);
   // The first `placed` batches that were placed on the data link are in the receiver's persistence domain.
@@ -143,6 +143,7 @@ class Shipper {
   Fabric* fabric_;
   std::unique_ptr<BatchReader> reader_;
   Terms terms_;
+  bool overrun_ = false;
   bool whole_;
   bool gap_announced_ = false;  // the gap before the first batch of an install
   Lsn posted_, acked_, applied_;

@@ -81,29 +81,19 @@ bool Committer::Spared(const Shipper& shipper) const {
   return copies >= std::max<std::size_t>(Majority(members.size()), options_->min_acks);
 }
 
-bool Committer::Pump(Shipper& shipper, Epoch epoch) const {
-  return Spared(shipper) || shipper.Pump(epoch, committed_, options_->batch_depth);
-}
-
-template <typename Send>
-void Committer::DropUnless(Send sent) {
-  std::erase_if(shippers_, [&](const auto& shipper) {
-    const bool goes_on = sent(*shipper);
-    if (!goes_on) shipper->Close();
-    return !goes_on;
-  });
+void Committer::Pump(Shipper& shipper, Epoch epoch) const {
+  if (!Spared(shipper)) shipper.Pump(epoch, committed_, options_->batch_depth);
 }
 
 void Committer::Pump(Epoch epoch) {
-  DropUnless([&](Shipper& shipper) { return Pump(shipper, epoch); });
+  for (const auto& shipper : shippers_) Pump(*shipper, epoch);
 }
 
 void Committer::PumpSpared(Epoch epoch, MonoTime now) {
   const bool busy = now - served_at_ < kQuiet;
-  DropUnless([&](Shipper& shipper) {
-    return !Spared(shipper) ||
-           shipper.PumpSlice(epoch, committed_, options_->batch_depth, now, busy, log_->sealed_bytes());
-  });
+  for (const auto& shipper : shippers_) {
+    if (Spared(*shipper)) shipper->PumpSlice(epoch, committed_, options_->batch_depth, now, busy, log_->sealed_bytes());
+  }
 }
 
 Lsn Committer::Everywhere() const {
@@ -125,16 +115,25 @@ bool Committer::Claimed(Lsn first, Lsn last) const {
                      [&](const auto& shipper) { return shipper->read_from() < last && shipper->posted() >= first; });
 }
 
-std::vector<Endpoint> Committer::DropStalled(MonoTime now, MonoTime patience) {
+template <typename Condition>
+std::vector<Endpoint> Committer::DropIf(Condition condition) {
   std::vector<Endpoint> dropped;
   std::vector<LinkId> links;
   for (const auto& shipper : shippers_) {
-    if (!shipper->Stalled(now, patience)) continue;
+    if (!condition(*shipper)) continue;
     dropped.push_back(shipper->receiver().Redis());
     links.push_back(shipper->control());
   }
   for (const LinkId link : links) Drop(link);
   return dropped;
+}
+
+std::vector<Endpoint> Committer::DropStalled(MonoTime now, MonoTime patience) {
+  return DropIf([&](const Shipper& shipper) { return shipper.Stalled(now, patience); });
+}
+
+std::vector<Endpoint> Committer::DropOverrun() {
+  return DropIf([](const Shipper& shipper) { return shipper.overrun(); });
 }
 
 void Committer::Heartbeat(MonoTime now) {

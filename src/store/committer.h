@@ -42,9 +42,8 @@ class Committer {
   [[nodiscard]] Shipper* FindToken(std::uint64_t token);
   [[nodiscard]] const std::list<std::unique_ptr<Shipper>>& shippers() const { return shippers_; }
 
-  // Sends what may be sent now, to one or to all that a commit may wait for; those that cannot be sent to are dropped,
-  // the one is left to the caller: false.
-  [[nodiscard]] bool Pump(Shipper& shipper, Epoch epoch) const;
+  // Sends what may be sent now, to one or to all that a commit may wait for.
+  void Pump(Shipper& shipper, Epoch epoch) const;
   void Pump(Epoch epoch);
   // The same for those that catch up while no commit needs them, a slice each: once in a turn.
   void PumpSpared(Epoch epoch, MonoTime now);
@@ -65,6 +64,8 @@ class Committer {
   // Closes the links of receivers that have acknowledged nothing for `patience` although something is on its way to
   // them: they give up what they keep of the log.  Returns their redis addresses.
   std::vector<Endpoint> DropStalled(MonoTime now, MonoTime patience);
+  // The same of receivers that the cleaner has overrun.
+  std::vector<Endpoint> DropOverrun();
   // When a majority, this node included, was last known to be in this epoch; 0 if never.
   [[nodiscard]] MonoTime HeardByMajority(MonoTime now) const;
   // The last batch that every member has, as far as this term knows.
@@ -82,8 +83,8 @@ class Committer {
   [[nodiscard]] Lsn DurableAt(const Member& member) const;
   // It catches up, and commits have all the copies that they need without it.
   [[nodiscard]] bool Spared(const Shipper& shipper) const;
-  template <typename Send>
-  void DropUnless(Send sent);
+  template <typename Condition>
+  std::vector<Endpoint> DropIf(Condition condition);
 
   Log* log_;
   const Membership* membership_;

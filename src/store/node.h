@@ -145,6 +145,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
 
   // --- node_term.cc
   void Progress();
+  void NoteLost(const std::vector<Endpoint>& backups, std::string_view why) const;
   void CountLease();
   void BecomePrimary();
   void StepDown();

@@ -57,7 +57,7 @@ void Node::OnFlushed(LinkId link, std::uint64_t count) {
   Shipper* shipper = committer_->Find(link);
   if (shipper == nullptr) return;
   shipper->OnFlushed(count);
-  if (!committer_->Pump(*shipper, voter_->promised())) committer_->Drop(link);
+  committer_->Pump(*shipper, voter_->promised());
 }
 
 void Node::OnClose(LinkId link, const Status& reason) {
@@ -138,7 +138,8 @@ bool Node::OnShipperFrame(Shipper* shipper, LinkId link, std::span<const std::by
     if (!ack || ack->epoch != voter_->promised() || !shipper->OnAck(ack->durable, ack->applied, ack->whole)) {
       return false;
     }
-    return committer_->Pump(*shipper, voter_->promised());
+    committer_->Pump(*shipper, voter_->promised());
+    return true;
   }
   if (const auto asked = wire::Decode<wire::HandOver>(head)) {
     const bool may = asked->epoch == voter_->promised() && shipper->in_sync;
@@ -171,7 +172,7 @@ bool Node::OnGuestFrame(LinkId link, std::span<const std::byte> head) {
       if (shipper == nullptr || shipper->data() != LinkId::kNone) return false;
       guests_.erase(link);
       shipper->OpenData(link);
-      if (!committer_->Pump(*shipper, voter_->promised())) committer_->Drop(link);
+      committer_->Pump(*shipper, voter_->promised());
       return true;
     }
     default: return false;

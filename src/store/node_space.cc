@@ -89,12 +89,8 @@ void Node::Leave(const Segment& segment) {
 // A receiver that acknowledges nothing must not keep the others from using space again: sooner where space is short.
 void Node::DropStalled() {
   const MonoTime patience = cleaner_->Needed() ? MonoTime{options_.persist_timeout} : kReceiverPatience;
-  for (const Endpoint& receiver : committer_->DropStalled(clock_->Now(), patience)) {
-    Note(LogLevel::kWarning,
-         fmt::format("lost the backup {}: it acknowledges nothing; it is sent what it lacks when it "
-                     "connects again",
-                     receiver.ToString()));
-  }
+  NoteLost(committer_->DropStalled(clock_->Now(), patience),
+           "it acknowledges nothing; it is sent what it lacks when it connects again");
 }
 
 // The last resort of a writer that is faster than the slices: its own call cleans until there is room.  As a commit

@@ -39,7 +39,16 @@ void Node::Progress() {
     (void)AppendMembers(next);
   }
   Ship();
-  if (committer_->active()) committer_->PumpSpared(voter_->promised(), clock_->Now());
+  if (!committer_->active()) return;
+  committer_->PumpSpared(voter_->promised(), clock_->Now());
+  NoteLost(committer_->DropOverrun(),
+           "what it lacks was cleaned away meanwhile; it is given the whole log when it connects again");
+}
+
+void Node::NoteLost(const std::vector<Endpoint>& backups, std::string_view why) const {
+  for (const Endpoint& backup : backups) {
+    Note(LogLevel::kWarning, fmt::format("lost the backup {}: {}", backup.ToString(), why));
+  }
 }
 
 void Node::CountLease() {
