@@ -3,6 +3,7 @@
 #include "module/barrier.h"
 #include "module/client_list.h"
 #include "module/state.h"
+#include "module/ticks.h"
 #include "module/waiters.h"
 
 namespace faha::module {
@@ -37,6 +38,7 @@ void BeforeSleep(RedisModuleCtx* ctx) {
 
 void OnEventLoop(RedisModuleCtx* ctx, RedisModuleEvent, uint64_t subevent, void*) {
   if (subevent == REDISMODULE_SUBEVENT_EVENTLOOP_BEFORE_SLEEP) {
+    TickIfDue(ctx);
     BeforeSleep(ctx);
   } else {
     TheState().in_window = false;

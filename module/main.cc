@@ -18,6 +18,7 @@
 #include "module/sentinels.h"
 #include "module/shutdown.h"
 #include "module/state.h"
+#include "module/ticks.h"
 
 namespace faha::module {
 
@@ -40,8 +41,7 @@ void OnReadable(int, void* ctx, int) {
   TheRoles().Align(static_cast<RedisModuleCtx*>(ctx));
 }
 
-void OnTimer(RedisModuleCtx* ctx, void*) {
-  RedisModule_CreateTimer(ctx, Store::kTickPeriod.count(), OnTimer, nullptr);
+void Tick(RedisModuleCtx* ctx) {
   EndUnit();
   TendMemory();
   TheState().store->Tick();
@@ -106,7 +106,10 @@ bool Start(RedisModuleCtx* ctx) {
   if (descriptor >= 0) {
     RedisModule_EventLoopAdd(descriptor, REDISMODULE_EVENTLOOP_READABLE, OnReadable, TheState().context);
   }
-  RedisModule_CreateTimer(ctx, Store::kTickPeriod.count(), OnTimer, nullptr);
+  if (!StartTicking(Store::kTickPeriod, Tick)) {
+    Log(LogLevel::kWarning, "UNAVAILABLE the server gives no timer: see its limit of open files");
+    return false;
+  }
   return TheRoles().Start(ctx);
 }
 

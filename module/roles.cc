@@ -61,8 +61,15 @@ bool Roles::Start(RedisModuleCtx* ctx) {
     return false;
   }
   if (const auto primary = RedisPrimary(ctx)) {
-    TheState().store->Follow(*primary);
-    wanted_ = Wanted::kNothing;  // what the store was before it knew whom to follow
+    // The log knows better who was the primary than a file that was written at some other time.  A node without
+    // members has no such log.
+    Store& store = *TheState().store;
+    if (store.Info().members.size() > 1) {
+      store.Suggest(*primary);
+    } else {
+      store.Follow(*primary);
+      wanted_ = Wanted::kNothing;  // what the store was before it knew whom to follow
+    }
   }
   return true;
 }

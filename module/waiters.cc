@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "module/state.h"
 
@@ -22,11 +23,14 @@ struct Waiter {
 
 // Those whose order is under way.
 std::list<std::shared_ptr<Waiter>> waiters;
+// The clients who were told their outcome in this turn, and had waited since before: nothing else is meant for them.
+std::vector<std::uint64_t> answered;
 
 Status Unknown(const Waiter& waiter) {
-  return {Code::kNoPromise, waiter.command +
-                                " was interrupted because this node was told to follow another: whether it is carried "
-                                "out is not known; see FAHA.STATUS"};
+  return {Code::kNoPromise,
+          waiter.command +
+              " was interrupted because this server became a replica meanwhile: whether it is carried "
+              "out is not known; see FAHA.STATUS"};
 }
 
 Reply Answer(const Waiter& waiter) {
@@ -60,6 +64,7 @@ void Finish(const std::shared_ptr<Waiter>& waiter, const Status& outcome) {
   waiter->outcome = outcome;
   if (waiter->blocked == nullptr) return;  // its command runs still, and will see
   Tell(TheState().context, *waiter);
+  if (waiter->since_before) answered.push_back(waiter->client);
   waiters.remove(waiter);
   RedisModule_UnblockClient(waiter->blocked, new std::shared_ptr<Waiter>(waiter));
 }
@@ -89,11 +94,13 @@ bool AnyoneWaits() {
 }
 
 bool WaitsSinceBefore(std::uint64_t client) {
-  return std::any_of(waiters.begin(), waiters.end(),
+  return std::find(answered.begin(), answered.end(), client) != answered.end() ||
+         std::any_of(waiters.begin(), waiters.end(),
                      [&](const auto& each) { return each->client == client && !each->told && each->since_before; });
 }
 
 void WaitersTurnEnds() {
+  answered.clear();
   for (const auto& each : waiters) each->since_before = true;
 }
 

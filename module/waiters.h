@@ -21,7 +21,8 @@ Reply AwaitOutcome(Call& call, const std::function<void(const Outcome&)>& start)
 bool MayBlock(const Call& call);
 
 [[nodiscard]] bool AnyoneWaits();
-// Does this client wait since before this turn?  Then no reply of this turn is meant for it.
+// Does this client wait since before this turn, or has it until its outcome came in this turn?  Then no other reply of
+// this turn is meant for it.
 [[nodiscard]] bool WaitsSinceBefore(std::uint64_t client);
 // A turn has ended well.
 void WaitersTurnEnds();

@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -63,6 +64,8 @@ class Fabric {
 
   // Bytes of frames that this side still keeps because the way to the peer is full.
   [[nodiscard]] virtual std::size_t QueuedBytes(LinkId) const { return 0; }
+  // Bytes of frames that the peer's machine has not taken yet, which may be slow or hung; nothing if that is not known.
+  [[nodiscard]] virtual std::optional<std::uint64_t> BytesOnTheWay(LinkId) const { return std::nullopt; }
 
   // Puts `body`, a part of this node's shared memory, to `place` of the peer's, and says so there.  It must not change
   // while the link lives.  False: this link cannot, and nothing was sent.

@@ -177,6 +177,9 @@ class Store {
   // --- The cluster.
   // Follows the node whose Redis listens at `primary` (REPLICAOF).
   virtual void Follow(const Endpoint& primary) = 0;
+  // What the server's configuration says at the start, which may be old: `primary` is asked first, but a node that was
+  // the primary itself goes on seeking a new epoch.
+  virtual void Suggest(const Endpoint& primary) = 0;
   // Seeks a majority's promise for up to `patience`, then calls `done` once.
   // Errors told to `done`: NoPromise, Fenced, IoError.
   virtual void Promote(std::chrono::milliseconds patience, std::function<void(const Status&)> done) = 0;
@@ -194,10 +197,9 @@ class Store {
   virtual Status Forget(const Endpoint& member) = 0;
   // Planned: hands the primary's role to the backup whose Redis listens at `target`, or to the best one.  Commits what
   // the turn has written, offers the role, and waits for persist-timeout at most: an heir in order takes over sooner.
-  // If it does not, this node serves on until the heir is promised a later epoch.  Calls `done` once, during this call or
-  // later, from Poll(), Tick() or Commit().
-  // Errors told to `done`: NotPrimary, NoQuorum, Fenced; Unavailable - there is no such backup in sync, or it did not
-  // take over and this node has sought to be the primary again.
+  // If it does not, this node serves on until the heir is promised a later epoch.  Calls `done` once, during this call
+  // or later, from Poll(), Tick() or Commit(). Errors told to `done`: NotPrimary, NoQuorum, Fenced; Unavailable - there
+  // is no such backup in sync, or it did not take over and this node has sought to be the primary again.
   virtual void HandOver(const std::optional<Endpoint>& target, std::function<void(const Status&)> done) = 0;
 
   // Should somebody be told that this backup's primary is gone?  It hung up and refuses to be dialled, or this backup

@@ -52,6 +52,9 @@ class RdmaFabric final : public Fabric, private FabricHandler, private ForkGuard
   bool Place(LinkId link, std::span<const std::byte> body, std::uint64_t place) override;
   // Of links over TCP only: a window is no more than what rings take.
   [[nodiscard]] std::size_t QueuedBytes(LinkId link) const override { return tcp_.QueuedBytes(link); }
+  [[nodiscard]] std::optional<std::uint64_t> BytesOnTheWay(LinkId link) const override {
+    return tcp_.BytesOnTheWay(link);
+  }
   void AllowBody(LinkId link, std::uint32_t max_bytes) override;
   void Close(LinkId link) override;
   void Poll(std::chrono::microseconds timeout, FabricHandler& handler) override;

@@ -3,7 +3,9 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <linux/sockios.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
@@ -178,6 +180,15 @@ void TcpFabric::WatchBoth(Link& link) {
 std::size_t TcpFabric::QueuedBytes(LinkId id) const {
   const auto found = links_.find(static_cast<std::uint64_t>(id));
   return found == links_.end() ? 0 : found->second->outbox.bytes();
+}
+
+// What is queued here, and what the kernel keeps until the peer's has acknowledged it.
+std::optional<std::uint64_t> TcpFabric::BytesOnTheWay(LinkId id) const {
+  const auto found = links_.find(static_cast<std::uint64_t>(id));
+  if (found == links_.end()) return std::nullopt;
+  int kept = 0;
+  if (::ioctl(found->second->fd, SIOCOUTQ, &kept) != 0) return std::nullopt;
+  return found->second->outbox.bytes() + static_cast<std::uint64_t>(kept);
 }
 
 // A message of the handshake, ahead of all that waits.

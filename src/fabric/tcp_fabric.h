@@ -63,6 +63,7 @@ class TcpFabric final : public Fabric, private ForkGuard {
   void Send(LinkId link, std::span<const std::byte> head, std::span<const std::byte> body) override;
   Status ShareMemory(std::span<std::byte> memory, std::uint64_t origin, bool persistent) override;
   [[nodiscard]] std::size_t QueuedBytes(LinkId link) const override;
+  [[nodiscard]] std::optional<std::uint64_t> BytesOnTheWay(LinkId link) const override;
   void AllowBody(LinkId link, std::uint32_t max_bytes) override;
   void Close(LinkId link) override;
   // Returns early on a signal.

@@ -257,8 +257,8 @@ Status TcpFabric::EndOf(const Link& link, const Channel::Received& last) const {
   return {Code::kUnavailable, "the connection to " + link.peer.ToString() + what};
 }
 
-// What a peer that took too long is.  That it is silent proves nothing about its secret, or its TLS: either end may wait
-// for the other's first word.
+// What a peer that took too long is.  That it is silent proves nothing about its secret, or its TLS: either end may
+// wait for the other's first word.
 Status TcpFabric::LatenessOf(const Link& link) const {
   return {Code::kUnavailable, fmt::format("{} did not finish the handshake within {} ms: it hangs, or has not the same "
                                           "faha.secret and faha.tls as this node",

@@ -97,6 +97,25 @@ void Shipper::Acknowledge(Lsn durable) {
   }
 }
 
+bool Shipper::Stalled(MonoTime now, MonoTime patience) {
+  patience += TimeOf(posted_bytes_ - acked_bytes_);
+  const MonoTime silent = now - progressed_at_;
+  if (in_flight_.empty() || silent <= patience / 2) {
+    taken_.reset();
+    return false;
+  }
+  const auto left = fabric_->BytesOnTheWay(data_);
+  if (!left) return silent > patience;
+  const std::uint64_t taken = posted_bytes_ - std::min(posted_bytes_, *left);
+  if (!taken_) taken_ = taken;
+  if (taken > *taken_) {
+    progressed_at_ = now;
+    taken_.reset();
+    return false;
+  }
+  return silent > patience;
+}
+
 void Shipper::SendHeartbeat(Epoch epoch, Lsn committed, MonoTime now) {
   fabric_->Send(control_, wire::Encode(wire::Heartbeat{epoch, committed, static_cast<std::uint64_t>(now.count())}));
 }

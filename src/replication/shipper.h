@@ -114,15 +114,21 @@ class Shipper {
     if (in_flight_.empty() || acked_ > progress_) progressed_at_ = now;
     progress_ = acked_;
   }
-  // Something is on its way, and nothing has been acknowledged for `patience`.
-  [[nodiscard]] bool Stalled(MonoTime now, MonoTime patience) const {
-    return !in_flight_.empty() && now - progressed_at_ > patience;
-  }
+  // Something is on its way, and nothing was acknowledged for `patience` and the time that its bytes may take, nor has
+  // the receiver's machine taken any of it for the second half of that: a large batch on a slow way is no stall.
+  // Called in every turn, or not at all.
+  [[nodiscard]] bool Stalled(MonoTime now, MonoTime patience);
   // When the newest heartbeat that the receiver has answered was sent; 0 if none.
   [[nodiscard]] MonoTime echoed() const { return echoed_; }
   [[nodiscard]] LinkId control() const { return control_; }
   [[nodiscard]] LinkId data() const { return data_; }
   [[nodiscard]] std::uint64_t token() const { return terms_.token; }
+
+  // How long it may take to ship, receive and make persistent so many bytes, at a rate that a backup in order surely
+  // reaches, 40 MB/s.
+  [[nodiscard]] static constexpr MonoTime TimeOf(std::uint64_t bytes) {
+    return MonoTime{static_cast<MonoTime::rep>(bytes / 40)};
+  }
 
   // Does every commit wait for it?  Set by the committer: it has caught up and answers in time.
   bool in_sync = false;
@@ -153,8 +159,9 @@ class Shipper {
   std::uint64_t placed_ = 0, flushed_ = 0;  // batches, on the data link
   std::deque<InFlight> in_flight_;
   Pace pace_;
-  Lsn progress_;               // acked_ at the last NoteProgress()
-  MonoTime progressed_at_{0};  // when it last moved, or nothing was on its way
+  Lsn progress_;                        // acked_ at the last NoteProgress()
+  std::optional<std::uint64_t> taken_;  // bytes that the receiver's machine had taken half-way through the patience
+  MonoTime progressed_at_{0};           // when it last moved, or nothing was on its way
   MonoTime echoed_{0};
   LinkId control_;
   LinkId data_ = LinkId::kNone;

@@ -129,7 +129,7 @@ std::vector<Endpoint> Committer::DropIf(Condition condition) {
 }
 
 std::vector<Endpoint> Committer::DropStalled(MonoTime now, MonoTime patience) {
-  return DropIf([&](const Shipper& shipper) { return shipper.Stalled(now, patience); });
+  return DropIf([&](Shipper& shipper) { return shipper.Stalled(now, patience); });
 }
 
 std::vector<Endpoint> Committer::DropOverrun() {
@@ -140,14 +140,10 @@ void Committer::Heartbeat(MonoTime now) {
   for (const auto& shipper : shippers_) shipper->SendHeartbeat(epoch_, committed_, now);
 }
 
-// What a medium calls volatile is no copy: it is counted only if this node's own is no better (tests on memory).
 Lsn Committer::DurableAt(const Member& member) const {
   if (member.id == self_.id) return log_->durable();
   const Shipper* shipper = Of(member.id);
-  if (shipper == nullptr || !shipper->whole()) return Lsn{};
-  const bool lesser = shipper->domain() == PersistenceDomain::kVolatile &&
-                      log_->pool().media().domain() != PersistenceDomain::kVolatile;
-  return lesser ? Lsn{} : shipper->acked();
+  return shipper == nullptr || !shipper->whole() ? Lsn{} : shipper->acked();
 }
 
 bool Committer::Advance(MonoTime now) {

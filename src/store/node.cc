@@ -15,8 +15,6 @@ constexpr MonoTime kMaxHeartbeatPeriod = std::chrono::milliseconds(500);
 constexpr MonoTime kMaxShrinkTime = std::chrono::milliseconds(1);
 // Of a record, besides key and value, at most (bytes).
 constexpr std::uint64_t kRecordOverhead = sizeof(format::RecordHeader) + sizeof(TimeMs) + format::kRecordAlign;
-// What a backup receives and makes persistent at least, bytes per microsecond.
-constexpr std::uint64_t kLeastRate = 40;
 }  // namespace
 
 // --- The keyspace.
@@ -164,11 +162,9 @@ Status Node::PersistOpenBatch() {
 Status Node::WaitAcknowledged() {
   const Lsn lsn = log_->end().lsn;
   const Epoch epoch = voter_->promised();
-  // Persist-timeout is for a peer's answer; what is to be shipped and written has its own time, at a rate that a backup
-  // in order surely reaches.
-  const std::uint64_t bytes = log_->sealed_bytes() - acknowledged_bytes_;
+  // Persist-timeout is for a peer's answer; what is to be shipped and written has its own time.
   const MonoTime deadline =
-      clock_->Now() + options_.persist_timeout + MonoTime{static_cast<MonoTime::rep>(bytes / kLeastRate)};
+      clock_->Now() + options_.persist_timeout + Shipper::TimeOf(log_->sealed_bytes() - acknowledged_bytes_);
   while (!committer_->Acknowledged(lsn)) {
     if (clock_->Now() >= deadline) {
       for (const Endpoint& slow : committer_->GiveUpOn(lsn, clock_->Now())) {

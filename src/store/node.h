@@ -82,6 +82,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   [[nodiscard]] bool NeedsCommit() const override { return unacknowledged_ || served_reads_; }
   Status Commit() override;
   void Follow(const Endpoint& primary) override;
+  void Suggest(const Endpoint& primary) override;
   void Promote(std::chrono::milliseconds patience, std::function<void(const Status&)> done) override;
   void TakeOver(std::chrono::milliseconds patience, std::function<void(const Status&)> done) override;
   void HandOver(const std::optional<Endpoint>& target, std::function<void(const Status&)> done) override;
@@ -179,10 +180,12 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   void HandOverOffered(Epoch epoch) override;
 
   // --- node_loss.cc
-  // This backup heard a primary once, and does nothing to become one.
+  // This backup could be a primary, and does nothing to become one.
   [[nodiscard]] bool DependsOnPrimary() const;
   // The same, and it has heard none for a lease.
   [[nodiscard]] bool Silent() const;
+  // And so has a majority.
+  [[nodiscard]] bool AllSilent() const;
   void StepSilence();
   void StepService();
 

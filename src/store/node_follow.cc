@@ -13,9 +13,14 @@ void Node::Follow(const Endpoint& primary) {
   if (!failure_.ok() || (receiver_->streaming() && primary_.Redis() == primary)) return;
   EndCampaign({Code::kNoPromise, "this node was told to follow another"});
   StepDown();
+  Suggest(primary);
+}
+
+void Node::Suggest(const Endpoint& primary) {
+  if (!failure_.ok()) return;
   seeds_ = {{primary.host, static_cast<std::uint16_t>(primary.port + options_.port_offset)}};
   hint_ = seeds_.front();
-  receiver_->Start();
+  if (!campaign_) receiver_->Start();
 }
 
 void Node::Seek(const Member& primary) {

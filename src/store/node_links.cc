@@ -249,6 +249,14 @@ Status Node::Admissible(const wire::FollowRequest& request) const {
   if (request.cluster != pool_->cluster() && (!request.empty || request.fetch)) {
     return {Code::kClusterId, "the node holds data of another cluster: move its pool away to join this one"};
   }
+  // What a medium calls volatile is no copy, unless the cluster began on such media.  Members stay what they are:
+  // otherwise a cluster of several media could end up without a majority.
+  if (request.domain == static_cast<std::uint8_t>(PersistenceDomain::kVolatile) &&
+      pool_->media().domain() != PersistenceDomain::kVolatile && membership_.Find(request.self.id) == nullptr) {
+    return {Code::kBadPool,
+            "the node's pool is on memory, and this cluster's are not: put it on a disk or on persistent "
+            "memory, or name its faha.persistence-domain"};
+  }
   const std::uint64_t segment_bytes = pool_->geometry().segment_bytes;
   const std::uint32_t needed = SegmentsOf(membership_.members());
   if (SegmentsThatFit(request.self.pool_bytes, segment_bytes) >= needed) return Status::Ok();

@@ -6,24 +6,32 @@
 
 namespace faha {
 
-bool Node::DependsOnPrimary() const {
-  return role_ == Role::kBackup && followed_ && !campaign_ && !heir_ && Promotable();
-}
+bool Node::DependsOnPrimary() const { return role_ == Role::kBackup && !campaign_ && !heir_ && Promotable(); }
 
 bool Node::Silent() const {
   return DependsOnPrimary() && clock_->Now() - heard_at_ > options_.lease && !voter_->LeaseMayRun(clock_->Now());
 }
 
-bool Node::MissesPrimary() const {
-  if (loss_ == Loss::kRefused) return DependsOnPrimary();
-  if (!Silent()) return false;
+bool Node::AllSilent() const {
   const auto agree = std::count_if(asks_.begin(), asks_.end(), [](const auto& ask) { return ask.second.misses; });
-  return static_cast<std::size_t>(agree) + 1 >= Majority(membership_.members().size());
+  return Silent() && static_cast<std::size_t>(agree) + 1 >= Majority(membership_.members().size());
 }
 
-// A primary that only this backup does not hear is not to be replaced: the others are asked.
+bool Node::MissesPrimary() const {
+  if (!followed_) return false;
+  return loss_ == Loss::kRefused ? DependsOnPrimary() : AllSilent();
+}
+
+// A primary that only this backup does not hear is not to be replaced: the others are asked.  While the primary was
+// there, somebody watches over it, who says which backup is to lead.  A backup that has found none since its start
+// stands for all that was down: nobody may have been there to see it.  The old primary, if it is back, comes first.
 void Node::StepSilence() {
-  if (Silent() && clock_->Now() >= next_ask_) AskMembers(membership_.members());
+  if (!Silent()) return;
+  if (clock_->Now() >= next_ask_) AskMembers(membership_.members());
+  if (followed_ || !AllSilent() || clock_->Now() - heard_at_ <= 2 * options_.lease) return;
+  Note(LogLevel::kNotice,
+       "no primary was found since the start, nor by a majority of the members: this node offers itself");
+  StartCampaign(Epoch{}, Epoch{}, std::chrono::milliseconds::max(), nullptr);
 }
 
 // A lease that lapsed because this node's own main loop stood still is renewed within a round trip: only what stays

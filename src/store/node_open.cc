@@ -117,7 +117,8 @@ Status Node::Start(std::unique_ptr<Media> media) {
   if (Status status = pool_->media().Health(); !status.ok() && !not_whole_) return status;
   Note(LogLevel::kNotice, fmt::format("recovered {} keys up to LSN {} of epoch {} from {}", engine_->Size(),
                                       log_->end().lsn.value, log_->end().epoch.value, options_.pool_path));
-  // A node that was the primary seeks a new epoch; any other waits to hear of one.
+  // A node that was the primary seeks a new epoch; any other waits to hear of one, for a while.
+  heard_at_ = clock_->Now();
   if (!not_whole_ && (alone || pool_->voted_for() == self_.id)) {
     StartCampaign(Epoch{}, Epoch{}, std::chrono::milliseconds::max(), nullptr);
   } else {

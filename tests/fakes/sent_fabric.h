@@ -15,6 +15,7 @@ class SentFabric final : public Fabric {
   std::vector<std::size_t> bodies;
   std::vector<LinkId> links;  // of the bodies that were no placed ones
   std::size_t queued = 0;
+  std::optional<std::uint64_t> on_the_way;
   bool places = false;
 
   using Fabric::Send;
@@ -28,6 +29,7 @@ class SentFabric final : public Fabric {
     return places;
   }
   [[nodiscard]] std::size_t QueuedBytes(LinkId) const override { return queued; }
+  [[nodiscard]] std::optional<std::uint64_t> BytesOnTheWay(LinkId) const override { return on_the_way; }
   void AllowBody(LinkId, std::uint32_t) override {}
   void Close(LinkId) override {}
   void Poll(std::chrono::microseconds, FabricHandler&) override {}

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 import redis
-from cluster import wait_for
+from cluster import HOST, wait_for
 
 
 def write(node, key="k", value="v"):
@@ -192,3 +192,24 @@ def test_a_paused_backup_holds_up_a_write_for_the_persist_timeout_only(make_clus
     paused.signal(signal.SIGCONT)
     cluster.wait_in_sync(primary)
     wait_for(lambda: paused.info()["keys"] == 100, what="the backup that was paused to have all keys")
+
+
+def on(domain):
+    return ["--faha.persistence-domain", domain]
+
+
+def test_a_pool_on_memory_is_no_copy_for_a_cluster_on_disks(make_server):
+    first, second = make_server(args=on("page")).start(), make_server(args=on("volatile")).start()
+    second.client().execute_command("REPLICAOF", HOST, first.port)
+    wait_for(lambda: "BADPOOL" in second.info()["last_error"], what="the reason")
+    assert first.client().set("k", "v") and first.info()["members"] == 1
+
+
+def test_a_cluster_on_memory_moves_to_disks(make_server):
+    nodes = [make_server(args=on(domain)).start() for domain in ("volatile", "page", "volatile")]
+    for node in nodes[1:]:
+        node.client().execute_command("REPLICAOF", HOST, nodes[0].port)
+    wait_for(lambda: nodes[0].info()["members"] == 3 and nodes[0].info()["in_sync_backups"] == 2, what="the members")
+    assert nodes[0].client().execute_command("FAHA.FAILOVER", "TO", HOST, nodes[1].port) == "OK"
+    wait_for(lambda: nodes[1].client().set("k", "v"), what="the node on a disk to serve")
+    wait_for(lambda: nodes[1].info()["in_sync_backups"] == 2, what="the others to follow")

@@ -130,6 +130,26 @@ TEST_F(ShipperTest, AGapIsAnnouncedToWhoTakesTheWholeLogAndToNobodyElse) {
   }
 }
 
+// A large batch on a slow way, or for a slow medium, takes what it takes: sent again from its start it would never end.
+TEST_F(ShipperTest, WhoseMachineStillTakesBytesIsNotStalled) {
+  constexpr std::size_t kBytes = 80'000'000;
+  const MonoTime second = std::chrono::seconds(1), patience = second;
+  Shipper shipper = Shipping(kBytes);
+  fabric_.on_the_way = kBytes;
+  shipper.NoteProgress(MonoTime{0});
+  shipper.Pump(Epoch{1}, Lsn{}, 1);
+  MonoTime now{0};
+  for (; now < 30 * second; now += second / 10) {
+    *fabric_.on_the_way -= kBytes / 400;
+    EXPECT_FALSE(shipper.Stalled(now, patience));
+  }
+  // From here on nothing moves: patience, and two seconds for the bytes.
+  const MonoTime stopped = now;
+  while (!shipper.Stalled(now, patience)) now += second / 10;
+  EXPECT_GT(now - stopped, second);
+  EXPECT_LT(now - stopped, 2 * (patience + Shipper::TimeOf(kBytes)));
+}
+
 TEST_F(ShipperTest, WhoAcknowledgesNothingForTooLongIsStalled) {
   Shipper shipper = Shipping(64);
   const MonoTime patience = std::chrono::seconds(1);

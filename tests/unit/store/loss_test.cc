@@ -44,6 +44,35 @@ TEST(Loss, ABackupThatIsCutOffFromAllMissesNobody) {
   EXPECT_FALSE(cluster.world.RunUntil([&] { return Misses(cluster[2]); }, kLease * 10));
 }
 
+// Nobody may have been there to see that the primary died, or whoever was has done all that it knows.
+TEST(Loss, BackupsThatFindNoPrimaryAfterTheirStartElectOne) {
+  Cluster cluster(3);
+  ASSERT_TRUE(cluster[0].Set("k", "v").ok());
+  for (int i = 0; i < 3; ++i) cluster[i].Kill();
+  ASSERT_TRUE(cluster[1].Start().ok());
+  EXPECT_FALSE(cluster.world.RunUntil([&] { return cluster[1].Serving(); }, kLease * 5)) << "it is no majority";
+  ASSERT_TRUE(cluster[2].Start().ok());
+  ASSERT_TRUE(cluster.world.RunUntil([&] { return cluster[1].Serving() || cluster[2].Serving(); }, kLease * 5));
+  SimNode& primary = cluster[1].Serving() ? cluster[1] : cluster[2];
+  EXPECT_EQ(*primary.Get("k"), "v");
+}
+
+// Who was there when the primary went away leaves it to whoever watches.
+TEST(Loss, BackupsThatHadAPrimaryElectNobody) {
+  Cluster cluster(3);
+  cluster[0].Kill();
+  EXPECT_FALSE(cluster.world.RunUntil([&] { return cluster[1].Serving() || cluster[2].Serving(); }, kLease * 10));
+}
+
+// The file says whom to follow, and may be older than the log, which says that this node was the primary.
+TEST(Loss, AnOldSuggestionDoesNotStopWhoWasThePrimary) {
+  Cluster cluster(3);
+  for (int i = 0; i < 3; ++i) cluster[i].Kill();
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(cluster[i].Start().ok());
+  cluster[0].store->Suggest(cluster[1].Redis());
+  EXPECT_TRUE(cluster.world.RunUntil([&] { return cluster[0].Serving(); }, kLease * 3));
+}
+
 TEST(Loss, ClientsAreSentAwayOnceByAPrimaryThatIsCutOff) {
   Cluster cluster(3);
   cluster.world.CutOff(1);
