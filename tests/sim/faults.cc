@@ -144,15 +144,20 @@ void Faults::Stop() {
   StopFor(host, milliseconds(1500));
 }
 
+void Faults::Pause(const Host& host) {
+  Say(host.number(), "stopped");
+  world_->Pause(host.number());
+}
+
+void Faults::GoOn(const Host& host) {
+  Say(host.number(), "goes on");
+  world_->Resume(host.number());
+}
+
 // `time`: at most.
 void Faults::StopFor(Host& host, MonoTime time) {
-  const int number = host.number();
-  Say(number, "stopped");
-  world_->Pause(number);
-  Later(time, [this, number] {
-    Say(number, "goes on");
-    world_->Resume(number);
-  });
+  Pause(host);
+  Later(time, [this, &host] { GoOn(host); });
 }
 
 // --- The network.

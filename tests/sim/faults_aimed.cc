@@ -68,6 +68,17 @@ void Faults::Block(const Host& host) {
   Say(host.number(), "is alone");
 }
 
+void Faults::OnceServed(std::function<void()> what) {
+  world_->After(milliseconds(20), [this, what = std::move(what)] {
+    if (ended_) return;
+    if (world_->Now() < free_from_ && cluster_->Primary() == nullptr) return OnceServed(what);
+    Later(milliseconds(300), [this, what] {
+      what();
+      free_from_ = world_->Now();
+    });
+  });
+}
+
 // It was away, its place in the log was cleaned away, and when the primary dies it is the one that is told to lead.
 void Faults::Behind() {
   Host* primary = cluster_->Primary();
@@ -77,18 +88,21 @@ void Faults::Behind() {
   Say(host.number(), "is to fall behind");
   host.KillProcess();
   world_->After(milliseconds(500) + world_->UpTo(milliseconds(1500)), [this, &host] {
+    if (ended_) return;
     Host* now = cluster_->Primary();
-    if (ended_ || now == nullptr) return;
-    now->PowerOff();
     host.PowerOn();
+    if (now == nullptr) {
+      free_from_ = world_->Now();
+      return;
+    }
+    now->PowerOff();
+    free_from_ = world_->Now() + kForLong;
     world_->After(milliseconds(20) + world_->UpTo(milliseconds(400)), [this, &host] {
       if (ended_) return;
       silent_since_ = world_->Now() + plan_.promotion_patience;
       Promote(host);
     });
-    world_->After(kForLong, [this, now] {
-      if (!ended_) now->PowerOn();
-    });
+    OnceServed([now] { now->PowerOn(); });
   });
 }
 
@@ -105,7 +119,7 @@ void Faults::HangVoters() {
     primary->KillProcess();
     Later(milliseconds(100), [primary] { primary->PowerOn(); });
   } else {
-    StopFor(*primary, kForLong);
+    Pause(*primary);
   }
   // Within the lease, so that the first answers name it.
   const MonoTime order = world_->UpTo(milliseconds(300));
@@ -116,8 +130,12 @@ void Faults::HangVoters() {
   });
   world_->After(hang, [this, &voter, second, primary] {
     if (ended_) return;
-    if (voter.running()) StopFor(voter, kForLong);
-    if (second != primary && second->running()) StopFor(*second, kForLong);
+    if (voter.running()) Pause(voter);
+    if (second != primary && second->running()) Pause(*second);
+    OnceServed([this, &voter, second] {
+      GoOn(voter);
+      GoOn(*second);
+    });
   });
 }
 
@@ -125,16 +143,21 @@ void Faults::LoseHeir() {
   Host* primary = cluster_->Primary();
   if (primary == nullptr || !cluster_->AllInSync(Lsn{})) return;
   Host& heir = Another(primary);
-  free_from_ = world_->Now() + milliseconds(6000);
+  free_from_ = world_->Now() + milliseconds(2500);
   const bool stops = world_->OneIn(2);
   HandOver(*primary, heir);
   world_->After(world_->UpTo(milliseconds(world_->OneIn(2) ? 1 : 5)), [this, &heir, stops] {
     if (ended_ || !heir.running()) return;
-    if (stops) return StopFor(heir, milliseconds(6000));
-    Say(heir.number(), "dies as it inherits");
-    heir.KillProcess();
-    world_->After(milliseconds(1000) + world_->UpTo(milliseconds(5000)), [this, &heir] {
-      if (!ended_) heir.PowerOn();
+    if (stops) {
+      Pause(heir);
+    } else {
+      Say(heir.number(), "dies as it inherits");
+      heir.KillProcess();
+    }
+    // For longer than any call may take.
+    world_->After(milliseconds(1200) + world_->UpTo(milliseconds(1000)), [this, &heir, stops] {
+      if (ended_) return;
+      stops ? GoOn(heir) : heir.PowerOn();
     });
   });
 }

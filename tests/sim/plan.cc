@@ -70,7 +70,9 @@ void Mixed(Draw& draw, Plan& plan) {
   plan.granule = draw.OneIn(2) ? 4096 : 64;
   plan.partitions = plan.partitions || !draw.OneIn(3);
   plan.fills = draw.OneIn(2);
-  if (plan.fills) plan.keys = static_cast<int>(draw.Between(30, 50));
+  if (!plan.fills) return;
+  plan.segments = 6;
+  plan.keys = static_cast<int>(draw.Between(50, 80));
 }
 
 // What is live takes a part of what the cleaner can keep free; the larger the pool, the nearer that comes to all of it.
@@ -102,13 +104,14 @@ void Elections(Draw& draw, Plan& plan) {
   Fabric(draw, plan);
   plan.keys = static_cast<int>(draw.Between(3, 6));
   plan.segments = static_cast<std::uint32_t>(draw.Between(8, 10));
-  plan.value_bytes = draw.Between(100'000, 200'000);
   plan.clients = 2;
   plan.think = draw.Ms(8, 30);
   plan.reads = 4;
-  plan.length = draw.Ms(8000, 12000);
-  plan.pause = draw.Ms(100, 1000);
+  plan.length = draw.Ms(2500, 4500);
+  plan.pause = draw.Ms(50, 500);
   plan.behind = plan.hosts == 3 && draw.OneIn(2);
+  // Only what falls behind needs a log that is cleaned away.
+  plan.value_bytes = plan.behind ? draw.Between(100'000, 200'000) : draw.Between(64, 20'000);
   plan.voters = plan.hosts == 5;
   plan.heirs = draw.OneIn(2);
   plan.cut_off = draw.OneIn(3);
