@@ -87,8 +87,12 @@ std::map<std::string, std::uint64_t> Host::Contents() const {
   return contents;
 }
 
-// Not before its log says so: one that was told to join may be killed, and then it is a cluster of its own again.
-bool Host::joined() const { return settings_.joined || (store_ ? store_->Info().members.size() > 1 : joined_); }
+// A pool that was adopted says so, however little of the log it holds.
+bool Host::joined() const {
+  if (settings_.joined || !store_) return joined_;
+  const StoreInfo info = store_->Info();
+  return !info.whole || info.members.size() > 1;
+}
 
 bool Host::well() const {
   if (!running() || !store_ || paused() || !joined() || drain_most > MonoTime{0} || world_->IsBlind(number_))
