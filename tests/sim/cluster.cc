@@ -186,6 +186,10 @@ void Cluster::OnTorn(int host) {
   if (on_torn) on_torn(*hosts_[static_cast<std::size_t>(host - 1)]);
 }
 
+void Cluster::OnHalfShipped(int host, MonoTime busy) {
+  if (on_half_shipped) on_half_shipped(*hosts_[static_cast<std::size_t>(host - 1)], busy);
+}
+
 void Cluster::Violation(const std::string& what) {
   if (!violation_) violation_ = fmt::format("at {:.4f}: {}", Seconds(world_->Now()), what);
 }
@@ -202,6 +206,7 @@ std::optional<std::string> Cluster::KeysDiffer() {
   if (primary == nullptr) return "nobody is primary";
   const auto own = primary->Contents();
   for (const auto& host : hosts_) {
+    if (!host->joined()) continue;
     const auto others = host->Contents();
     if (others == own) continue;
     const auto [at, other] = std::mismatch(own.begin(), own.end(), others.begin(), others.end());

@@ -39,12 +39,16 @@ class Faults {
   void Hang();
   void Away();
   void Cut();
+  void SlowInstall(Host& host);
   void Behind();
   void HangVoters();
   void LoseHeir();
   void PromoteCutOff();
   void RefuseDisk();
   void JoinLate();
+  void Depose(Host& host);
+  void WhenItCampaigns(Host& host, std::function<void()> what);
+  void CompareOnceInSync();
   void Aim();
   // A backup without which a majority is well; null if there is none.
   Host* Spare();
@@ -79,6 +83,8 @@ class Faults {
   Plan plan_;
   std::vector<void (Faults::*)()> kinds_;
   std::function<void()> at_next_write_;
+  // After which a primary is taken for dead.
+  static constexpr MonoTime kSilence = std::chrono::milliseconds(300);
   MonoTime silent_since_{0};
   int watches_from_ = 1;
   MonoTime free_from_{0};  // an aimed fault goes on until then, and no other begins

@@ -93,8 +93,13 @@ INSTANTIATE_TEST_SUITE_P(
                     Case{Mutant::kUnkeyedChecksum, "UnkeyedChecksum", 1, Kind::kMedia, true},
                     Case{Mutant::kWriteErrorIsNoSpace, "WriteErrorIsNoSpace", 1, Kind::kMedia, true},
                     Case{Mutant::kStalledReceiverStays, "StalledReceiverStays", 1, Kind::kPressure, true},
+                    Case{Mutant::kGapHidesFrees, "GapHidesFrees", 1, Kind::kPressure},
+                    Case{Mutant::kCandidateInstalls, "CandidateInstalls", 1, Kind::kElections},
                     Case{Mutant::kHungVoterCounts, "HungVoterCounts", 1, Kind::kElections, true},
+                    Case{Mutant::kNothingProves, "NothingProves", 1, Kind::kTurns},
                     Case{Mutant::kMembersCutUnit, "MembersCutUnit", 1, Kind::kTurns},
+                    Case{Mutant::kUnitOutlivesCut, "UnitOutlivesCut", 1, Kind::kTurns},
+                    Case{Mutant::kRollBackKeepsHalfAUnit, "RollBackKeepsHalfAUnit", 1, Kind::kTurns},
                     Case{Mutant::kHandOverBlocks, "HandOverBlocks", 1, Kind::kElections},
                     Case{Mutant::kPromotedWithoutLease, "PromotedWithoutLease", 1, Kind::kElections}),
     [](const auto& test) { return test.param.name; });

@@ -97,6 +97,17 @@ void Pressure(Draw& draw, Plan& plan) {
   plan.cuts = draw.OneIn(4);
   plan.hang = draw.OneIn(3) ? MonoTime(std::chrono::milliseconds(300)) : draw.Ms(1000, 8000);
   plan.judges_progress = true;
+  // The pool is written over several times while the log is given.
+  plan.slow_installs = draw.OneIn(6);
+  if (!plan.slow_installs) return;
+  plan.segments = static_cast<std::uint32_t>(draw.Between(10, 12));
+  plan.value_bytes = draw.Between(80'000, 160'000);
+  plan.keys = static_cast<int>((plan.segments - kWorkingSegments) * draw.Between(6, 14));
+  plan.clients = 4;
+  plan.think = draw.Ms(2, 12);
+  plan.batch_depth = 2;
+  plan.length = draw.Ms(3500, 5000);
+  plan.aways = true;
 }
 
 void Elections(Draw& draw, Plan& plan) {
@@ -132,7 +143,7 @@ void Turns(Draw& draw, Plan& plan) {
   plan.value_bytes = draw.OneIn(2) ? 64 : draw.Between(1'000, 60'000);
   plan.segments = 12;
   plan.noops = !draw.OneIn(3);
-  plan.long_turn = draw.Ms(100, 2000);
+  plan.long_turn = draw.Ms(1000, 1900);
   plan.length = draw.Ms(2000, 5000);
   plan.pause = draw.Ms(40, 500);
   plan.partitions = !draw.OneIn(3);
@@ -141,6 +152,16 @@ void Turns(Draw& draw, Plan& plan) {
   plan.orders = draw.OneIn(2);
   plan.aways = draw.OneIn(2);
   plan.torn = draw.OneIn(2);
+  plan.deposes = plan.width > 1 && draw.OneIn(4);
+  if (!plan.deposes) return;
+  // A unit is cut in two where a segment ends.
+  plan.width = 4;
+  plan.keys = static_cast<int>(draw.Between(1, 2));
+  plan.value_bytes = draw.Between(300'000, 450'000);
+  plan.think = draw.Ms(20, 60);
+  plan.reads = 3;
+  plan.readers = false;
+  plan.long_turn = draw.Ms(1600, 1900);
 }
 
 // Pools that are written several times over, so that what one refused write leaves behind, or what a value left in a
@@ -202,6 +223,8 @@ std::string Plan::ToString() const {
   name(heirs, "heirs");
   name(cut_off, "cut-off");
   name(torn, "torn");
+  name(deposes, "deposes");
+  name(slow_installs, "slow-installs");
   name(disk_errors, "disk-errors");
   name(noops, "no-ops");
   name(forges, "forges");
