@@ -68,7 +68,8 @@ void SetKey(Superblock& super, const LogKey& key) {
 void FromUuid(const Uuid& uuid, std::uint8_t (&bytes)[16]) { std::copy(uuid.bytes.begin(), uuid.bytes.end(), bytes); }
 
 bool AllZero(std::span<const std::byte> bytes) {
-  return std::all_of(bytes.begin(), bytes.end(), [](std::byte b) { return b == std::byte{0}; });
+  return bytes.empty() ||
+         (bytes.front() == std::byte{0} && std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0);
 }
 
 Status CheckSegmentBytes(std::uint64_t segment_bytes) {

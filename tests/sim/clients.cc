@@ -19,6 +19,7 @@ void Clients::Next(int client) {
 
 void Clients::Act(int client) {
   if (ended_) return;
+  if (rests_) return Next(client);
   const auto dice = world_->Below(16);
   const bool reads = dice < plan_.reads || (plan_.readers && client % 2 == 0);
   const auto kind = reads ? Operation::Kind::kRead : Operation::Kind::kWrite;
@@ -73,10 +74,13 @@ void Clients::Send(std::size_t entry, Host& host) {
 void Clients::AddScript(Request& request) {
   request.forged = plan_.forges && !world_->OneIn(4);
   if (plan_.noops && world_->OneIn(3)) request.noop = static_cast<Noop>(world_->Below(kNoops));
-  if (plan_.long_turn == MonoTime{0} || !world_->OneIn(20)) return;
-  request.busy = world_->UpTo(plan_.long_turn);
-  request.busy_polls = world_->OneIn(2);
-  if (plan_.noops && !request.busy_polls) request.noop = static_cast<Noop>(1 + world_->Below(kNoops - 1));
+  if (plan_.long_turn == MonoTime{0} || !world_->OneIn(plan_.deposes ? 5 : 20)) return;
+  request.busy_polls = plan_.deposes || world_->OneIn(2);
+  const bool writes_nothing = plan_.noops && !request.busy_polls;
+  if (writes_nothing) request.noop = static_cast<Noop>(1 + world_->Below(kNoops - 1));
+  // Long enough for another to be elected meanwhile, where that matters.
+  const MonoTime least = writes_nothing || plan_.deposes ? plan_.long_turn / 2 : MonoTime{0};
+  request.busy = least + world_->UpTo(plan_.long_turn - least);
 }
 
 bool Clients::Reaches(int client, const Host& host) const {

@@ -20,6 +20,8 @@ class Clients {
   void Begin();
   // Nobody starts anything new.
   void End() { ended_ = true; }
+  // Nor for as long as they rest.
+  void Rest(bool rests) { rests_ = rests; }
   [[nodiscard]] bool Idle() const { return open_ == 0; }
   // One operation at `host`, now; `then` hears how it ended.
   using Then = std::function<void(Outcome)>;
@@ -60,7 +62,7 @@ class Clients {
   Value values_ = kAbsent;
   MonoTime last_written_{0};
   std::uint64_t open_ = 0, done_ = 0, unknown_ = 0;
-  bool ended_ = false;
+  bool rests_ = false, ended_ = false;
 };
 
 }  // namespace faha::sim

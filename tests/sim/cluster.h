@@ -52,12 +52,15 @@ class Cluster : private Referee {
   [[nodiscard]] int led_last() const { return led_last_; }
   // Called when a host begins to take a whole log, and when it has changed its members in the middle of a unit.
   std::function<void(Host&)> on_install, on_torn;
+  // Called when a host is in the middle of a unit, for so long, and a part of the unit was shipped.
+  std::function<void(Host&, MonoTime)> on_half_shipped;
   [[nodiscard]] std::uint64_t elections() const { return primaries_.size(); }
 
  private:
   void OnPrimary(int host, Epoch epoch) override;
   void OnInstall(int host) override;
   void OnTorn(int host) override;
+  void OnHalfShipped(int host, MonoTime busy) override;
 
   World* world_;
   std::vector<std::shared_ptr<CrashDisk>> disks_;

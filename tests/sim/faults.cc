@@ -6,7 +6,6 @@ using std::chrono::milliseconds;
 
 namespace {
 constexpr milliseconds kWatchPeriod{50};
-constexpr milliseconds kSilence{300};  // after which a primary is taken for dead
 }  // namespace
 
 Faults::Faults(World* world, Cluster* cluster, Clients* clients, Progress* progress, const Plan& plan)
@@ -144,15 +143,20 @@ void Faults::Stop() {
   StopFor(host, milliseconds(1500));
 }
 
+void Faults::Pause(const Host& host) {
+  Say(host.number(), "stopped");
+  world_->Pause(host.number());
+}
+
+void Faults::GoOn(const Host& host) {
+  Say(host.number(), "goes on");
+  world_->Resume(host.number());
+}
+
 // `time`: at most.
 void Faults::StopFor(Host& host, MonoTime time) {
-  const int number = host.number();
-  Say(number, "stopped");
-  world_->Pause(number);
-  Later(time, [this, number] {
-    Say(number, "goes on");
-    world_->Resume(number);
-  });
+  Pause(host);
+  Later(time, [this, &host] { GoOn(host); });
 }
 
 // --- The network.
@@ -272,7 +276,8 @@ void Faults::Watch() {
   if (world_->OneIn(100)) watches_from_ = cluster_->Any().number();
   const auto sees = [&](const Host& host) {
     const int number = host.number();
-    return world_->Reaches(watches_from_, number) && world_->Reaches(number, watches_from_) && !host.paused();
+    return world_->Reaches(watches_from_, number) && world_->Reaches(number, watches_from_) && !host.paused() &&
+           !host.deaf();
   };
   const Host* primary = cluster_->Primary();
   if (primary != nullptr && sees(*primary)) silent_since_ = world_->Now();

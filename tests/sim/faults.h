@@ -18,6 +18,8 @@ class Faults {
   Faults(World* world, Cluster* cluster, Clients* clients, Progress* progress, const Plan& plan);
 
   void Begin();
+  // An aimed fault goes on: the run is not over before it is.
+  [[nodiscard]] bool busy() const { return world_->Now() < free_from_; }
   // All of them end; hosts that are off are switched on.
   void End();
 
@@ -37,12 +39,16 @@ class Faults {
   void Hang();
   void Away();
   void Cut();
+  void SlowInstall(Host& host);
   void Behind();
   void HangVoters();
   void LoseHeir();
   void PromoteCutOff();
   void RefuseDisk();
   void JoinLate();
+  void Depose(Host& host);
+  void WhenItCampaigns(Host& host, std::function<void()> what);
+  void CompareOnceInSync();
   void Aim();
   // A backup without which a majority is well; null if there is none.
   Host* Spare();
@@ -50,6 +56,8 @@ class Faults {
   Host& Another(const Host* than);
   void GoAway(Host& host);
   void RestartFailed();
+  // `what` makes good what an aimed fault has done, a while after somebody serves again, or when its time is over.
+  void OnceServed(std::function<void()> what);
   void HandOver(Host& primary, Host& heir);
   void Block(const Host& host);
 
@@ -62,6 +70,8 @@ class Faults {
   void Promote(Host& host);
   void Promoted(const Host& host, const Status& status);
   void Say(int host, const std::string& what) { world_->Trace(host, what); }
+  void Pause(const Host& host);
+  void GoOn(const Host& host);
   void StopFor(Host& host, MonoTime time);
   // `what` happens later, if the faults have not ended by then.
   void Later(MonoTime most, std::function<void()> what);
@@ -73,6 +83,8 @@ class Faults {
   Plan plan_;
   std::vector<void (Faults::*)()> kinds_;
   std::function<void()> at_next_write_;
+  // After which a primary is taken for dead.
+  static constexpr MonoTime kSilence = std::chrono::milliseconds(300);
   MonoTime silent_since_{0};
   int watches_from_ = 1;
   MonoTime free_from_{0};  // an aimed fault goes on until then, and no other begins

@@ -11,6 +11,8 @@ namespace {
 // Longer than any campaign is given, so that nobody but those that are left can mend it.
 constexpr milliseconds kForLong{15'000};
 constexpr milliseconds kFailedFor{500};
+// Without its primary a cluster chooses another, and may hear of the one it had.
+constexpr milliseconds kHalfUnit{700};
 }  // namespace
 
 // --- Backups, while a majority is well and the primary with it.
@@ -42,6 +44,17 @@ void Faults::GoAway(Host& host) {
   });
 }
 
+// What it lacks comes batch by batch, while the cleaner goes on.
+void Faults::SlowInstall(Host& host) {
+  const Host* primary = cluster_->Primary();
+  if (primary == nullptr || primary == &host) return;
+  Say(host.number(), "is given the log slowly");
+  world_->SlowDown(host.number(), primary->number(), milliseconds(20) + world_->UpTo(milliseconds(100)));
+  world_->After(milliseconds(1500) + world_->UpTo(milliseconds(2500)), [this] {
+    if (!ended_) world_->SpeedUpAll();
+  });
+}
+
 void Faults::Cut() {
   Host* host = Spare();
   const Host* primary = cluster_->Primary();
@@ -68,6 +81,17 @@ void Faults::Block(const Host& host) {
   Say(host.number(), "is alone");
 }
 
+void Faults::OnceServed(std::function<void()> what) {
+  world_->After(milliseconds(20), [this, what = std::move(what)] {
+    if (ended_) return;
+    if (world_->Now() < free_from_ && cluster_->Primary() == nullptr) return OnceServed(what);
+    Later(milliseconds(300), [this, what] {
+      what();
+      free_from_ = world_->Now();
+    });
+  });
+}
+
 // It was away, its place in the log was cleaned away, and when the primary dies it is the one that is told to lead.
 void Faults::Behind() {
   Host* primary = cluster_->Primary();
@@ -77,18 +101,21 @@ void Faults::Behind() {
   Say(host.number(), "is to fall behind");
   host.KillProcess();
   world_->After(milliseconds(500) + world_->UpTo(milliseconds(1500)), [this, &host] {
+    if (ended_) return;
     Host* now = cluster_->Primary();
-    if (ended_ || now == nullptr) return;
-    now->PowerOff();
     host.PowerOn();
+    if (now == nullptr) {
+      free_from_ = world_->Now();
+      return;
+    }
+    now->PowerOff();
+    free_from_ = world_->Now() + kForLong;
     world_->After(milliseconds(20) + world_->UpTo(milliseconds(400)), [this, &host] {
       if (ended_) return;
       silent_since_ = world_->Now() + plan_.promotion_patience;
       Promote(host);
     });
-    world_->After(kForLong, [this, now] {
-      if (!ended_) now->PowerOn();
-    });
+    OnceServed([now] { now->PowerOn(); });
   });
 }
 
@@ -105,7 +132,7 @@ void Faults::HangVoters() {
     primary->KillProcess();
     Later(milliseconds(100), [primary] { primary->PowerOn(); });
   } else {
-    StopFor(*primary, kForLong);
+    Pause(*primary);
   }
   // Within the lease, so that the first answers name it.
   const MonoTime order = world_->UpTo(milliseconds(300));
@@ -116,8 +143,12 @@ void Faults::HangVoters() {
   });
   world_->After(hang, [this, &voter, second, primary] {
     if (ended_) return;
-    if (voter.running()) StopFor(voter, kForLong);
-    if (second != primary && second->running()) StopFor(*second, kForLong);
+    if (voter.running()) Pause(voter);
+    if (second != primary && second->running()) Pause(*second);
+    OnceServed([this, &voter, second] {
+      GoOn(voter);
+      GoOn(*second);
+    });
   });
 }
 
@@ -125,16 +156,21 @@ void Faults::LoseHeir() {
   Host* primary = cluster_->Primary();
   if (primary == nullptr || !cluster_->AllInSync(Lsn{})) return;
   Host& heir = Another(primary);
-  free_from_ = world_->Now() + milliseconds(6000);
+  free_from_ = world_->Now() + milliseconds(2500);
   const bool stops = world_->OneIn(2);
   HandOver(*primary, heir);
   world_->After(world_->UpTo(milliseconds(world_->OneIn(2) ? 1 : 5)), [this, &heir, stops] {
     if (ended_ || !heir.running()) return;
-    if (stops) return StopFor(heir, milliseconds(6000));
-    Say(heir.number(), "dies as it inherits");
-    heir.KillProcess();
-    world_->After(milliseconds(1000) + world_->UpTo(milliseconds(5000)), [this, &heir] {
-      if (!ended_) heir.PowerOn();
+    if (stops) {
+      Pause(heir);
+    } else {
+      Say(heir.number(), "dies as it inherits");
+      heir.KillProcess();
+    }
+    // For longer than any call may take.
+    world_->After(milliseconds(1200) + world_->UpTo(milliseconds(1000)), [this, &heir, stops] {
+      if (ended_) return;
+      stops ? GoOn(heir) : heir.PowerOn();
     });
   });
 }
@@ -156,6 +192,55 @@ void Faults::PromoteCutOff() {
     alone_ = 0;
     world_->UnblockAll();
     world_->PokeAll();
+  });
+}
+
+// In the middle of a unit, of which the others hold a part, it is cut off until another campaigns.  That one dies of
+// it, so that this one may lead again, or leads.  Nobody writes until all have applied the same.
+void Faults::Depose(Host& host) {
+  free_from_ = world_->Now() + milliseconds(3000);
+  clients_->Rest(true);
+  Block(host);
+  Host& other = Another(&host);
+  world_->After(kSilence + world_->UpTo(milliseconds(200)), [this, &other] {
+    if (ended_) return;
+    silent_since_ = world_->Now() + plan_.promotion_patience;
+    Promote(other);
+    WhenItCampaigns(other, [this, &other, dies = world_->OneIn(2)] {
+      if (dies) {
+        Say(other.number(), "dies as it campaigns");
+        other.KillProcess();
+        Later(milliseconds(100), [&other] { other.PowerOn(); });
+      }
+      world_->UnblockAll();
+      world_->PokeAll();
+    });
+  });
+  world_->After(milliseconds(1000), [this] { CompareOnceInSync(); });
+}
+
+// It has promised itself an epoch; others may have, or not.
+void Faults::WhenItCampaigns(Host& host, std::function<void()> what) {
+  world_->After(milliseconds(1), [this, &host, what = std::move(what)] {
+    if (ended_) return;
+    const bool campaigns = host.store() != nullptr && host.store()->Info().role == Role::kCandidate;
+    const bool leads = host.store() != nullptr && host.store()->Serving();
+    if (!campaigns && !leads && world_->Now() < free_from_) return WhenItCampaigns(host, what);
+    world_->After(world_->UpTo(milliseconds(1)), what);
+  });
+}
+
+void Faults::CompareOnceInSync() {
+  world_->After(milliseconds(20), [this] {
+    if (ended_) return;
+    const Host* primary = cluster_->Primary();
+    const bool in_sync = primary != nullptr && cluster_->AllInSync(primary->store()->Info().last);
+    if (world_->Now() < free_from_ && (!in_sync || cluster_->KeysDiffer())) return CompareOnceInSync();
+    if (in_sync) {
+      if (const auto differ = cluster_->KeysDiffer()) cluster_->Violation("a unit was cut: " + *differ);
+    }
+    free_from_ = world_->Now();
+    clients_->Rest(false);
   });
 }
 
@@ -199,6 +284,7 @@ void Faults::Aim() {
   if (plan_.disk_errors) RestartFailed();
   // Where the whole log comes from: that link breaks while it comes, for as long as nothing else can help.
   cluster_->on_install = [this](Host& host) {
+    if (!ended_ && plan_.slow_installs) SlowInstall(host);
     if (ended_ || !plan_.behind || world_->OneIn(3)) return;
     world_->After(world_->UpTo(milliseconds(10)), [this, &host] {
       if (ended_) return;
@@ -208,6 +294,13 @@ void Faults::Aim() {
         world_->UnblockAll();
         world_->PokeAll();
       });
+    });
+  };
+  cluster_->on_half_shipped = [this](Host& host, MonoTime busy) {
+    const bool wanted = !ended_ && plan_.deposes && busy > kHalfUnit && world_->Now() >= free_from_;
+    if (!wanted || cluster_->Primary() != &host) return;
+    world_->After(world_->UpTo(milliseconds(5)), [this, &host] {
+      if (!ended_) Depose(host);
     });
   };
   cluster_->on_torn = [this](Host& host) {

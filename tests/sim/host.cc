@@ -35,7 +35,11 @@ void Host::Log(std::string_view line) {
   world_->Trace(number_, line);
   if (line.starts_with("taking the whole log")) {
     ++installs;
-    wiped_as_candidate_ = store_ && store_->Info().role == Role::kCandidate;
+    if (store_ && store_->Info().role == Role::kCandidate) {
+      referee_->Violation("host " + std::to_string(number_) + " gives its log up while it campaigns");
+    }
+    referee_->OnInstall(number_);
+  } else if (line.starts_with("joined the cluster")) {
     referee_->OnInstall(number_);
   } else if (in_unit_ && line.find(" becomes a member") != std::string_view::npos) {
     referee_->OnTorn(number_);
@@ -48,7 +52,7 @@ void Host::PowerOn() {
   if (running()) return;
   world_->Trace(number_, "power on");
   ++starts;
-  power_fails_ = in_unit_ = wiped_as_candidate_ = false;
+  power_fails_ = in_unit_ = deaf_ = false;
   drains_left_ = 0;
   refusal = {};
   world_->Begin(number_, [this] { Main(); });
@@ -87,13 +91,17 @@ std::map<std::string, std::uint64_t> Host::Contents() const {
   return contents;
 }
 
-// Not before its log says so: one that was told to join may be killed, and then it is a cluster of its own again.
-bool Host::joined() const { return settings_.joined || (store_ ? store_->Info().members.size() > 1 : joined_); }
+// A pool that was adopted says so, however little of the log it holds.
+bool Host::joined() const {
+  if (settings_.joined || !store_) return joined_;
+  const StoreInfo info = store_->Info();
+  return !info.whole || info.members.size() > 1;
+}
 
 bool Host::well() const {
   if (!running() || !store_ || paused() || !joined() || drain_most > MonoTime{0} || world_->IsBlind(number_))
     return false;
-  return !failed() && (store_->Info().whole || wiped_as_candidate_);
+  return !failed() && store_->Info().whole;
 }
 
 // --- The main loop.

@@ -65,6 +65,8 @@ class Referee {
   virtual void OnInstall(int host) = 0;
   // It has changed its members while a unit was half written.
   virtual void OnTorn(int host) = 0;
+  // It is in the middle of a unit, will be for so long, and some of that unit is in a batch that was shipped.
+  virtual void OnHalfShipped(int host, MonoTime busy) = 0;
   virtual void Violation(const std::string& what) = 0;
 };
 
@@ -105,6 +107,8 @@ class Host : private StoreObserver {
   [[nodiscard]] int number() const { return number_; }
   // It belongs to the cluster.
   [[nodiscard]] bool joined() const;
+  // It runs a script and looks at nobody.
+  [[nodiscard]] bool deaf() const { return deaf_; }
   // The store has stopped for good: only a restart helps.
   [[nodiscard]] bool failed() const { return store_ && store_->Info().state == "failed"; }
   // It runs, has a whole log and no trouble of its own.
@@ -126,6 +130,7 @@ class Host : private StoreObserver {
   void Main();
   void Open();
   void Turn();
+  void TakeWhatCame(bool reads_only);
   void Execute(Pending& pending);
   void Read(Pending& pending);
   void Write(Pending& pending);
@@ -169,8 +174,8 @@ class Host : private StoreObserver {
   std::uint64_t drains_left_ = 0;
   bool power_fails_ = false;
   bool joined_ = true;  // as far as was known when it ran last
-  bool in_unit_ = false;
-  bool wiped_as_candidate_ = false;  // it gave its log up for another's while it campaigned
+  bool in_unit_ = false, deaf_ = false;
+  Lsn unit_after_;  // the last batch before the unit
   // The call into the store under way; null: none.
   const char* call_ = nullptr;
   MonoTime call_began_{0}, last_look_{0};

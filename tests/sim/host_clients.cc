@@ -20,16 +20,24 @@ std::string KeyName(int key, int part) {
 
 }  // namespace
 
-// A server that reads one client after the other finds what has come from the next ones meanwhile.
+// A server that reads one client after the other, in whatever order, finds what has come from the next ones meanwhile.
+void Host::TakeWhatCame(bool reads_only) {
+  for (auto next = asked_.begin(); next != asked_.end() && turn_.size() < kMaxTurn;) {
+    if (reads_only && next->request.kind != Operation::Kind::kRead) {
+      ++next;
+      continue;
+    }
+    turn_.push_back(std::move(*next));
+    next = asked_.erase(next);
+  }
+}
+
 void Host::Turn() {
   if (asked_.empty()) return;
   turn_ = std::exchange(asked_, {});
   for (std::size_t i = 0; i < turn_.size(); ++i) {
     Execute(turn_[i]);
-    while (!asked_.empty() && turn_.size() < kMaxTurn) {
-      turn_.push_back(std::move(asked_.front()));
-      asked_.pop_front();
-    }
+    if (!asked_.empty()) TakeWhatCame(world_->OneIn(2));
   }
   const Status status = Into("Commit", [&] { return store_->Commit(); });
   for (const Pending& pending : std::exchange(turn_, {})) {
@@ -74,10 +82,14 @@ void Host::WriteNothing(Noop noop) {
 void Host::Busy(const Request& request) {
   if (request.busy == MonoTime{0}) return;
   const char* call = std::exchange(call_, nullptr);
+  if (in_unit_ && request.busy_polls && store_->Serving() && store_->Info().last > unit_after_)
+    referee_->OnHalfShipped(number_, request.busy);
   const MonoTime began = OwnTime();
   world_->Trace(number_, request.busy_polls ? "busy, and looks at its peers" : "busy");
   if (!request.busy_polls) {
+    deaf_ = true;
     world_->Sleep(number_, request.busy);
+    deaf_ = false;
   } else {
     const MonoTime end = world_->Now() + request.busy;
     while (world_->Now() < end) {
@@ -125,6 +137,7 @@ void Host::Write(Pending& pending) {
 // Each as a command of a script, which asks for itself.
 Status Host::PutAll(const Request& request) {
   in_unit_ = settings_.width > 1;
+  unit_after_ = store_->Info().last;
   const int busy_at = settings_.width / 2;
   for (int part = 0; part < settings_.width; ++part) {
     if (part > 0 && part == busy_at) Busy(request);

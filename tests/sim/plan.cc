@@ -70,7 +70,9 @@ void Mixed(Draw& draw, Plan& plan) {
   plan.granule = draw.OneIn(2) ? 4096 : 64;
   plan.partitions = plan.partitions || !draw.OneIn(3);
   plan.fills = draw.OneIn(2);
-  if (plan.fills) plan.keys = static_cast<int>(draw.Between(30, 50));
+  if (!plan.fills) return;
+  plan.segments = 6;
+  plan.keys = static_cast<int>(draw.Between(50, 80));
 }
 
 // What is live takes a part of what the cleaner can keep free; the larger the pool, the nearer that comes to all of it.
@@ -95,6 +97,17 @@ void Pressure(Draw& draw, Plan& plan) {
   plan.cuts = draw.OneIn(4);
   plan.hang = draw.OneIn(3) ? MonoTime(std::chrono::milliseconds(300)) : draw.Ms(1000, 8000);
   plan.judges_progress = true;
+  // The pool is written over several times while the log is given.
+  plan.slow_installs = draw.OneIn(6);
+  if (!plan.slow_installs) return;
+  plan.segments = static_cast<std::uint32_t>(draw.Between(10, 12));
+  plan.value_bytes = draw.Between(80'000, 160'000);
+  plan.keys = static_cast<int>((plan.segments - kWorkingSegments) * draw.Between(6, 14));
+  plan.clients = 4;
+  plan.think = draw.Ms(2, 12);
+  plan.batch_depth = 2;
+  plan.length = draw.Ms(3500, 5000);
+  plan.aways = true;
 }
 
 void Elections(Draw& draw, Plan& plan) {
@@ -102,13 +115,14 @@ void Elections(Draw& draw, Plan& plan) {
   Fabric(draw, plan);
   plan.keys = static_cast<int>(draw.Between(3, 6));
   plan.segments = static_cast<std::uint32_t>(draw.Between(8, 10));
-  plan.value_bytes = draw.Between(100'000, 200'000);
   plan.clients = 2;
   plan.think = draw.Ms(8, 30);
   plan.reads = 4;
-  plan.length = draw.Ms(8000, 12000);
-  plan.pause = draw.Ms(100, 1000);
+  plan.length = draw.Ms(2500, 4500);
+  plan.pause = draw.Ms(50, 500);
   plan.behind = plan.hosts == 3 && draw.OneIn(2);
+  // Only what falls behind needs a log that is cleaned away.
+  plan.value_bytes = plan.behind ? draw.Between(100'000, 200'000) : draw.Between(64, 20'000);
   plan.voters = plan.hosts == 5;
   plan.heirs = draw.OneIn(2);
   plan.cut_off = draw.OneIn(3);
@@ -129,7 +143,7 @@ void Turns(Draw& draw, Plan& plan) {
   plan.value_bytes = draw.OneIn(2) ? 64 : draw.Between(1'000, 60'000);
   plan.segments = 12;
   plan.noops = !draw.OneIn(3);
-  plan.long_turn = draw.Ms(100, 2000);
+  plan.long_turn = draw.Ms(1000, 1900);
   plan.length = draw.Ms(2000, 5000);
   plan.pause = draw.Ms(40, 500);
   plan.partitions = !draw.OneIn(3);
@@ -138,6 +152,16 @@ void Turns(Draw& draw, Plan& plan) {
   plan.orders = draw.OneIn(2);
   plan.aways = draw.OneIn(2);
   plan.torn = draw.OneIn(2);
+  plan.deposes = plan.width > 1 && draw.OneIn(4);
+  if (!plan.deposes) return;
+  // A unit is cut in two where a segment ends.
+  plan.width = 4;
+  plan.keys = static_cast<int>(draw.Between(1, 2));
+  plan.value_bytes = draw.Between(300'000, 450'000);
+  plan.think = draw.Ms(20, 60);
+  plan.reads = 3;
+  plan.readers = false;
+  plan.long_turn = draw.Ms(1600, 1900);
 }
 
 // Pools that are written several times over, so that what one refused write leaves behind, or what a value left in a
@@ -199,6 +223,8 @@ std::string Plan::ToString() const {
   name(heirs, "heirs");
   name(cut_off, "cut-off");
   name(torn, "torn");
+  name(deposes, "deposes");
+  name(slow_installs, "slow-installs");
   name(disk_errors, "disk-errors");
   name(noops, "no-ops");
   name(forges, "forges");

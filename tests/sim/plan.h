@@ -54,18 +54,20 @@ struct Plan {
   bool breaks = false;      // links are reset, and slow
   bool stops = false;       // processes are stopped for a while
   bool slow_disks = false;
-  bool blind = false;        // processors that do not look, where devices flush by themselves
-  bool orders = false;       // somebody orders promotions, hand-overs and followings
-  bool hangs = false;        // backups stop, for as long as anything, while a majority is well
-  bool aways = false;        // backups are off for a while, while a majority is well
-  bool cuts = false;         // the link between a backup and its primary breaks
-  bool behind = false;       // the one that was away for long is to be primary, and its links break
-  bool voters = false;       // two of five hang while a third campaigns
-  bool heirs = false;        // the heir of a hand-over goes away when it is offered the role
-  bool cut_off = false;      // a primary that is cut off is told to be primary
-  bool torn = false;         // who changes its members in the middle of a unit is killed
-  bool disk_errors = false;  // writes fail
-  MonoTime hang{0};          // of a backup, at most
+  bool blind = false;          // processors that do not look, where devices flush by themselves
+  bool orders = false;         // somebody orders promotions, hand-overs and followings
+  bool hangs = false;          // backups stop, for as long as anything, while a majority is well
+  bool aways = false;          // backups are off for a while, while a majority is well
+  bool cuts = false;           // the link between a backup and its primary breaks
+  bool behind = false;         // the one that was away for long is to be primary, and its links break
+  bool voters = false;         // two of five hang while a third campaigns
+  bool heirs = false;          // the heir of a hand-over goes away when it is offered the role
+  bool cut_off = false;        // a primary that is cut off is told to be primary
+  bool slow_installs = false;  // the link over which the whole log comes is slow
+  bool deposes = false;        // who is in the middle of a unit is deposed
+  bool torn = false;           // who changes its members in the middle of a unit is killed
+  bool disk_errors = false;    // writes fail
+  MonoTime hang{0};            // of a backup, at most
   MonoTime promotion_patience{std::chrono::milliseconds(1500)};
 
   // One seed in so many has a small pool, in which segments are used again and again.

@@ -42,12 +42,14 @@ bool Progress::ReachesOthers(const Host& host) const {
   return true;
 }
 
-// One after the other, so that of two that do not reach each other one is not well.
+// One after the other, so that of two that do not reach each other one is not well; and not before whoever dialled
+// meanwhile has found out.
 void Progress::NoteWhoIsWell() {
   const auto before = std::exchange(well_since_, {});
   for (int number = 1; number <= cluster_->size(); ++number) {
     const Host& host = (*cluster_)[number];
-    if (!host.well() || world_->Slow(number) || !ReachesOthers(host)) continue;
+    if (!ReachesOthers(host)) cut_until_[number] = world_->Now() + World::kMostPatience;
+    if (!host.well() || world_->Slow(number) || world_->Now() < cut_until_[number]) continue;
     const auto was = before.find(number);
     well_since_[number] = was == before.end() ? world_->Now() : was->second;
   }

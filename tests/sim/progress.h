@@ -34,6 +34,7 @@ class Progress {
   Clients* clients_;
   Plan plan_;
   std::map<int, MonoTime> well_since_;  // of who is well
+  std::map<int, MonoTime> cut_until_;   // of who was cut off from one that is
   MonoTime began_{0}, ordered_at_{0}, led_since_{0};
   int ordered_ = 0, leads_ = 0;
   bool probing_ = false, ended_ = false;

@@ -15,6 +15,8 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
+constexpr seconds kLongestFault{30};
+
 class Simulation {
  public:
   Simulation(std::uint64_t seed, Kind kind, bool verbose)
@@ -67,6 +69,7 @@ class Simulation {
     faults_.Begin();
     if (plan_.judges_progress) progress_.Begin();
     (void)Until([] { return false; }, plan_.length);
+    (void)Until([this] { return !faults_.busy(); }, kLongestFault);
     progress_.End();
   }
 

@@ -1,6 +1,7 @@
 #include "tests/sim/seeds.h"
 
 #include <fmt/format.h>
+#include <malloc.h>
 #include <unistd.h>
 
 #include <array>
@@ -13,6 +14,10 @@ namespace faha::sim {
 namespace {
 std::array<char, 256> last_words;
 std::size_t last_words_bytes = 0;
+
+// Buffers of all sizes come and go: their pages are used again, for each new one costs a fault.
+[[maybe_unused]] const bool pages_stay =
+    ::mallopt(M_MMAP_THRESHOLD, 1 << 30) != 0 && ::mallopt(M_TRIM_THRESHOLD, 1 << 30) != 0;
 
 void OnAbort(int) { [[maybe_unused]] const auto written = ::write(STDERR_FILENO, last_words.data(), last_words_bytes); }
 }  // namespace

@@ -154,7 +154,7 @@ MonoTime World::Delay(int from, int to) {
   return slow == slow_.end() ? usual : usual + UpTo(slow->second);
 }
 
-MonoTime World::Patience() { return OneIn(2) ? UpTo(MonoTime{2'000}) : UpTo(std::chrono::seconds(3)); }
+MonoTime World::Patience() { return OneIn(2) ? UpTo(MonoTime{2'000}) : UpTo(kMostPatience); }
 
 bool World::Slow(int node) const {
   return std::any_of(slow_.begin(), slow_.end(),

@@ -61,6 +61,7 @@ class World : public SimWorld {
   // --- The network.
   MonoTime Delay(int from, int to) override;
   MonoTime Patience() override;
+  static constexpr MonoTime kMostPatience = std::chrono::seconds(3);
   // Frames between the two take up to `most`, each way.
   void SlowDown(int a, int b, MonoTime most);
   void SpeedUpAll() { slow_.clear(); }
