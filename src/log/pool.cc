@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "base/checksum.h"
+#include "base/mutant.h"
 #include "base/uuid.h"
 
 namespace faha {
@@ -110,6 +111,10 @@ std::uint32_t SegmentsThatFit(std::uint64_t pool_bytes, std::uint64_t segment_by
 ClusterId Pool::cluster() const { return ToUuid(super_.cluster); }
 NodeId Pool::node() const { return ToUuid(super_.node); }
 NodeId Pool::voted_for() const { return ToUuid(super_.voted_for); }
+LogKey Pool::log_key() const {
+  if (Mutated(Mutant::kUnkeyedChecksum)) return {};
+  return {super_.log_key_seed, super_.log_key_mix};
+}
 Geometry Pool::geometry() const {
   return {super_.segment_bytes, std::min(super_.segment_count, limit_), super_.granule};
 }

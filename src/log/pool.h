@@ -10,7 +10,6 @@
 #include <span>
 
 #include "base/log_key.h"
-#include "base/mutant.h"
 #include "faha/media.h"
 #include "faha/status.h"
 #include "faha/types.h"
@@ -57,10 +56,7 @@ class Pool {
   // Of the format; an older one than kPoolVersion only where a pool is looked at.
   [[nodiscard]] std::uint32_t version() const { return version_; }
   // The cluster's: of all batches.  None if the pool began as one of version 2: then values can pass for batches.
-  [[nodiscard]] LogKey log_key() const {
-    if (Mutated(Mutant::kUnkeyedChecksum)) return {};
-    return {super_.log_key_seed, super_.log_key_mix};
-  }
+  [[nodiscard]] LogKey log_key() const;
   // This pool's own random number, for as long as the pool lives.
   [[nodiscard]] std::uint64_t hash_seed() const { return super_.hash_seed; }
   [[nodiscard]] Geometry geometry() const;

@@ -21,7 +21,6 @@
 #include <string>
 #include <vector>
 
-#include "base/mutant.h"
 #include "cluster/campaign.h"
 #include "cluster/membership.h"
 #include "cluster/voter.h"
@@ -133,9 +132,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   static constexpr MonoTime kForever = MonoTime::max();
   [[nodiscard]] bool LeaseHeld() const { return (!offer_ && MajorityHears()) || hears_end_ == kForever; }
   // Is a majority known to be in this epoch?  The lease follows from that, unless the role is offered to another node.
-  [[nodiscard]] bool MajorityHears() const {
-    return hears_end_ == kForever || clock_->Now() < hears_end_ || Mutated(Mutant::kNoLease);
-  }
+  [[nodiscard]] bool MajorityHears() const;
   [[nodiscard]] bool Leads() const { return role_ == Role::kPrimary && committer_->Serving() && MajorityHears(); }
   void WaitForPeers(MonoTime deadline);
   void TendHotTier(MonoTime now);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/mutant.h"
 #include "base/uuid.h"
 #include "store/node.h"
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/mutant.h"
 #include "store/node.h"
 
 namespace faha {
@@ -49,6 +50,10 @@ void Node::NoteLost(const std::vector<Endpoint>& backups, std::string_view why) 
   for (const Endpoint& backup : backups) {
     Note(LogLevel::kWarning, fmt::format("lost the backup {}: {}", backup.ToString(), why));
   }
+}
+
+bool Node::MajorityHears() const {
+  return hears_end_ == kForever || clock_->Now() < hears_end_ || Mutated(Mutant::kNoLease);
 }
 
 void Node::CountLease() {
