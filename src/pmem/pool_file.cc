@@ -152,8 +152,9 @@ Result<Mapping> Map(int fd, std::size_t bytes, bool device, const std::string& p
   const bool sync = base != MAP_FAILED;
   if (!sync) base = mmap(nullptr, bytes, kAccess, MAP_SHARED, fd, 0);
   if (base == MAP_FAILED) {
-    return Status{CodeOf(errno), fmt::format("cannot map the {} bytes of the pool {}: {}", bytes, path,
-                                             bytes == 0 ? "it is empty; remove it, and the node makes a new one" : ErrnoText(errno))};
+    return Status{CodeOf(errno),
+                  fmt::format("cannot map the {} bytes of the pool {}: {}", bytes, path,
+                              bytes == 0 ? "it is empty; remove it, and the node makes a new one" : ErrnoText(errno))};
   }
   return Mapping{static_cast<std::byte*>(base), bytes, sync};
 }
