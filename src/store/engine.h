@@ -137,6 +137,8 @@ class Engine final : private KeySource {
   // to be cut after this call: what is taken back is read there.  Otherwise, as for `keep` 0 and where more is to be
   // taken back than was noted, the log is replayed from its start.
   void RollBackTo(Lsn keep);
+  // Behind what was applied: where the next batch stands is looked for anew, for its segment may be another one.
+  void LogWasCut() { cursor_ = {}; }
   // How often that was a replay.
   [[nodiscard]] std::uint64_t replays() const { return replays_; }
   // Replays one batch, which needs no place in the log's segments.  Its records are well-formed, and whoever calls this

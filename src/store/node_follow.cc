@@ -107,6 +107,7 @@ Status Node::Accept(const wire::FollowReply& reply) {
   }
   if (engine_->applied() > reply.common) engine_->RollBackTo(reply.common);
   if (Status status = log_->CutAfter(reply.common); !status.ok()) return Fail(status);
+  engine_->LogWasCut();
   membership_.CutAfter(reply.common);
   if (fetching_) return Status::Ok();
   CloseAsks();

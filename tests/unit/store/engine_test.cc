@@ -50,6 +50,32 @@ TEST(Engine, AUnitThatACrashLeftHalfStaysHalfWhateverIsCleaned) {
   EXPECT_FALSE(engine.Get(0, "half"));
 }
 
+// A backup restarts with a tail that was never committed, has applied what was, and is given another tail: what was the
+// cold head's segment is not in the log any more, and its generation is that of a hot one.
+TEST(Engine, ALogThatWasCutIsReadOnFromWhereItsNextBatchStandsNow) {
+  auto disk = std::make_shared<CrashDisk>(format::kDataOffset + 8 * kSegment);
+  auto pool = std::move(Pool::Open(std::make_unique<CrashMedia>(disk, 64), kSegment).value());
+  auto log = std::move(Log::Open(pool.get(), {}).value());
+  const std::string value(1000, 'v');
+  Put(*log, "committed", 1000);
+  ASSERT_TRUE(log->Seal().ok());
+  ASSERT_TRUE(log->Append({.key = "never committed", .value = value}, Head::kCold).ok());
+  ASSERT_TRUE(log->Seal().ok());
+  Engine engine(log.get());
+  engine.ApplyTo(Lsn{1});
+  ASSERT_TRUE(log->CutAfter(Lsn{1}).ok());
+  engine.LogWasCut();
+
+  Put(*log, "hot", 1'047'000);
+  ASSERT_TRUE(log->Seal().ok());
+  ASSERT_TRUE(log->Append({.key = "cold", .value = value}, Head::kCold).ok());
+  ASSERT_TRUE(log->Seal().ok());
+  engine.ApplyTo(log->end().lsn);
+  EXPECT_TRUE(engine.Get(0, "hot"));
+  EXPECT_TRUE(engine.Get(0, "cold"));
+  EXPECT_FALSE(engine.Get(0, "never committed"));
+}
+
 // A backup that is given a log with gaps hears of a commit LSN that lies in one.
 TEST(Engine, ATargetWithinAGapSkipsNothing) {
   auto disk = std::make_shared<CrashDisk>(format::kDataOffset + 8 * kSegment);
