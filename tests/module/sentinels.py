@@ -69,7 +69,8 @@ class Sentinels:
         """Has none of them looked at a replica within the last second, as is so nine times of ten?"""
         for i in range(len(self.ports)):
             with contextlib.closing(self.client(i)) as client:
-                if any(each["info-refresh"] < 1000 for each in client.sentinel_slaves(NAME)):
+                # One that left for good is never looked at, which reads as just now.
+                if any(each["info-refresh"] < 1000 and "s_down" not in each["flags"] for each in client.sentinel_slaves(NAME)):
                     return False
         return True
 
