@@ -158,8 +158,9 @@ TEST_F(ShipperTest, WhoAcknowledgesNothingForTooLongIsStalled) {
   shipper.NoteProgress(10 * patience);
   shipper.Pump(Epoch{1}, Lsn{}, 3);
   shipper.NoteProgress(10 * patience + patience / 2);
-  EXPECT_FALSE(shipper.Stalled(11 * patience, patience));
-  EXPECT_TRUE(shipper.Stalled(11 * patience + MonoTime{1}, patience));
+  const MonoTime end = 11 * patience + Shipper::TimeOf(3 * 64);
+  EXPECT_FALSE(shipper.Stalled(end, patience));
+  EXPECT_TRUE(shipper.Stalled(end + MonoTime{1}, patience));
   EXPECT_TRUE(shipper.OnAck(Lsn{1}, Lsn{}, true));
   shipper.NoteProgress(11 * patience);
   EXPECT_FALSE(shipper.Stalled(12 * patience, patience));

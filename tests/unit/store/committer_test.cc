@@ -168,6 +168,7 @@ TEST_F(CatchingUpTest, WhoIsGivenUpOnAgainAndAgainReturnsLaterEachTime) {
 }
 
 TEST_F(CatchingUpTest, WhoAcknowledgesNothingLosesItsClaimOnTheLog) {
+  constexpr MonoTime kPatience = std::chrono::seconds(1);
   fabric_.places = true;  // a device reads what is placed until the receiver has it
   committer_->Pump(Epoch{1});
   committer_->Advance(MonoTime{0});
@@ -175,7 +176,9 @@ TEST_F(CatchingUpTest, WhoAcknowledgesNothingLosesItsClaimOnTheLog) {
   EXPECT_TRUE(near_->OnAck(near_->posted(), Lsn{}, true));
   committer_->Advance(MonoTime{1});
   EXPECT_TRUE(committer_->Claimed(Lsn{1}, Lsn{1})) << "the other one";
-  EXPECT_EQ(committer_->DropStalled(MonoTime{1000}, MonoTime{500}), std::vector<Endpoint>{far_endpoint_});
+  EXPECT_TRUE(committer_->DropStalled(kPatience, kPatience).empty());
+  const MonoTime late = kPatience + Shipper::TimeOf(far_->posted().value * 64) + MonoTime{2};
+  EXPECT_EQ(committer_->DropStalled(late, kPatience), std::vector<Endpoint>{far_endpoint_});
   EXPECT_FALSE(committer_->Claimed(Lsn{1}, Lsn{1}));
   EXPECT_EQ(committer_->shippers().size(), 1U);
 }
