@@ -198,8 +198,10 @@ class Store {
   // Planned: hands the primary's role to the backup whose Redis listens at `target`, or to the best one.  Commits what
   // the turn has written, offers the role, and waits for persist-timeout at most: an heir in order takes over sooner.
   // If it does not, this node serves on until the heir is promised a later epoch.  Calls `done` once, during this call
-  // or later, from Poll(), Tick() or Commit(). Errors told to `done`: NotPrimary, NoQuorum, Fenced; Unavailable - there
-  // is no such backup in sync, or it did not take over and this node has sought to be the primary again.
+  // or later, from Poll(), Tick() or Commit().
+  //
+  // Errors told to `done`: NotPrimary, NoQuorum, Fenced; Unavailable - there is no such backup in sync, or it did not
+  // take over and this node has sought to be the primary again.
   virtual void HandOver(const std::optional<Endpoint>& target, std::function<void(const Status&)> done) = 0;
 
   // Should somebody be told that this backup's primary is gone?  It hung up and refuses to be dialled, or this backup

@@ -116,7 +116,7 @@ class Shipper {
   }
   // Something is on its way, and nothing was acknowledged for `patience` and the time that its bytes may take, nor has
   // the receiver's machine taken any of it for the second half of that: a large batch on a slow way is no stall.
-  // Called in every turn, or not at all.
+  // It compares with what the machine had taken half-way, so it is to be called in every turn.
   [[nodiscard]] bool Stalled(MonoTime now, MonoTime patience);
   // When the newest heartbeat that the receiver has answered was sent; 0 if none.
   [[nodiscard]] MonoTime echoed() const { return echoed_; }
