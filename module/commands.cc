@@ -118,11 +118,9 @@ constexpr auto kTable = std::to_array<Command>({
 template <std::size_t kIndex>
 int Adapter(RedisModuleCtx* ctx, RedisModuleString** argv, int argc) {
   constexpr const Command& command = kTable[kIndex];
-  if constexpr (command.find_keys != nullptr) {
-    if (RedisModule_IsKeysPositionRequest(ctx) != 0) {  // there is no client
-      command.find_keys(Call(ctx, argv, argc, command.name, DbId{0}));
-      return REDISMODULE_OK;
-    }
+  if (command.find_keys != nullptr && RedisModule_IsKeysPositionRequest(ctx) != 0) {  // there is no client
+    command.find_keys(Call(ctx, argv, argc, command.name, DbId{0}));
+    return REDISMODULE_OK;
   }
   Call call(ctx, argv, argc, command.name);
   if constexpr (command.access == Access::kAdmin || command.access == Access::kServer) {

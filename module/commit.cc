@@ -12,11 +12,6 @@ namespace {
 // The replies are queued already; a client that is dropped reads end-of-file instead: outcome unknown.
 void DropClients(RedisModuleCtx* ctx, const Status& reason) {
   Log(LogLevel::kWarning, reason.ToString() + "; dropping the clients, whose replies must not leave");
-  if (!AnyoneWaits()) {
-    Run(ctx, "CLIENT", "KILL", "TYPE", "normal");
-    Run(ctx, "CLIENT", "KILL", "TYPE", "pubsub");
-    return;
-  }
   // The outcome of an order does not depend on this turn's commit: whoever waits for one hears it.
   CloseClients(ctx, [](const ListedClient& client, std::uint64_t id) {
     return !client.IsReplication() && !WaitsSinceBefore(id);

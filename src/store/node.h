@@ -181,8 +181,8 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   [[nodiscard]] bool DependsOnPrimary() const;
   // The same, and it has heard none for a lease.
   [[nodiscard]] bool Silent() const;
-  // And so has a majority.
-  [[nodiscard]] bool AllSilent() const;
+  // A majority misses a primary: this node, and those whose last answer said so.
+  [[nodiscard]] bool MajorityMisses() const;
   void StepSilence();
   void StepService();
 

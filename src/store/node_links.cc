@@ -67,10 +67,7 @@ void Node::OnClose(LinkId link, const Status& reason) {
   if (guests_.erase(link) > 0) return;
   if (receiver_->Owns(link)) return receiver_->OnClose(link, reason);
   if (Shipper* shipper = committer_->Find(link)) {
-    if (!shipper->fetch()) {
-      Note(LogLevel::kWarning,
-           fmt::format("lost the backup {}: {}", shipper->receiver().Redis().ToString(), reason.message()));
-    }
+    if (!shipper->fetch()) NoteLost({shipper->receiver().Redis()}, reason.message());
     committer_->Drop(link);
     return;
   }

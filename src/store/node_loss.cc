@@ -12,14 +12,14 @@ bool Node::Silent() const {
   return DependsOnPrimary() && clock_->Now() - heard_at_ > options_.lease && !voter_->LeaseMayRun(clock_->Now());
 }
 
-bool Node::AllSilent() const {
+bool Node::MajorityMisses() const {
   const auto agree = std::count_if(asks_.begin(), asks_.end(), [](const auto& ask) { return ask.second.misses; });
-  return Silent() && static_cast<std::size_t>(agree) + 1 >= Majority(membership_.members().size());
+  return static_cast<std::size_t>(agree) + 1 >= Majority(membership_.members().size());
 }
 
 bool Node::MissesPrimary() const {
   if (!followed_) return false;
-  return loss_ == Loss::kRefused ? DependsOnPrimary() : AllSilent();
+  return loss_ == Loss::kRefused ? DependsOnPrimary() : Silent() && MajorityMisses();
 }
 
 // A primary that only this backup does not hear is not to be replaced: the others are asked.  While the primary was
@@ -28,7 +28,7 @@ bool Node::MissesPrimary() const {
 void Node::StepSilence() {
   if (!Silent()) return;
   if (clock_->Now() >= next_ask_) AskMembers(membership_.members());
-  if (followed_ || !AllSilent() || clock_->Now() - heard_at_ <= 2 * options_.lease) return;
+  if (followed_ || !MajorityMisses() || clock_->Now() - heard_at_ <= 2 * options_.lease) return;
   Note(LogLevel::kNotice,
        "no primary was found since the start, nor by a majority of the members: this node offers itself");
   StartCampaign(Epoch{}, Epoch{}, std::chrono::milliseconds::max(), nullptr);

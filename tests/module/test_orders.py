@@ -2,8 +2,10 @@
 
 import contextlib
 import signal
+import threading
 
 import pytest
+import redis
 from cluster import HOST, wait_for
 from resp import Connection, encode
 
@@ -95,6 +97,30 @@ def test_who_hears_of_a_hand_over_finds_the_role_changed(make_cluster):
     client.send_raw(encode("FAHA.FAILOVER", "TO", HOST, cluster[1].port) + encode("ROLE"))
     assert client.read() == ("+", "OK")
     assert client.read()[1][0] == ("$", "slave")
+
+
+def test_who_orders_a_hand_over_is_answered_whoever_else_is_dropped(make_cluster):
+    """The clients of the turn in which the role goes are dropped; the one that ordered it hears of it."""
+    cluster = make_cluster()
+    stop = threading.Event()
+
+    def use(node, index):
+        while not stop.is_set():
+            with contextlib.suppress(redis.exceptions.RedisError):
+                node.client().set(f"k{index}", "v")
+
+    users = [threading.Thread(target=use, args=(node, index)) for index, node in enumerate(cluster.nodes * 3)]
+    for user in users:
+        user.start()
+    try:
+        for turn in range(15):
+            primary, heir = (cluster[(turn + step) % 3] for step in range(2))
+            cluster.wait_in_sync(primary)
+            assert Connection(primary.port).call("FAHA.FAILOVER", "TO", HOST, heir.port) == ("+", "OK")
+    finally:
+        stop.set()
+        for user in users:
+            user.join()
 
 
 def test_redis_role_follows_although_redis_refuses_at_first(make_cluster):
