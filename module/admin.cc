@@ -72,6 +72,7 @@ Reply Failover(Call& call) {
 Reply Refuse(Call& call) {
   if (!TheState().turn_failed.ok()) return Reply::Error(TheState().turn_failed);
   std::string name(call.size() > 1 ? call.arg(1) : std::string_view("refuse"));
+  if (name.find('\0') != std::string::npos) return Reply::Error("ERR unknown command: its name holds a zero byte");
   for (char& c : name) c = LowerCase(c);
   return Reply::Error("UNSUPPORTED '" + name.substr(0, 64) + "' works on " + FamilyOf(name) +
                       ": FaHA does not serve it yet; its docs/commands.md lists what it serves");

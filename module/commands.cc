@@ -23,6 +23,7 @@ constexpr std::uint64_t kRemove = REDISMODULE_CMD_KEY_RM | REDISMODULE_CMD_KEY_D
 
 constexpr const char* kReadOnly = "readonly";
 constexpr const char* kDebug = "readonly admin deny-script";
+constexpr const char* kRules = "admin deny-script allow-loading allow-stale";
 constexpr const char* kReadFast = "readonly fast";
 constexpr const char* kWriteFast = "write fast";
 constexpr const char* kWriteGrow = "write deny-oom";
@@ -106,6 +107,19 @@ constexpr auto kTable = std::to_array<Command>({
     {"flushall", generic::FlushAll, -1, Access::kWrite, "write"},
     {"swapdb", generic::SwapDb, 3, Access::kWrite, kWriteFast},
     {"info", server::Info, -1, Access::kServer, "allow-loading allow-stale"},
+    {"acl|setuser", rights::SetUser, -3, Access::kServer, kRules},
+    {"acl|deluser", rights::DelUser, -3, Access::kServer, kRules},
+    {"acl|getuser", rights::Show, 3, Access::kServer, kRules},
+    {"acl|list", rights::Show, 2, Access::kServer, kRules},
+    {"acl|load", rights::Load, 2, Access::kServer, kRules},
+    {"acl|save", rights::Show, 2, Access::kServer, kRules},
+    {"config|rewrite", rights::Show, 2, Access::kServer, kRules},
+    {.name = "publish",
+     .run = server::PublishHello,
+     .arity = 3,
+     .access = Access::kServer,
+     .flags = "pubsub allow-loading allow-stale fast may-replicate getchannels-api",
+     .channel = 1},
     // Ours alone: the filter does not rewrite these.
     {"status", admin::GetStatus, 1, Access::kAdmin, "readonly fast allow-loading allow-stale"},
     {"promote", admin::Promote, -1, Access::kAdmin, "admin deny-script allow-loading allow-stale"},
@@ -120,6 +134,10 @@ int Adapter(RedisModuleCtx* ctx, RedisModuleString** argv, int argc) {
   constexpr const Command& command = kTable[kIndex];
   if (command.find_keys != nullptr && RedisModule_IsKeysPositionRequest(ctx) != 0) {  // there is no client
     command.find_keys(Call(ctx, argv, argc, command.name, DbId{0}));
+    return REDISMODULE_OK;
+  }
+  if (command.channel != 0 && RedisModule_IsChannelsPositionRequest(ctx) != 0) {
+    RedisModule_ChannelAtPosWithFlags(ctx, command.channel, REDISMODULE_CMD_CHANNEL_PUBLISH);
     return REDISMODULE_OK;
   }
   Call call(ctx, argv, argc, command.name);

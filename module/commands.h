@@ -34,6 +34,7 @@ struct Command {
   KeyRange keys = {}, more_keys = {};
   // For keys that no range describes: tells Redis by RM_KeyAtPosWithFlags.
   void (*find_keys)(const Call&) = nullptr;
+  int channel = 0;  // the argument that is one, to publish to; or 0
 };
 
 // The module's name of `command`.
@@ -110,7 +111,15 @@ Reply DebugDigestValue(Call& call);
 
 namespace server {
 Reply Info(Call& call);
+Reply PublishHello(Call& call);
 }  // namespace server
+
+namespace rights {
+Reply SetUser(Call& call);
+Reply DelUser(Call& call);
+Reply Load(Call& call);
+Reply Show(Call& call);
+}  // namespace rights
 
 namespace generic {
 Reply Del(Call& call);

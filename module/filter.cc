@@ -7,6 +7,8 @@
 
 #include "module/commands.h"
 #include "module/commit.h"
+#include "module/names.h"
+#include "module/rights.h"
 #include "module/sentinels.h"
 #include "module/shutdown.h"
 #include "module/state.h"
@@ -20,10 +22,12 @@ enum class Action : std::uint8_t { kPass, kServe, kRefuse, kScript, kExec, kYiel
 
 struct Rule {
   Action action = Action::kPass;
-  RedisModuleString* replacement = nullptr;  // kServe: "faha.<name>", for the life of the server
-  int arity = 0;                             // kServe
+  RedisModuleString* replacement = nullptr;  // kServe, kPublish: "faha.<name>", for the life of the server
+  int arity = 0;                             // kServe, kPublish
   int first_key = 0;                         // kServe: the argument that is one, or 0
   const char* family = "";                   // kRefuse
+  std::string name = {};                     // the built-in command's
+  bool has_subcommands = false;
 };
 
 // FNV-1a (Fowler, Noll, Vo), in line: every command's name is looked up, and most have few letters.
@@ -38,7 +42,9 @@ struct Hash {
 using Rules = std::unordered_map<std::string, Rule, Hash, std::equal_to<>>;
 
 struct Filter {
-  Rules rules;  // by name; a subcommand by "container|sub"
+  Rules rules;        // by what the server calls the command
+  Rules built_in;     // by the built-in name
+  Rules subcommands;  // by "container|sub"
   RedisModuleString* refuse = nullptr;
 };
 Filter& TheFilter() {
@@ -133,42 +139,63 @@ Rule RuleFor(const Described& command, std::string_view name) {
   return {};
 }
 
+// Rules for the commands that the server has got since the last call, by their built-in names.
 void AddRules(RedisModuleCtx* ctx) {
-  Rules& rules = TheFilter().rules;
+  Rules& rules = TheFilter().built_in;
+  Rules& subcommands = TheFilter().subcommands;
   RedisModuleCallReply* table = RedisModule_Call(ctx, "COMMAND", "");
   for (size_t i = 0; table != nullptr && i < RedisModule_CallReplyLength(table); ++i) {
     const Described command(RedisModule_CallReplyArrayElement(table, i));
     const std::string name(command.name());
-    if (name.starts_with("faha.") || rules.contains(name)) continue;
-    Rule rule = RuleFor(command, name);
+    if (rules.contains(name)) continue;
+    Rule rule = name.starts_with("faha.") ? Rule{} : RuleFor(command, name);
+    rule.name = name;
     // A container's own entry is judged by its subcommands.
     bool container = false;
+    rule.has_subcommands = name == "debug";
     command.ForEachSubcommand([&](const Described& sub) {
+      rule.has_subcommands = true;
       if (!sub.TouchesKeys() || sub.name().ends_with("|help")) return;
       container = true;
       rule.family = sub.Family();
-      rules[std::string(sub.name())] = {.action = Action::kRefuse, .family = sub.Family()};
+      subcommands[std::string(sub.name())] = {.action = Action::kRefuse, .family = sub.Family()};
     });
     if (container && rule.action != Action::kScript) rule.action = Action::kContainer;
-    if (rule.action != Action::kPass) rules[name] = rule;
+    rules[name] = rule;
   }
   if (table != nullptr) RedisModule_FreeCallReply(table);
   for (const std::string_view sub : kDebugRefused) {
-    rules.try_emplace("debug|" + std::string(sub), Rule{.action = Action::kRefuse, .family = "keys of every type"});
+    subcommands.try_emplace("debug|" + std::string(sub),
+                            Rule{.action = Action::kRefuse, .family = "keys of every type"});
   }
 }
 
 // DEBUG is for servers that allow it to everybody.
 void ServeOurs(RedisModuleCtx* ctx) {
+  Rules& rules = TheFilter().built_in;
   const bool debug = ConfigValue(ctx, "enable-debug-command") == "yes";
   for (const Command& command : Commands()) {
     if (command.access == Access::kAdmin || (command.name.starts_with("debug|") && !debug)) continue;
-    const std::string ours = ModuleName(command);
-    TheFilter().rules[std::string(command.name)] = {
-        .action = Action::kServe,
-        .replacement = RedisModule_CreateString(nullptr, ours.data(), ours.size()),
-        .arity = command.arity,
-        .first_key = command.keys.first};
+    const std::string ours = ModuleName(command), name(command.name);
+    const std::size_t bar = name.find('|');
+    Rule& rule = bar == std::string::npos ? rules[name] : TheFilter().subcommands[name];
+    rule.name = name;
+    if (rule.action != Action::kPublish) rule.action = Action::kServe;
+    rule.replacement = RedisModule_CreateString(nullptr, ours.data(), ours.size());
+    rule.arity = command.arity;
+    rule.first_key = command.keys.first;
+    if (bar == std::string::npos) continue;
+    Rule& container = rules[name.substr(0, bar)];
+    if (container.action == Action::kPass) container.action = Action::kContainer;
+  }
+}
+
+// The table tells of commands by their built-in names; rename-command may have given them others, or these to others.
+void NameRules(RedisModuleCtx* ctx) {
+  for (const auto& [name, rule] : TheFilter().built_in) {
+    if (TheFilter().rules.contains(name)) continue;
+    const std::string runs = BuiltInName(ctx, name);
+    if (!runs.empty()) TheFilter().rules[name] = TheFilter().built_in[runs];
   }
 }
 
@@ -215,33 +242,44 @@ void RememberAll(RedisModuleCommandFilterCtx* filter) {
   for (int i = 1; i < count; ++i) RememberWatched(View(RedisModule_CommandFilterArgGet(filter, i)));
 }
 
-// Sentinels publish who they are on every node that they watch.
-void Overhear(RedisModuleCommandFilterCtx* filter) {
-  if (RedisModule_CommandFilterArgsCount(filter) != 3) return;
-  if (View(RedisModule_CommandFilterArgGet(filter, 1)) != Sentinels::kChannel) return;
-  TheSentinels().OnHello(View(RedisModule_CommandFilterArgGet(filter, 2)));
+// Sentinels publish who they are on every node that they watch: that is heard where it is known who may publish there.
+void ServeHello(RedisModuleCommandFilterCtx* filter, const Rule& rule) {
+  if (RedisModule_CommandFilterArgsCount(filter) != rule.arity) return;
+  if (View(RedisModule_CommandFilterArgGet(filter, 1)) == Sentinels::kChannel) Serve(filter, rule);
 }
 
 // The rule of a container's subcommand, or of DEBUG's, which has none in COMMAND.
-const Rule* RuleOfSubcommand(RedisModuleCommandFilterCtx* filter, std::string_view name, Buffer& buffer) {
-  if (RedisModule_CommandFilterArgsCount(filter) < 2 || name.size() == buffer.size()) return nullptr;
-  buffer[name.size()] = '|';
-  const std::string_view full = Lower(View(RedisModule_CommandFilterArgGet(filter, 1)), buffer, name.size() + 1);
-  const auto rule = TheFilter().rules.find(full);
-  return rule == TheFilter().rules.end() ? nullptr : &rule->second;
+const Rule* RuleOfSubcommand(RedisModuleCommandFilterCtx* filter, std::string_view container) {
+  Buffer buffer;
+  if (RedisModule_CommandFilterArgsCount(filter) < 2 || container.size() >= buffer.size()) return nullptr;
+  std::copy(container.begin(), container.end(), buffer.begin());
+  buffer[container.size()] = '|';
+  const std::string_view full = Lower(View(RedisModule_CommandFilterArgGet(filter, 1)), buffer, container.size() + 1);
+  const auto rule = TheFilter().subcommands.find(full);
+  return rule == TheFilter().subcommands.end() ? nullptr : &rule->second;
 }
 
-void OnCommand(RedisModuleCommandFilterCtx* filter) {
-  Buffer buffer;
-  const std::string_view name = Lower(View(RedisModule_CommandFilterArgGet(filter, 0)), buffer);
-  const auto found = TheFilter().rules.find(name);
-  if (found == TheFilter().rules.end()) return;
-  const Rule& rule = found->second;
+// The server may take a name that goes on behind a zero for the one before it.
+bool HasZero(std::string_view name) { return name.find('\0') != std::string_view::npos; }
+
+void ActOnContainer(RedisModuleCommandFilterCtx* filter, const Rule& rule) {
+  const Rule* sub = RuleOfSubcommand(filter, rule.name);
+  if (sub != nullptr && sub->action == Action::kServe) return Serve(filter, *sub);
+  if (sub != nullptr && sub->action == Action::kRefuse) return Refuse(filter);
+  const bool named = RedisModule_CommandFilterArgsCount(filter) > 1;
+  if (rule.has_subcommands && named && HasZero(View(RedisModule_CommandFilterArgGet(filter, 1)))) return Refuse(filter);
+  if (rule.action != Action::kYield) return;
+  Foresee(filter, rule.name);
+  PrecommitOrRefuse(filter);
+}
+
+void Act(RedisModuleCommandFilterCtx* filter, const Rule& rule) {
   switch (rule.action) {
+    case Action::kPass: break;
     case Action::kServe: Serve(filter, rule); break;
     case Action::kRefuse: Refuse(filter); break;
     case Action::kWatch: RememberAll(filter); break;
-    case Action::kPublish: Overhear(filter); break;
+    case Action::kPublish: ServeHello(filter, rule); break;
     case Action::kExec:
       EndUnit();
       ExpireWatched();
@@ -252,37 +290,50 @@ void OnCommand(RedisModuleCommandFilterCtx* filter) {
       PrecommitOrRefuse(filter);
       break;
     case Action::kYield:
-    case Action::kContainer: {
-      const Rule* sub = RuleOfSubcommand(filter, name, buffer);
-      if (sub != nullptr && sub->action == Action::kServe) {
-        Serve(filter, *sub);
-      } else if (sub != nullptr && sub->action == Action::kRefuse) {
-        Refuse(filter);
-      } else if (rule.action == Action::kYield) {
-        Foresee(filter, name);
-        PrecommitOrRefuse(filter);
-      }
-      break;
-    }
-    case Action::kPass: break;
+    case Action::kContainer: ActOnContainer(filter, rule); break;
   }
 }
 
-void OnModuleChange(RedisModuleCtx* ctx, RedisModuleEvent, uint64_t, void*) { AddRules(ctx); }
+// A name without a rule is a new one of a command that has one, or the server knows it as little.
+const Rule* Learn(std::string_view name) {
+  RedisModuleCtx* ctx = TheState().context;
+  const auto rule = TheFilter().built_in.find(BuiltInName(ctx, name));
+  if (rule == TheFilter().built_in.end()) return nullptr;
+  Buffer buffer;
+  const std::string alias(Lower(name, buffer));
+  RememberAlias(rule->first, alias);
+  GrantRights(ctx);
+  return &(TheFilter().rules[alias] = rule->second);
+}
+
+void OnCommand(RedisModuleCommandFilterCtx* filter) {
+  if (!RightsAreGranted()) GrantRights(TheState().context);
+  Buffer buffer;
+  const std::string_view name = View(RedisModule_CommandFilterArgGet(filter, 0));
+  const auto found = TheFilter().rules.find(Lower(name, buffer));
+  if (found != TheFilter().rules.end()) return Act(filter, found->second);
+  if (HasZero(name)) return Refuse(filter);
+  if (const Rule* rule = name.size() > buffer.size() ? nullptr : Learn(name)) Act(filter, *rule);
+}
+
+void OnModuleChange(RedisModuleCtx* ctx, RedisModuleEvent, uint64_t, void*) {
+  AddRules(ctx);
+  NameRules(ctx);
+}
 
 }  // namespace
 
 const char* FamilyOf(std::string_view name) {
-  const auto rule = TheFilter().rules.find(name);
+  const auto rule = TheFilter().rules.find(name);  // what the client called it
   return rule == TheFilter().rules.end() || rule->second.family[0] == '\0' ? "keys of every type" : rule->second.family;
 }
 
 bool StartFiltering(RedisModuleCtx* ctx) {
   TheFilter().refuse = RedisModule_CreateString(nullptr, "faha.refuse", sizeof "faha.refuse" - 1);
-  StartWatching(ctx);
   AddRules(ctx);
   ServeOurs(ctx);
-  return RedisModule_RegisterCommandFilter(ctx, OnCommand, REDISMODULE_CMDFILTER_NOSELF) != nullptr &&
+  NameRules(ctx);
+  return StartWatching(ctx) && RedisModule_RegisterCommandFilter(ctx, OnCommand, REDISMODULE_CMDFILTER_NOSELF) != nullptr &&
          RedisModule_SubscribeToServerEvent(ctx, RedisModuleEvent_ModuleChange, OnModuleChange) == REDISMODULE_OK;
 }
 

@@ -2,6 +2,7 @@
 #include <limits>
 
 #include "module/commands.h"
+#include "module/names.h"
 #include "module/scratch.h"
 #include "module/watch.h"
 
@@ -78,13 +79,18 @@ Reply TimeOfExpiry(Call& call, bool milliseconds) {
   return Reply::Integer(milliseconds ? at : at / 1000 + (at % 1000 >= 500 ? 1 : 0));
 }
 
+// A flush of Redis' own keyspace, which holds nothing, tells the client-side caches.
+void ForgetCached(RedisModuleCtx* ctx) {
+  const bool told = Run(ctx, ServersName("flushdb").c_str()) || Run(ctx, ServersName("flushall").c_str());
+  if (!told) RedisModule_ResetDataset(0, 0);  // both are disabled
+}
+
 Reply FlushWith(Call& call, std::optional<DbId> db) {
   if (call.size() > 2 || (call.size() == 2 && !call.Is(1, "sync") && !call.Is(1, "async"))) return Call::SyntaxError();
   SignalFlush(call.ctx(), db);
   const Status status = call.store().Flush(db);
   if (!status.ok()) return Reply::Error(status);
-  // Redis' own flush, of a keyspace that holds nothing, tells the client-side caches.
-  (void)Run(call.ctx(), "FLUSHDB");
+  ForgetCached(call.ctx());
   return Reply::Ok();
 }
 
@@ -147,8 +153,8 @@ Reply SwapDb(Call& call) {
   ExpireBeforeSwap(a, b);
   if (Status status = call.store().Swap(a, b); !status.ok()) return Reply::Error(status);
   SignalSwap(call.ctx(), a, b);
-  // Client-side caches know keys without their databases, and Redis 7 leaves them stale here: a flush tells them.
-  (void)Run(call.ctx(), "FLUSHDB");
+  // Client-side caches know keys without their databases, and Redis 7 leaves them stale here.
+  ForgetCached(call.ctx());
   return Reply::Native(native);
 }
 

@@ -13,6 +13,7 @@
 #include "module/filter.h"
 #include "module/info.h"
 #include "module/memory.h"
+#include "module/names.h"
 #include "module/redis_api.h"
 #include "module/roles.h"
 #include "module/sentinels.h"
@@ -78,6 +79,10 @@ Status OpenStore(Options options) {
 bool Start(RedisModuleCtx* ctx) {
   RedisModule_SetModuleOptions(ctx, REDISMODULE_OPTION_NO_IMPLICIT_SIGNAL_MODIFIED);  // see scratch.h
   TheState().context = RedisModule_GetDetachedThreadSafeContext(ctx);
+  if (const Status status = CheckNames(ctx); !status.ok()) {
+    Log(LogLevel::kWarning, status.ToString());
+    return false;
+  }
   Options options;
   if (!LoadConfigs(ctx, options)) return false;
   // Beside the pool; a device has no beside, but the server has a dir.

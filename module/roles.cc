@@ -6,6 +6,7 @@
 
 #include "module/call.h"
 #include "module/client_list.h"
+#include "module/rights.h"
 #include "module/sentinels.h"
 #include "module/state.h"
 #include "module/waiters.h"
@@ -173,6 +174,7 @@ void Roles::Align(RedisModuleCtx* ctx) {
     return;
   }
   // So that a restart finds the same role; without a config file there is nothing to rewrite.
+  const OwnRules rules(ctx);
   Run(ctx, "CONFIG", "REWRITE");
 }
 

@@ -1,5 +1,7 @@
 #include "module/scratch.h"
 
+#include "module/names.h"
+
 namespace faha::module {
 namespace {
 
@@ -30,7 +32,7 @@ NativeReply RunNative(const Call& call, std::string_view name, Protocol protocol
   std::vector<RedisModuleString*> args(call.raw() + 1, call.raw() + call.size());
   if (more != nullptr) args.push_back(more);
   RedisModuleCallReply* reply = RedisModule_Call(
-      call.ctx(), std::string(name).c_str(), protocol == Protocol::kClients ? "0Ev" : "Ev", args.data(), args.size());
+      call.ctx(), ServersName(name).c_str(), protocol == Protocol::kClients ? "0Ev" : "Ev", args.data(), args.size());
   return {reply, RedisModule_FreeCallReply};
 }
 

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "module/commands.h"
+#include "module/names.h"
 #include "module/scratch.h"
 #include "module/sentinels.h"
 
@@ -30,6 +31,15 @@ void TellPriority(const Call& call, std::string& text) {
 }
 
 }  // namespace
+
+// As the server publishes: to its replicas, but not into the AOF.
+Reply PublishHello(Call& call) {
+  TheSentinels().OnHello(call.arg(2));
+  const NativeReply reply(
+      RedisModule_Call(call.ctx(), ServersName("publish").c_str(), "!A0Ess", call.raw(1), call.raw(2)),
+      RedisModule_FreeCallReply);
+  return Reply::Native(reply);
+}
 
 Reply Info(Call& call) {
   if (TheSentinels().Withholds(call.ctx())) return Reply::Error("MASTERDOWN the primary is gone: ask again");

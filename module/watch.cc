@@ -1,33 +1,49 @@
 #include "module/watch.h"
 
 #include <iterator>
+#include <memory_resource>
 #include <set>
 #include <string>
 #include <unordered_set>
 
+#include "module/client_list.h"
 #include "module/expiry.h"
+#include "module/memory.h"
 #include "module/state.h"
 
 namespace faha::module {
 namespace {
 
-constexpr std::size_t kMaxNames = 65'536;  // beyond that, remembering costs more than signalling every key
+// Beyond these, remembering costs more than signalling every key.
+constexpr std::size_t kMaxNames = 65'536;
+constexpr std::size_t kMaxNameBytes = std::size_t{4} << 20;
 
 // A key with an expiry that was watched, and when.
 struct End {
   TimeMs when;
   DbId db;
-  std::string name;
+  std::pmr::string name;
   auto operator<=>(const End&) const = default;
 };
 
-// Since all databases were empty last: Redis tells nobody when a client no longer watches.
+// Since all databases were empty last, or since no client was left that could watch any of it: Redis tells nobody when
+// a client no longer watches.
 struct Watched {
-  std::unordered_set<std::string> names;
-  bool everything = false;  // too many names: take every key for a watched one
-  std::set<End> ends;       // those to come; too many: the next ones
+  std::pmr::unordered_set<std::pmr::string> names{&ServerMemory()};
+  std::size_t bytes = 0;     // of the names, and of those in `ends`
+  bool everything = false;   // too much: take every key for a watched one
+  std::pmr::set<End> ends{&ServerMemory()};  // those to come; too many: the next ones
+  std::uint64_t newest = 0;  // no later client has watched any of it
+
+  void Forget() {
+    names.clear();
+    ends.clear();
+    bytes = 0;
+    everything = false;
+  }
 };
 Watched watched;
+std::set<std::uint64_t> clients;  // connected, by id: a later one has a higher id
 RedisModuleCtx* detached = nullptr;  // for the life of the server: the filter has none
 
 void Signal(RedisModuleCtx* ctx, std::string_view name) {
@@ -42,7 +58,7 @@ void SignalDatabase(RedisModuleCtx* ctx, DbId db) {
     store.ForEachKey(db, [ctx](std::string_view name) { Signal(ctx, name); });
     return;
   }
-  for (const std::string& name : watched.names) {
+  for (const std::string_view name : watched.names) {
     if (store.Get(db, name)) Signal(ctx, name);
   }
 }
@@ -57,6 +73,11 @@ void Expire(DbId db, std::string_view name) {
   if ((RedisModule_GetContextFlags(detached) & REDISMODULE_CTX_FLAGS_LUA) == 0) (void)RemoveExpired(detached, db, name);
 }
 
+void DropEnd(std::pmr::set<End>::iterator end) {
+  watched.bytes -= end->name.size();
+  watched.ends.erase(end);
+}
+
 void RememberEnds(std::string_view name) {
   const Store& store = *TheState().store;
   for (DbId db = 0; db < TheState().databases; ++db) {
@@ -65,21 +86,43 @@ void RememberEnds(std::string_view name) {
     if (RedisModule_Milliseconds() > entry->expire_at) {
       Expire(db, name);
     } else {
-      watched.ends.insert({entry->expire_at, db, std::string(name)});
-      if (watched.ends.size() > kMaxNames) watched.ends.erase(std::prev(watched.ends.end()));
+      const auto [place, is_new] =
+          watched.ends.insert({entry->expire_at, db, std::pmr::string(name, &ServerMemory())});
+      if (is_new) watched.bytes += place->name.size();
+      while (watched.ends.size() > kMaxNames || (watched.bytes > kMaxNameBytes && !watched.ends.empty()))
+        DropEnd(std::prev(watched.ends.end()));
     }
   }
 }
 
+void OnClientChange(RedisModuleCtx*, RedisModuleEvent, uint64_t subevent, void* data) {
+  const std::uint64_t id = static_cast<RedisModuleClientInfoV1*>(data)->id;
+  if (subevent == REDISMODULE_SUBEVENT_CLIENT_CHANGE_CONNECTED) {
+    clients.insert(id);
+    return;
+  }
+  clients.erase(id);
+  if (clients.empty() || *clients.begin() > watched.newest) watched.Forget();
+}
+
 }  // namespace
 
-void StartWatching(RedisModuleCtx* ctx) { detached = RedisModule_GetDetachedThreadSafeContext(ctx); }
+bool StartWatching(RedisModuleCtx* ctx) {
+  detached = RedisModule_GetDetachedThreadSafeContext(ctx);
+  // Where the module is loaded later there are some already.
+  ForEachClient(ctx, [](const ListedClient& client) {
+    if (const auto id = ParseInteger(client.Field("id"))) clients.insert(static_cast<std::uint64_t>(*id));
+  });
+  return RedisModule_SubscribeToServerEvent(ctx, RedisModuleEvent_ClientChange, OnClientChange) == REDISMODULE_OK;
+}
 
 void RememberWatched(std::string_view key) {
+  watched.newest = clients.empty() ? watched.newest : *clients.rbegin();
   RememberEnds(key);
-  if (watched.everything) return;
-  watched.names.emplace(key);
-  if (watched.names.size() <= kMaxNames) return;
+  if (watched.everything || !watched.names.emplace(key).second) return;
+  watched.bytes += key.size();
+  if (watched.names.size() <= kMaxNames && watched.bytes <= kMaxNameBytes) return;
+  for (const std::string_view name : watched.names) watched.bytes -= name.size();
   watched.names.clear();
   watched.everything = true;
 }
@@ -87,9 +130,10 @@ void RememberWatched(std::string_view key) {
 void ExpireWatched() {
   const TimeMs now = RedisModule_Milliseconds();
   while (!watched.ends.empty() && watched.ends.begin()->when < now) {
-    const auto end = watched.ends.extract(watched.ends.begin());
-    const auto entry = TheState().store->Get(end.value().db, end.value().name);
-    if (entry && entry->expire_at != kNoExpiry && entry->expire_at < now) Expire(end.value().db, end.value().name);
+    const End end = *watched.ends.begin();
+    DropEnd(watched.ends.begin());
+    const auto entry = TheState().store->Get(end.db, end.name);
+    if (entry && entry->expire_at != kNoExpiry && entry->expire_at < now) Expire(end.db, end.name);
   }
 }
 
@@ -101,11 +145,11 @@ void SignalFlush(RedisModuleCtx* ctx, std::optional<DbId> db) {
     SignalDatabase(ctx, each);
   }
   RedisModule_SelectDb(ctx, selected);
-  if (!db) watched = {};
+  if (!db) watched.Forget();
 }
 
 void ExpireBeforeSwap(DbId a, DbId b) {
-  for (const std::string& name : watched.names) {
+  for (const std::string_view name : watched.names) {
     for (const DbId db : {a, b}) {
       if (!IsAlive(db, name) && TheState().store->Get(db, name)) Expire(db, name);
     }
@@ -118,7 +162,7 @@ void SignalSwap(RedisModuleCtx* ctx, DbId a, DbId b) {
   const int selected = RedisModule_GetSelectedDb(ctx);
   for (const DbId db : {a, b}) {
     RedisModule_SelectDb(ctx, static_cast<int>(db));
-    for (const std::string& name : watched.names) {
+    for (const std::string_view name : watched.names) {
       if (IsAlive(a, name) || IsAlive(b, name)) Signal(ctx, name);
     }
     if (!watched.everything) continue;

@@ -12,7 +12,8 @@
 
 namespace faha::module {
 
-void StartWatching(RedisModuleCtx* ctx);
+// False if Redis refuses.
+bool StartWatching(RedisModuleCtx* ctx);
 
 // A client names `key` in a WATCH, in some database.
 void RememberWatched(std::string_view key);

@@ -18,14 +18,12 @@ def test_acl_categories_are_those_of_the_built_in_commands(make_server):
         named.set("k", "w")
 
     reader = server.client(username="reader", password="any")
-    if server_version(admin) < (7, 2):  # a module's command can have no category there
-        with pytest.raises(redis.exceptions.NoPermissionError):
-            reader.get("k")
-        return
     assert reader.get("k") == "v" and reader.mget("k", "none") == ["v", None]
     for refused in ("SET k w", "DEL k", "INCR n", "FLUSHALL", "GETEX k"):
         with pytest.raises(redis.exceptions.NoPermissionError):
             reader.execute_command(*refused.split())
+    if server_version(admin) < (7, 2):  # a module's command can have no category there, but the rights follow all the same
+        return
     built_in = {name: set(entry) for name, entry in categories(admin, ["get", "set", "mset", "bitcount", "pfadd", "object|freq"]).items()}
     ours = categories(admin, ["faha.get", "faha.set", "faha.mset", "faha.bitcount", "faha.pfadd", "faha.object.freq"])
     for (name, expected), given in zip(built_in.items(), ours.values()):

@@ -1,0 +1,49 @@
+#include "module/names.h"
+
+#include <array>
+#include <map>
+
+namespace faha::module {
+namespace {
+
+// FaHA calls these before any client could show what they are called now.
+constexpr std::array kNeeded = {"acl", "client", "command", "config", "replicaof"};
+
+std::map<std::string, std::string, std::less<>>& Aliases() {
+  static std::map<std::string, std::string, std::less<>> aliases;
+  return aliases;
+}
+
+}  // namespace
+
+std::string BuiltInName(RedisModuleCtx* ctx, std::string_view name) {
+  RedisModuleCallReply* reply = RedisModule_Call(ctx, "COMMAND", "cb", "INFO", name.data(), name.size());
+  RedisModuleCallReply* entry = reply == nullptr ? nullptr : RedisModule_CallReplyArrayElement(reply, 0);
+  std::string built_in;
+  if (entry != nullptr && RedisModule_CallReplyType(entry) == REDISMODULE_REPLY_ARRAY) {
+    size_t size = 0;
+    const char* text = RedisModule_CallReplyStringPtr(RedisModule_CallReplyArrayElement(entry, 0), &size);
+    if (text != nullptr) built_in.assign(text, size);
+  }
+  if (reply != nullptr) RedisModule_FreeCallReply(reply);
+  return built_in;
+}
+
+void RememberAlias(std::string_view name, std::string_view alias) { Aliases()[std::string(name)] = alias; }
+
+std::string ServersName(std::string_view name) {
+  const auto found = Aliases().find(name);
+  return found == Aliases().end() ? std::string(name) : found->second;
+}
+
+Status CheckNames(RedisModuleCtx* ctx) {
+  for (const char* name : kNeeded) {
+    if (BuiltInName(ctx, name) == name) continue;
+    return {Code::kBadConfig,
+            std::string("FaHA calls the command ") + name +
+                ", which rename-command has taken away: remove that line, and take the command from users by ACL rules"};
+  }
+  return Status::Ok();
+}
+
+}  // namespace faha::module

@@ -1,0 +1,25 @@
+// What the server calls its commands: rename-command gives a command another name, or none.  Redis tells nobody which,
+// but says what it runs for a name that is asked for.  Thread: main loop only.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "faha/status.h"
+#include "module/redis_api.h"
+
+namespace faha::module {
+
+// The built-in name of the command that the server runs for `name`, lower case; empty if it runs none.
+std::string BuiltInName(RedisModuleCtx* ctx, std::string_view name);
+
+// The server runs the built-in command `name` for `alias`.
+void RememberAlias(std::string_view name, std::string_view alias);
+
+// By what the server knows the built-in command `name`: the alias that was remembered, or its own name.
+std::string ServersName(std::string_view name);
+
+// Errors: BadConfig - a command that FaHA calls by itself has another name, or none.
+Status CheckNames(RedisModuleCtx* ctx);
+
+}  // namespace faha::module

@@ -1,0 +1,286 @@
+#include "module/rights.h"
+
+#include <map>
+#include <memory>
+#include <set>
+
+#include "module/commands.h"
+#include "module/names.h"
+#include "module/scratch.h"
+#include "module/state.h"
+
+namespace faha::module {
+namespace {
+
+// A command of the categories that FaHA's own are of.  It is one of those that CheckNames() asks for.
+constexpr std::string_view kOfAdmin = "replicaof";
+
+std::vector<std::string_view> Words(std::string_view text) {
+  std::vector<std::string_view> words;
+  while (!text.empty()) {
+    const std::string_view word = text.substr(0, text.find(' '));
+    text.remove_prefix(std::min(text.size(), word.size() + 1));
+    if (!word.empty()) words.push_back(word);
+  }
+  return words;
+}
+
+// The arguments that Redis finds the command `name` by: "object|freq" is "object" and "freq".
+class Name {
+ public:
+  Name(RedisModuleCtx* ctx, std::string_view name) : ctx_(ctx) {
+    const std::size_t bar = name.find('|');
+    Add(bar == std::string_view::npos ? ServersName(name) : ServersName(name.substr(0, bar)));
+    if (bar != std::string_view::npos) Add(std::string(name.substr(bar + 1)));
+  }
+  ~Name() {
+    for (RedisModuleString* word : words_) RedisModule_FreeString(ctx_, word);
+  }
+  Name(const Name&) = delete;
+  Name& operator=(const Name&) = delete;
+  [[nodiscard]] std::vector<RedisModuleString*>& words() { return words_; }
+
+ private:
+  void Add(const std::string& word) { words_.push_back(RedisModule_CreateString(ctx_, word.data(), word.size())); }
+  RedisModuleCtx* ctx_;
+  std::vector<RedisModuleString*> words_;
+};
+
+// A user whom nobody knows, with one set of rules for commands, and all keys: to be asked about commands alone.
+class Probe {
+ public:
+  explicit Probe(RedisModuleCtx* ctx) : ctx_(ctx), user_(RedisModule_CreateModuleUser("")) {
+    for (const char* rule : {"allkeys", "allchannels"}) RedisModule_SetModuleUserACL(user_, rule);
+  }
+  ~Probe() { RedisModule_FreeModuleUser(user_); }
+  Probe(const Probe&) = delete;
+  Probe& operator=(const Probe&) = delete;
+
+  // One that Redis does not know is passed over: that is how it came to be among the user's rules.
+  void Add(const std::string& rule) { (void)RedisModule_SetModuleUserACL(user_, rule.c_str()); }
+  // May it run this command, if the server has it?
+  [[nodiscard]] bool May(std::string_view command) {
+    Name name(ctx_, command);
+    return RedisModule_ACLCheckCommandPermissions(user_, name.words().data(), static_cast<int>(name.words().size())) ==
+           REDISMODULE_OK;
+  }
+
+ private:
+  RedisModuleCtx* ctx_;
+  RedisModuleUser* user_;
+};
+
+// FaHA's command that a rule such as "+faha.get" names; nothing if it names none.
+const Command* NamedBy(std::string_view rule) {
+  if (rule.size() < 2 || (rule[0] != '+' && rule[0] != '-')) return nullptr;
+  for (const Command& command : Commands()) {
+    if (ModuleName(command) == rule.substr(1)) return &command;
+  }
+  return nullptr;
+}
+
+// What has to be added to `rules`, a user's for commands, so that FaHA's commands are for it what the built-in ones are.
+std::string Compare(RedisModuleCtx* ctx, std::string_view rules) {
+  Probe as_is(ctx), for_built_in(ctx);
+  std::map<const Command*, std::unique_ptr<Probe>> for_own;
+  for (const Command& command : Commands()) {
+    if (command.access == Access::kAdmin) for_own[&command] = std::make_unique<Probe>(ctx);
+  }
+  for (const std::string_view word : Words(rules)) {
+    const std::string rule(word);
+    const Command* named = NamedBy(word);
+    const bool own = named != nullptr && named->access == Access::kAdmin;
+    as_is.Add(rule);
+    if (!own) for_built_in.Add(named == nullptr ? rule : rule[0] + std::string(named->name));
+    for (const auto& [command, probe] : for_own) {
+      if (named == command) {
+        probe->Add(rule[0] + std::string(kOfAdmin));
+      } else if (named == nullptr && word.substr(1) != kOfAdmin) {
+        probe->Add(rule);
+      }
+    }
+  }
+  std::string missing;
+  for (const Command& command : Commands()) {
+    const std::string ours = ModuleName(command);
+    // Who is refused something is told so.
+    const bool may = command.name == "refuse"            ? true
+                     : command.access == Access::kAdmin ? for_own[&command]->May(kOfAdmin)
+                                                         : for_built_in.May(command.name);
+    if (may != as_is.May(ours)) missing += (may ? " +" : " -") + ours;
+  }
+  return missing;
+}
+
+// Compare(), remembered: it takes a millisecond, and many users have the same rules.
+std::map<std::string, std::string, std::less<>> compared;
+constexpr std::size_t kMaxCompared = 1000;
+
+const std::string& Missing(RedisModuleCtx* ctx, std::string_view rules) {
+  if (const auto found = compared.find(rules); found != compared.end()) return found->second;
+  if (compared.size() >= kMaxCompared) compared.clear();
+  return compared.emplace(rules, Compare(ctx, rules)).first->second;
+}
+
+// The rules of a user, or of one of its selectors.
+struct Rules {
+  std::string commands, keys, channels;
+  [[nodiscard]] std::string Selector(const std::string& more) const {
+    return "(resetchannels " + keys + " " + channels + " " + commands + more + ")";
+  }
+};
+struct User {
+  Rules root;
+  std::vector<Rules> selectors;
+};
+
+std::string TextOf(RedisModuleCallReply* reply) {
+  size_t size = 0;
+  const char* text = reply == nullptr ? nullptr : RedisModule_CallReplyStringPtr(reply, &size);
+  return text == nullptr ? std::string() : std::string(text, size);
+}
+
+// From "commands", its value, "keys", ...
+RedisModuleCallReply* Field(RedisModuleCallReply* fields, std::string_view name) {
+  for (size_t i = 0; i + 1 < RedisModule_CallReplyLength(fields); i += 2) {
+    if (TextOf(RedisModule_CallReplyArrayElement(fields, i)) == name)
+      return RedisModule_CallReplyArrayElement(fields, i + 1);
+  }
+  return nullptr;
+}
+
+Rules RulesIn(RedisModuleCallReply* fields) {
+  return {TextOf(Field(fields, "commands")), TextOf(Field(fields, "keys")), TextOf(Field(fields, "channels"))};
+}
+
+std::optional<User> Read(RedisModuleCtx* ctx, const std::string& name) {
+  const NativeReply reply(RedisModule_Call(ctx, "ACL", "cb", "GETUSER", name.data(), name.size()),
+                          RedisModule_FreeCallReply);
+  if (reply == nullptr || RedisModule_CallReplyType(reply.get()) != REDISMODULE_REPLY_ARRAY) return std::nullopt;
+  User user{.root = RulesIn(reply.get()), .selectors = {}};
+  RedisModuleCallReply* selectors = Field(reply.get(), "selectors");
+  for (size_t i = 0; selectors != nullptr && i < RedisModule_CallReplyLength(selectors); ++i)
+    user.selectors.push_back(RulesIn(RedisModule_CallReplyArrayElement(selectors, i)));
+  return user;
+}
+
+std::vector<std::string> AllUsers(RedisModuleCtx* ctx) {
+  std::vector<std::string> names;
+  const NativeReply reply(RedisModule_Call(ctx, "ACL", "c", "USERS"), RedisModule_FreeCallReply);
+  for (size_t i = 0; reply != nullptr && i < RedisModule_CallReplyLength(reply.get()); ++i)
+    names.push_back(TextOf(RedisModule_CallReplyArrayElement(reply.get(), i)));
+  return names;
+}
+
+// The users to whom rules were added, as they were before.
+std::map<std::string, User> changed;
+bool granted = false;
+
+void Apply(RedisModuleCtx* ctx, const std::string& name, const std::vector<std::string>& rules) {
+  RedisModuleString* text = RedisModule_CreateString(ctx, name.data(), name.size());
+  if (RedisModuleUser* user = RedisModule_GetModuleUserFromUserName(text)) {
+    for (const std::string& rule : rules) {
+      if (RedisModule_SetModuleUserACL(user, rule.c_str()) != REDISMODULE_OK)
+        Log(LogLevel::kWarning, "BADCONFIG the server refuses the ACL rule " + rule + " for the user " + name);
+    }
+    RedisModule_FreeModuleUser(user);
+  }
+  RedisModule_FreeString(ctx, text);
+}
+
+// Adds what is missing to the rules of a user, which are `own`.
+void Add(RedisModuleCtx* ctx, const std::string& name, const User& own) {
+  std::vector<std::string> rules;
+  for (const std::string_view word : Words(Missing(ctx, own.root.commands))) rules.emplace_back(word);
+  bool differ = false;
+  std::vector<std::string> selectors{"clearselectors"};
+  for (const Rules& selector : own.selectors) {
+    const std::string& more = Missing(ctx, selector.commands);
+    differ = differ || !more.empty();
+    selectors.push_back(selector.Selector(more));
+  }
+  if (differ) rules.insert(rules.end(), selectors.begin(), selectors.end());
+  if (rules.empty()) return;
+  changed[name] = own;
+  Apply(ctx, name, rules);
+}
+
+void TakeBack(RedisModuleCtx* ctx, const std::string& name, const User& own) {
+  std::vector<std::string> rules;
+  // The first takes away, or gives, all commands.
+  for (const std::string_view word : Words(own.root.commands)) rules.emplace_back(word);
+  if (!own.selectors.empty()) rules.emplace_back("clearselectors");
+  for (const Rules& selector : own.selectors) rules.push_back(selector.Selector(""));
+  Apply(ctx, name, rules);
+}
+
+void Grant(RedisModuleCtx* ctx, const std::string& name) {
+  if (const auto own = Read(ctx, name)) Add(ctx, name, *own);
+}
+
+void Withdraw(RedisModuleCtx* ctx, const std::string& name) {
+  if (const auto user = changed.extract(name); !user.empty()) TakeBack(ctx, name, user.mapped());
+}
+
+}  // namespace
+
+bool RightsAreGranted() { return granted; }
+
+void GrantRights(RedisModuleCtx* ctx) {
+  granted = true;
+  compared.clear();
+  for (const auto& [name, own] : std::exchange(changed, {})) TakeBack(ctx, name, own);
+  for (const std::string& name : AllUsers(ctx)) Grant(ctx, name);
+}
+
+OwnRules::OwnRules(RedisModuleCtx* ctx) : ctx_(ctx) {
+  for (const auto& [name, own] : changed) TakeBack(ctx_, name, own);
+}
+
+OwnRules::~OwnRules() {
+  for (const auto& [name, own] : changed) Add(ctx_, name, own);
+}
+
+// --- The commands that show, save or change rules.
+
+namespace rights {
+namespace {
+
+Reply Natively(const Call& call) {
+  return Reply::Native(RunNative(call, call.name().substr(0, call.name().find('|'))));
+}
+
+}  // namespace
+
+Reply Show(Call& call) {
+  const OwnRules own(call.ctx());
+  return Natively(call);
+}
+
+Reply Load(Call& call) {
+  for (const auto& [name, own] : std::exchange(changed, {})) TakeBack(call.ctx(), name, own);
+  Reply reply = Natively(call);
+  GrantRights(call.ctx());
+  return reply;
+}
+
+Reply SetUser(Call& call) {
+  // What follows the name may be a password: it goes to no SLOWLOG.
+  for (int i = 2; i < call.size(); ++i) RedisModule_RedactClientCommandArgument(call.ctx(), i);
+  const std::string name(call.arg(2));
+  Withdraw(call.ctx(), name);
+  Reply reply = Natively(call);
+  Grant(call.ctx(), name);
+  return reply;
+}
+
+// A user that comes again under the same name has nothing of this one.
+Reply DelUser(Call& call) {
+  for (int i = 2; i < call.size(); ++i) Withdraw(call.ctx(), std::string(call.arg(i)));
+  Reply reply = Natively(call);
+  for (int i = 2; i < call.size(); ++i) Grant(call.ctx(), std::string(call.arg(i)));
+  return reply;
+}
+
+}  // namespace rights
+}  // namespace faha::module
