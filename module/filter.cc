@@ -333,7 +333,8 @@ bool StartFiltering(RedisModuleCtx* ctx) {
   AddRules(ctx);
   ServeOurs(ctx);
   NameRules(ctx);
-  return StartWatching(ctx) && RedisModule_RegisterCommandFilter(ctx, OnCommand, REDISMODULE_CMDFILTER_NOSELF) != nullptr &&
+  return StartWatching(ctx) &&
+         RedisModule_RegisterCommandFilter(ctx, OnCommand, REDISMODULE_CMDFILTER_NOSELF) != nullptr &&
          RedisModule_SubscribeToServerEvent(ctx, RedisModuleEvent_ModuleChange, OnModuleChange) == REDISMODULE_OK;
 }
 

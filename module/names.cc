@@ -6,8 +6,8 @@
 namespace faha::module {
 namespace {
 
-// FaHA calls these before any client could show what they are called now.
-constexpr std::array kNeeded = {"acl", "client", "command", "config", "replicaof"};
+// FaHA calls these before any client could show what they are called now; by the first it learns of the others.
+constexpr std::array kNeeded = {"command", "acl", "client", "config", "replicaof"};
 
 std::map<std::string, std::string, std::less<>>& Aliases() {
   static std::map<std::string, std::string, std::less<>> aliases;
@@ -39,9 +39,10 @@ std::string ServersName(std::string_view name) {
 Status CheckNames(RedisModuleCtx* ctx) {
   for (const char* name : kNeeded) {
     if (BuiltInName(ctx, name) == name) continue;
-    return {Code::kBadConfig,
-            std::string("FaHA calls the command ") + name +
-                ", which rename-command has taken away: remove that line, and take the command from users by ACL rules"};
+    return {
+        Code::kBadConfig,
+        std::string("FaHA calls the command ") + name +
+            ", which rename-command has taken away: remove that line, and take the command from users by ACL rules"};
   }
   return Status::Ok();
 }

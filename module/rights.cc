@@ -79,7 +79,8 @@ const Command* NamedBy(std::string_view rule) {
   return nullptr;
 }
 
-// What has to be added to `rules`, a user's for commands, so that FaHA's commands are for it what the built-in ones are.
+// What has to be added to `rules`, a user's for commands, so that FaHA's commands are for it what the built-in ones
+// are.
 std::string Compare(RedisModuleCtx* ctx, std::string_view rules) {
   Probe as_is(ctx), for_built_in(ctx);
   std::map<const Command*, std::unique_ptr<Probe>> for_own;
@@ -104,9 +105,9 @@ std::string Compare(RedisModuleCtx* ctx, std::string_view rules) {
   for (const Command& command : Commands()) {
     const std::string ours = ModuleName(command);
     // Who is refused something is told so.
-    const bool may = command.name == "refuse"            ? true
+    const bool may = command.name == "refuse"           ? true
                      : command.access == Access::kAdmin ? for_own[&command]->May(kOfAdmin)
-                                                         : for_built_in.May(command.name);
+                                                        : for_built_in.May(command.name);
     if (may != as_is.May(ours)) missing += (may ? " +" : " -") + ours;
   }
   return missing;

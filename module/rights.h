@@ -1,7 +1,7 @@
 // Who may run what FaHA serves.  Redis judges a command by the name that it runs under, and the filter gives it another
-// one, "faha.set" for "set".  So every user is given, for each of FaHA's commands, the right that its ACL rules give for
-// the built-in one, by rules that are added behind the user's own: Redis judges, at its usual moments, with its usual
-// keys.  Where rules are shown, saved or changed, those that were added are away.  Thread: main loop only.
+// one, "faha.set" for "set".  So every user is given, for each of FaHA's commands, the right that its ACL rules give
+// for the built-in one, by rules that are added behind the user's own: Redis judges, at its usual moments, with its
+// usual keys.  Where rules are shown, saved or changed, those that were added are away.  Thread: main loop only.
 //
 // A rule that names one of FaHA's commands counts as one for the built-in command; FaHA's own commands are of the
 // categories @admin and @dangerous.

@@ -30,10 +30,10 @@ struct End {
 // a client no longer watches.
 struct Watched {
   std::pmr::unordered_set<std::pmr::string> names{&ServerMemory()};
-  std::size_t bytes = 0;     // of the names, and of those in `ends`
-  bool everything = false;   // too much: take every key for a watched one
+  std::size_t bytes = 0;                     // of the names, and of those in `ends`
+  bool everything = false;                   // too much: take every key for a watched one
   std::pmr::set<End> ends{&ServerMemory()};  // those to come; too many: the next ones
-  std::uint64_t newest = 0;  // no later client has watched any of it
+  std::uint64_t newest = 0;                  // no later client has watched any of it
 
   void Forget() {
     names.clear();
@@ -43,7 +43,7 @@ struct Watched {
   }
 };
 Watched watched;
-std::set<std::uint64_t> clients;  // connected, by id: a later one has a higher id
+std::set<std::uint64_t> clients;     // connected, by id: a later one has a higher id
 RedisModuleCtx* detached = nullptr;  // for the life of the server: the filter has none
 
 void Signal(RedisModuleCtx* ctx, std::string_view name) {
@@ -86,8 +86,7 @@ void RememberEnds(std::string_view name) {
     if (RedisModule_Milliseconds() > entry->expire_at) {
       Expire(db, name);
     } else {
-      const auto [place, is_new] =
-          watched.ends.insert({entry->expire_at, db, std::pmr::string(name, &ServerMemory())});
+      const auto [place, is_new] = watched.ends.insert({entry->expire_at, db, std::pmr::string(name, &ServerMemory())});
       if (is_new) watched.bytes += place->name.size();
       while (watched.ends.size() > kMaxNames || (watched.bytes > kMaxNameBytes && !watched.ends.empty()))
         DropEnd(std::prev(watched.ends.end()));

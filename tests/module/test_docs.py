@@ -41,7 +41,7 @@ def table(server):
     unknown = set(NOTES) - {title for title, _, _ in rows}
     assert not unknown, f"notes on no command: {unknown}"
     lines = [f"| {title} | `{name}` | {arity} | {NOTES.get(title, '')} |\n" for title, name, arity in rows]
-    return "| command | in ACL rules | arity | |\n|---|---|---|---|\n" + "".join(lines)
+    return "| command | FaHA's name | arity | |\n|---|---|---|---|\n" + "".join(lines)
 
 
 def test_the_page_lists_what_is_served(make_server):

@@ -85,7 +85,7 @@ def test_rights_on_every_key(twins):
 
 
 def test_rights_on_commands(servers):
-    """What an operator writes for ACL rules: the commands' own names, faha.<name>."""
+    """ACL rules may name FaHA's commands, too."""
     admin = servers[1].client()
     admin.execute_command(*words("ACL SETUSER one on nopass -@all +faha.get +faha.object.encoding +faha.copy ~*"))
     client = Connection(servers[1].port)

@@ -1,0 +1,283 @@
+"""What ACL rules give and take: of every command that is served, in every way to run it, as stock Redis has it.
+
+And what the filter must not do for strangers, under new names, or under names that only look like a command's.
+"""
+
+import pytest
+import redis
+
+from cluster import wait_for
+from resp import Connection, encode
+from test_docs import OWN
+from twins import words
+
+# One call of every command that is served; {k} is a key.
+CALLS = {
+    "append": "{k} v", "bitcount": "{k}", "bitfield": "{k} GET u8 0", "bitfield_ro": "{k} GET u8 0",
+    "bitop": "AND {k} {k}", "bitpos": "{k} 1", "copy": "{k} {k}2", "dbsize": "", "debug|digest": "",
+    "debug|digest-value": "{k}", "debug|object": "{k}", "decr": "{k}", "decrby": "{k} 1", "del": "{k}", "dump": "{k}",
+    "exists": "{k}", "expire": "{k} 9", "expireat": "{k} 9", "expiretime": "{k}", "flushall": "", "flushdb": "",
+    "get": "{k}", "getbit": "{k} 1", "getdel": "{k}", "getex": "{k}", "getrange": "{k} 0 1", "getset": "{k} v",
+    "incr": "{k}", "incrby": "{k} 1", "incrbyfloat": "{k} 1", "info": "server", "keys": "x", "lcs": "{k} {k}",
+    "memory|usage": "{k}", "mget": "{k}", "move": "{k} 1", "mset": "{k} v", "msetnx": "{k} v", "object|encoding": "{k}",
+    "object|freq": "{k}", "object|idletime": "{k}", "object|refcount": "{k}", "persist": "{k}", "pexpire": "{k} 9",
+    "pexpireat": "{k} 9", "pexpiretime": "{k}", "pfadd": "{k} v", "pfcount": "{k}", "pfmerge": "{k}",
+    "psetex": "{k} 9 v", "pttl": "{k}", "randomkey": "", "rename": "{k} {k}2", "renamenx": "{k} {k}2",
+    "restore": "{k} 0 v", "scan": "0", "set": "{k} v", "setbit": "{k} 1 1", "setex": "{k} 9 v", "setnx": "{k} v",
+    "setrange": "{k} 1 v", "sort": "{k}", "sort_ro": "{k}", "strlen": "{k}", "substr": "{k} 0 1", "swapdb": "0 1",
+    "touch": "{k}", "ttl": "{k}", "type": "{k}", "unlink": "{k}", "acl|setuser": "x", "acl|deluser": "x",
+    "acl|getuser": "x", "acl|list": "", "acl|load": "", "acl|save": "", "config|rewrite": "",
+    "publish": "__sentinel__:hello x",
+}  # fmt: skip
+WAYS = "+hello +auth +multi +exec +eval +fcall"  # to run a command
+LIBRARY = "#!lua name=rights\nredis.register_function('run', function(_, args) return redis.pcall(unpack(args)) end)"
+SCRIPT = "return redis.pcall(unpack(ARGV))"
+
+
+def served(server):
+    entries = server.client().execute_command("COMMAND")
+    names = {name.removeprefix("faha.") for name in entries if name.startswith("faha.")}
+    return names - OWN - {"refuse", "faha.refuse"}
+
+
+@pytest.fixture(scope="module")
+def pair(servers):
+    for server in servers:
+        server.client().execute_command("FUNCTION", "LOAD", "REPLACE", LIBRARY)
+    yield servers
+    for server in servers:
+        server.client().execute_command("FUNCTION", "FLUSH")
+
+
+def test_every_command_has_a_call(pair):
+    assert served(pair[1]) == {name.replace("|", ".") for name in CALLS}
+
+
+def cases(name, categories):
+    """Rules for a user: what is allowed and what is denied."""
+    name = "debug" if name.startswith("debug|") else name  # whose subcommands Redis knows by no name
+    yield "allowed", "+@all ~* &*"
+    yield "by name", f"+@all ~* &* -{name}"
+    yield "only this", f"-@all ~* &* {WAYS} +{name}"
+    yield "nothing", f"-@all ~* &* {WAYS}"
+    yield "taken and given", f"+@all -@all ~* &* {WAYS} +@read -@read +{name} -{name}"
+    yield "by key and channel", "+@all ~other* resetchannels &other"
+    yield "in a selector", f"-@all resetkeys resetchannels {WAYS} (+{name} ~* &*)"
+    yield "in the wrong selector", f"-@all resetkeys resetchannels {WAYS} (+{name} ~other* &other) (+ping ~* &*)"
+    for category in categories:
+        yield f"without {category}", f"+@all ~* &* -{category} {WAYS}"
+    if "|" in name:
+        container = name.split("|")[0]
+        yield "by container", f"+@all ~* &* -{container}"
+        yield "only the container", f"-@all ~* &* {WAYS} +{container}"
+
+
+def ways(connection, args):
+    """The replies to a command in every way to run it."""
+    yield "direct", connection.call(*args)
+    connection.send_raw(encode("MULTI") + encode(*args) + encode("EXEC"))
+    _, queued, executed = (connection.read() for _ in range(3))
+    yield "queued", queued
+    if executed[0] == "*" and executed[1]:
+        yield "executed", executed[1][0]
+    yield "script", connection.call("EVAL", SCRIPT, 0, *args)
+    yield "function", connection.call("FCALL", "run", 0, *args)
+
+
+def judgement(reply):
+    """What a reply says of rights: a denial, in the built-in command's words, or nothing."""
+    if reply[0] != "-" or not ("NOPERM" in reply[1] or "can't" in reply[1] or "permission" in reply[1]):
+        return "allowed"
+    text = reply[1].split(" script: ")[0]
+    for name in CALLS:
+        built_in = "debug" if name.startswith("debug|") else name
+        text = text.replace(f"'faha.{name.replace('|', '.')}'", f"'{built_in}'")
+    return text
+
+
+@pytest.mark.parametrize("protocol", [2, 3])
+def test_rights_are_those_of_stock_redis(pair, protocol):
+    admins = [Connection(server.port) for server in pair]
+    names = [name for name in CALLS if "debug|" not in name]
+    entries = dict(zip(names, admins[0].call("COMMAND", "INFO", *names)[1]))
+    denied = 0
+    for name, arguments in CALLS.items():
+        debug = ["@admin", "@dangerous", "@slow"]
+        categories = [category for _, category in entries[name][1][6][1]] if name in entries else debug
+        args = [*name.split("|"), *words(arguments.replace("{k}", "k:1"))]
+        for case, rules in cases(name, sorted(categories)):
+            seen = []
+            for server, admin in zip(pair, admins):
+                made = admin.call("ACL", "SETUSER", "judged", "reset", "on", ">pass", *split_rules(rules))
+                assert made == ("+", "OK"), (rules, made)
+                connection = Connection(server.port)
+                assert connection.call("HELLO", protocol, "AUTH", "judged", "pass")[0] in "*%", rules
+                seen.append({way: judgement(reply) for way, reply in ways(connection, args)})
+                connection.socket.close()
+            assert seen[0] == seen[1], f"{name}, {case}, RESP{protocol}: {rules}\nstock: {seen[0]}\nFaHA:  {seen[1]}"
+            denied += seen[1]["direct"] != "allowed"
+    assert denied > 6 * len(CALLS)
+    for admin in admins:
+        admin.call("ACL", "DELUSER", "judged")
+
+
+def split_rules(rules):
+    """At spaces, but a selector is one."""
+    parts, depth = [""], 0
+    for char in rules:
+        depth += (char == "(") - (char == ")")
+        if char == " " and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += char
+    return [part for part in parts if part]
+
+
+RULES = "~k:* resetchannels -@all +get +set (~l:* resetchannels -@all +del)"
+
+
+def test_rules_are_shown_and_saved_as_they_were_given(make_server, folder):
+    file = folder / "users.acl"
+    file.write_text(f"user default on nopass ~* &* +@all\nuser app on nopass {RULES}\n")
+    server = make_server(args=["--aclfile", str(file)]).start()
+    admin = server.client()
+    app = Connection(server.port)
+    assert app.call("AUTH", "app", "any") == ("+", "OK")
+
+    def check():
+        assert app.call("SET", "k:1", "v") == ("+", "OK") and app.call("DEL", "l:1")[0] == ":"
+        for line in ("SET l:1 v", "DEL k:1", "STRLEN k:1"):
+            assert app.call(*words(line))[1].startswith("NOPERM"), line
+        for text in (str(admin.execute_command("ACL", "LIST")), str(admin.execute_command("ACL", "GETUSER", "app"))):
+            assert "faha" not in text
+
+    check()
+    assert admin.acl_save()
+    assert "faha" not in file.read_text()
+    check()
+    assert admin.acl_load()
+    app = Connection(server.port)  # Redis drops the clients of users that are loaded anew
+    assert app.call("AUTH", "app", "any") == ("+", "OK")
+    check()
+    # Within a transaction, what comes behind a change goes by it.
+    both = Connection(server.port)
+    both.send_raw(encode("MULTI") + encode("ACL", "SETUSER", "app", "-set") + encode("ACL", "LIST") + encode("EXEC"))
+    _, _, _, (_, (_, (_, listed))) = (both.read() for _ in range(4))
+    assert "faha" not in str(listed)
+    assert app.call("SET", "k:1", "v")[1].startswith("NOPERM") and app.call("GET", "k:1") == ("$", "v")
+
+
+def test_own_commands_are_for_administrators(make_server):
+    server = make_server().start()
+    admin = server.client()
+    rules = {"plain": "+@all -@dangerous", "named": "-@all +faha.status", "taken": "+@all -faha.status", "all": "+@all"}
+    for name, rule in rules.items():
+        admin.execute_command("ACL", "SETUSER", name, "on", "nopass", "~*", *rule.split())
+    may = {}
+    for name in rules:
+        client = Connection(server.port)
+        client.call("AUTH", name, "x")
+        replies = [client.call(*words(line)) for line in ("FAHA.STATUS", "FAHA.PROMOTE", "FAHA.FORGET h 1", "FAHA.FAILOVER")]
+        may[name] = [not (kind == "-" and text.startswith("NOPERM")) for kind, text in replies]
+    assert may == {"plain": [False] * 4, "named": [True] + [False] * 3, "taken": [False] + [True] * 3, "all": [True] * 4}
+
+
+# --- Names.
+
+
+def test_a_renamed_command_is_known_by_its_new_name_alone(make_server):
+    renames = {"SET": "PUT", "FLUSHALL": "", "OBJECT": "THING", "SORT": "ORDER", "WATCH": "LOOK", "LPUSH": "SHOVE"}
+    args = [word for old, new in renames.items() for word in ("--rename-command", old, new or '""')]
+    server = make_server(args=args).start()
+    client = Connection(server.port)
+    for line in ("SET a 1", "FLUSHALL", "OBJECT ENCODING a", "SORT a", "LPUSH l 1"):
+        assert client.call(*words(line))[1].startswith("ERR unknown command"), line
+    assert client.call("PUT", "a", "1") == ("+", "OK") and client.call("put", "b", "2") == ("+", "OK")
+    assert client.call("GET", "a") == ("$", "1") and client.call("DBSIZE") == (":", 2)
+    assert client.call("THING", "ENCODING", "a") == ("$", "int")
+    assert client.call("ORDER", "none") == ("*", [])
+    assert client.call("SHOVE", "l", "1")[1].startswith("UNSUPPORTED")
+    assert client.call("EVAL", "return redis.call('PUT', 'c', '3')", 0) == ("+", "OK")
+    assert client.call("FAHA.FLUSHALL")[1].startswith("NOPERM"), "disabled under every name"
+    # What a flush must tell the watchers of does not depend on names either.
+    assert client.call("LOOK", "a") == ("+", "OK")
+    assert Connection(server.port).call("FLUSHDB") == ("+", "OK")
+    client.send_raw(encode("MULTI") + encode("PING") + encode("EXEC"))
+    assert [client.read() for _ in range(3)][2] == ("*", None)
+    assert server.client().memory_stats()["keys.count"] == 0
+    server.kill()
+    server.start()
+    assert Connection(server.port).call("DBSIZE") == (":", 0)
+
+
+@pytest.mark.parametrize("name", ["CONFIG", "CLIENT", "REPLICAOF", "COMMAND", "ACL"])
+def test_what_the_module_needs_must_have_its_name(make_server, name):
+    server = make_server(args=["--rename-command", name, "other"])
+    server.spawn()
+    wait_for(lambda: server.process.poll() is not None, what="the server to refuse")
+    assert f"BADCONFIG FaHA calls the command {name.lower()}, which rename-command has taken away" in server.log()
+
+
+def test_a_zero_byte_hides_no_command(make_server):
+    server = make_server(args=["--enable-debug-command", "yes"]).start()
+    client = Connection(server.port)
+    for suffix in (f"\0{char}" for char in "abcdefghijklmnopqrstuvwxyz0123456789"):
+        for args in (["SET" + suffix, "k", "v"], ["DEBUG", "POPULATE" + suffix, "3"], ["OBJECT", "FREQ" + suffix, "k"]):
+            assert client.call(*args)[0] == "-", args
+    assert client.call("SET" + "\0" + "x" * 100, "k", "v")[0] == "-"
+    assert client.call("DBSIZE") == (":", 0) and server.client().memory_stats()["keys.count"] == 0
+
+
+# --- Strangers.
+
+
+def with_password(make_server):
+    server = make_server().start()
+    admin = server.client()
+    admin.config_set("requirepass", "secret")
+    return server, server.client(password="secret")
+
+
+def test_strangers_do_not_fill_memory_by_watching(make_server):
+    server, admin = with_password(make_server)
+    for i in range(100):
+        admin.set(f"k{i}", "v")
+    before = admin.info("memory")["used_memory_rss"]
+    stranger = Connection(server.port)
+    for i in range(400):  # Redis lets strangers send no more at once
+        stranger.send("WATCH", *(f"{i}.{j}." + "x" * 16_000 for j in range(9)))
+        assert stranger.read()[1].startswith("NOAUTH")
+    assert admin.info("memory")["used_memory_rss"] - before < 20 << 20
+    # What is bounded is only what is remembered, not what is right.
+    watcher = Connection(server.port)
+    watcher.call("AUTH", "secret")
+    watcher.call("WATCH", "k7")
+    admin.flushdb()
+    watcher.send_raw(encode("MULTI") + encode("PING") + encode("EXEC"))
+    assert [watcher.read() for _ in range(3)][2] == ("*", None)
+
+
+def test_watched_names_go_with_the_clients(make_server):
+    server = make_server().start()
+    size = lambda: server.client().info("memory")["used_memory"]
+    before = size()
+    watcher = Connection(server.port)
+    for i in range(500):
+        assert watcher.call("WATCH", f"{i}." + "x" * 5_000) == ("+", "OK")
+    assert size() > before + 2_000_000
+    watcher.socket.close()
+    wait_for(lambda: size() < before + 1_000_000, what="the names to be forgotten")
+
+
+def test_only_who_may_publish_is_heard_on_sentinels_channel(make_server):
+    server, admin = with_password(make_server)
+    admin.execute_command("ACL", "SETUSER", "reader", "on", "nopass", "+@all", "~*", "resetchannels", "&news")
+    stranger, reader = Connection(server.port), Connection(server.port)
+    assert reader.call("AUTH", "reader", "x") == ("+", "OK")
+    for connection, word in ((stranger, "NOAUTH"), (reader, "NOPERM")):
+        assert connection.call("PUBLISH", "__sentinel__:hello", "x")[1].startswith(word)
+    listener = Connection(server.port)
+    listener.call("AUTH", "secret")
+    listener.call("SUBSCRIBE", "__sentinel__:hello")
+    assert admin.publish("__sentinel__:hello", "hello") == 1
+    assert listener.read() == ("*", [("$", "message"), ("$", "__sentinel__:hello"), ("$", "hello")])
