@@ -114,6 +114,10 @@ Reply Info(Call& call);
 Reply PublishHello(Call& call);
 }  // namespace server
 
+namespace functions {
+Reply Change(Call& call);
+}  // namespace functions
+
 namespace rights {
 Reply SetUser(Call& call);
 Reply DelUser(Call& call);

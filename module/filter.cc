@@ -286,6 +286,8 @@ void Act(RedisModuleCommandFilterCtx* filter, const Rule& rule) {
       if (TheState().scripts_seen && !Precommit().ok()) Refuse(filter);
       break;
     case Action::kScript:
+      if (const Rule* sub = rule.has_subcommands ? RuleOfSubcommand(filter, rule.name) : nullptr)
+        return Serve(filter, *sub);
       TheState().scripts_seen = true;
       PrecommitOrRefuse(filter);
       break;

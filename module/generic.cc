@@ -2,6 +2,7 @@
 #include <limits>
 
 #include "module/commands.h"
+#include "module/functions.h"
 #include "module/names.h"
 #include "module/scratch.h"
 #include "module/watch.h"
@@ -85,11 +86,20 @@ void ForgetCached(RedisModuleCtx* ctx) {
   if (!told) RedisModule_ResetDataset(0, 0);  // both are disabled
 }
 
+// Functions are no keys: they stay.
+Status Empty(Store& store, std::optional<DbId> db) {
+  if (db || store.Size(kFunctionsDb) == 0) return store.Flush(db);
+  for (DbId each = 0; each < TheState().databases; ++each) {
+    if (store.Size(each) == 0) continue;
+    if (Status status = store.Flush(each); !status.ok()) return status;
+  }
+  return Status::Ok();
+}
+
 Reply FlushWith(Call& call, std::optional<DbId> db) {
   if (call.size() > 2 || (call.size() == 2 && !call.Is(1, "sync") && !call.Is(1, "async"))) return Call::SyntaxError();
   SignalFlush(call.ctx(), db);
-  const Status status = call.store().Flush(db);
-  if (!status.ok()) return Reply::Error(status);
+  if (const Status status = Empty(call.store(), db); !status.ok()) return Reply::Error(status);
   ForgetCached(call.ctx());
   return Reply::Ok();
 }

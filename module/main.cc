@@ -2,7 +2,6 @@
 // A command's way: filter.cc -> commands.cc -> strings.cc or generic.cc -> faha/store.h; a turn's end: commit.cc.
 #include <cstdlib>
 #include <filesystem>
-#include <limits>
 #include <string>
 
 #include "module/active_expiry.h"
@@ -11,6 +10,7 @@
 #include "module/commit.h"
 #include "module/config.h"
 #include "module/filter.h"
+#include "module/functions.h"
 #include "module/info.h"
 #include "module/memory.h"
 #include "module/names.h"
@@ -40,6 +40,7 @@ namespace {
 void OnReadable(int, void* ctx, int) {
   TheState().store->Poll();
   TheRoles().Align(static_cast<RedisModuleCtx*>(ctx));
+  AlignFunctions(static_cast<RedisModuleCtx*>(ctx));
 }
 
 void Tick(RedisModuleCtx* ctx) {
@@ -48,6 +49,7 @@ void Tick(RedisModuleCtx* ctx) {
   TheState().store->Tick();
   TheRoles().HandOverIfAsked();
   TheRoles().Align(ctx);
+  AlignFunctions(ctx);
   TheRoles().SendClientsAway(ctx);
   TheSentinels().Tick(ctx);
   CheckBarrier(ctx);
@@ -57,6 +59,7 @@ void Tick(RedisModuleCtx* ctx) {
 // What a dump or an AOF of former days holds would be hidden, not lost: better not to start.
 void OnLoaded(RedisModuleCtx* ctx, RedisModuleEvent, uint64_t subevent, void*) {
   if (subevent != REDISMODULE_SUBEVENT_LOADING_ENDED) return;
+  FunctionsWereLoaded();
   const unsigned long long keys = RedisModule_DbSize(ctx);
   if (keys == 0) return;
   Log(LogLevel::kWarning,
@@ -93,8 +96,7 @@ bool Start(RedisModuleCtx* ctx) {
     Log(LogLevel::kWarning, status.ToString());
     return false;
   }
-  // One number less than a DbId has: a flush of all databases takes it.
-  constexpr std::int64_t kMaxDatabases = std::numeric_limits<DbId>::max();
+  constexpr std::int64_t kMaxDatabases = kFunctionsDb;
   const std::int64_t databases = ParseInteger(ConfigValue(ctx, "databases")).value_or(1);
   if (databases > kMaxDatabases) {
     Log(LogLevel::kWarning, "BADCONFIG databases is over the limit of " + std::to_string(kMaxDatabases) + ": lower it");

@@ -13,7 +13,7 @@ from twins import words
 
 # One call of every command that is served; {k} is a key.
 CALLS = {
-    "append": "{k} v", "bitcount": "{k}", "bitfield": "{k} GET u8 0", "bitfield_ro": "{k} GET u8 0",
+    "function|load": "x", "function|delete": "x", "function|flush": "X", "function|restore": "x", "append": "{k} v", "bitcount": "{k}", "bitfield": "{k} GET u8 0", "bitfield_ro": "{k} GET u8 0",
     "bitop": "AND {k} {k}", "bitpos": "{k} 1", "copy": "{k} {k}2", "dbsize": "", "debug|digest": "",
     "debug|digest-value": "{k}", "debug|object": "{k}", "decr": "{k}", "decrby": "{k} 1", "del": "{k}", "dump": "{k}",
     "exists": "{k}", "expire": "{k} 9", "expireat": "{k} 9", "expiretime": "{k}", "flushall": "", "flushdb": "",

@@ -1,0 +1,95 @@
+#include "module/functions.h"
+
+#include <cstring>
+#include <string>
+
+#include "module/commands.h"
+#include "module/names.h"
+#include "module/scratch.h"
+#include "module/state.h"
+
+namespace faha::module {
+namespace {
+
+constexpr std::string_view kKey = "libraries";
+
+// What is written: a number that no other version of the libraries has, and FUNCTION DUMP's answer.
+using Version = std::uint64_t;
+constexpr std::size_t kHead = sizeof(Version);
+Version aligned = 0;  // the version that the server has; 0: none of the log's
+
+std::optional<std::string_view> InLog() {
+  const auto entry = TheState().store->Get(kFunctionsDb, kKey);
+  if (!entry || entry->value.size() < kHead) return std::nullopt;
+  return entry->value;
+}
+
+Version VersionOf(std::string_view written) {
+  Version version = 0;
+  std::memcpy(&version, written.data(), kHead);
+  return version;
+}
+
+bool Replace(RedisModuleCtx* ctx, std::string_view dump) {
+  const NativeReply reply(RedisModule_Call(ctx, ServersName("function").c_str(), "Ecbc", "RESTORE", dump.data(),
+                                           dump.size(), "FLUSH"),
+                          RedisModule_FreeCallReply);
+  return reply != nullptr && !IsError(reply);
+}
+
+Status Write(RedisModuleCtx* ctx) {
+  const NativeReply reply(RedisModule_Call(ctx, ServersName("function").c_str(), "Ec", "DUMP"),
+                          RedisModule_FreeCallReply);
+  size_t size = 0;
+  const char* dump = reply == nullptr ? nullptr : RedisModule_CallReplyStringPtr(reply.get(), &size);
+  if (dump == nullptr) return {Code::kUnavailable, "the server does not dump its functions: see its log"};
+  Version version = 0;
+  while (version == 0 || version == aligned)
+    RedisModule_GetRandomBytes(reinterpret_cast<unsigned char*>(&version), sizeof version);
+  std::string value(kHead, '\0');
+  std::memcpy(value.data(), &version, kHead);
+  value.append(dump, size);
+  Store& store = *TheState().store;
+  if (kKey.size() + value.size() > store.MaxRecordBytes()) {
+    return {Code::kTooLarge, "all functions together, of " + std::to_string(size) +
+                                 " bytes, must be smaller than a segment: have fewer, or a larger faha.segment-bytes"};
+  }
+  if (Status status = store.CheckWrite(kKey.size() + value.size(), 1); !status.ok()) return status;
+  if (Status status = store.Put(kFunctionsDb, kKey, value, kNoExpiry); !status.ok()) return status;
+  aligned = version;
+  return Status::Ok();
+}
+
+}  // namespace
+
+void AlignFunctions(RedisModuleCtx* ctx) {
+  if ((RedisModule_GetContextFlags(ctx) & REDISMODULE_CTX_FLAGS_LOADING) != 0) return;
+  const auto written = InLog();
+  const Version version = written ? VersionOf(*written) : 0;
+  if (version == aligned) return;
+  aligned = version;
+  const bool done = written ? Replace(ctx, written->substr(kHead)) : Run(ctx, ServersName("function").c_str(), "FLUSH");
+  if (!done) Log(LogLevel::kWarning, "UNAVAILABLE the server refuses the functions that the log holds");
+}
+
+void FunctionsWereLoaded() { aligned = 0; }
+
+namespace functions {
+
+// FUNCTION LOAD, DELETE, FLUSH and RESTORE.
+Reply Change(Call& call) {
+  AlignFunctions(call.ctx());
+  const NativeReply native = RunNative(call, "function");
+  if (IsError(native)) return Reply::Native(native);
+  const Status status = Write(call.ctx());
+  if (status.ok()) return Reply::Native(native);
+  // Not in the log, so it must not be in the server.
+  const auto written = InLog();
+  const bool undone = written ? Replace(call.ctx(), written->substr(kHead))
+                              : Run(call.ctx(), ServersName("function").c_str(), "FLUSH");
+  if (!undone) aligned = 0;
+  return Reply::Error(status);
+}
+
+}  // namespace functions
+}  // namespace faha::module

@@ -1,0 +1,79 @@
+"""Functions are data: what was loaded is called wherever the primary is, and what was refused is nowhere."""
+
+import secrets
+
+import pytest
+import redis
+
+from cluster import HOST, wait_for
+
+
+def library(name, answer):
+    return f"#!lua name={name}\nredis.register_function('{name}', function(keys) return redis.call('SET', keys[1], '{answer}') and '{answer}' end)"
+
+
+def test_functions_outlast_failovers_restarts_and_flushes(make_cluster):
+    cluster = make_cluster()
+    client = cluster[0].client()
+    assert client.function_load(library("a", 1)) == "a" and client.function_load(library("b", 2)) == "b"
+    assert client.fcall("a", 1, "k") == "1"
+    cluster.wait_in_sync(cluster[0])
+    assert client.execute_command("FAHA.FAILOVER", "TO", HOST, cluster[1].port) == "OK"
+    assert cluster[1].client().fcall("b", 1, "k") == "2", "at once"
+    cluster.wait_in_sync(cluster[1])
+    client = cluster[1].client()
+    assert client.function_delete("a") and client.function_load(library("b", 3), replace=True) == "b"
+    client.flushall()
+    assert client.dbsize() == 0 and client.fcall("b", 1, "k") == "3"
+    cluster[1].kill()
+    cluster.promote(cluster[2])
+    client = cluster[2].client()
+    assert client.fcall("b", 1, "k") == "3"
+    with pytest.raises(redis.exceptions.ResponseError, match="Function not found"):
+        client.fcall("a", 1, "k")
+    # A whole cluster that was down has them, too; and one who was away has what there is, not what there was.
+    for node in cluster.nodes:
+        node.kill()
+    for node in cluster.nodes:
+        node.start()
+    primary = wait_for(cluster.primary, what="a primary")
+    cluster.wait_in_sync(primary)
+    assert primary.client().fcall("b", 1, "k") == "3"
+    assert primary.client().function_flush() and primary.client().execute_command("FUNCTION", "LIST") == []
+    heir = next(node for node in cluster.nodes if node is not primary)
+    assert primary.client().execute_command("FAHA.FAILOVER", "TO", HOST, heir.port) == "OK"
+    assert heir.client().execute_command("FUNCTION", "LIST") == []
+
+
+def test_what_is_not_in_the_log_is_not_in_the_server(make_cluster):
+    cluster = make_cluster()
+    client = cluster[0].client()
+    client.function_load(library("kept", 1))
+    with pytest.raises(redis.exceptions.ResponseError, match="already exists"):
+        client.function_load(library("kept", 2))
+    cluster.wait_in_sync(cluster[0])
+    with pytest.raises(redis.exceptions.ReadOnlyError):
+        cluster[1].client().function_load(library("refused", 1))
+    # Larger than a record may be.
+    big = library("big", 1) + "\n--" + secrets.token_hex(9 << 20)  # the dump is compressed
+    with pytest.raises(redis.exceptions.ResponseError, match="TOOLARGE"):
+        client.function_load(big)
+    assert "big" not in str(client.execute_command("FUNCTION", "LIST"))
+    assert client.fcall("kept", 1, "k") == "1"
+    # In a transaction it is there for what follows, and goes or stays with all of it.
+    pipe = client.pipeline(transaction=True)
+    pipe.execute_command("FUNCTION", "LOAD", library("both", 4))
+    pipe.execute_command("FCALL", "both", 1, "k")
+    assert pipe.execute() == ["both", "4"]
+    # A primary that lost its majority may have told nobody; when it is deposed it has what the others have.
+    cluster[1].kill()
+    cluster[2].kill()
+    with pytest.raises(redis.exceptions.RedisError):
+        client.function_load(library("lost", 1))
+    cluster[1].start()
+    cluster[2].start()
+    primary = wait_for(cluster.primary, what="a primary")
+    cluster.wait_in_sync(primary)
+    libraries = lambda node: {entry[1] for entry in node.client().execute_command("FUNCTION", "LIST")}
+    assert {"kept", "both"} <= libraries(primary)
+    wait_for(lambda: all(libraries(node) == libraries(primary) for node in cluster.nodes), what="the same everywhere")
