@@ -11,7 +11,7 @@
 namespace faha::module {
 
 std::string ConfigValue(RedisModuleCtx* ctx, const char* name) {
-  RedisModuleCallReply* reply = RedisModule_Call(ctx, "CONFIG", "cc", "GET", name);
+  RedisModuleCallReply* reply = CallServer(ctx, "CONFIG", "cc", "GET", name);
   if (reply == nullptr) return {};
   std::string value;
   if (RedisModule_CallReplyType(reply) == REDISMODULE_REPLY_ARRAY && RedisModule_CallReplyLength(reply) == 2) {
@@ -29,7 +29,7 @@ void Reply::Own() {
 
 // Redis copies a simple string and looks for line ends in it each time; what it has replied itself it only sends.
 int SendOk(RedisModuleCtx* ctx) {
-  static RedisModuleCallReply* const ok = RedisModule_Call(ctx, "SELECT", "c", "0");  // null if it was renamed
+  static RedisModuleCallReply* const ok = CallServer(ctx, "SELECT", "c", "0");  // null if it was renamed
   return ok != nullptr ? RedisModule_ReplyWithCallReply(ctx, ok) : RedisModule_ReplyWithSimpleString(ctx, "OK");
 }
 

@@ -21,12 +21,12 @@ std::string_view ListedClient::Field(std::string_view name) const {
 namespace {
 
 RedisModuleCallReply* List(RedisModuleCtx* ctx, std::span<const std::uint64_t> among) {
-  if (among.empty()) return RedisModule_Call(ctx, "CLIENT", "c", "LIST");
+  if (among.empty()) return CallServer(ctx, "CLIENT", "c", "LIST");
   std::vector<RedisModuleString*> ids;
   ids.reserve(among.size());
   for (const std::uint64_t id : among)
     ids.push_back(RedisModule_CreateStringFromLongLong(nullptr, static_cast<long long>(id)));
-  RedisModuleCallReply* reply = RedisModule_Call(ctx, "CLIENT", "ccv", "LIST", "ID", ids.data(), ids.size());
+  RedisModuleCallReply* reply = CallServer(ctx, "CLIENT", "ccv", "LIST", "ID", ids.data(), ids.size());
   for (RedisModuleString* id : ids) RedisModule_FreeString(nullptr, id);
   return reply;
 }

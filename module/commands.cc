@@ -132,6 +132,15 @@ constexpr auto kTable = std::to_array<Command>({
     {"refuse", admin::Refuse, -1, Access::kAdmin, "readonly fast allow-loading allow-stale"},
 });
 
+// Clients wait while the server loads its AOF; what comes meanwhile is replayed from there, or called by what is.
+Reply Replayed(const Call& call) {
+  static bool said = false;
+  const std::string text = "NATIVEDATA the server's AOF holds a command of another module, which calls " +
+                           std::string(call.name()) + ": it is not carried out again, for its effect is in the pool";
+  if (!std::exchange(said, true)) Log(LogLevel::kWarning, text);
+  return Reply::Error(text);
+}
+
 // From a command's arrival to its reply.
 template <std::size_t kIndex>
 int Adapter(RedisModuleCtx* ctx, RedisModuleString** argv, int argc) {
@@ -148,6 +157,7 @@ int Adapter(RedisModuleCtx* ctx, RedisModuleString** argv, int argc) {
   if constexpr (command.access == Access::kAdmin || command.access == Access::kServer) {
     return command.run(call).SendTo(ctx);
   } else {
+    if (TheState().loading) return Replayed(call).SendTo(ctx);
     TheState().last_db = call.db();
     if constexpr (command.keys.first > 0) call.FetchFirst(command.keys.first);
     const bool inside = BeginCommand(ctx);
@@ -209,7 +219,7 @@ class Categories {
   void Give(RedisModuleCtx* ctx, RedisModuleCommand* created, const Command& command) const {
     if (set_ == nullptr || command.access == Access::kAdmin) return;
     const std::string name(command.name);
-    RedisModuleCallReply* reply = RedisModule_Call(ctx, "COMMAND", "cc", "INFO", name.c_str());
+    RedisModuleCallReply* reply = CallServer(ctx, "COMMAND", "cc", "INFO", name.c_str());
     if (reply == nullptr) return;
     RedisModuleCallReply* entry = RedisModule_CallReplyArrayElement(reply, 0);
     RedisModuleCallReply* list = entry == nullptr || RedisModule_CallReplyType(entry) != REDISMODULE_REPLY_ARRAY

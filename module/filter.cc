@@ -143,7 +143,7 @@ Rule RuleFor(const Described& command, std::string_view name) {
 void AddRules(RedisModuleCtx* ctx) {
   Rules& rules = TheFilter().built_in;
   Rules& subcommands = TheFilter().subcommands;
-  RedisModuleCallReply* table = RedisModule_Call(ctx, "COMMAND", "");
+  RedisModuleCallReply* table = CallServer(ctx, "COMMAND", "");
   for (size_t i = 0; table != nullptr && i < RedisModule_CallReplyLength(table); ++i) {
     const Described command(RedisModule_CallReplyArrayElement(table, i));
     const std::string name(command.name());
@@ -309,6 +309,7 @@ const Rule* Learn(std::string_view name) {
 }
 
 void OnCommand(RedisModuleCommandFilterCtx* filter) {
+  if (std::exchange(own_call, false)) return;
   if (!RightsAreGranted()) GrantRights(TheState().context);
   Buffer buffer;
   const std::string_view name = View(RedisModule_CommandFilterArgGet(filter, 0));
@@ -335,8 +336,7 @@ bool StartFiltering(RedisModuleCtx* ctx) {
   AddRules(ctx);
   ServeOurs(ctx);
   NameRules(ctx);
-  return StartWatching(ctx) &&
-         RedisModule_RegisterCommandFilter(ctx, OnCommand, REDISMODULE_CMDFILTER_NOSELF) != nullptr &&
+  return StartWatching(ctx) && RedisModule_RegisterCommandFilter(ctx, OnCommand, 0) != nullptr &&
          RedisModule_SubscribeToServerEvent(ctx, RedisModuleEvent_ModuleChange, OnModuleChange) == REDISMODULE_OK;
 }
 

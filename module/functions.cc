@@ -31,15 +31,14 @@ Version VersionOf(std::string_view written) {
 }
 
 bool Replace(RedisModuleCtx* ctx, std::string_view dump) {
-  const NativeReply reply(RedisModule_Call(ctx, ServersName("function").c_str(), "Ecbc", "RESTORE", dump.data(),
-                                           dump.size(), "FLUSH"),
-                          RedisModule_FreeCallReply);
+  const NativeReply reply(
+      CallServer(ctx, ServersName("function").c_str(), "Ecbc", "RESTORE", dump.data(), dump.size(), "FLUSH"),
+      RedisModule_FreeCallReply);
   return reply != nullptr && !IsError(reply);
 }
 
 Status Write(RedisModuleCtx* ctx) {
-  const NativeReply reply(RedisModule_Call(ctx, ServersName("function").c_str(), "Ec", "DUMP"),
-                          RedisModule_FreeCallReply);
+  const NativeReply reply(CallServer(ctx, ServersName("function").c_str(), "Ec", "DUMP"), RedisModule_FreeCallReply);
   size_t size = 0;
   const char* dump = reply == nullptr ? nullptr : RedisModule_CallReplyStringPtr(reply.get(), &size);
   if (dump == nullptr) return {Code::kUnavailable, "the server does not dump its functions: see its log"};
@@ -85,8 +84,8 @@ Reply Change(Call& call) {
   if (status.ok()) return Reply::Native(native);
   // Not in the log, so it must not be in the server.
   const auto written = InLog();
-  const bool undone = written ? Replace(call.ctx(), written->substr(kHead))
-                              : Run(call.ctx(), ServersName("function").c_str(), "FLUSH");
+  const bool undone =
+      written ? Replace(call.ctx(), written->substr(kHead)) : Run(call.ctx(), ServersName("function").c_str(), "FLUSH");
   if (!undone) aligned = 0;
   return Reply::Error(status);
 }

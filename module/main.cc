@@ -19,6 +19,7 @@
 #include "module/sentinels.h"
 #include "module/shutdown.h"
 #include "module/state.h"
+#include "module/strays.h"
 #include "module/ticks.h"
 
 namespace faha::module {
@@ -54,10 +55,13 @@ void Tick(RedisModuleCtx* ctx) {
   TheSentinels().Tick(ctx);
   CheckBarrier(ctx);
   ExpireSome(ctx);
+  LookForStrays(ctx);
 }
 
 // What a dump or an AOF of former days holds would be hidden, not lost: better not to start.
 void OnLoaded(RedisModuleCtx* ctx, RedisModuleEvent, uint64_t subevent, void*) {
+  TheState().loading =
+      subevent != REDISMODULE_SUBEVENT_LOADING_ENDED && subevent != REDISMODULE_SUBEVENT_LOADING_FAILED;
   if (subevent != REDISMODULE_SUBEVENT_LOADING_ENDED) return;
   FunctionsWereLoaded();
   const unsigned long long keys = RedisModule_DbSize(ctx);

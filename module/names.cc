@@ -17,7 +17,7 @@ std::map<std::string, std::string, std::less<>>& Aliases() {
 }  // namespace
 
 std::string BuiltInName(RedisModuleCtx* ctx, std::string_view name) {
-  RedisModuleCallReply* reply = RedisModule_Call(ctx, "COMMAND", "cb", "INFO", name.data(), name.size());
+  RedisModuleCallReply* reply = CallServer(ctx, "COMMAND", "cb", "INFO", name.data(), name.size());
   RedisModuleCallReply* entry = reply == nullptr ? nullptr : RedisModule_CallReplyArrayElement(reply, 0);
   std::string built_in;
   if (entry != nullptr && RedisModule_CallReplyType(entry) == REDISMODULE_REPLY_ARRAY) {

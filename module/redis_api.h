@@ -25,12 +25,24 @@ constexpr char LowerCase(char c) { return static_cast<char>(c >= 'A' && c <= 'Z'
 // Valkey's versions go on from Redis' 7.2.
 inline bool ServerIsBefore(int major, int minor) { return RedisModule_GetServerVersion() < (major << 16 | minor << 8); }
 
+// The next command that the filter meets is one of FaHA's own.
+inline bool own_call = false;
+
+// RM_Call.  The filter passes this one command over, and none that other modules call because of it.
+template <typename... Arg>
+RedisModuleCallReply* CallServer(RedisModuleCtx* ctx, const char* command, const char* format, Arg... args) {
+  own_call = true;
+  RedisModuleCallReply* reply = RedisModule_Call(ctx, command, format, args...);
+  own_call = false;
+  return reply;
+}
+
 // A native command with C strings as arguments, called for its effect; true if it did not fail.
 template <typename... Arg>
 bool Run(RedisModuleCtx* ctx, const char* command, Arg... args) {
   static_assert((std::is_same_v<Arg, const char*> && ...), "only C strings");
   const std::string format(sizeof...(args), 'c');
-  RedisModuleCallReply* reply = RedisModule_Call(ctx, command, format.c_str(), args...);
+  RedisModuleCallReply* reply = CallServer(ctx, command, format.c_str(), args...);
   const bool ok = reply != nullptr && RedisModule_CallReplyType(reply) != REDISMODULE_REPLY_ERROR;
   if (reply != nullptr) RedisModule_FreeCallReply(reply);
   return ok;

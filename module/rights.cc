@@ -155,8 +155,7 @@ Rules RulesIn(RedisModuleCallReply* fields) {
 }
 
 std::optional<User> Read(RedisModuleCtx* ctx, const std::string& name) {
-  const NativeReply reply(RedisModule_Call(ctx, "ACL", "cb", "GETUSER", name.data(), name.size()),
-                          RedisModule_FreeCallReply);
+  const NativeReply reply(CallServer(ctx, "ACL", "cb", "GETUSER", name.data(), name.size()), RedisModule_FreeCallReply);
   if (reply == nullptr || RedisModule_CallReplyType(reply.get()) != REDISMODULE_REPLY_ARRAY) return std::nullopt;
   User user{.root = RulesIn(reply.get()), .selectors = {}};
   RedisModuleCallReply* selectors = Field(reply.get(), "selectors");
@@ -167,7 +166,7 @@ std::optional<User> Read(RedisModuleCtx* ctx, const std::string& name) {
 
 std::vector<std::string> AllUsers(RedisModuleCtx* ctx) {
   std::vector<std::string> names;
-  const NativeReply reply(RedisModule_Call(ctx, "ACL", "c", "USERS"), RedisModule_FreeCallReply);
+  const NativeReply reply(CallServer(ctx, "ACL", "c", "USERS"), RedisModule_FreeCallReply);
   for (size_t i = 0; reply != nullptr && i < RedisModule_CallReplyLength(reply.get()); ++i)
     names.push_back(TextOf(RedisModule_CallReplyArrayElement(reply.get(), i)));
   return names;

@@ -31,8 +31,8 @@ RedisModuleString* CopyOf(const Call& call, std::string_view value) {
 NativeReply RunNative(const Call& call, std::string_view name, Protocol protocol, RedisModuleString* more) {
   std::vector<RedisModuleString*> args(call.raw() + 1, call.raw() + call.size());
   if (more != nullptr) args.push_back(more);
-  RedisModuleCallReply* reply = RedisModule_Call(
-      call.ctx(), ServersName(name).c_str(), protocol == Protocol::kClients ? "0Ev" : "Ev", args.data(), args.size());
+  RedisModuleCallReply* reply = CallServer(call.ctx(), ServersName(name).c_str(),
+                                           protocol == Protocol::kClients ? "0Ev" : "Ev", args.data(), args.size());
   return {reply, RedisModule_FreeCallReply};
 }
 

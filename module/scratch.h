@@ -12,7 +12,7 @@
 //                    after which a client reads again
 //   keyspace events  notify-keyspace-events is empty meanwhile; the caller fires the command's event with its write.
 //                    Another module that subscribes through the API hears the native events all the same
-//   the filter       does not see our own RM_Call (NOSELF)
+//   the filter       passes our own RM_Call over, but not what another module calls upon its events
 //   ACL              the rights on every key that is named were checked for faha.<name> (rights.h); RM_Call checks none
 //   memory           deny-oom was checked for faha.<name>, and the values are held twice for the time of the command
 // MONITOR, SLOWLOG and commandstats show the native command after faha.<name>, as they show those of a script.

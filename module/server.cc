@@ -35,9 +35,8 @@ void TellPriority(const Call& call, std::string& text) {
 // As the server publishes: to its replicas, but not into the AOF.
 Reply PublishHello(Call& call) {
   TheSentinels().OnHello(call.arg(2));
-  const NativeReply reply(
-      RedisModule_Call(call.ctx(), ServersName("publish").c_str(), "!A0Ess", call.raw(1), call.raw(2)),
-      RedisModule_FreeCallReply);
+  const NativeReply reply(CallServer(call.ctx(), ServersName("publish").c_str(), "!A0Ess", call.raw(1), call.raw(2)),
+                          RedisModule_FreeCallReply);
   return Reply::Native(reply);
 }
 

@@ -31,6 +31,8 @@ struct State {
   std::optional<bool> unit_is_unordered;  // nothing: not asked yet
   // A transaction may hold a script, and scripts let the replies of others leave while they run.
   bool scripts_seen = false;
+  // The server loads its own files.
+  bool loading = false;
   // A commit failed inside a command: no reply of this turn may leave.
   Status turn_failed;
   // Deleted because their time had come, since the start.
