@@ -75,11 +75,24 @@ Status OpenStore(Options options) {
   return Status::Ok();
 }
 
+// One number less than a DbId has: a flush of all databases takes it.
+bool TakeDatabases(RedisModuleCtx* ctx, Options& options) {
+  constexpr std::int64_t kMaxDatabases = std::numeric_limits<DbId>::max();
+  const std::int64_t databases = ParseInteger(ConfigValue(ctx, "databases")).value_or(1);
+  if (databases > kMaxDatabases) {
+    Log(LogLevel::kWarning, "BADCONFIG databases is over the limit of " + std::to_string(kMaxDatabases) + ": lower it");
+    return false;
+  }
+  TheState().databases = static_cast<DbId>(databases);
+  options.databases = TheState().databases;
+  return true;
+}
+
 bool Start(RedisModuleCtx* ctx) {
   RedisModule_SetModuleOptions(ctx, REDISMODULE_OPTION_NO_IMPLICIT_SIGNAL_MODIFIED);  // see scratch.h
   TheState().context = RedisModule_GetDetachedThreadSafeContext(ctx);
   Options options;
-  if (!LoadConfigs(ctx, options)) return false;
+  if (!LoadConfigs(ctx, options) || !TakeDatabases(ctx, options)) return false;
   // Beside the pool; a device has no beside, but the server has a dir.
   std::error_code error;
   const bool device = std::filesystem::is_character_file(options.pool_path, error);
@@ -88,14 +101,6 @@ bool Start(RedisModuleCtx* ctx) {
     Log(LogLevel::kWarning, status.ToString());
     return false;
   }
-  // One number less than a DbId has: a flush of all databases takes it.
-  constexpr std::int64_t kMaxDatabases = std::numeric_limits<DbId>::max();
-  const std::int64_t databases = ParseInteger(ConfigValue(ctx, "databases")).value_or(1);
-  if (databases > kMaxDatabases) {
-    Log(LogLevel::kWarning, "BADCONFIG databases is over the limit of " + std::to_string(kMaxDatabases) + ": lower it");
-    return false;
-  }
-  TheState().databases = static_cast<DbId>(databases);
   if (!CreateCommands(ctx) || !StartFiltering(ctx) || !StartCommitting(ctx) || !StartBarrier(ctx) || !AddInfo(ctx) ||
       !StartWatchingSignals(ctx) ||
       RedisModule_SubscribeToServerEvent(ctx, RedisModuleEvent_Loading, OnLoaded) != REDISMODULE_OK) {
