@@ -7,6 +7,7 @@
 
 #include "module/commands.h"
 #include "module/commit.h"
+#include "module/roles.h"
 #include "module/sentinels.h"
 #include "module/shutdown.h"
 #include "module/state.h"
@@ -40,6 +41,7 @@ using Rules = std::unordered_map<std::string, Rule, Hash, std::equal_to<>>;
 struct Filter {
   Rules rules;  // by name; a subcommand by "container|sub"
   RedisModuleString* refuse = nullptr;
+  RedisModuleString* replicaof = nullptr;
 };
 Filter& TheFilter() {
   static Filter filter;
@@ -210,6 +212,16 @@ void Foresee(RedisModuleCommandFilterCtx* filter, std::string_view name) {
   if ((name == "replicaof" || name == "slaveof") && !is(1, "no")) InterruptWaiters(TheState().context);
 }
 
+// Whom REPLICAOF names is asked by FaHA before Redis replicates from there.  Redis refuses what is malformed.
+void AskBeforeReplicating(RedisModuleCommandFilterCtx* filter) {
+  if (RedisModule_CommandFilterArgsCount(filter) != 3) return;
+  const auto primary =
+      PrimaryOf(View(RedisModule_CommandFilterArgGet(filter, 1)), View(RedisModule_CommandFilterArgGet(filter, 2)));
+  if (!primary || !TheRoles().AsksFirst(*primary)) return;
+  RedisModule_RetainString(nullptr, TheFilter().replicaof);
+  RedisModule_CommandFilterArgReplace(filter, 0, TheFilter().replicaof);
+}
+
 void RememberAll(RedisModuleCommandFilterCtx* filter) {
   const int count = RedisModule_CommandFilterArgsCount(filter);
   for (int i = 1; i < count; ++i) RememberWatched(View(RedisModule_CommandFilterArgGet(filter, i)));
@@ -260,6 +272,7 @@ void OnCommand(RedisModuleCommandFilterCtx* filter) {
         Refuse(filter);
       } else if (rule.action == Action::kYield) {
         Foresee(filter, name);
+        if (name == "replicaof" || name == "slaveof") AskBeforeReplicating(filter);
         PrecommitOrRefuse(filter);
       }
       break;
@@ -279,6 +292,7 @@ const char* FamilyOf(std::string_view name) {
 
 bool StartFiltering(RedisModuleCtx* ctx) {
   TheFilter().refuse = RedisModule_CreateString(nullptr, "faha.refuse", sizeof "faha.refuse" - 1);
+  TheFilter().replicaof = RedisModule_CreateString(nullptr, "faha.replicaof", sizeof "faha.replicaof" - 1);
   StartWatching(ctx);
   AddRules(ctx);
   ServeOurs(ctx);

@@ -1,6 +1,5 @@
 // The module: wires the store to the server.  Thread: main loop only.
 // A command's way: filter.cc -> commands.cc -> strings.cc or generic.cc -> faha/store.h; a turn's end: commit.cc.
-#include <cstdlib>
 #include <filesystem>
 #include <limits>
 #include <string>
@@ -13,6 +12,7 @@
 #include "module/filter.h"
 #include "module/info.h"
 #include "module/memory.h"
+#include "module/native_data.h"
 #include "module/redis_api.h"
 #include "module/roles.h"
 #include "module/sentinels.h"
@@ -46,22 +46,12 @@ void Tick(RedisModuleCtx* ctx) {
   TendMemory();
   TheState().store->Tick();
   TheRoles().HandOverIfAsked();
+  TheRoles().LeaveIfStranger(ctx);
   TheRoles().Align(ctx);
   TheRoles().SendClientsAway(ctx);
   TheSentinels().Tick(ctx);
   CheckBarrier(ctx);
   ExpireSome(ctx);
-}
-
-// What a dump or an AOF of former days holds would be hidden, not lost: better not to start.
-void OnLoaded(RedisModuleCtx* ctx, RedisModuleEvent, uint64_t subevent, void*) {
-  if (subevent != REDISMODULE_SUBEVENT_LOADING_ENDED) return;
-  const unsigned long long keys = RedisModule_DbSize(ctx);
-  if (keys == 0) return;
-  Log(LogLevel::kWarning,
-      "NATIVEDATA the server's own dump or AOF holds " + std::to_string(keys) +
-          " keys, which FaHA would hide: start with an empty dir, or without FaHA; nothing was changed");
-  exit(1);
 }
 
 Status OpenStore(Options options) {
@@ -89,6 +79,7 @@ bool TakeDatabases(RedisModuleCtx* ctx, Options& options) {
 }
 
 bool Start(RedisModuleCtx* ctx) {
+  if (!NoNativeData(ctx)) return false;
   RedisModule_SetModuleOptions(ctx, REDISMODULE_OPTION_NO_IMPLICIT_SIGNAL_MODIFIED);  // see scratch.h
   TheState().context = RedisModule_GetDetachedThreadSafeContext(ctx);
   Options options;
@@ -102,8 +93,7 @@ bool Start(RedisModuleCtx* ctx) {
     return false;
   }
   if (!CreateCommands(ctx) || !StartFiltering(ctx) || !StartCommitting(ctx) || !StartBarrier(ctx) || !AddInfo(ctx) ||
-      !StartWatchingSignals(ctx) ||
-      RedisModule_SubscribeToServerEvent(ctx, RedisModuleEvent_Loading, OnLoaded) != REDISMODULE_OK) {
+      !StartWatchingSignals(ctx) || !StartWatchingLoads(ctx)) {
     Log(LogLevel::kWarning, "BADCONFIG the server refuses a part of the module: FaHA needs Redis 7.0 or later");
     return false;
   }
