@@ -68,6 +68,14 @@ Reply Failover(Call& call) {
   return reply;
 }
 
+// REPLICAOF and SLAVEOF, where the filter finds that FaHA has to ask first.
+Reply ReplicaOf(Call& call) {
+  const auto primary = PrimaryOf(call.arg(1), call.arg(2));
+  if (!primary) return BadPort();
+  return TheRoles().AskFirst(call.ctx(), *primary) ? Reply::Ok()
+                                                   : Reply::Error("UNAVAILABLE Redis refuses REPLICAOF now: try again");
+}
+
 // What the filter put before a command that FaHA does not serve, or that must not run now.
 Reply Refuse(Call& call) {
   if (!TheState().turn_failed.ok()) return Reply::Error(TheState().turn_failed);

@@ -84,30 +84,25 @@ void TurnOn(RedisModuleCtx* ctx) {
   }
 }
 
-void LookAgain() {
-  TheState().barrier = false;
-  TheState().unordered.clear();
-  changed = true;
-}
-
 void OnConfigChange(RedisModuleCtx*, RedisModuleEvent, uint64_t, void* data) {
   const auto* change = static_cast<RedisModuleConfigChangeV1*>(data);
   const bool ours = std::any_of(change->config_names, change->config_names + change->num_changes, [](const char* name) {
     return std::string_view(name) == "appendonly" || std::string_view(name) == "appendfsync";
   });
   if (!ours) return;
-  LookAgain();
+  LookAtBarrierAgain();
 }
-
-// A replica that loads its primary's data set stops its AOF and starts it again.
-void OnLoading(RedisModuleCtx*, RedisModuleEvent, uint64_t, void*) { LookAgain(); }
 
 }  // namespace
 
 bool StartBarrier(RedisModuleCtx* ctx) {
-  return RedisModule_SubscribeToServerEvent(ctx, RedisModuleEvent_Config, OnConfigChange) == REDISMODULE_OK &&
-         RedisModule_SubscribeToServerEvent(ctx, RedisModuleEvent_Loading, OnLoading) == REDISMODULE_OK &&
-         RedisModule_SubscribeToServerEvent(ctx, RedisModuleEvent_ReplicationRoleChanged, OnLoading) == REDISMODULE_OK;
+  return RedisModule_SubscribeToServerEvent(ctx, RedisModuleEvent_Config, OnConfigChange) == REDISMODULE_OK;
+}
+
+void LookAtBarrierAgain() {
+  TheState().barrier = false;
+  TheState().unordered.clear();
+  changed = true;
 }
 
 void CheckBarrier(RedisModuleCtx* ctx) {

@@ -15,6 +15,10 @@ namespace faha::module {
 // Watches the settings.  False if Redis refuses.
 bool StartBarrier(RedisModuleCtx* ctx);
 
+// Redis may have switched its AOF off and on, as a replica does when it loads its primary's data set: until
+// CheckBarrier has looked, the barrier does not hold.
+void LookAtBarrierAgain();
+
 // Looks whether the barrier holds and for whom, and turns it on if it may.  Called from the timer.
 void CheckBarrier(RedisModuleCtx* ctx);
 

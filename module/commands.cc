@@ -129,6 +129,7 @@ constexpr auto kTable = std::to_array<Command>({
     {"promote", admin::Promote, -1, Access::kAdmin, "admin deny-script allow-loading allow-stale"},
     {"forget", admin::Forget, 3, Access::kAdmin, "admin deny-script allow-stale"},
     {"failover", admin::Failover, -1, Access::kAdmin, "admin deny-script allow-stale"},
+    {"replicaof", admin::ReplicaOf, 3, Access::kServer, "admin deny-script allow-stale"},
     {"refuse", admin::Refuse, -1, Access::kAdmin, "readonly fast allow-loading allow-stale"},
 });
 

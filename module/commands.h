@@ -155,6 +155,7 @@ Reply GetStatus(Call& call);
 Reply Promote(Call& call);
 Reply Failover(Call& call);
 Reply Forget(Call& call);
+Reply ReplicaOf(Call& call);
 Reply Refuse(Call& call);
 }  // namespace admin
 

@@ -9,6 +9,7 @@
 #include "module/commit.h"
 #include "module/names.h"
 #include "module/rights.h"
+#include "module/roles.h"
 #include "module/sentinels.h"
 #include "module/shutdown.h"
 #include "module/state.h"
@@ -18,7 +19,18 @@
 namespace faha::module {
 namespace {
 
-enum class Action : std::uint8_t { kPass, kServe, kRefuse, kScript, kExec, kYield, kWatch, kPublish, kContainer };
+enum class Action : std::uint8_t {
+  kPass,
+  kServe,
+  kRefuse,
+  kScript,
+  kExec,
+  kYield,
+  kWatch,
+  kPublish,
+  kReplicate,
+  kContainer
+};
 
 struct Rule {
   Action action = Action::kPass;
@@ -46,6 +58,7 @@ struct Filter {
   Rules built_in;     // by the built-in name
   Rules subcommands;  // by "container|sub"
   RedisModuleString* refuse = nullptr;
+  RedisModuleString* replicaof = nullptr;
 };
 Filter& TheFilter() {
   static Filter filter;
@@ -57,8 +70,7 @@ constexpr std::array<std::string_view, 4> kHarmless = {"spublish", "ssubscribe",
 constexpr std::array<std::string_view, 7> kScripts = {"eval",  "evalsha",  "eval_ro", "evalsha_ro",
                                                       "fcall", "fcall_ro", "function"};
 // They may run the event loop inside themselves, or end it.
-constexpr std::array<std::string_view, 6> kYielding = {"debug",     "script",  "shutdown",
-                                                       "replicaof", "slaveof", "failover"};
+constexpr std::array<std::string_view, 4> kYielding = {"debug", "script", "shutdown", "failover"};
 // DEBUG's subcommands that look at the native keyspace or fill it.
 constexpr std::array<std::string_view, 12> kDebugRefused = {"object",   "populate", "digest",    "digest-value",
                                                             "reload",   "loadaof",  "sdslen",    "ziplist",
@@ -131,6 +143,7 @@ Rule RuleFor(const Described& command, std::string_view name) {
   if (name == "exec") return {.action = Action::kExec};
   if (name == "watch") return {.action = Action::kWatch};
   if (name == "publish") return {.action = Action::kPublish};
+  if (name == "replicaof" || name == "slaveof") return {.action = Action::kReplicate};
   if (Contains(kScripts, name)) return {.action = Action::kScript};
   if (Contains(kYielding, name)) return {.action = Action::kYield};
   if (Contains(kHarmless, name)) return {};
@@ -180,7 +193,7 @@ void ServeOurs(RedisModuleCtx* ctx) {
     const std::size_t bar = name.find('|');
     Rule& rule = bar == std::string::npos ? rules[name] : TheFilter().subcommands[name];
     rule.name = name;
-    if (rule.action != Action::kPublish) rule.action = Action::kServe;
+    if (rule.action != Action::kPublish && rule.action != Action::kReplicate) rule.action = Action::kServe;
     rule.replacement = RedisModule_CreateString(nullptr, ours.data(), ours.size());
     rule.arity = command.arity;
     rule.first_key = command.keys.first;
@@ -235,6 +248,16 @@ void Foresee(RedisModuleCommandFilterCtx* filter, std::string_view name) {
   if (name == "shutdown" && is(1, "abort")) ForgetSignal();
   // To become a replica; in a transaction this is before its EXEC, which does no harm.
   if ((name == "replicaof" || name == "slaveof") && !is(1, "no")) InterruptWaiters(TheState().context);
+}
+
+// Whom REPLICAOF names is asked by FaHA before Redis replicates from there.  Redis refuses what is malformed.
+void AskBeforeReplicating(RedisModuleCommandFilterCtx* filter) {
+  if (RedisModule_CommandFilterArgsCount(filter) != 3) return;
+  const auto primary =
+      PrimaryOf(View(RedisModule_CommandFilterArgGet(filter, 1)), View(RedisModule_CommandFilterArgGet(filter, 2)));
+  if (!primary || !TheRoles().AsksFirst(*primary)) return;
+  RedisModule_RetainString(nullptr, TheFilter().replicaof);
+  RedisModule_CommandFilterArgReplace(filter, 0, TheFilter().replicaof);
 }
 
 void RememberAll(RedisModuleCommandFilterCtx* filter) {
@@ -293,6 +316,11 @@ void Act(RedisModuleCommandFilterCtx* filter, const Rule& rule) {
       break;
     case Action::kYield:
     case Action::kContainer: ActOnContainer(filter, rule); break;
+    case Action::kReplicate:
+      Foresee(filter, rule.name);
+      AskBeforeReplicating(filter);
+      PrecommitOrRefuse(filter);
+      break;
   }
 }
 
@@ -333,6 +361,7 @@ const char* FamilyOf(std::string_view name) {
 
 bool StartFiltering(RedisModuleCtx* ctx) {
   TheFilter().refuse = RedisModule_CreateString(nullptr, "faha.refuse", sizeof "faha.refuse" - 1);
+  TheFilter().replicaof = RedisModule_CreateString(nullptr, "faha.replicaof", sizeof "faha.replicaof" - 1);
   AddRules(ctx);
   ServeOurs(ctx);
   NameRules(ctx);

@@ -19,7 +19,7 @@ constexpr std::size_t kHead = sizeof(Version);
 Version aligned = 0;  // the version that the server has; 0: none of the log's
 
 std::optional<std::string_view> InLog() {
-  const auto entry = TheState().store->Get(kFunctionsDb, kKey);
+  const auto entry = TheState().store->Get(kHiddenDb, kKey);
   if (!entry || entry->value.size() < kHead) return std::nullopt;
   return entry->value;
 }
@@ -54,7 +54,7 @@ Status Write(RedisModuleCtx* ctx) {
                                  " bytes, must be smaller than a segment: have fewer, or a larger faha.segment-bytes"};
   }
   if (Status status = store.CheckWrite(kKey.size() + value.size(), 1); !status.ok()) return status;
-  if (Status status = store.Put(kFunctionsDb, kKey, value, kNoExpiry); !status.ok()) return status;
+  if (Status status = store.Put(kHiddenDb, kKey, value, kNoExpiry); !status.ok()) return status;
   aligned = version;
   return Status::Ok();
 }

@@ -4,15 +4,9 @@
 // the log holds.  Thread: main loop only.
 #pragma once
 
-#include <limits>
-
-#include "faha/types.h"
 #include "module/redis_api.h"
 
 namespace faha::module {
-
-// The database of the functions.  A flush of all databases takes the one above it.
-inline constexpr DbId kFunctionsDb = std::numeric_limits<DbId>::max() - 1;
 
 // Gives the server the libraries that the log holds, if it has others.  Call at every tick and when the role changes.
 void AlignFunctions(RedisModuleCtx* ctx);

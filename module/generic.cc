@@ -2,7 +2,6 @@
 #include <limits>
 
 #include "module/commands.h"
-#include "module/functions.h"
 #include "module/names.h"
 #include "module/scratch.h"
 #include "module/watch.h"
@@ -88,7 +87,7 @@ void ForgetCached(RedisModuleCtx* ctx) {
 
 // Functions are no keys: they stay.
 Status Empty(Store& store, std::optional<DbId> db) {
-  if (db || store.Size(kFunctionsDb) == 0) return store.Flush(db);
+  if (db || store.Size(kHiddenDb) == 0) return store.Flush(db);
   for (DbId each = 0; each < TheState().databases; ++each) {
     if (store.Size(each) == 0) continue;
     if (Status status = store.Flush(each); !status.ok()) return status;

@@ -1,6 +1,5 @@
 // The module: wires the store to the server.  Thread: main loop only.
 // A command's way: filter.cc -> commands.cc -> strings.cc or generic.cc -> faha/store.h; a turn's end: commit.cc.
-#include <cstdlib>
 #include <filesystem>
 #include <string>
 
@@ -14,6 +13,7 @@
 #include "module/info.h"
 #include "module/memory.h"
 #include "module/names.h"
+#include "module/native_data.h"
 #include "module/redis_api.h"
 #include "module/roles.h"
 #include "module/sentinels.h"
@@ -49,6 +49,7 @@ void Tick(RedisModuleCtx* ctx) {
   TendMemory();
   TheState().store->Tick();
   TheRoles().HandOverIfAsked();
+  TheRoles().LeaveIfStranger(ctx);
   TheRoles().Align(ctx);
   AlignFunctions(ctx);
   TheRoles().SendClientsAway(ctx);
@@ -56,20 +57,6 @@ void Tick(RedisModuleCtx* ctx) {
   CheckBarrier(ctx);
   ExpireSome(ctx);
   LookForStrays(ctx);
-}
-
-// What a dump or an AOF of former days holds would be hidden, not lost: better not to start.
-void OnLoaded(RedisModuleCtx* ctx, RedisModuleEvent, uint64_t subevent, void*) {
-  TheState().loading =
-      subevent != REDISMODULE_SUBEVENT_LOADING_ENDED && subevent != REDISMODULE_SUBEVENT_LOADING_FAILED;
-  if (subevent != REDISMODULE_SUBEVENT_LOADING_ENDED) return;
-  FunctionsWereLoaded();
-  const unsigned long long keys = RedisModule_DbSize(ctx);
-  if (keys == 0) return;
-  Log(LogLevel::kWarning,
-      "NATIVEDATA the server's own dump or AOF holds " + std::to_string(keys) +
-          " keys, which FaHA would hide: start with an empty dir, or without FaHA; nothing was changed");
-  exit(1);
 }
 
 Status OpenStore(Options options) {
@@ -83,6 +70,18 @@ Status OpenStore(Options options) {
   return Status::Ok();
 }
 
+bool TakeDatabases(RedisModuleCtx* ctx, Options& options) {
+  constexpr std::int64_t kMaxDatabases = kHiddenDb;
+  const std::int64_t databases = ParseInteger(ConfigValue(ctx, "databases")).value_or(1);
+  if (databases > kMaxDatabases) {
+    Log(LogLevel::kWarning, "BADCONFIG databases is over the limit of " + std::to_string(kMaxDatabases) + ": lower it");
+    return false;
+  }
+  TheState().databases = static_cast<DbId>(databases);
+  options.databases = TheState().databases;
+  return true;
+}
+
 bool Start(RedisModuleCtx* ctx) {
   RedisModule_SetModuleOptions(ctx, REDISMODULE_OPTION_NO_IMPLICIT_SIGNAL_MODIFIED);  // see scratch.h
   TheState().context = RedisModule_GetDetachedThreadSafeContext(ctx);
@@ -91,25 +90,18 @@ bool Start(RedisModuleCtx* ctx) {
     return false;
   }
   Options options;
-  if (!LoadConfigs(ctx, options)) return false;
-  // Beside the pool; a device has no beside, but the server has a dir.
+  if (!LoadConfigs(ctx, options) || !TakeDatabases(ctx, options)) return false;
   std::error_code error;
+  if (!NoNativeData(ctx, std::filesystem::exists(options.pool_path, error))) return false;
+  // Beside the pool; a device has no beside, but the server has a dir.
   const bool device = std::filesystem::is_character_file(options.pool_path, error);
   options.checkpoint_path = device ? "faha.index" : options.pool_path + ".index";
   if (const Status status = OpenStore(options); !status.ok()) {
     Log(LogLevel::kWarning, status.ToString());
     return false;
   }
-  constexpr std::int64_t kMaxDatabases = kFunctionsDb;
-  const std::int64_t databases = ParseInteger(ConfigValue(ctx, "databases")).value_or(1);
-  if (databases > kMaxDatabases) {
-    Log(LogLevel::kWarning, "BADCONFIG databases is over the limit of " + std::to_string(kMaxDatabases) + ": lower it");
-    return false;
-  }
-  TheState().databases = static_cast<DbId>(databases);
   if (!CreateCommands(ctx) || !StartFiltering(ctx) || !StartCommitting(ctx) || !StartBarrier(ctx) || !AddInfo(ctx) ||
-      !StartWatchingSignals(ctx) ||
-      RedisModule_SubscribeToServerEvent(ctx, RedisModuleEvent_Loading, OnLoaded) != REDISMODULE_OK) {
+      !StartWatchingSignals(ctx) || !StartWatchingLoads(ctx)) {
     Log(LogLevel::kWarning, "BADCONFIG the server refuses a part of the module: FaHA needs Redis 7.0 or later");
     return false;
   }

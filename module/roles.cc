@@ -1,9 +1,11 @@
 #include "module/roles.h"
 
+#include <algorithm>
 #include <optional>
 #include <string>
 #include <utility>
 
+#include "module/barrier.h"
 #include "module/call.h"
 #include "module/client_list.h"
 #include "module/rights.h"
@@ -35,8 +37,15 @@ std::optional<Endpoint> RedisPrimary(RedisModuleCtx* ctx) {
   return primary;
 }
 
+// What a replica receives is looked at before it is anywhere but in memory: otherwise a stranger's data set would stay
+// behind as this server's dump.
+void KeepSyncsOffDisk(RedisModuleCtx* ctx) { Run(ctx, "CONFIG", "SET", "repl-diskless-load", "on-empty-db"); }
+
 void OnRoleChange(RedisModuleCtx* ctx, RedisModuleEvent, uint64_t subevent, void*) {
-  TheRoles().RedisRoleChanged(ctx, subevent == REDISMODULE_EVENT_REPLROLECHANGED_NOW_MASTER);
+  const bool is_primary = subevent == REDISMODULE_EVENT_REPLROLECHANGED_NOW_MASTER;
+  LookAtBarrierAgain();
+  if (!is_primary) KeepSyncsOffDisk(ctx);
+  TheRoles().RedisRoleChanged(ctx, is_primary);
 }
 
 }  // namespace
@@ -46,14 +55,36 @@ Roles& TheRoles() {
   return roles;
 }
 
+std::optional<std::optional<Endpoint>> PrimaryOf(std::string_view host, std::string_view port) {
+  const auto is = [](std::string_view text, std::string_view word) {
+    return std::equal(text.begin(), text.end(), word.begin(), word.end(),
+                      [](char a, char b) { return LowerCase(a) == b; });
+  };
+  if (is(host, "no") && is(port, "one")) return std::optional<Endpoint>();
+  const auto number = ParseInteger(port);
+  if (!number || *number < 0 || *number > 65535) return std::nullopt;
+  return Endpoint{std::string(host), static_cast<std::uint16_t>(*number)};
+}
+
 void Roles::OnPrimary() {
+  asked_.reset();
   wanted_ = Wanted::kPrimary;
   ordered_until_.reset();
 }
 
 void Roles::OnFollowing(const Member& primary) {
+  asked_.reset();
+  led_before_ = false;
   wanted_ = Wanted::kReplica;
   primary_ = primary.Redis();
+}
+
+// It is FaHA that runs there, so that Redis may replicate it: that is what it was told to do.
+void Roles::OnRefused(const Endpoint& node) {
+  const int offset = TheState().options.port_offset;
+  if (!asked_ || asked_->host != node.host || asked_->port + offset != node.port) return;
+  primary_ = *std::exchange(asked_, std::nullopt);
+  wanted_ = Wanted::kReplica;
 }
 
 bool Roles::Start(RedisModuleCtx* ctx) {
@@ -61,6 +92,7 @@ bool Roles::Start(RedisModuleCtx* ctx) {
       REDISMODULE_OK) {
     return false;
   }
+  KeepSyncsOffDisk(ctx);
   if (const auto primary = RedisPrimary(ctx)) {
     // The log knows better who was the primary than a file that was written at some other time.  A node without
     // members has no such log.
@@ -68,8 +100,7 @@ bool Roles::Start(RedisModuleCtx* ctx) {
     if (store.Info().members.size() > 1) {
       store.Suggest(*primary);
     } else {
-      store.Follow(*primary);
-      wanted_ = Wanted::kNothing;  // what the store was before it knew whom to follow
+      Follow(*primary);  // whatever the store was before it knew whom to follow
     }
   }
   return true;
@@ -77,11 +108,10 @@ bool Roles::Start(RedisModuleCtx* ctx) {
 
 void Roles::RedisRoleChanged(RedisModuleCtx* ctx, bool is_primary) {
   if (aligning_) return;
-  take_over_at_.reset();
-  ordered_until_.reset();
+  ForgetOrder();
+  asked_.reset();
   if (const auto primary = RedisPrimary(ctx); primary && !is_primary) {
-    TheState().store->Follow(*primary);
-    wanted_ = Wanted::kNothing;
+    Follow(*primary);
   } else if (is_primary) {
     wanted_ = Wanted::kNothing;
     take_over_at_ = std::chrono::steady_clock::now();
@@ -95,6 +125,52 @@ void Roles::RedisRoleChanged(RedisModuleCtx* ctx, bool is_primary) {
       TakeOver();
     }
   }
+}
+
+void Roles::Follow(const Endpoint& primary) {
+  const StoreInfo info = TheState().store->Info();
+  led_before_ = info.role == Role::kPrimary || info.members.size() <= 1;
+  TheState().store->Follow(primary);
+  wanted_ = Wanted::kNothing;
+}
+
+bool Roles::AsksFirst(const std::optional<Endpoint>& primary) const {
+  if (asked_ || !primary) return asked_.has_value();
+  const Members members = TheState().store->Info().members;
+  return std::none_of(members.begin(), members.end(), [&](const Member& member) { return member.Redis() == *primary; });
+}
+
+bool Roles::AskFirst(RedisModuleCtx* ctx, const std::optional<Endpoint>& primary) {
+  ForgetOrder();
+  asked_ = primary;
+  if (primary) {
+    Log(LogLevel::kNotice,
+        "asking whether FaHA runs at " + primary->ToString() + " before Redis replicates from there");
+    Follow(*primary);
+  } else if (RedisPrimary(ctx)) {
+    return Run(ctx, "REPLICAOF", "NO", "ONE");
+  } else {
+    RedisRoleChanged(ctx, true);
+  }
+  return true;
+}
+
+// A node that led leads again; any other looks for its primary by itself.
+void Roles::LeaveIfStranger(RedisModuleCtx* ctx) {
+  if (!stranger_keys_ || (RedisModule_GetContextFlags(ctx) & REDISMODULE_CTX_FLAGS_LOADING) != 0) return;
+  const auto stranger = RedisPrimary(ctx);
+  aligning_ = true;
+  const bool left = Run(ctx, "REPLICAOF", "NO", "ONE");
+  aligning_ = false;
+  if (!left) return;
+  Log(LogLevel::kWarning,
+      "NATIVEDATA " + (stranger ? stranger->ToString() : std::string("the server replicated from")) +
+          " is no FaHA node: its " + *stranger_keys_ +
+          ", which were not taken over, and Redis does not replicate it any more; name a FaHA node, "
+          "and copy the keys there with DUMP and RESTORE");
+  stranger_keys_.reset();
+  Run(ctx, "CONFIG", "REWRITE");
+  if (led_before_) RedisRoleChanged(ctx, true);
 }
 
 // Another node may be elected meanwhile, such as the old primary that was restarted: it is asked to hand over, for

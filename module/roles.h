@@ -5,6 +5,8 @@
 
 #include <chrono>
 #include <optional>
+#include <string>
+#include <string_view>
 
 #include "faha/store.h"
 #include "module/redis_api.h"
@@ -15,6 +17,7 @@ class Roles : public StoreObserver {
  public:
   void OnPrimary() override;
   void OnFollowing(const Member& primary) override;
+  void OnRefused(const Endpoint& node) override;
   void OnHandOverAsked(const Endpoint& heir) override { heir_ = heir; }
   void OnServiceLost() override { service_lost_ = true; }
 
@@ -35,6 +38,16 @@ class Roles : public StoreObserver {
     ordered_until_.reset();
   }
   void RedisRoleChanged(RedisModuleCtx* ctx, bool is_primary);
+  // Is REPLICAOF of that server, or of NO ONE, for FaHA to carry out?  Redis takes over whatever data set it finds
+  // there, so FaHA asks first whether one of its own nodes answers.  A member is known to be one.
+  [[nodiscard]] bool AsksFirst(const std::optional<Endpoint>& primary) const;
+  // Carries it out: Redis' role follows once FaHA's has.  False if Redis refuses.
+  bool AskFirst(RedisModuleCtx* ctx, const std::optional<Endpoint>& primary);
+  // Redis has found `keys` with the server that it replicates, and they are gone again.  The replication, which cannot
+  // end at this moment, ends with the next LeaveIfStranger().
+  void LeaveStranger(const std::string& keys) { stranger_keys_ = keys; }
+  // Every tick.
+  void LeaveIfStranger(RedisModuleCtx* ctx);
   // Disconnects the clients of a node that serves no more, so that they find out who does.  Every tick.
   void SendClientsAway(RedisModuleCtx* ctx);
 
@@ -55,9 +68,16 @@ class Roles : public StoreObserver {
   // Redis is a primary already, and FaHA's is asked to hand over when this has come.
   std::optional<Time> take_over_at_;
   bool aligning_ = false;
+  std::optional<Endpoint> asked_;  // FaHA was told to follow it, and Redis not yet
+  bool led_before_ = false;        // FaHA led when it was told to follow, and has not found whom yet
+  std::optional<std::string> stranger_keys_;
+  void Follow(const Endpoint& primary);
   bool service_lost_ = false, send_away_ = false;
 };
 
 Roles& TheRoles();
+
+// What the arguments of REPLICAOF mean: a primary, or none for NO ONE; nothing if they are malformed.
+std::optional<std::optional<Endpoint>> PrimaryOf(std::string_view host, std::string_view port);
 
 }  // namespace faha::module

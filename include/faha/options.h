@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <string>
 #include <string_view>
 
@@ -28,6 +29,10 @@ struct Options {
 
   // Where the index is written at a planned stop and read at the next start; empty: nowhere.
   std::string checkpoint_path;
+
+  // How many databases clients can name.  A node that holds keys in others does not serve: nobody would see them, and a
+  // flush would erase them.
+  std::uint32_t databases = std::uint32_t{std::numeric_limits<DbId>::max()} + 1;
 
   // DRAM for copies of what is read most, in bytes; less than 1 MiB is none.
   std::uint64_t hot_bytes = 64ULL << 20;

@@ -87,6 +87,8 @@ class StoreObserver {
   virtual void OnPrimary() = 0;
   // This node follows `primary` from now on.
   virtual void OnFollowing(const Member& primary) = 0;
+  // A FaHA node, which listens for peers at `node`, would not be followed by this one.
+  virtual void OnRefused(const Endpoint& node) { (void)node; }
   // The backup whose Redis listens at `heir` is in sync and asks for the primary's role: HandOver(heir), between turns.
   virtual void OnHandOverAsked(const Endpoint& heir) { (void)heir; }
   // This node served a cluster, and does not any more: it was deposed or has failed, or no majority has answered for

@@ -41,6 +41,9 @@ struct LogAddress {
 
 // The number of a Redis database, as in SELECT.
 using DbId = std::uint16_t;
+// A database that no client can name: what is data, but no key, is kept there.  The number above it stands for all
+// databases in a flush of these.
+inline constexpr DbId kHiddenDb = 65534;
 
 // Milliseconds since the Unix epoch.  kNoExpiry: the key does not expire.
 using TimeMs = std::int64_t;

@@ -72,6 +72,8 @@ class Receiver {
   [[nodiscard]] bool active() const { return active_; }
   // Accepted by a source, and its data link is open.
   [[nodiscard]] bool streaming() const { return state_ == State::kStreaming; }
+  // Whom it dialled last.
+  [[nodiscard]] const Endpoint& source() const { return source_; }
   [[nodiscard]] LinkId data() const { return data_; }
   [[nodiscard]] bool Owns(LinkId link) const { return link != LinkId::kNone && (link == control_ || link == data_); }
 

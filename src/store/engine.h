@@ -8,6 +8,7 @@
 //             (5) a hot key's block holds what its newest record holds: readers cannot tell the difference.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -65,6 +66,14 @@ class Engine final : private KeySource {
   [[nodiscard]] std::uint64_t Expiring() const { return expiring_.total(); }
   [[nodiscard]] std::uint64_t Size(DbId db) const { return index_.Size(map_.Stored(db)); }
   [[nodiscard]] std::uint64_t Size() const { return index_.Size(); }
+  // How many databases clients must be able to name to see every key; 0 if there is none.
+  [[nodiscard]] std::uint32_t Databases() const {
+    std::uint32_t databases = 0;
+    index_.ForEachDb([&](DbId stored) {
+      if (stored != kHiddenDb && index_.Size(stored) != 0) databases = std::max(databases, std::uint32_t{map_.Named(stored)} + 1);
+    });
+    return databases;
+  }
   // What clients call the database whose records have that number.
   [[nodiscard]] DbId Named(DbId stored) const { return map_.Named(stored); }
   // Is the put at `at` the newest of its key?

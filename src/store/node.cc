@@ -28,6 +28,7 @@ Status Node::CheckServing(Code not_primary) {
                              ? std::string("this node is not the primary, and none is known yet: ask the other nodes")
                              : fmt::format("this node is a backup: the primary is {}", primary_.Redis().ToString())};
   }
+  if (hides_) return CheckDatabases();
   if (!committer_->Serving()) {
     return {Code::kNoQuorum, "this node was elected and waits for a majority of the members: start their servers"};
   }
@@ -252,6 +253,7 @@ void Node::Tick() {
   }
   fabric_->SetSpin(options_.rdma_spin);
   receiver_->OnTick();
+  LookAtDatabases();
   StepTakeOver();
   StepOffer();
   StepSilence();

@@ -176,6 +176,11 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   void EndTakeOver(const Status& outcome);
   void HandOverOffered(Epoch epoch) override;
 
+  // --- node_databases.cc
+  // Could clients name every database that has keys?  Errors: BadConfig.
+  [[nodiscard]] Status CheckDatabases() const;
+  void LookAtDatabases();
+
   // --- node_loss.cc
   // This backup could be a primary, and does nothing to become one.
   [[nodiscard]] bool DependsOnPrimary() const;
@@ -253,6 +258,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   Status last_problem_;
   std::string remark_;      // why batches do not go over RDMA, if they were to
   std::string last_noted_;  // the last problem that the server's log was told
+  bool hides_ = false;      // there are keys in databases that clients cannot name
 
   // The primary's.
   bool unacknowledged_ = false;  // something was written since the last Commit()

@@ -35,6 +35,7 @@ void Node::Force(std::function<void(const Status&)> done) {
                  fmt::format("{} is the primary and alive: use FAHA.FAILOVER there", primary_.Redis().ToString())});
   }
   if (not_whole_) return done({Code::kNoPromise, "the log of this node is not whole: what it lacks would be lost"});
+  if (Status status = CheckDatabases(); !status.ok()) return done(status);
   EndTakeOver({Code::kNoPromise, "another attempt has taken its place"});
   EndCampaign({Code::kNoPromise, "another attempt has taken its place"});
   if (role_ == Role::kPrimary) StepDown();
@@ -56,6 +57,11 @@ void Node::StartCampaign(Epoch interrupts, Epoch floor, std::chrono::millisecond
                          std::function<void(const Status&)> done) {
   if (not_whole_) {
     if (done) done({Code::kNoPromise, "the log of this node is not whole yet: wait until it is in sync"});
+    if (!receiver_->active()) receiver_->Start();
+    return;
+  }
+  if (Status status = CheckDatabases(); !status.ok()) {
+    if (done) done(status);
     if (!receiver_->active()) receiver_->Start();
     return;
   }

@@ -168,6 +168,7 @@ void Node::Refused(const wire::FollowReply& reply) {
   if (loss_ == Loss::kHungUp) loss_ = Loss::kNone;  // it is there
   if (!reply.primary.id.IsNone() && reply.primary.id != self_.id) hint_ = reply.primary.Replication();
   if (code != Code::kNotPrimary) Remember({code, reply.text});
+  observer_->OnRefused(receiver_->source());
 }
 
 Status Node::Land(const wire::Batch& batch, std::span<const std::byte> bytes) {

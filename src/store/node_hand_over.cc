@@ -92,6 +92,7 @@ void Node::HandOverOffered(Epoch epoch) {
 
 void Node::TakeOver(std::chrono::milliseconds patience, std::function<void(const Status&)> done) {
   EndTakeOver({Code::kNoPromise, "another attempt has taken its place"});
+  if (Status status = CheckDatabases(); !status.ok()) return done(status);
   if (!receiver_->streaming() || membership_.Find(self_.id) == nullptr) return Promote(patience, std::move(done));
   heir_ = {.patience = patience, .done = std::move(done), .end = clock_->Now() + kHandOverPatience};
   StepTakeOver();

@@ -40,7 +40,7 @@ std::string Node::Trouble() const {
 bool Node::Promotable() const {
   const bool member = membership_.members().size() > 1 && membership_.Find(self_.id) != nullptr;
   const bool lags = receiver_->streaming() && log_->end().lsn < heard_committed_;
-  return failure_.ok() && !not_whole_ && member && !lags;
+  return failure_.ok() && !not_whole_ && !hides_ && member && !lags;
 }
 
 StoreInfo Node::Info() const {

@@ -114,6 +114,7 @@ Status Node::Start(std::unique_ptr<Media> media) {
                     static_cast<std::uint32_t>(pool_->geometry().segment_bytes), options_.fabric == "rdma");
   ReadCheckpointIfAny();
   engine_->Replay(alone ? log_->end().lsn : log_->known_committed());
+  if (Status status = CheckDatabases(); !status.ok()) return status;
   if (Status status = pool_->media().Health(); !status.ok() && !not_whole_) return status;
   Note(LogLevel::kNotice, fmt::format("recovered {} keys up to LSN {} of epoch {} from {}", engine_->Size(),
                                       log_->end().lsn.value, log_->end().epoch.value, options_.pool_path));

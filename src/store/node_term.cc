@@ -126,6 +126,7 @@ void Node::BecomePrimary() {
   primary_ = self_;
   announced_ = false;
   engine_->ApplyTail();
+  LookAtDatabases();
   log_->SetEpoch(epoch);
   log_->SetCommitted(std::max(log_->known_committed(), heard_committed_));
   const Members members = std::exchange(forced_, false) ? Members{self_} : membership_.Toward(self_);

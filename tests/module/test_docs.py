@@ -23,6 +23,7 @@ NOTES = {
     "DEBUG DIGEST": "with `enable-debug-command yes`",
     "DEBUG DIGEST-VALUE": "with `enable-debug-command yes`",
     "INFO": "Keyspace, and a priority of 0, are FaHA's",
+    "REPLICAOF": "SLAVEOF as well, where it names no member: FaHA asks first whether one of its nodes answers there",
     "SWAPDB": "client-side caches forget everything",
     **dict.fromkeys(["LCS", "PFADD", "PFMERGE", "DUMP"], "native"),
 }
