@@ -121,8 +121,9 @@ class FabricShipping final : public Shipping, private FabricHandler {
     }
   }
 
-  void OnAccept(LinkId link, const Endpoint&) override {
+  void OnAccept(LinkId link, const Endpoint&, Lane) override {
     heard_ = true;
+    wire_.fabric->Trust(link);  // nobody else is here
     Shipper shipper(wire_.fabric.get(), std::make_unique<Reader>(log_),
                     {.receiver = {}, .domain = log_->pool().media().domain(), .released_through = {}, .common = {}});
     shipper.OpenData(link);
@@ -172,7 +173,7 @@ class FabricBackup final : private FabricHandler {
   }
 
  private:
-  void OnAccept(LinkId, const Endpoint&) override {}
+  void OnAccept(LinkId, const Endpoint&, Lane) override {}
   void OnConnect(LinkId link) override {
     wire_.fabric->AllowBody(link, static_cast<std::uint32_t>(log_->pool().geometry().segment_bytes));
   }

@@ -28,7 +28,9 @@ constexpr std::string_view TransportName(Transport transport) { return transport
 class FabricHandler {
  public:
   virtual ~FabricHandler() = default;
-  virtual void OnAccept(LinkId link, const Endpoint& peer) = 0;
+  // On the control lane the peer has proved what the fabric asks for: the secret, where there is one.  On the data lane
+  // it has proved nothing, for RDMA asks nobody: what it says first must do that, and then Trust() is called.
+  virtual void OnAccept(LinkId link, const Endpoint& peer, Lane lane) = 0;
   virtual void OnConnect(LinkId link) = 0;
   // `head` and `body` are valid during the call only.
   virtual void OnFrame(LinkId link, std::span<const std::byte> head, std::span<const std::byte> body) = 0;
@@ -57,6 +59,11 @@ class Fabric {
   virtual LinkId Dial(const Endpoint& peer, Lane lane) = 0;
   LinkId Dial(const Endpoint& peer) { return Dial(peer, Lane::kControl); }
 
+  // The peer of a link that was accepted on the data lane has proved who it is.  Until then the link is a stranger's:
+  // it is heard once, for one frame, nothing is sent or placed on it, and it is closed when it takes too long or a
+  // newcomer needs its place.
+  virtual void Trust(LinkId) {}
+
   // Sends a frame; `head` and `body` are copied or sent before the call returns.  A link that is gone
   // swallows frames: OnClose tells.
   virtual void Send(LinkId link, std::span<const std::byte> head, std::span<const std::byte> body) = 0;
@@ -74,7 +81,8 @@ class Fabric {
   // The largest body (bytes) a peer may send or place on this link; 0, the start, allows heads only.
   virtual void AllowBody(LinkId link, std::uint32_t max_bytes) = 0;
 
-  // Closes the link at once: what was queued is dropped, and the peer's way in is revoked.
+  // Closes the link at once: what was queued is dropped, and the peer's way in is revoked.  What it was told to write
+  // with works on no other link, whoever's.
   virtual void Close(LinkId link) = 0;
 
   // Waits up to `timeout` for something to happen (0: looks only) and delivers it to `handler`.

@@ -134,6 +134,15 @@ bool QueuePair::PostReceive(const Piece& into) {
   return ibv_post_recv(id_->qp, &request, &bad) == 0;
 }
 
+Status QueuePair::RefuseAccess() {
+  ibv_qp_attr attributes{};
+  attributes.qp_state = IBV_QPS_RTS;
+  const int error = id_ == nullptr ? ENOTCONN : ibv_modify_qp(id_->qp, &attributes, IBV_QP_STATE | IBV_QP_ACCESS_FLAGS);
+  if (error == 0) return Status::Ok();
+  return {Code::kUnavailable,
+          fmt::format("the RDMA device does not take the rights of a connection back: {}", ErrnoText(error))};
+}
+
 std::span<const QueuePair::Event> QueuePair::Poll() {
   if (cq_ == nullptr) return {};
   std::array<ibv_wc, 32> completions;
@@ -144,7 +153,11 @@ std::span<const QueuePair::Event> QueuePair::Poll() {
     if (completion.status != IBV_WC_SUCCESS) {
       event = {.kind = Event::Kind::kFailed, .status = completion.status};
     } else if ((completion.opcode & IBV_WC_RECV) != 0) {
-      event = {.kind = Event::Kind::kReceived, .imm = ntohl(completion.imm_data), .bytes = completion.byte_len};
+      const bool immediate = (completion.wc_flags & IBV_WC_WITH_IMM) != 0;
+      event = {.kind = Event::Kind::kReceived,
+               .imm = immediate ? ntohl(completion.imm_data) : kNoImmediate,
+               .bytes = completion.byte_len,
+               .landed = completion.opcode == IBV_WC_RECV};
     } else {
       left_ = std::max(left_, completion.wr_id);
       event = {.kind = native_flush::Completes(completion) ? Event::Kind::kFlushed : Event::Kind::kSent};

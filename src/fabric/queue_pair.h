@@ -47,6 +47,7 @@ class QueuePair {
   static constexpr std::uint32_t kReceiveDepth = 256;
   static constexpr std::uint32_t kSignalEvery = 32;
   static constexpr std::uint32_t kInlineBytes = 192;
+  static constexpr std::uint32_t kNoImmediate = UINT32_MAX;
 
   struct Piece {
     const void* at = nullptr;
@@ -63,7 +64,8 @@ class QueuePair {
   };
   struct Event {
     enum class Kind { kReceived, kSent, kFlushed, kFailed } kind = Kind::kFailed;
-    std::uint32_t imm = 0, bytes = 0;       // kReceived
+    std::uint32_t imm = 0, bytes = 0;       // kReceived; kNoImmediate where the message has none
+    bool landed = false;                    // kReceived: the bytes are in the receive, not where the peer wrote them
     ibv_wc_status status = IBV_WC_SUCCESS;  // kFailed
   };
 
@@ -91,6 +93,9 @@ class QueuePair {
   bool PostReceives(std::uint32_t count);
   // Posts one receive for a two-sided send.
   bool PostReceive(const Piece& into);
+  // From now on the device refuses whatever the peer would read or write here, also with a right key.
+  // Errors: Unavailable - the connection does not stand.
+  Status RefuseAccess();
   // What has completed; never waits.
   std::span<const Event> Poll();
   // The next completion makes the channel readable, once.

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -28,7 +29,10 @@ constexpr int kResolveMilliseconds = 500;
 // 4.096 us << 14 = 67 ms for each of 6 tries: a dead peer is noticed within half a second.  7 would mean: never.
 constexpr std::uint8_t kAckTimeout = 14;
 constexpr std::uint8_t kRetries = 6;
-constexpr std::uint64_t kControlKey = 1, kWakeKey = 2, kTcpKey = 3, kChannelKey = 4;
+constexpr std::uint64_t kControlKey = 1, kWakeKey = 2, kTcpKey = 3, kChannelKey = 4, kTimerKey = 5;
+// Connection requests and the like that one look takes, so that whoever floods this node with them has its turn and no
+// more.
+constexpr int kMaxControlEvents = 16;
 // How long one Poll may go on while batches keep coming, so that clients have their turn.
 constexpr std::chrono::microseconds kMaxLinger{1000};
 
@@ -72,23 +76,23 @@ struct RdmaFabric::Event {
   [[nodiscard]] std::span<const std::byte> data() const { return std::span(bytes).first(size); }
 };
 
-Status RdmaFabric::Device::Share(std::span<std::byte> memory, std::uint64_t origin, bool persistent) {
-  constexpr int kAccess = IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE;
-  if (persistent && flushes) {
-    // Refused for memory that the device's kernel does not know as persistent.
-    auto region = MemoryRegion::Register(pd, memory, kAccess | native_flush::Access());
-    if (region.ok()) {
-      shared = {std::move(region.value()), origin, true};
-      return Status::Ok();
-    }
-  }
-  auto region = MemoryRegion::Register(pd, memory, kAccess);
-  if (region.ok()) shared = {std::move(region.value()), origin, false};
-  return region.status();
+Status RdmaFabric::Device::Share(const Shared& shared, int wake_fd) {
+  source = {};
+  grants.reset();
+  // Only read, and only by this node's own writes.
+  auto region = MemoryRegion::Register(pd, shared.memory, 0);
+  if (!region.ok()) return region.status();
+  auto made =
+      std::make_unique<Grants>(context, Shared{shared.memory, shared.origin, shared.persistent && flushes}, wake_fd);
+  if (Status status = made->Prepare(); !status.ok()) return status;
+  source = {std::move(region.value()), shared.origin, false};
+  grants = std::move(made);
+  return Status::Ok();
 }
 
 RdmaFabric::Device::~Device() {
-  shared = {};
+  grants.reset();
+  source = {};
   if (channel != nullptr) ibv_destroy_comp_channel(channel);
   if (pd != nullptr) ibv_dealloc_pd(pd);
 }
@@ -109,10 +113,12 @@ Result<std::unique_ptr<RdmaFabric>> RdmaFabric::Create(bool required, const Rdma
   fabric->last_id_ = kFirstId;
   fabric->epoll_fd_ = ::epoll_create1(EPOLL_CLOEXEC);
   fabric->wake_fd_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  fabric->timer_fd_ = ::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
   fabric->control_ = rdma_create_event_channel();
-  if (fabric->epoll_fd_ < 0 || fabric->wake_fd_ < 0 || fabric->control_ == nullptr ||
+  if (fabric->epoll_fd_ < 0 || fabric->wake_fd_ < 0 || fabric->timer_fd_ < 0 || fabric->control_ == nullptr ||
       !SetNonBlocking(fabric->control_->fd) || !AddToSet(fabric->epoll_fd_, fabric->control_->fd, kControlKey) ||
       !AddToSet(fabric->epoll_fd_, fabric->wake_fd_, kWakeKey) ||
+      !AddToSet(fabric->epoll_fd_, fabric->timer_fd_, kTimerKey) ||
       !AddToSet(fabric->epoll_fd_, fabric->tcp_.descriptor(), kTcpKey)) {
     return Status{Code::kUnavailable,
                   fmt::format("the RDMA connection manager cannot be used: {}: load rdma_ucm", ErrnoText(errno))};
@@ -123,11 +129,10 @@ Result<std::unique_ptr<RdmaFabric>> RdmaFabric::Create(bool required, const Rdma
 RdmaFabric::~RdmaFabric() {
   FAHA_CHECK(handler_ == nullptr, "a fabric is not destroyed by its own handler");
   while (!links_.empty()) Detach(*links_.begin()->second);
-  graveyard_.clear();
   if (listener_ != nullptr) rdma_destroy_id(listener_);
   devices_.clear();
   if (control_ != nullptr) rdma_destroy_event_channel(control_);
-  for (const int fd : {epoll_fd_, wake_fd_}) {
+  for (const int fd : {epoll_fd_, wake_fd_, timer_fd_}) {
     if (fd >= 0) ::close(fd);
   }
 }
@@ -139,7 +144,7 @@ void RdmaFabric::OnForkedChild() noexcept {
     ::close(device->context->cmd_fd);
     ::close(device->context->async_fd);
   }
-  for (const int fd : {control_ == nullptr ? -1 : control_->fd, epoll_fd_, wake_fd_}) {
+  for (const int fd : {control_ == nullptr ? -1 : control_->fd, epoll_fd_, wake_fd_, timer_fd_}) {
     if (fd >= 0) ::close(fd);
   }
 }
@@ -197,7 +202,7 @@ Result<RdmaFabric::Device*> RdmaFabric::DeviceOf(ibv_context* context) {
   }
   // Without it every body takes the way through a ring.
   device->flushes = native_flush::Supported(context);
-  if (!shared_.empty()) (void)device->Share(shared_, shared_origin_, shared_persistent_);
+  if (!shared_.memory.empty()) (void)device->Share(shared_, wake_fd_);
   devices_.push_back(std::move(device));
   return devices_.back().get();
 }
@@ -213,28 +218,84 @@ Status RdmaFabric::ShareMemory(std::span<std::byte> memory, std::uint64_t origin
       status = device.status();
       continue;
     }
-    status = (*device)->Share(memory, origin, persistent);
+    status = (*device)->Share({memory, origin, persistent}, wake_fd_);
   }
   if (contexts != nullptr) rdma_free_devices(contexts);
-  if (status.ok()) {
-    shared_ = memory;
-    shared_origin_ = origin;
-    shared_persistent_ = persistent;
-  }
+  if (status.ok()) shared_ = {memory, origin, persistent};
   return status;
 }
 
 Status RdmaFabric::OpenRing(Link& link) {
-  auto device = DeviceOf(link.cm->verbs);
-  if (!device.ok()) return device.status();
   std::uint8_t timeout = kAckTimeout;
   (void)rdma_set_option(link.cm, RDMA_OPTION_ID, RDMA_OPTION_ID_ACK_TIMEOUT, &timeout, sizeof timeout);
-  auto ring = RingLink::Create(
-      link.cm, (*device)->pd, (*device)->channel, link.dialed ? limits_.dialed_ring_bytes : limits_.accepted_ring_bytes,
-      &(*device)->shared, link.dialed, !link.dialed && (*device)->flushes, limits_.queued_bytes);
+  const Device& device = *link.device;
+  RingLink::Terms terms{.dialed = link.dialed, .queued_limit = limits_.queued_bytes};
+  if (link.dialed) {
+    terms.ring_bytes = limits_.dialed_ring_bytes;
+    terms.into = &link.grant->shared();
+  } else {
+    terms.ring_bytes = limits_.accepted_ring_bytes;
+    terms.from = &device.source;
+    terms.flush = device.flushes;
+  }
+  auto ring = RingLink::Create(link.cm, link.dialed ? link.grant->pd() : device.pd, device.channel, terms);
   if (!ring.ok()) return ring.status();
   link.ring = std::move(ring.value());
   return Status::Ok();
+}
+
+// What the peer will be able to write to.  None yet: it is being made, and the link waits.
+Status RdmaFabric::TakeGrant(Link& link) {
+  auto device = DeviceOf(link.cm->verbs);
+  if (!device.ok()) return device.status();
+  link.device = *device;
+  if (link.device->grants != nullptr) {
+    const auto now = SteadyClock::now();
+    auto grant = link.device->grants->Take();
+    if (grant.ok() && *grant != nullptr) {
+      link.grant = std::move(*grant);
+    } else if (grant.ok() && (!link.deadline || now < *link.deadline)) {
+      if (!link.deadline) link.deadline = now + limits_.grant_time;
+      SetTimer();
+      return Status::Ok();
+    }
+  }
+  link.deadline.reset();
+  if (link.grant != nullptr) return Status::Ok();
+  // A ring is all that it can have, or all that is there in time.
+  auto bare = Grant::Make(link.device->context, {});
+  if (bare.ok()) link.grant = std::move(*bare);
+  return bare.status();
+}
+
+// Goes on with a link whose route is known, as far as its grant allows.
+void RdmaFabric::Connect(Link& link) {
+  Status status = TakeGrant(link);
+  if (status.ok() && link.grant == nullptr) return;
+  if (status.ok()) status = OpenRing(link);
+  if (!status.ok()) return Drop(link, std::move(status));
+  const RingOffer offer = link.ring->Offer();
+  rdma_conn_param parameters{};
+  parameters.private_data = &offer;
+  parameters.private_data_len = sizeof offer;
+  // A flush is answered as a read is: it takes the resources of one, and the manager allows both or none.
+  if ((offer.features & kPersistentFlush) != 0) parameters.responder_resources = RDMA_MAX_RESP_RES;
+  parameters.retry_count = kRetries;
+  parameters.rnr_retry_count = kRetries;
+  if (rdma_connect(link.cm, &parameters) != 0) {
+    Drop(link, {Code::kUnavailable,
+                fmt::format("cannot connect to {} over RDMA: {}", link.peer.ToString(), ErrnoText(errno))});
+  }
+}
+
+void RdmaFabric::ConnectGranted() {
+  std::vector<LinkId> waiting;
+  for (const auto& [id, link] : links_) {
+    if (link->dialed && link->deadline) waiting.push_back(id);
+  }
+  for (const LinkId id : waiting) {
+    if (Link* link = Find(id); link != nullptr) Connect(*link);
+  }
 }
 
 LinkId RdmaFabric::Dial(const Endpoint& peer, Lane lane) {
@@ -260,9 +321,10 @@ RdmaFabric::Link* RdmaFabric::Find(LinkId id) {
   return found == links_.end() ? nullptr : found->second.get();
 }
 
-// The link's ring if it can carry something.
+// The link's ring if it can carry something to somebody who may have it.
 RingLink* RdmaFabric::RingOf(Link* link) {
-  const bool open = link != nullptr && !link->failure && link->ring != nullptr && link->ring->attached();
+  const bool open =
+      link != nullptr && !link->failure && !link->stranger && link->ring != nullptr && link->ring->attached();
   return open ? link->ring.get() : nullptr;
 }
 
@@ -281,6 +343,13 @@ bool RdmaFabric::Place(LinkId id, std::span<const std::byte> body, std::uint64_t
   const auto placed = ring->Place(body, place);
   if (!placed.ok()) Fail(*link, placed.status());
   return !placed.ok() || *placed;
+}
+
+void RdmaFabric::Trust(LinkId id) {
+  Link* link = Find(id);
+  if (link == nullptr || !std::exchange(link->stranger, false)) return;
+  --strangers_;
+  link->deadline.reset();
 }
 
 void RdmaFabric::AllowBody(LinkId id, std::uint32_t max_bytes) {
@@ -338,7 +407,14 @@ void RdmaFabric::Detach(Link& link) {
   if (!link.dialed) --accepted_;
   if (link.stranger) --strangers_;
   auto node = links_.extract(link.id);
-  if (handler_ != nullptr) graveyard_.push_back(std::move(node.mapped()));
+  if (handler_ == nullptr) return Free(std::move(node.mapped()));
+  graveyard_.push_back(std::move(node.mapped()));
+}
+
+void RdmaFabric::Free(std::unique_ptr<Link> link) {
+  // What is registered in a domain goes before it.
+  link->ring.reset();
+  if (link->grant != nullptr && link->device->grants != nullptr) link->device->grants->End(std::move(link->grant));
 }
 
 bool RdmaFabric::HandleControlEvent() {
@@ -367,19 +443,7 @@ void RdmaFabric::Handle(const Event& event) {
     case RDMA_CM_EVENT_ADDR_RESOLVED:
       if (rdma_resolve_route(link->cm, kResolveMilliseconds) != 0) unreachable(ErrnoText(errno));
       return;
-    case RDMA_CM_EVENT_ROUTE_RESOLVED: {
-      if (Status status = OpenRing(*link); !status.ok()) return Drop(*link, std::move(status));
-      const RingOffer offer = link->ring->Offer();
-      rdma_conn_param parameters{};
-      parameters.private_data = &offer;
-      parameters.private_data_len = sizeof offer;
-      // A flush is answered as a read is: it takes the resources of one, and the manager allows both or none.
-      if ((offer.features & kPersistentFlush) != 0) parameters.responder_resources = RDMA_MAX_RESP_RES;
-      parameters.retry_count = kRetries;
-      parameters.rnr_retry_count = kRetries;
-      if (rdma_connect(link->cm, &parameters) != 0) unreachable(ErrnoText(errno));
-      return;
-    }
+    case RDMA_CM_EVENT_ROUTE_RESOLVED: return Connect(*link);
     case RDMA_CM_EVENT_ESTABLISHED:
       if (link->dialed) {
         const auto offer = ReadOffer(event.data());
@@ -387,9 +451,7 @@ void RdmaFabric::Handle(const Event& event) {
           return Drop(*link, {Code::kProtocol, fmt::format("{} does not speak FaHA's protocol: check the "
                                                            "address",
                                                            link->peer.ToString())});
-        auto device = DeviceOf(link->cm->verbs);
-        Status status = device.ok() ? link->ring->Attach(*offer, (*device)->pd) : device.status();
-        if (!status.ok()) return Drop(*link, std::move(status));
+        if (Status status = link->ring->Attach(*offer); !status.ok()) return Drop(*link, std::move(status));
       }
       return Establish(*link);
     case RDMA_CM_EVENT_ADDR_ERROR: return unreachable("no RDMA device has a route to it");
@@ -428,8 +490,41 @@ bool RdmaFabric::MakeRoom() {
       std::find_if(links_.begin(), links_.end(), [](const auto& entry) { return entry.second->stranger; });
   if (oldest == links_.end()) return false;
   Link& link = *oldest->second;
-  Drop(link, {Code::kUnavailable, fmt::format("{} said nothing, and others wait for its place", link.peer.host)});
+  Drop(link, {Code::kUnavailable, fmt::format("{} has shown no token, and others wait for its place", link.peer.host)});
   return true;
+}
+
+// For the next deadline.
+void RdmaFabric::SetTimer() {
+  auto next = SteadyClock::time_point::max();
+  for (const auto& [id, link] : links_) next = std::min(next, link->deadline.value_or(next));
+  if (next == SteadyClock::time_point::max()) return;
+  const auto left = std::max<std::chrono::nanoseconds>(next - SteadyClock::now(), std::chrono::nanoseconds{1});
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(left);
+  itimerspec when{};
+  when.it_value = {seconds.count(), (left - seconds).count()};
+  FAHA_CHECK(::timerfd_settime(timer_fd_, 0, &when, nullptr) == 0, "a timer can be set");
+}
+
+void RdmaFabric::OnTimer() {
+  std::uint64_t count = 0;
+  (void)!::read(timer_fd_, &count, sizeof count);
+  const auto now = SteadyClock::now();
+  std::vector<LinkId> overdue;
+  for (const auto& [id, link] : links_) {
+    if (link->deadline && *link->deadline <= now) overdue.push_back(id);
+  }
+  for (const LinkId id : overdue) {
+    Link* link = Find(id);
+    if (link == nullptr) continue;
+    if (link->dialed) {
+      Connect(*link);
+    } else {
+      Drop(*link, {Code::kUnavailable, fmt::format("{} has shown no token within {} ms", link->peer.ToString(),
+                                                   limits_.stranger_time.count())});
+    }
+  }
+  SetTimer();
 }
 
 void RdmaFabric::Accept(const Event& event) {
@@ -442,23 +537,26 @@ void RdmaFabric::Accept(const Event& event) {
   event.id->context = &link;
   links_[link.id] = std::move(owned);
   link.stranger = true;
+  link.deadline = SteadyClock::now() + limits_.stranger_time;
   ++accepted_;
   ++strangers_;
   // Tells a dialler of another version which one this is.
   const RingOffer refusal;
   const auto offer = ReadOffer(event.data());
-  Status status = offer && has_room ? OpenRing(link) : Status{Code::kProtocol, "no offer, or too many links"};
+  auto device = DeviceOf(link.cm->verbs);
+  Status status = offer && has_room ? device.status() : Status{Code::kProtocol, "no offer, or too many links"};
   if (status.ok()) {
-    auto device = DeviceOf(link.cm->verbs);
-    status = link.ring->Attach(*offer, (*device)->pd);
+    link.device = *device;
+    status = OpenRing(link);
   }
+  if (status.ok()) status = link.ring->Attach(*offer);
   rdma_conn_param parameters{};
   const RingOffer own = status.ok() ? link.ring->Offer() : refusal;
   parameters.private_data = &own;
   parameters.private_data_len = sizeof own;
   if (status.ok() && link.ring->flushes()) parameters.initiator_depth = RDMA_MAX_INIT_DEPTH;
   parameters.rnr_retry_count = kRetries;
-  if (status.ok() && rdma_accept(link.cm, &parameters) == 0) return;
+  if (status.ok() && rdma_accept(link.cm, &parameters) == 0 && link.ring->RefuseAccess().ok()) return SetTimer();
   (void)rdma_reject(link.cm, &refusal, sizeof refusal);
   if (link.ring != nullptr) link.ring->Shut();
   link.ring.reset();
@@ -472,15 +570,15 @@ void RdmaFabric::Establish(Link& link) {
   if (link.dialed) {
     handler_->OnConnect(link.id);
   } else {
-    handler_->OnAccept(link.id, link.peer);
+    handler_->OnAccept(link.id, link.peer, Lane::kData);
   }
 }
 
 // --- The control lane's events.
 
-void RdmaFabric::OnAccept(LinkId link, const Endpoint& peer) {
+void RdmaFabric::OnAccept(LinkId link, const Endpoint& peer, Lane lane) {
   delivered_ = true;
-  handler_->OnAccept(link, peer);
+  handler_->OnAccept(link, peer, lane);
 }
 void RdmaFabric::OnConnect(LinkId link) {
   delivered_ = true;
@@ -502,7 +600,11 @@ struct RdmaFabric::RingSink final : RingLink::Sink {
   RingSink(RdmaFabric* owner, LinkId owned) : fabric(owner), id(owned) {}
 
   void OnFrame(std::span<const std::byte> head, std::span<const std::byte> body) override {
-    if (Ready(!body.empty())) fabric->handler_->OnFrame(id, head, body);
+    if (!Ready(!body.empty())) return;
+    fabric->handler_->OnFrame(id, head, body);
+    Link* link = fabric->Find(id);
+    if (link == nullptr || !link->stranger) return;
+    fabric->Drop(*link, {Code::kDenied, fmt::format("{} spoke over RDMA without a token", link->peer.ToString())});
   }
   void OnPlaced(std::uint64_t place, std::span<const std::byte> body) override {
     if (Ready(true)) fabric->handler_->OnPlaced(id, place, body);
@@ -515,8 +617,7 @@ struct RdmaFabric::RingSink final : RingLink::Sink {
     if (link == nullptr) return false;
     // The first message can overtake the event that the connection stands.
     if (!link->established) fabric->Establish(*link);
-    if ((link = fabric->Find(id)) == nullptr) return false;
-    if (std::exchange(link->stranger, false)) --fabric->strangers_;
+    if (fabric->Find(id) == nullptr) return false;
     fabric->delivered_ = true;
     fabric->got_bodies_ = fabric->got_bodies_ || has_body;
     return true;
@@ -562,7 +663,7 @@ bool RdmaFabric::Look(std::chrono::microseconds timeout) {
   for (int i = 0; i < count; ++i) {
     switch (events[static_cast<std::size_t>(i)].data.u64) {
       case kControlKey:
-        while (HandleControlEvent()) {
+        for (int taken = 0; taken < kMaxControlEvents && HandleControlEvent(); ++taken) {
         }
         break;
       case kTcpKey: tcp_.Poll(std::chrono::microseconds{0}, *this); break;
@@ -575,8 +676,10 @@ bool RdmaFabric::Look(std::chrono::microseconds timeout) {
         for (const LinkId id : std::exchange(failed_, {})) {
           if (Link* link = Find(id); link != nullptr) Drop(*link, *link->failure);
         }
+        ConnectGranted();
         break;
       }
+      case kTimerKey: OnTimer(); break;
     }
   }
   (void)LookAtRings();
@@ -620,7 +723,7 @@ void RdmaFabric::Poll(std::chrono::microseconds timeout, FabricHandler& handler)
     }
   } while (LookAtRings());
   handler_ = nullptr;
-  graveyard_.clear();
+  for (auto& link : std::exchange(graveyard_, {})) Free(std::move(link));
 }
 
 // While batches come, the next one is waited for a little: waking up costs more than looking.

@@ -3,10 +3,15 @@
 //   rdma_fabric.cc       control: connections, devices, memory, waiting
 //   ring_link.{h,cc}     data: frames over rings
 //   queue_pair.{h,cc}    verbs
+//   grant.{h,cc}         which link's peer may write where
+// The connection manager asks nobody who dials: a link that was accepted is a stranger's until Trust().
 // Invariants: (1) as TcpFabric's.
 //             (2) Close() has revoked the peer's access when it returns: what a stale peer still writes changes
-//             nothing. (3) a forked child holds none of the device's descriptors: they would keep the connections
-//             alive.
+//                 nothing, by whatever queue pair.
+//             (3) a forked child holds none of the device's descriptors: they would keep the connections alive.
+//             (4) only whom this node has dialled can write to its memory, and only to what that link was granted.
+//                 Links that were accepted share a protection domain in which nothing can be written from outside.
+//             (5) strangers are few, short-lived and cheap, as TcpFabric's are.
 #pragma once
 
 #include <chrono>
@@ -18,6 +23,7 @@
 #include <vector>
 
 #include "fabric/fork_guard.h"
+#include "fabric/grant.h"
 #include "fabric/queue_pair.h"
 #include "fabric/ring_link.h"
 #include "fabric/spin_budget.h"
@@ -28,7 +34,9 @@ namespace faha {
 
 struct RdmaLimits {
   std::size_t accepted_links = 32;                   // at a time, strangers included
-  std::size_t strangers = 8;                         // at a time, as with TCP: those that have said nothing
+  std::size_t strangers = 8;                         // at a time, as with TCP
+  std::chrono::milliseconds stranger_time{3000};     // from the connection request to Trust()
+  std::chrono::milliseconds grant_time{500};         // that a link waits for its grant; then it offers only its ring
   std::uint32_t dialed_ring_bytes = 2U << 20;        // for batches: who dials receives them
   std::uint32_t accepted_ring_bytes = 64U << 10;     // for acknowledgements
   std::size_t queued_bytes = std::size_t{64} << 20;  // waiting for a slow peer; over it the link closes
@@ -46,6 +54,7 @@ class RdmaFabric final : public Fabric, private FabricHandler, private ForkGuard
   Status Listen(const Endpoint& at) override;
   using Fabric::Dial;
   LinkId Dial(const Endpoint& peer, Lane lane) override;
+  void Trust(LinkId link) override;
   using Fabric::Send;
   // On the data lane a frame sent before OnConnect is lost.
   void Send(LinkId link, std::span<const std::byte> head, std::span<const std::byte> body) override;
@@ -74,11 +83,12 @@ class RdmaFabric final : public Fabric, private FabricHandler, private ForkGuard
   // What belongs to one device.
   struct Device {
     ibv_context* context = nullptr;
-    ibv_pd* pd = nullptr;
+    ibv_pd* pd = nullptr;  // of the links that were accepted
     ibv_comp_channel* channel = nullptr;
-    SharedMemory shared;
-    bool flushes = false;  // natively
-    Status Share(std::span<std::byte> memory, std::uint64_t origin, bool persistent);
+    SharedMemory source;             // in `pd`: bodies are placed from here
+    std::unique_ptr<Grants> grants;  // of the links that were dialled; null if nothing is shared
+    bool flushes = false;            // natively
+    Status Share(const Shared& shared, int wake_fd);
     ~Device();
   };
   struct Link {
@@ -87,9 +97,13 @@ class RdmaFabric final : public Fabric, private FabricHandler, private ForkGuard
     Endpoint peer;
     bool dialed = false;
     bool established = false;  // the handler knows it
-    bool stranger = false;     // accepted, and has said nothing; what it says first, its token, is for the handler
+    bool stranger = false;     // accepted, and has proved nothing; what it says first, its token, is for the handler
+    // When it is closed as a stranger, or goes on without the grant that it waits for.
+    std::optional<std::chrono::steady_clock::time_point> deadline;
     std::uint32_t max_body = 0;
     std::optional<Status> failure;
+    Device* device = nullptr;      // of the two below
+    std::unique_ptr<Grant> grant;  // dialled
     std::unique_ptr<RingLink> ring;
   };
   // The start of a connection request's or its answer's private data.
@@ -100,7 +114,7 @@ class RdmaFabric final : public Fabric, private FabricHandler, private ForkGuard
       : required_(required), limits_(limits), tcp_(control) {}
 
   // The control lane's events pass through.
-  void OnAccept(LinkId link, const Endpoint& peer) override;
+  void OnAccept(LinkId link, const Endpoint& peer, Lane lane) override;
   void OnConnect(LinkId link) override;
   void OnFrame(LinkId link, std::span<const std::byte> head, std::span<const std::byte> body) override;
   void OnPlaced(LinkId, std::uint64_t, std::span<const std::byte>) override {}
@@ -113,6 +127,12 @@ class RdmaFabric final : public Fabric, private FabricHandler, private ForkGuard
   Status ListenRdma(const Endpoint& at);
   Result<Device*> DeviceOf(ibv_context* context);
   Status OpenRing(Link& link);
+  Status TakeGrant(Link& link);
+  void Connect(Link& link);
+  void ConnectGranted();
+  void SetTimer();
+  void OnTimer();
+  void Free(std::unique_ptr<Link> link);
   bool Look(std::chrono::microseconds timeout);
   bool LookAtRings();
   void Linger(std::chrono::steady_clock::time_point start);
@@ -135,13 +155,12 @@ class RdmaFabric final : public Fabric, private FabricHandler, private ForkGuard
   TcpFabric tcp_;
   std::string remark_;
   int epoll_fd_ = -1;
-  int wake_fd_ = -1;  // readable while failed_ is not empty or a ring may be
+  int wake_fd_ = -1;   // readable while failed_ is not empty, a ring may be, or a grant has been made
+  int timer_fd_ = -1;  // readable when a link's deadline has come
   rdma_event_channel* control_ = nullptr;
   rdma_cm_id* listener_ = nullptr;
   std::vector<std::unique_ptr<Device>> devices_;
-  std::span<std::byte> shared_;
-  std::uint64_t shared_origin_ = 0;
-  bool shared_persistent_ = false;
+  Shared shared_;
   std::map<LinkId, std::unique_ptr<Link>> links_;
   std::vector<std::unique_ptr<Link>> graveyard_;  // closed within this Poll: a frame may still be looked at
   std::vector<LinkId> failed_;                    // to be told of by the next Poll

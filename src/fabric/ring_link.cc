@@ -90,48 +90,60 @@ std::uint64_t RingLink::Cursor::Take(std::uint32_t bytes, std::uint32_t ring_byt
 }
 
 Result<std::unique_ptr<RingLink>> RingLink::Create(rdma_cm_id* id, ibv_pd* pd, ibv_comp_channel* channel,
-                                                   std::uint32_t ring_bytes, const SharedMemory* shared,
-                                                   bool offer_shared, bool flush, std::size_t queued_limit) {
-  FAHA_CHECK(ring_bytes >= kMinRingBytes && ring_bytes <= kMaxRingBytes && ring_bytes % kChunkAlign == 0,
+                                                   const Terms& terms) {
+  FAHA_CHECK(terms.ring_bytes >= kMinRingBytes && terms.ring_bytes <= kMaxRingBytes &&
+                 terms.ring_bytes % kChunkAlign == 0 && kUpBytes <= terms.ring_bytes / 4,
              "a ring has a legal size");
   std::unique_ptr<RingLink> link(new RingLink);
-  link->inbound_ = Pages(kSlotBytes + ring_bytes);
+  link->pd_ = pd;
+  link->terms_ = terms;
+  if (terms.into != nullptr && !terms.into->region) link->terms_.into = nullptr;
+  if (terms.from != nullptr && !terms.from->region) link->terms_.from = nullptr;
+  link->inbound_ =
+      Pages(terms.dialed ? kSlotBytes + terms.ring_bytes : std::size_t{QueuePair::kReceiveDepth} * kUpBytes);
   if (link->inbound_.bytes().empty()) return Status{Code::kUnavailable, "no memory for a ring"};
-  auto region = MemoryRegion::Register(pd, link->inbound_.bytes(), IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE);
+  auto region = MemoryRegion::Register(pd, link->inbound_.bytes(),
+                                       IBV_ACCESS_LOCAL_WRITE | (terms.dialed ? IBV_ACCESS_REMOTE_WRITE : 0));
   if (!region.ok()) return region.status();
   link->inbound_region_ = std::move(region.value());
-  link->ring_bytes_ = ring_bytes;
-  link->shared_ = shared->region ? shared : nullptr;
-  link->offer_shared_ = offer_shared && link->shared_ != nullptr;
-  link->queued_limit_ = queued_limit;
-  auto queues = QueuePair::Create(id, pd, channel, flush);
+  auto queues = QueuePair::Create(id, pd, channel, terms.flush);
   if (!queues.ok()) return queues.status();
   link->queues_ = std::move(queues.value());
   // Before the connection stands, so that the peer's first message finds them.
-  if (!link->queues_->PostReceives(QueuePair::kReceiveDepth)) {
+  if (!link->PostReceives(QueuePair::kReceiveDepth)) {
     return Status{Code::kUnavailable, "the RDMA device takes no receives"};
   }
   return link;
 }
 
+// What is written needs no bytes of its own; what is sent lands in the order in which these are posted.
+bool RingLink::PostReceives(std::uint32_t count) {
+  if (terms_.dialed) return queues_->PostReceives(count);
+  for (; count > 0; --count, ++posted_receives_) {
+    const auto place = inbound_.bytes().subspan(posted_receives_ % QueuePair::kReceiveDepth * kUpBytes, kUpBytes);
+    if (!queues_->PostReceive({place.data(), kUpBytes, inbound_region_.lkey()})) return false;
+  }
+  return true;
+}
+
 RingOffer RingLink::Offer() const {
   RingOffer offer;
+  offer.ring_bytes = terms_.ring_bytes;
+  offer.receives = QueuePair::kReceiveDepth - kCreditReceives;
+  if (!terms_.dialed) return offer;
   offer.ring = reinterpret_cast<std::uint64_t>(inbound_.bytes().data());
   offer.ring_rkey = inbound_region_.rkey();
-  offer.ring_bytes = ring_bytes_;
-  offer.receives = QueuePair::kReceiveDepth - kCreditReceives;
-  if (offer_shared_) {
-    const auto memory = shared_->region.memory();
-    offer.shared = reinterpret_cast<std::uint64_t>(memory.data());
-    offer.shared_bytes = memory.size();
-    offer.shared_origin = shared_->origin;
-    offer.shared_rkey = shared_->region.rkey();
-    if (shared_->persistent) offer.features |= kPersistentFlush;
-  }
+  if (terms_.into == nullptr) return offer;
+  const auto memory = terms_.into->region.memory();
+  offer.shared = reinterpret_cast<std::uint64_t>(memory.data());
+  offer.shared_bytes = memory.size();
+  offer.shared_origin = terms_.into->origin;
+  offer.shared_rkey = terms_.into->region.rkey();
+  if (terms_.into->persistent) offer.features |= kPersistentFlush;
   return offer;
 }
 
-Status RingLink::Attach(const RingOffer& peer, ibv_pd* pd) {
+Status RingLink::Attach(const RingOffer& peer) {
   if (peer.magic != kOfferMagic) return {Code::kProtocol, "the peer does not speak FaHA's protocol: check the address"};
   if (peer.version != kRingVersion) {
     return {Code::kPeerVersion, fmt::format("the peer speaks version {} of the RDMA protocol, this node {}: run the "
@@ -142,12 +154,18 @@ Status RingLink::Attach(const RingOffer& peer, ibv_pd* pd) {
       peer.receives == 0) {
     return {Code::kProtocol, "the peer offers a ring that cannot be: run the same release on both"};
   }
-  outbound_ = Pages(peer.ring_bytes);
+  peer_ = peer;
+  return Status::Ok();
+}
+
+// When it is first needed: nothing is sent to a stranger, who could ask for a large one.
+Status RingLink::OpenMirror() {
+  if (outbound_region_) return Status::Ok();
+  outbound_ = Pages(peer_->ring_bytes);
   if (outbound_.bytes().empty()) return {Code::kUnavailable, "no memory for a ring"};
-  auto region = MemoryRegion::Register(pd, outbound_.bytes(), IBV_ACCESS_LOCAL_WRITE);
+  auto region = MemoryRegion::Register(pd_, outbound_.bytes(), 0);
   if (!region.ok()) return region.status();
   outbound_region_ = std::move(region.value());
-  peer_ = peer;
   return Status::Ok();
 }
 
@@ -157,12 +175,18 @@ std::uint32_t RingLink::Immediate(Kind kind, std::uint32_t value) {
   return static_cast<std::uint32_t>(kind) << kKindShift | value;
 }
 
+RingLink::Slot RingLink::Credited() const {
+  if (!terms_.dialed) return credited_;
+  const auto* slot = reinterpret_cast<const volatile Slot*>(inbound_.bytes().data());
+  return {slot->ring_bytes, slot->receives};
+}
+
 // A position, a receive and the queue's slot (with a flush, two) are all there, and one more slot for credit.
 bool RingLink::Fits(std::uint32_t ring_bytes) const {
-  const auto* slot = reinterpret_cast<const volatile Slot*>(inbound_.bytes().data());
+  const Slot credited = Credited();
   Cursor next = write_;
   if (ring_bytes != 0) (void)next.Take(ring_bytes, peer_->ring_bytes);
-  return next.count - slot->ring_bytes <= peer_->ring_bytes && sent_ - slot->receives < peer_->receives &&
+  return next.count - credited.ring_bytes <= peer_->ring_bytes && sent_ - credited.receives < peer_->receives &&
          queues_->room() > (flushes() ? 2 : 1);
 }
 
@@ -172,13 +196,14 @@ Status RingLink::Post(const QueuePair::Work& work) {
 }
 
 Status RingLink::PostChunk(std::span<const std::span<const std::byte>> parts) {
+  if (Status status = OpenMirror(); !status.ok()) return status;
   std::uint32_t bytes = 0;
   for (const auto& part : parts) bytes += static_cast<std::uint32_t>(part.size());
   const std::uint64_t at = write_.Take(bytes, peer_->ring_bytes);
   const auto mirror = outbound_.bytes().subspan(at, bytes);
   CopyOut(parts, 0, mirror);
   ++sent_;
-  return Post({.opcode = IBV_WR_RDMA_WRITE_WITH_IMM,
+  return Post({.opcode = terms_.dialed ? IBV_WR_SEND_WITH_IMM : IBV_WR_RDMA_WRITE_WITH_IMM,
                .pieces = {{{mirror.data(), bytes, outbound_region_.lkey()}}},
                .remote = peer_->ring + kSlotBytes + at,
                .rkey = peer_->ring_rkey,
@@ -190,7 +215,7 @@ Status RingLink::PostBody(std::span<const std::byte> body, std::uint64_t place) 
   ++sent_;
   const QueuePair::Work work{
       .opcode = IBV_WR_RDMA_WRITE_WITH_IMM,
-      .pieces = {{{body.data(), static_cast<std::uint32_t>(body.size()), shared_->region.lkey()}}},
+      .pieces = {{{body.data(), static_cast<std::uint32_t>(body.size()), terms_.from->region.lkey()}}},
       .remote = peer_->shared + offset,
       .rkey = peer_->shared_rkey,
       .imm = Immediate(Kind::kBody, static_cast<std::uint32_t>(offset / PlaceUnit(peer_->shared_bytes)))};
@@ -201,11 +226,11 @@ Status RingLink::PostBody(std::span<const std::byte> body, std::uint64_t place) 
 
 Status RingLink::Send(std::span<const std::byte> head, std::span<const std::byte> body) {
   const FrameHeader header = MakeFrameHeader(head, static_cast<std::uint32_t>(body.size()));
-  const std::uint32_t largest = peer_->ring_bytes / 4;
+  const std::uint32_t largest = terms_.dialed ? kUpBytes : peer_->ring_bytes / 4;
   const std::array<std::span<const std::byte>, 3> parts{std::as_bytes(std::span(&header, 1)), head, body};
   const std::size_t total = parts[0].size() + parts[1].size() + parts[2].size();
   if (queue_.empty() && total <= largest && Fits(static_cast<std::uint32_t>(total))) return PostChunk(parts);
-  if (queued_bytes_ > queued_limit_) {
+  if (queued_bytes_ > terms_.queued_limit) {
     return {Code::kUnavailable, fmt::format("the peer does not keep up: {} bytes wait for it", queued_bytes_)};
   }
   for (std::size_t offset = 0; offset < total; offset += largest) {
@@ -219,8 +244,8 @@ Status RingLink::Send(std::span<const std::byte> head, std::span<const std::byte
 
 Result<bool> RingLink::Place(std::span<const std::byte> body, std::uint64_t place) {
   const std::uint64_t offset = place - peer_->shared_origin;
-  const bool can = shared_ != nullptr && !body.empty() && body.size() <= kMaxPlacedBytes &&
-                   shared_->region.Holds(body) && place >= peer_->shared_origin && offset <= peer_->shared_bytes &&
+  const bool can = terms_.from != nullptr && !body.empty() && body.size() <= kMaxPlacedBytes &&
+                   terms_.from->region.Holds(body) && place >= peer_->shared_origin && offset <= peer_->shared_bytes &&
                    body.size() <= peer_->shared_bytes - offset && offset % PlaceUnit(peer_->shared_bytes) == 0;
   if (!can) return false;
   queue_.push_back({.chunk = {}, .body = body, .place = place});
@@ -246,15 +271,15 @@ Status RingLink::SendQueued() {
 
 // A quarter of the ring or of the receives at a time: credit is one message for many, and the sender never runs dry.
 bool RingLink::OwesCredit() const {
-  return read_.count - returned_.ring_bytes >= ring_bytes_ / 4 ||
+  return read_.count - returned_.ring_bytes >= terms_.ring_bytes / 4 ||
          taken_ - returned_.receives >= (QueuePair::kReceiveDepth - kCreditReceives) / 4;
 }
 
 Status RingLink::ReturnCredit() {
   if (!OwesCredit() || queues_->room() == 0) return Status::Ok();
   returned_ = {read_.count, taken_};
-  static_assert(sizeof(Slot) <= QueuePair::kInlineBytes);
-  return Post({.opcode = IBV_WR_RDMA_WRITE_WITH_IMM,
+  static_assert(sizeof(Slot) <= QueuePair::kInlineBytes && sizeof(Slot) <= kUpBytes);
+  return Post({.opcode = terms_.dialed ? IBV_WR_SEND_WITH_IMM : IBV_WR_RDMA_WRITE_WITH_IMM,
                .pieces = {{{&returned_, sizeof returned_, inbound_region_.lkey()}}},
                .remote = peer_->ring,
                .rkey = peer_->ring_rkey,
@@ -278,7 +303,7 @@ Result<bool> RingLink::Receive(std::uint32_t max_body, Sink& sink, const Endpoin
   // Receives are given back when nothing else is to do, or before the credit that promises them: an answer goes first.
   if (events.empty() || OwesCredit() || unposted_receives_ >= kMaxUnposted) {
     const auto reposted = static_cast<std::uint32_t>(std::exchange(unposted_receives_, 0));
-    if (reposted != 0 && !queues_->PostReceives(reposted)) return Broken(IBV_WC_WR_FLUSH_ERR, peer);
+    if (reposted != 0 && !PostReceives(reposted)) return Broken(IBV_WC_WR_FLUSH_ERR, peer);
   }
   if (!attached()) return !events.empty();
   if (Status status = ReturnCredit(); !status.ok()) return status;
@@ -288,30 +313,46 @@ Result<bool> RingLink::Receive(std::uint32_t max_body, Sink& sink, const Endpoin
 
 Status RingLink::Take(const QueuePair::Event& event, std::uint32_t max_body, Sink& sink, const Endpoint& peer) {
   const std::uint32_t value = event.imm & kValueMask;
+  const std::uint64_t receive = received_++ % QueuePair::kReceiveDepth;
+  if (event.landed == terms_.dialed) return Bad("a message that does not belong on its way", peer);
+  std::span<const std::byte> message;
+  if (!terms_.dialed) message = inbound_.bytes().subspan(receive * kUpBytes, std::min(event.bytes, kUpBytes));
   switch (static_cast<Kind>(event.imm >> kKindShift)) {
-    case Kind::kCredit: return Status::Ok();  // the slot tells
-    case Kind::kChunk: return TakeChunk(value, max_body, sink, peer);
+    case Kind::kCredit: return TakeCredit(message, peer);
+    case Kind::kChunk: {
+      const bool fits = value != 0 && (terms_.dialed ? value <= terms_.ring_bytes / 4 : value == message.size());
+      if (!fits) return Bad("a message that is none", peer);
+      const std::uint64_t at = read_.Take(value, terms_.ring_bytes);
+      ++taken_;
+      return TakeChunk(terms_.dialed ? std::span<const std::byte>(InboundRing() + at, value) : message, max_body, sink,
+                       peer);
+    }
     case Kind::kBody: return TakeBody(value, event.bytes, max_body, sink, peer);
   }
   return Bad("a message that is none", peer);
 }
 
+Status RingLink::TakeCredit(std::span<const std::byte> message, const Endpoint& peer) {
+  if (terms_.dialed) return Status::Ok();  // the slot tells
+  // Only what was sent can be given back: a stranger does not go on for ever with these.
+  if (sent_ == 0 || message.size() != sizeof credited_) return Bad("credit that is none", peer);
+  std::memcpy(&credited_, message.data(), sizeof credited_);
+  return Status::Ok();
+}
+
 Status RingLink::TakeBody(std::uint64_t unit, std::uint32_t bytes, std::uint32_t max_body, Sink& sink,
                           const Endpoint& peer) {
-  if (!offer_shared_ || assembly_need_ != 0) return Bad("a body to no place", peer);
-  const auto memory = shared_->region.memory();
+  if (terms_.into == nullptr || assembly_need_ != 0) return Bad("a body to no place", peer);
+  const auto memory = terms_.into->region.memory();
   const std::uint64_t offset = unit * PlaceUnit(memory.size());
   if (bytes > max_body) return DescribeFault(FrameState::kBodyTooLong, peer, 0, max_body);
   if (offset > memory.size() || bytes > memory.size() - offset) return Bad("a body to no place", peer);
   ++taken_;
-  sink.OnPlaced(shared_->origin + offset, memory.subspan(offset, bytes));
+  sink.OnPlaced(terms_.into->origin + offset, memory.subspan(offset, bytes));
   return Status::Ok();
 }
 
-Status RingLink::TakeChunk(std::uint32_t bytes, std::uint32_t max_body, Sink& sink, const Endpoint& peer) {
-  if (bytes == 0 || bytes > ring_bytes_ / 4) return Bad("a message that is none", peer);
-  const std::span<const std::byte> chunk(InboundRing() + read_.Take(bytes, ring_bytes_), bytes);
-  ++taken_;
+Status RingLink::TakeChunk(std::span<const std::byte> chunk, std::uint32_t max_body, Sink& sink, const Endpoint& peer) {
   if (assembly_need_ == 0) {
     std::span<const std::byte> head;
     FrameHeader header;
@@ -327,7 +368,7 @@ Status RingLink::TakeChunk(std::uint32_t bytes, std::uint32_t max_body, Sink& si
     }
     assembly_need_ = sizeof header + head.size() + header.body_bytes;
     assembly_.reserve(assembly_need_);
-  } else if (bytes > assembly_need_ - assembly_.size()) {
+  } else if (chunk.size() > assembly_need_ - assembly_.size()) {
     return Bad("a part of a frame that does not belong to it", peer);
   }
   assembly_.insert(assembly_.end(), chunk.begin(), chunk.end());

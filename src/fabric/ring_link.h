@@ -1,15 +1,19 @@
-// The data path of one RDMA link: frames in, frames out, over rings that the peer writes into.  Thread: main loop only.
-// Every message is one WRITE_WITH_IMM.  Its immediate says what it is, in the upper two bits, and what they need:
-//   a chunk     the frame, or a part of one that is too large, at the next free place of the receiver's ring: its bytes
-//   a body      at its place in the shared memory: that place, in units
+// The data path of one RDMA link: frames and bodies.  Thread: main loop only.
+// Its two ends are not alike.  The one that dialled is written to, and by nobody else: in a protection domain of the
+// link's own it lays open a ring and, if it has some, the shared memory.  What goes down to it is WRITE_WITH_IMM.  The
+// one that was dialled lets nobody write, for anybody may dial: what goes up to it is SEND_WITH_IMM, into receives of
+// its own.  The immediate says what a message is, in the upper two bits, and what it needs:
+//   a chunk     the frame, or a part of one that is too large, at the next free place of the ring: its bytes
+//   a body      down only, at its place in the shared memory: that place, in units
 //   credit      the counters below, into the sender's slot
 // Where both devices can and the shared memory is persistent, each body is followed by a native FLUSH of it, which
 // needs no receive: its completion tells that the body is persistent there. The sender keeps a mirror of the ring: a
-// chunk is put together where it will lie, and stays until it is credited. Credit is cumulative: the bytes and the
-// receives that the receiver has given back, written into the sender's slot. Invariants: (1) both ends count the ring
-// by the same rule, so that no position ever crosses the wire.
+// chunk is put together where it will lie, and stays until it is credited; upwards the mirror is all there is of it.
+// Credit is cumulative: the bytes and the receives that the receiver has given back. Invariants:
+//             (1) both ends count the ring by the same rule, so that no position ever crosses the wire.
 //             (2) a chunk is posted only if the receiver has a receive and ring space for it: never a retry for that.
 //             (3) after Shut() returns the peer changes no byte here.
+//             (4) what a peer makes the dialled end hold before it is sent anything is its receives, and no more.
 #pragma once
 
 #include <cstddef>
@@ -20,6 +24,7 @@
 #include <span>
 #include <vector>
 
+#include "fabric/grant.h"
 #include "fabric/queue_pair.h"
 #include "faha/status.h"
 #include "faha/types.h"
@@ -27,7 +32,7 @@
 namespace faha {
 
 inline constexpr std::uint32_t kOfferMagic = 0x52486146;  // "FaHR"
-inline constexpr std::uint16_t kRingVersion = 1;
+inline constexpr std::uint16_t kRingVersion = 2;
 // Features that an offer may name; a peer ignores what it does not know.
 inline constexpr std::uint16_t kPersistentFlush = 1;  // what is placed in the shared memory may be flushed natively
 
@@ -36,7 +41,7 @@ struct RingOffer {
   std::uint32_t magic = kOfferMagic;
   std::uint16_t version = kRingVersion;
   std::uint16_t features = 0;
-  std::uint64_t ring = 0;  // where the slot and, behind it, the ring lie
+  std::uint64_t ring = 0;  // where the slot and, behind it, the ring lie; 0 at the end that was dialled
   std::uint32_t ring_rkey = 0;
   std::uint32_t ring_bytes = 0;
   std::uint64_t shared = 0;  // memory in which bodies may be placed
@@ -61,18 +66,13 @@ class Pages {
   std::span<std::byte> bytes_;
 };
 
-// Memory whose parts are placed, as one device knows it.
-struct SharedMemory {
-  MemoryRegion region;
-  std::uint64_t origin = 0;
-  bool persistent = false;  // peers may flush it natively
-};
-
 class RingLink {
  public:
   static constexpr std::uint32_t kSlotBytes = 64;
   static constexpr std::uint32_t kMinRingBytes = 64U << 10;
   static constexpr std::uint32_t kMaxRingBytes = 64U << 20;
+  // What one message carries upwards; the head of a frame must fit, as acknowledgements do easily.
+  static constexpr std::uint32_t kUpBytes = 1024;
 
   // Who is told what has arrived; may call Shut().
   struct Sink {
@@ -83,16 +83,23 @@ class RingLink {
     virtual void OnFlushed(std::uint64_t count) = 0;
   };
 
-  // `ring_bytes`: for what the peer sends.  `shared` may be empty; it is offered only if `offer_shared`.
-  // `flush`: bodies placed from here are flushed natively, if the peer offers memory for that.
+  struct Terms {
+    bool dialed = false;                 // this end has dialled
+    std::uint32_t ring_bytes = 0;        // for what the peer sends
+    const SharedMemory* into = nullptr;  // dialled: where bodies may be placed; not if it is empty
+    const SharedMemory* from = nullptr;  // was dialled: what bodies are placed from; not if it is empty
+    bool flush = false;  // bodies placed from here are flushed natively, if the peer offers memory for that
+    std::size_t queued_limit = 0;
+  };
   // Errors: Unavailable.
   static Result<std::unique_ptr<RingLink>> Create(rdma_cm_id* id, ibv_pd* pd, ibv_comp_channel* channel,
-                                                  std::uint32_t ring_bytes, const SharedMemory* shared,
-                                                  bool offer_shared, bool flush, std::size_t queued_limit);
+                                                  const Terms& terms);
 
   [[nodiscard]] RingOffer Offer() const;
   // What the peer offered.  Errors: Protocol, PeerVersion, Unavailable.
-  Status Attach(const RingOffer& peer, ibv_pd* pd);
+  Status Attach(const RingOffer& peer);
+  // The end that was dialled, once the connection stands: see QueuePair.
+  Status RefuseAccess() { return queues_->RefuseAccess(); }
   [[nodiscard]] bool attached() const { return peer_.has_value(); }
   // Both ends can.
   [[nodiscard]] bool flushes() const {
@@ -131,6 +138,9 @@ class RingLink {
 
   RingLink() = default;
   static std::uint32_t Immediate(Kind kind, std::uint32_t value);
+  bool PostReceives(std::uint32_t count);
+  Status OpenMirror();
+  [[nodiscard]] Slot Credited() const;
   Status Post(const QueuePair::Work& work);
   [[nodiscard]] bool Fits(std::uint32_t ring_bytes) const;
   Status PostChunk(std::span<const std::span<const std::byte>> parts);
@@ -138,29 +148,30 @@ class RingLink {
   Status SendQueued();
   [[nodiscard]] bool OwesCredit() const;
   Status ReturnCredit();
-  Status TakeChunk(std::uint32_t bytes, std::uint32_t max_body, Sink& sink, const Endpoint& peer);
+  Status TakeCredit(std::span<const std::byte> message, const Endpoint& peer);
+  Status TakeChunk(std::span<const std::byte> chunk, std::uint32_t max_body, Sink& sink, const Endpoint& peer);
   Status TakeBody(std::uint64_t unit, std::uint32_t bytes, std::uint32_t max_body, Sink& sink, const Endpoint& peer);
   Status Take(const QueuePair::Event& event, std::uint32_t max_body, Sink& sink, const Endpoint& peer);
   [[nodiscard]] std::byte* InboundRing() const { return inbound_.bytes().data() + kSlotBytes; }
 
   std::unique_ptr<QueuePair> queues_;
-  Pages inbound_, outbound_;
+  ibv_pd* pd_ = nullptr;
+  Pages inbound_, outbound_;  // the slot and the ring, or what receives hold; the mirror
   MemoryRegion inbound_region_, outbound_region_;
-  const SharedMemory* shared_ = nullptr;
-  bool offer_shared_ = false;
-  std::uint32_t ring_bytes_ = 0;
-  std::size_t queued_limit_ = 0;
+  Terms terms_;
   std::optional<RingOffer> peer_;
 
   // What this side sends.
   Cursor write_;
   std::uint64_t sent_ = 0;     // chunks and bodies: each takes a receive
   std::uint64_t flushed_ = 0;  // bodies
+  Slot credited_{0, 0};        // that the peer has sent upwards
   std::deque<Queued> queue_;
   std::size_t queued_bytes_ = 0;
   // What this side receives.
   Cursor read_;
   std::uint64_t taken_ = 0, unposted_receives_ = 0;
+  std::uint64_t posted_receives_ = 0, received_ = 0;  // since the start
   Slot returned_{0, 0};
   std::vector<std::byte> assembly_;
   std::size_t assembly_need_ = 0;

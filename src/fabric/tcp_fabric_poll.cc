@@ -203,7 +203,7 @@ void TcpFabric::Trust(Link& link) {
 void TcpFabric::Stand(Link& link) {
   link.stage = Link::Stage::kStanding;
   delivered_ = true;
-  if (link.accepted) return handler_->OnAccept(link.id, link.peer);
+  if (link.accepted) return handler_->OnAccept(link.id, link.peer, Lane::kControl);
   // What was sent early goes first.
   Flush(link);
   handler_->OnConnect(link.id);

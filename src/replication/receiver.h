@@ -92,7 +92,8 @@ class Receiver {
   // The same for one that has not answered yet: there may be others to ask.
   static constexpr MonoTime kAnswerPatience{1'000'000};
   static constexpr MonoTime kRetryDelay{50'000};
-  // A data link over RDMA that does not stand by then is opened over TCP.
+  // A data link over RDMA that does not stand by then is opened over TCP.  Longer than the fabric waits before it
+  // dials: RdmaLimits::grant_time.
   static constexpr MonoTime kRdmaPatience{1'500'000};
 
   void Dial();

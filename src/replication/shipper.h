@@ -71,7 +71,7 @@ class Shipper {
     Lsn released_through;  // installing: what was given back by then is no concern of the receiver
     Lsn common;            // what both hold
     LinkId control = LinkId::kNone;
-    std::uint64_t token = 0;
+    std::uint64_t token = 0;  // that opens the data link; 0: none does
   };
   Shipper(Fabric* fabric, std::unique_ptr<BatchReader> reader, Terms terms)
       : fabric_(fabric),
@@ -82,7 +82,8 @@ class Shipper {
         acked_(terms_.common),
         control_(terms_.control) {}
 
-  void OpenData(LinkId data) { data_ = data; }
+  // Its token is spent.
+  void OpenData(LinkId data) { data_ = data, terms_.token = 0; }
   // Posts what the window and `depth`, the batches in flight at most, allow, and no batch behind `bytes`.  Never waits.
   void Pump(Epoch epoch, Lsn committed, std::size_t depth, std::uint64_t bytes = kWindowBytes);
   // The same for a receiver that nobody waits for: a slice, when it is time for one.  `log_bytes`: that were ever

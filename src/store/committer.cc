@@ -48,7 +48,7 @@ Shipper* Committer::Find(LinkId link) {
 
 Shipper* Committer::FindToken(std::uint64_t token) {
   for (const auto& shipper : shippers_) {
-    if (shipper->token() == token) return shipper.get();
+    if (shipper->token() != 0 && shipper->token() == token) return shipper.get();
   }
   return nullptr;
 }

@@ -39,6 +39,7 @@ class Committer {
   Shipper* Admit(std::unique_ptr<Shipper> shipper);
   void Drop(LinkId link);
   [[nodiscard]] Shipper* Find(LinkId link);
+  // The shipper whose data link `token` opens: none if it was used before.
   [[nodiscard]] Shipper* FindToken(std::uint64_t token);
   [[nodiscard]] const std::list<std::unique_ptr<Shipper>>& shippers() const { return shippers_; }
 

@@ -70,7 +70,8 @@ class Engine final : private KeySource {
   [[nodiscard]] std::uint32_t Databases() const {
     std::uint32_t databases = 0;
     index_.ForEachDb([&](DbId stored) {
-      if (stored != kHiddenDb && index_.Size(stored) != 0) databases = std::max(databases, std::uint32_t{map_.Named(stored)} + 1);
+      if (stored != kHiddenDb && index_.Size(stored) != 0)
+        databases = std::max(databases, std::uint32_t{map_.Named(stored)} + 1);
     });
     return databases;
   }

@@ -209,7 +209,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   void Absorb() override;
 
   // --- node_links.cc
-  void OnAccept(LinkId link, const Endpoint& peer) override;
+  void OnAccept(LinkId link, const Endpoint& peer, Lane lane) override;
   void OnConnect(LinkId link) override;
   void OnFrame(LinkId link, std::span<const std::byte> head, std::span<const std::byte> body) override;
   void OnPlaced(LinkId link, std::uint64_t place, std::span<const std::byte> body) override;
@@ -218,6 +218,8 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   void OnPollEnd() override;
   bool OnShipperFrame(Shipper* shipper, LinkId link, std::span<const std::byte> head);
   bool OnGuestFrame(LinkId link, std::span<const std::byte> head);
+  void OnStrangerFrame(LinkId link, std::span<const std::byte> head);
+  bool OpenData(LinkId link, std::span<const std::byte> head);
   bool OnAskFrame(NodeId peer, std::span<const std::byte> head);
   void AnswerState(LinkId link, const wire::StateRequest& request);
   void AnswerPromise(LinkId link, const wire::PromiseRequest& request);
@@ -322,9 +324,15 @@ class Node final : public Store, private FabricHandler, private BatchSink {
 
   // Free segments and live bytes when the last attempt to make room failed.
   std::optional<std::pair<std::uint32_t, std::uint64_t>> futile_;
-  std::uint64_t sealed_before_ = 0;    // Log::sealed_bytes() after the last slice of cleaning
-  std::uint64_t cleaning_owed_ = 0;    // bytes of victims to look at for what clients have appended
-  std::map<LinkId, MonoTime> guests_;  // accepted links, and when they last spoke
+  std::uint64_t sealed_before_ = 0;  // Log::sealed_bytes() after the last slice of cleaning
+  std::uint64_t cleaning_owed_ = 0;  // bytes of victims to look at for what clients have appended
+  // An accepted link, until what it says first tells what it is for.
+  struct Guest {
+    Endpoint peer;
+    Lane lane = Lane::kControl;
+    MonoTime heard{0};  // when it last spoke
+  };
+  std::map<LinkId, Guest> guests_;
   std::uint64_t commits_ = 0, commit_failures_ = 0, records_ = 0, record_bytes_ = 0;
 };
 

@@ -15,7 +15,7 @@ namespace {
 constexpr MonoTime kGuestPatience{5'000'000};
 }  // namespace
 
-void Node::OnAccept(LinkId link, const Endpoint&) { guests_[link] = clock_->Now(); }
+void Node::OnAccept(LinkId link, const Endpoint& peer, Lane lane) { guests_[link] = {peer, lane, clock_->Now()}; }
 
 void Node::OnConnect(LinkId link) {
   if (receiver_->Owns(link)) return receiver_->OnConnect(link);
@@ -40,7 +40,8 @@ void Node::OnFrame(LinkId link, std::span<const std::byte> head, std::span<const
     known = OnShipperFrame(shipper, link, head);
     if (!known) committer_->Drop(link);
   } else if (const auto guest = guests_.find(link); guest != guests_.end()) {
-    guest->second = clock_->Now();
+    guest->second.heard = clock_->Now();
+    if (guest->second.lane == Lane::kData) return OnStrangerFrame(link, head);
     known = OnGuestFrame(link, head);
     if (!known) guests_.erase(link);
   }
@@ -87,7 +88,7 @@ void Node::OnPollEnd() {
 
 void Node::DropSilentGuests() {
   std::erase_if(guests_, [&](const auto& guest) {
-    const bool silent = clock_->Now() - guest.second > kGuestPatience;
+    const bool silent = clock_->Now() - guest.second.heard > kGuestPatience;
     if (silent) fabric_->Close(guest.first);
     return silent;
   });
@@ -164,17 +165,36 @@ bool Node::OnGuestFrame(LinkId link, std::span<const std::byte> head) {
     case wire::Type::kFollowRequest:
       if (const auto request = wire::Decode<wire::FollowRequest>(head)) return AnswerFollow(link, *request), true;
       return false;
-    case wire::Type::kDataHello: {
-      const auto hello = wire::Decode<wire::DataHello>(head);
-      Shipper* shipper = hello ? committer_->FindToken(hello->token) : nullptr;
-      if (shipper == nullptr || shipper->data() != LinkId::kNone) return false;
-      guests_.erase(link);
-      shipper->OpenData(link);
-      committer_->Pump(*shipper, voter_->promised());
-      return true;
-    }
+    case wire::Type::kDataHello: return OpenData(link, head);
     default: return false;
   }
+}
+
+// The first message on an accepted link of the data lane, whose peer has proved nothing: a token is all that it may
+// say.
+void Node::OnStrangerFrame(LinkId link, std::span<const std::byte> head) {
+  const std::string host = guests_.at(link).peer.host;
+  if (OpenData(link, head)) return;
+  guests_.erase(link);
+  fabric_->Close(link);
+  Remember(
+      {Code::kDenied,
+       fmt::format("{} spoke over RDMA without a token that it was told over TCP, and was not heard: it is no node "
+                   "of this cluster, or asked too late",
+                   host)});
+}
+
+// A token names what its control link has agreed on, which was answered only to a peer that knows the secret; it opens
+// one data link, once.
+bool Node::OpenData(LinkId link, std::span<const std::byte> head) {
+  const auto hello = wire::Decode<wire::DataHello>(head);
+  Shipper* shipper = hello ? committer_->FindToken(hello->token) : nullptr;
+  if (shipper == nullptr) return false;
+  guests_.erase(link);
+  fabric_->Trust(link);
+  shipper->OpenData(link);
+  committer_->Pump(*shipper, voter_->promised());
+  return true;
 }
 
 // How far this node's log reaches, or reached when it was given up for another one that is not whole yet.

@@ -112,7 +112,7 @@ class SimFabric : public Fabric {
     return Status::Ok();
   }
 
-  LinkId Dial(const Endpoint& to, Lane) override {
+  LinkId Dial(const Endpoint& to, Lane lane) override {
     const auto listener = world_->listeners.find(to.port);
     SimFabric* peer = listener == world_->listeners.end() ? nullptr : listener->second;
     const LinkId mine = NewLink(peer == nullptr ? node_ : peer->node_);
@@ -124,6 +124,7 @@ class SimFabric : public Fabric {
     Connect(mine, peer, theirs);
     peer->Connect(theirs, this, mine);
     Arrive(mine, {.kind = Event::kConnected});
+    peer->links_.at(theirs).lane = lane;
     peer->Arrive(theirs, {.kind = Event::kAccepted});
     return mine;
   }
@@ -227,6 +228,7 @@ class SimFabric : public Fabric {
     SimFabric* peer = nullptr;
     LinkId other = LinkId::kNone;
     int peer_node = 0;
+    Lane lane = Lane::kControl;  // on which it was accepted
     std::uint64_t flushed = 0;
     std::deque<Event> inbox;
   };
@@ -295,7 +297,7 @@ class SimFabric : public Fabric {
   }
   void Deliver(LinkId id, const Event& event, FabricHandler& handler) {
     switch (event.kind) {
-      case Event::kAccepted: handler.OnAccept(id, {"sim", 0}); break;
+      case Event::kAccepted: handler.OnAccept(id, {"sim", 0}, links_.at(id).lane); break;
       case Event::kConnected: handler.OnConnect(id); break;
       case Event::kFrame: handler.OnFrame(id, event.head, event.body); break;
       case Event::kPlaced:

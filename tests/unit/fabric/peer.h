@@ -37,8 +37,10 @@ struct Recorder : FabricHandler {
   explicit Recorder(Fabric* recorded) : seam(recorded) {}
   virtual std::uint16_t port() const = 0;
 
-  void OnAccept(LinkId link, const Endpoint&) override {
+  void OnAccept(LinkId link, const Endpoint&, Lane lane) override {
     InPoll();
+    if (trusts) seam->Trust(link);
+    EXPECT_EQ(lane == Lane::kData, seam->TransportOf(link) == Transport::kRdma);
     accepted.push_back(link);
     seam->AllowBody(link, max_body);
     if (on_accept) on_accept(link);
@@ -97,6 +99,7 @@ struct Recorder : FabricHandler {
   Fabric* seam;
   std::string host = "127.0.0.1";
   std::uint32_t max_body = 0;
+  bool trusts = true;  // whoever is accepted
   std::vector<LinkId> accepted, connected;
   std::map<LinkId, Status> closed;
   std::map<LinkId, std::vector<std::pair<std::string, std::string>>> got;

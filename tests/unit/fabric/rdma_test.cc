@@ -1,8 +1,5 @@
 // The RDMA fabric on a real device.  Where the machine has none, every test here is skipped: scripts/vm has one.
-#include <arpa/inet.h>
 #include <fcntl.h>
-#include <ifaddrs.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -13,50 +10,10 @@
 #include <csignal>
 #include <cstring>
 
-#include "fabric/rdma_fabric.h"
-#include "tests/unit/fabric/peer.h"
+#include "tests/unit/fabric/rdma_peer.h"
 
 namespace faha::fabric_test {
 namespace {
-
-// An address of this machine that an RDMA device has; empty if there is none.
-std::string RdmaHost() {
-  static const std::string found = [] {
-    ifaddrs* all = nullptr;
-    std::string host;
-    if (getifaddrs(&all) != 0) return host;
-    for (ifaddrs* each = all; each != nullptr && host.empty(); each = each->ifa_next) {
-      if (each->ifa_addr == nullptr || each->ifa_addr->sa_family != AF_INET) continue;
-      char text[INET_ADDRSTRLEN];
-      inet_ntop(AF_INET, &reinterpret_cast<sockaddr_in*>(each->ifa_addr)->sin_addr, text, sizeof text);
-      auto fabric = RdmaFabric::Create(true);
-      if (fabric.ok() && (*fabric)->Listen({text, 0}).ok()) host = text;
-    }
-    freeifaddrs(all);
-    return host;
-  }();
-  return found;
-}
-
-struct RdmaPeer final : Recorder {
-  explicit RdmaPeer(const RdmaLimits& limits = {}) : Recorder(nullptr) {
-    auto made = RdmaFabric::Create(true, limits);
-    EXPECT_TRUE(made.ok()) << made.status().ToString();
-    fabric = std::move(made.value());
-    seam = fabric.get();
-    host = RdmaHost();
-  }
-  [[nodiscard]] std::uint16_t port() const override { return fabric->port(); }
-
-  std::unique_ptr<RdmaFabric> fabric;
-};
-
-struct Memory {
-  explicit Memory(std::size_t size) : pages(size) {}
-  [[nodiscard]] std::span<std::byte> bytes() const { return pages.bytes(); }
-  void Fill(std::string_view text, std::size_t at) { std::memcpy(bytes().data() + at, text.data(), text.size()); }
-  Pages pages;
-};
 
 // A device DAX, all of it in huge pages, as the pool maps it.
 struct PersistentMemory {
@@ -77,71 +34,6 @@ struct PersistentMemory {
   std::span<std::byte> bytes;
 };
 
-// A dialler by hand: what it offers and writes is the test's.
-class Liar {
- public:
-  Liar(const Endpoint& to, const RingOffer& offer) : ring_(1U << 20) {
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_port = htons(to.port);
-    inet_pton(AF_INET, to.host.c_str(), &address.sin_addr);
-    EXPECT_EQ(rdma_create_id(nullptr, &id_, nullptr, RDMA_PS_TCP), 0);
-    // As the fabric's: what a device loses is sent again soon.
-    std::uint8_t timeout = 14;
-    (void)rdma_set_option(id_, RDMA_OPTION_ID, RDMA_OPTION_ID_ACK_TIMEOUT, &timeout, sizeof timeout);
-    EXPECT_EQ(rdma_resolve_addr(id_, nullptr, reinterpret_cast<sockaddr*>(&address), 2000), 0);
-    EXPECT_EQ(rdma_resolve_route(id_, 2000), 0);
-    pd_ = ibv_alloc_pd(id_->verbs);
-    region_ =
-        std::move(MemoryRegion::Register(pd_, ring_.bytes(), IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE).value());
-    queues_ = std::move(QueuePair::Create(id_, pd_, nullptr).value());
-    EXPECT_TRUE(queues_->PostReceives(64));
-    offer_ = offer;
-    offer_.ring = reinterpret_cast<std::uint64_t>(ring_.bytes().data());
-    offer_.ring_rkey = region_.rkey();
-    offer_.ring_bytes = 512U << 10;
-    offer_.receives = 64;
-  }
-  ~Liar() {
-    queues_->Shut();
-    region_ = {};
-    rdma_destroy_id(id_);
-    ibv_dealloc_pd(pd_);
-  }
-  // Blocks; the peer must be polled meanwhile, by another thread.
-  bool Connect() {
-    rdma_conn_param parameters{};
-    parameters.private_data = &offer_;
-    parameters.private_data_len = sizeof offer_;
-    parameters.retry_count = 3;
-    const bool connected = rdma_connect(id_, &parameters) == 0;
-    if (id_->event != nullptr && id_->event->param.conn.private_data_len >= sizeof answer) {
-      std::memcpy(&answer, id_->event->param.conn.private_data, sizeof answer);
-    }
-    return connected;
-  }
-  void Write(std::span<const std::byte> bytes, std::uint64_t at, std::uint32_t imm) {
-    std::memcpy(ring_.bytes().data() + (600U << 10), bytes.data(), bytes.size());
-    const QueuePair::Work work{
-        .opcode = IBV_WR_RDMA_WRITE_WITH_IMM,
-        .pieces = {{{ring_.bytes().data() + (600U << 10), static_cast<std::uint32_t>(bytes.size()), region_.lkey()}}},
-        .remote = at,
-        .rkey = answer.ring_rkey,
-        .imm = imm};
-    EXPECT_TRUE(queues_->Post(std::span(&work, 1)));
-  }
-
-  RingOffer answer;
-
- private:
-  Pages ring_;
-  rdma_cm_id* id_ = nullptr;
-  ibv_pd* pd_ = nullptr;
-  MemoryRegion region_;
-  std::unique_ptr<QueuePair> queues_;
-  RingOffer offer_;
-};
-
 // --- What other processes do.  They are started anew, not forked: the library's open devices do not survive a fork.
 
 struct Lie {
@@ -150,7 +42,7 @@ struct Lie {
   std::uint32_t imm, max_body;
 };
 
-// Chunks that are none, too long, of an unknown kind, to a place that does not exist.
+// Chunks that are none, too long, of an unknown kind, to a place that does not exist; credit for nothing.
 std::vector<Lie> Lies() {
   const FrameHeader header = MakeFrameHeader(Bytes("head"), 4);
   const std::string good = Text(std::as_bytes(std::span(&header, 1))) + "head" + "body";
@@ -161,7 +53,8 @@ std::vector<Lie> Lies() {
           {"too short", good.substr(0, 10), 1U << 30 | 10, 4},
           {"more than its frame", good + "surplus", 1U << 30 | 31, 4},
           {"placed where nothing is shared", good, 2U << 30 | 1, 64},
-          {"a body that is not allowed", good, 1U << 30 | 24, 3}};
+          {"a body that is not allowed", good, 1U << 30 | 24, 3},
+          {"credit for nothing", std::string(16, '\1'), 0, 4}};
 }
 
 // The way above, but each is flushed: says what it was told, for ever.  1: no device here flushes.
@@ -227,7 +120,7 @@ int ForkingReceiver(std::uint16_t port) {
 int OtherVersion(std::uint16_t port) {
   RingOffer offer;
   offer.version = kRingVersion + 1;
-  Liar liar({RdmaHost(), port}, offer);
+  RawLink liar({RdmaHost(), port}, offer);
   if (liar.Connect()) return 1;
   return liar.answer.magic == kOfferMagic && liar.answer.version == kRingVersion ? 0 : 2;
 }
@@ -235,7 +128,7 @@ int OtherVersion(std::uint16_t port) {
 int OtherMagic(std::uint16_t port) {
   RingOffer offer;
   offer.magic = 0x1234;
-  Liar liar({RdmaHost(), port}, offer);
+  RawLink liar({RdmaHost(), port}, offer);
   return liar.Connect() ? 1 : 0;
 }
 
@@ -260,9 +153,9 @@ const std::map<std::string, std::function<int(std::uint16_t)>>& Roles() {
                                                                  {"poor", PoorDialler}};
     for (const Lie& lie : Lies()) {
       all[std::string(lie.name)] = [lie](std::uint16_t port) {
-        Liar liar({RdmaHost(), port}, RingOffer{});
+        RawLink liar({RdmaHost(), port}, RingOffer{});
         if (!liar.Connect()) return 1;
-        liar.Write(Bytes(lie.bytes), liar.answer.ring + RingLink::kSlotBytes, lie.imm);
+        liar.Say(Bytes(lie.bytes), lie.imm);
         return pause();
       };
     }

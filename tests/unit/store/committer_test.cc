@@ -111,6 +111,19 @@ class CatchingUpTest : public CommitterTest {
   Shipper* far_ = nullptr;
 };
 
+TEST_F(CatchingUpTest, ATokenOpensOneDataLink) {
+  constexpr std::uint64_t kToken = 42;
+  EXPECT_EQ(committer_->FindToken(0), nullptr) << "those that are open have none any more";
+  Shipper* shipper = committer_->Admit(std::make_unique<Shipper>(
+      &fabric_, std::make_unique<EndlessLog>(64),
+      Shipper::Terms{.receiver = near_->receiver(), .released_through = {}, .common = {}, .token = kToken}));
+  EXPECT_EQ(committer_->FindToken(kToken - 1), nullptr);
+  ASSERT_EQ(committer_->FindToken(kToken), shipper);
+  shipper->OpenData(kNear);
+  EXPECT_EQ(committer_->FindToken(kToken), nullptr);
+  EXPECT_EQ(committer_->FindToken(0), nullptr);
+}
+
 TEST_F(CatchingUpTest, WhoeverAMajorityNeedsIsSentAllAtOnce) {
   committer_->Pump(Epoch{1});
   EXPECT_EQ(Sent(), (std::vector<LinkId>{kNear, kFar}));
