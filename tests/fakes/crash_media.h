@@ -186,7 +186,9 @@ struct CrashDisk {
 
  private:
   static constexpr std::size_t kPage = 4096;
-  void Keep(const Undrained& write) { std::memcpy(&drained[write.offset], write.data.data(), write.data.size()); }
+  void Keep(const Undrained& write) {
+    std::copy(write.data.begin(), write.data.end(), drained.begin() + static_cast<std::ptrdiff_t>(write.offset));
+  }
   // Of each unit of `unit` bytes of the medium, the write's part survives or not.
   void KeepSome(const Undrained& write, std::uint64_t unit, std::mt19937_64& random) {
     const std::uint64_t end = write.offset + write.data.size();
