@@ -26,14 +26,18 @@ struct Range {
   std::int64_t first = 0, last = -1;
 };
 
-// The arguments from `at` on: FIRST LAST [BYTE|BIT], negative ones counted from the end.  `error` if one is bad.
-Range ParseRange(const Call& call, int at, std::int64_t bytes, std::optional<Reply>& error) {
+// The arguments from `at` on: FIRST LAST [BYTE|BIT], negative ones counted from the end.  `error` if one is bad; of two
+// Redis names the one that it looks at first.
+Range ParseRange(const Call& call, int at, std::int64_t bytes, bool unit_before_last, std::optional<Reply>& error) {
   const auto first = ParseInteger(call.arg(at));
   const auto last = call.size() > at + 1 ? ParseInteger(call.arg(at + 1)) : std::optional<std::int64_t>(-1);
   const bool in_bits = call.size() == at + 3 && call.Is(at + 2, "bit");
-  if (!first || !last) {
+  const bool bad_unit = call.size() == at + 3 && !in_bits && !call.Is(at + 2, "byte");
+  if (call.size() > at + 3) {
+    error = Call::SyntaxError();
+  } else if (!first || (!last && !(unit_before_last && bad_unit))) {
     error = Call::NotAnInteger();
-  } else if (call.size() > at + 3 || (call.size() == at + 3 && !in_bits && !call.Is(at + 2, "byte"))) {
+  } else if (bad_unit) {
     error = Call::SyntaxError();
   }
   if (error) return {};
@@ -171,7 +175,7 @@ Reply BitCount(Call& call) {
   const auto first = ParseInteger(call.arg(2)), last = ParseInteger(call.arg(3));
   if (first && last && *first < 0 && *last < 0 && *first > *last && call.size() <= 5) return Reply::Integer(0);
   std::optional<Reply> error;
-  const Range range = ParseRange(call, 2, static_cast<std::int64_t>(entry->value.size()), error);
+  const Range range = ParseRange(call, 2, static_cast<std::int64_t>(entry->value.size()), false, error);
   if (error) return *error;
   return Reply::Integer(range.first > range.last ? 0 : Count(entry->value, range));
 }
@@ -185,7 +189,7 @@ Reply BitPos(Call& call) {
   const auto bytes = static_cast<std::int64_t>(entry->value.size());
   Range range{0, bytes * 8 - 1};
   std::optional<Reply> error;
-  if (call.size() > 3) range = ParseRange(call, 3, bytes, error);
+  if (call.size() > 3) range = ParseRange(call, 3, bytes, true, error);
   if (error) return *error;
   if (range.first > range.last) return Reply::Integer(-1);
   const auto found = Search(entry->value, range, *wanted == 1);
