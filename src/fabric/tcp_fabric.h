@@ -100,7 +100,7 @@ class TcpFabric final : public Fabric, private ForkGuard {
   void Shake(Link& link, std::span<const std::byte> head);
   void SendNow(Link& link, std::span<const std::byte> head);
   void Stand(Link& link);
-  void Trust(Link& link);
+  void CeaseToBeStranger(Link& link);
   bool MakeRoom();
   void SetTimer(std::chrono::nanoseconds in);
   void DropOverdue();

@@ -191,11 +191,11 @@ void TcpFabric::Shake(Link& link, std::span<const std::byte> head) {
   if (!answer.empty()) SendNow(link, answer);
   if (link.handshake->state() != Handshake::State::kDone) return;
   link.handshake.reset();
-  Trust(link);
+  CeaseToBeStranger(link);
   Stand(link);
 }
 
-void TcpFabric::Trust(Link& link) {
+void TcpFabric::CeaseToBeStranger(Link& link) {
   link.inbox.Trust();
   if (std::exchange(link.stranger, false)) --strangers_;
 }
@@ -298,7 +298,7 @@ void TcpFabric::Deliver(Link& link) {
                                                     link.peer.ToString())});
     }
     // Where there is no secret, who speaks the protocol is no stranger any more.
-    Trust(link);
+    CeaseToBeStranger(link);
     delivered_ = true;
     handler_->OnFrame(link.id, frame.head, frame.body);
   }
