@@ -80,7 +80,11 @@ Reply ReplicaOf(Call& call) {
 Reply Refuse(Call& call) {
   if (!TheState().turn_failed.ok()) return Reply::Error(TheState().turn_failed);
   std::string name(call.size() > 1 ? call.arg(1) : std::string_view("refuse"));
-  if (name.find('\0') != std::string::npos) return Reply::Error("ERR unknown command: its name holds a zero byte");
+  if (name.find('\0') != std::string::npos || name.find('|') != std::string::npos)
+    return Reply::Error("ERR unknown command: FaHA serves none whose name holds a zero byte or a bar");
+  if (name.starts_with("faha.")) return Reply::Error("ERR unknown command: call it by Redis' own name");
+  // Its arguments may hold a password.
+  for (int i = 2; name == "migrate" && i < call.size(); ++i) RedisModule_RedactClientCommandArgument(call.ctx(), i);
   for (char& c : name) c = LowerCase(c);
   return Reply::Error("UNSUPPORTED '" + name.substr(0, 64) + "' works on " + FamilyOf(name) +
                       ": FaHA does not serve it yet; its docs/commands.md lists what it serves");

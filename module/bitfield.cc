@@ -172,4 +172,22 @@ Reply BitFieldRo(Call& call) {
   return Read(call, fields);
 }
 
+// With nothing but GET it reads.  What is no sentence is taken for a write.
+void FindBitFieldKeys(const Call& call) {
+  constexpr int kReads = REDISMODULE_CMD_KEY_RO | REDISMODULE_CMD_KEY_ACCESS;
+  constexpr int kWrites = REDISMODULE_CMD_KEY_RW | REDISMODULE_CMD_KEY_UPDATE | REDISMODULE_CMD_KEY_ACCESS;
+  int i = 2;
+  while (i < call.size()) {
+    const int left = call.size() - i - 1;
+    if (call.Is(i, "get") && left >= 2) {
+      i += 3;
+    } else if (call.Is(i, "overflow") && left >= 1) {
+      i += 2;
+    } else {
+      break;
+    }
+  }
+  RedisModule_KeyAtPosWithFlags(call.ctx(), 1, i < call.size() ? kWrites : kReads);
+}
+
 }  // namespace faha::module::bits

@@ -16,6 +16,7 @@ constexpr std::uint64_t kOverwrite = REDISMODULE_CMD_KEY_OW | REDISMODULE_CMD_KE
 constexpr std::uint64_t kInsert = REDISMODULE_CMD_KEY_OW | REDISMODULE_CMD_KEY_INSERT;
 constexpr std::uint64_t kUpdate = REDISMODULE_CMD_KEY_RW | REDISMODULE_CMD_KEY_UPDATE;
 constexpr std::uint64_t kAccessUpdate = kUpdate | REDISMODULE_CMD_KEY_ACCESS;
+constexpr std::uint64_t kVaries = kAccessUpdate | REDISMODULE_CMD_KEY_VARIABLE_FLAGS;  // by the arguments
 constexpr std::uint64_t kAppend = REDISMODULE_CMD_KEY_RW | REDISMODULE_CMD_KEY_INSERT;
 constexpr std::uint64_t kAccessInsert = kAppend | REDISMODULE_CMD_KEY_ACCESS;
 constexpr std::uint64_t kTake = REDISMODULE_CMD_KEY_RW | REDISMODULE_CMD_KEY_ACCESS | REDISMODULE_CMD_KEY_DELETE;
@@ -27,10 +28,11 @@ constexpr const char* kRules = "admin deny-script allow-loading allow-stale";
 constexpr const char* kReadFast = "readonly fast";
 constexpr const char* kWriteFast = "write fast";
 constexpr const char* kWriteGrow = "write deny-oom";
+constexpr const char* kSometimesReads = "write deny-oom getkeys-api";
 constexpr const char* kWriteGrowFast = "write deny-oom fast";
 
 constexpr auto kTable = std::to_array<Command>({
-    {"set", strings::Set, -3, Access::kWrite, kWriteGrow, 1, 1, 1, kAccessUpdate},
+    {"set", strings::Set, -3, Access::kWrite, kSometimesReads, {1, 1, 1, kVaries}, {}, strings::FindSetKeys},
     {"setnx", strings::SetNx, 3, Access::kWrite, kWriteGrowFast, 1, 1, 1, kInsert},
     {"setex", strings::SetEx, 4, Access::kWrite, kWriteGrow, 1, 1, 1, kOverwrite},
     {"psetex", strings::PSetEx, 4, Access::kWrite, kWriteGrow, 1, 1, 1, kOverwrite},
@@ -57,7 +59,7 @@ constexpr auto kTable = std::to_array<Command>({
     {"bitcount", bits::BitCount, -2, Access::kRead, kReadOnly, 1, 1, 1, kRead},
     {"bitpos", bits::BitPos, -3, Access::kRead, kReadOnly, 1, 1, 1, kRead},
     {"bitop", bits::BitOp, -4, Access::kWrite, kWriteGrow, {2, 2, 1, kOverwrite}, {3, -1, 1, kRead}},
-    {"bitfield", bits::BitField, -2, Access::kWrite, kWriteGrow, 1, 1, 1, kAccessUpdate},
+    {"bitfield", bits::BitField, -2, Access::kWrite, kSometimesReads, {1, 1, 1, kVaries}, {}, bits::FindBitFieldKeys},
     {"bitfield_ro", bits::BitFieldRo, -2, Access::kRead, kReadFast, 1, 1, 1, kRead},
     {"pfadd", native::PfAdd, -2, Access::kWrite, kWriteGrowFast, 1, 1, 1, kAppend},
     {"pfcount", native::PfCount, -2, Access::kRead, kReadOnly, 1, -1, 1, kRead},
@@ -204,7 +206,8 @@ RedisModuleCommandKeySpec Describe(const KeyRange& keys) {
 void DescribeKeys(RedisModuleCommand* created, const Command& command) {
   RedisModuleCommandKeySpec specs[3] = {};
   if (command.keys.first > 0) specs[0] = Describe(command.keys);
-  if (command.find_keys != nullptr) specs[0].flags |= REDISMODULE_CMD_KEY_INCOMPLETE;  // then Redis asks
+  const bool varies = (command.keys.flags & REDISMODULE_CMD_KEY_VARIABLE_FLAGS) != 0;
+  if (command.find_keys != nullptr && !varies) specs[0].flags |= REDISMODULE_CMD_KEY_INCOMPLETE;  // then Redis asks
   if (command.more_keys.first > 0) specs[1] = Describe(command.more_keys);
   RedisModuleCommandInfo info = {};
   info.version = REDISMODULE_COMMAND_INFO_VERSION;

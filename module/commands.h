@@ -48,6 +48,7 @@ bool CreateCommands(RedisModuleCtx* ctx);
 // The handlers.
 namespace strings {
 Reply Set(Call& call);
+void FindSetKeys(const Call& call);
 Reply SetNx(Call& call);
 Reply SetEx(Call& call);
 Reply PSetEx(Call& call);
@@ -76,6 +77,7 @@ Reply BitCount(Call& call);
 Reply BitPos(Call& call);
 Reply BitOp(Call& call);
 Reply BitField(Call& call);
+void FindBitFieldKeys(const Call& call);
 Reply BitFieldRo(Call& call);
 }  // namespace bits
 

@@ -4,6 +4,7 @@
 #include <array>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "module/commands.h"
 #include "module/commit.h"
@@ -29,7 +30,8 @@ enum class Action : std::uint8_t {
   kWatch,
   kPublish,
   kReplicate,
-  kContainer
+  kContainer,
+  kOurs
 };
 
 struct Rule {
@@ -57,6 +59,8 @@ struct Filter {
   Rules rules;        // by what the server calls the command
   Rules built_in;     // by the built-in name
   Rules subcommands;  // by "container|sub"
+  // What the filter puts in a name's place, for the life of the server.
+  std::unordered_set<const RedisModuleString*> names;
   RedisModuleString* refuse = nullptr;
   RedisModuleString* replicaof = nullptr;
 };
@@ -152,6 +156,15 @@ Rule RuleFor(const Described& command, std::string_view name) {
   return {};
 }
 
+// FaHA's names for what Redis has are the filter's alone: whoever called one could do what Redis' own name forbids.
+Rule RuleForOurs(std::string_view name) {
+  const auto& commands = Commands();
+  const bool own = std::any_of(commands.begin(), commands.end(), [&](const Command& command) {
+    return command.access == Access::kAdmin && command.name != "refuse" && ModuleName(command) == name;
+  });
+  return {.action = own ? Action::kPass : Action::kOurs};
+}
+
 // Rules for the commands that the server has got since the last call, by their built-in names.
 void AddRules(RedisModuleCtx* ctx) {
   Rules& rules = TheFilter().built_in;
@@ -161,7 +174,7 @@ void AddRules(RedisModuleCtx* ctx) {
     const Described command(RedisModule_CallReplyArrayElement(table, i));
     const std::string name(command.name());
     if (rules.contains(name)) continue;
-    Rule rule = name.starts_with("faha.") ? Rule{} : RuleFor(command, name);
+    Rule rule = name.starts_with("faha.") ? RuleForOurs(name) : RuleFor(command, name);
     rule.name = name;
     // A container's own entry is judged by its subcommands.
     bool container = false;
@@ -183,6 +196,12 @@ void AddRules(RedisModuleCtx* ctx) {
   }
 }
 
+RedisModuleString* MakeName(const std::string& name) {
+  RedisModuleString* string = RedisModule_CreateString(nullptr, name.data(), name.size());
+  TheFilter().names.insert(string);
+  return string;
+}
+
 // DEBUG is for servers that allow it to everybody.
 void ServeOurs(RedisModuleCtx* ctx) {
   Rules& rules = TheFilter().built_in;
@@ -194,7 +213,7 @@ void ServeOurs(RedisModuleCtx* ctx) {
     Rule& rule = bar == std::string::npos ? rules[name] : TheFilter().subcommands[name];
     rule.name = name;
     if (rule.action != Action::kPublish && rule.action != Action::kReplicate) rule.action = Action::kServe;
-    rule.replacement = RedisModule_CreateString(nullptr, ours.data(), ours.size());
+    rule.replacement = MakeName(ours);
     rule.arity = command.arity;
     rule.first_key = command.keys.first;
     if (bar == std::string::npos) continue;
@@ -208,7 +227,9 @@ void NameRules(RedisModuleCtx* ctx) {
   for (const auto& [name, rule] : TheFilter().built_in) {
     if (TheFilter().rules.contains(name)) continue;
     const std::string runs = BuiltInName(ctx, name);
-    if (!runs.empty()) TheFilter().rules[name] = TheFilter().built_in[runs];
+    if (runs.empty()) continue;
+    if (runs != name) RememberAlias(runs, name);
+    TheFilter().rules[name] = TheFilter().built_in[runs];
   }
 }
 
@@ -285,6 +306,9 @@ const Rule* RuleOfSubcommand(RedisModuleCommandFilterCtx* filter, std::string_vi
 // The server may take a name that goes on behind a zero for the one before it.
 bool HasZero(std::string_view name) { return name.find('\0') != std::string_view::npos; }
 
+// It cannot be asked what the server runs for such a name: for one with a bar it looks for a subcommand.
+bool IsUnclear(std::string_view name) { return HasZero(name) || name.find('|') != std::string_view::npos; }
+
 void ActOnContainer(RedisModuleCommandFilterCtx* filter, const Rule& rule) {
   const Rule* sub = RuleOfSubcommand(filter, rule.name);
   if (sub != nullptr && sub->action == Action::kServe) return Serve(filter, *sub);
@@ -301,6 +325,10 @@ void Act(RedisModuleCommandFilterCtx* filter, const Rule& rule) {
     case Action::kPass: break;
     case Action::kServe: Serve(filter, rule); break;
     case Action::kRefuse: Refuse(filter); break;
+    case Action::kOurs:
+      // A command that had to wait, for CLIENT PAUSE say, comes a second time as the filter has made it.
+      if (!TheFilter().names.contains(RedisModule_CommandFilterArgGet(filter, 0))) Refuse(filter);
+      break;
     case Action::kWatch: RememberAll(filter); break;
     case Action::kPublish: ServeHello(filter, rule); break;
     case Action::kExec:
@@ -343,7 +371,7 @@ void OnCommand(RedisModuleCommandFilterCtx* filter) {
   const std::string_view name = View(RedisModule_CommandFilterArgGet(filter, 0));
   const auto found = TheFilter().rules.find(Lower(name, buffer));
   if (found != TheFilter().rules.end()) return Act(filter, found->second);
-  if (HasZero(name)) return Refuse(filter);
+  if (IsUnclear(name)) return Refuse(filter);
   if (const Rule* rule = name.size() > buffer.size() ? nullptr : Learn(name)) Act(filter, *rule);
 }
 
@@ -360,8 +388,8 @@ const char* FamilyOf(std::string_view name) {
 }
 
 bool StartFiltering(RedisModuleCtx* ctx) {
-  TheFilter().refuse = RedisModule_CreateString(nullptr, "faha.refuse", sizeof "faha.refuse" - 1);
-  TheFilter().replicaof = RedisModule_CreateString(nullptr, "faha.replicaof", sizeof "faha.replicaof" - 1);
+  TheFilter().refuse = MakeName("faha.refuse");
+  TheFilter().replicaof = MakeName("faha.replicaof");
   AddRules(ctx);
   ServeOurs(ctx);
   NameRules(ctx);

@@ -17,6 +17,7 @@ constexpr std::string_view kKey = "libraries";
 using Version = std::uint64_t;
 constexpr std::size_t kHead = sizeof(Version);
 Version aligned = 0;  // the version that the server has; 0: none of the log's
+bool adopts = true;   // the server may have libraries of its own that the log does not hold
 
 std::optional<std::string_view> InLog() {
   const auto entry = TheState().store->Get(kHiddenDb, kKey);
@@ -59,19 +60,36 @@ Status Write(RedisModuleCtx* ctx) {
   return Status::Ok();
 }
 
+// The server had libraries before FaHA came: a dump may hold some beside no keys.
+void Adopt(RedisModuleCtx* ctx) {
+  const NativeReply list(CallServer(ctx, ServersName("function").c_str(), "Ec", "LIST"), RedisModule_FreeCallReply);
+  if (list == nullptr || IsError(list) || RedisModule_CallReplyLength(list.get()) == 0) return;
+  const Status status = Write(ctx);
+  Log(LogLevel::kNotice, status.ok() ? "the functions that the server had are in the log now"
+                                     : "the functions that the server had are not in the log: " + status.ToString());
+}
+
 }  // namespace
 
 void AlignFunctions(RedisModuleCtx* ctx) {
   if ((RedisModule_GetContextFlags(ctx) & REDISMODULE_CTX_FLAGS_LOADING) != 0) return;
   const auto written = InLog();
   const Version version = written ? VersionOf(*written) : 0;
+  if (version == 0 && aligned == 0 && adopts && TheState().store->Serving()) {
+    adopts = false;
+    Adopt(ctx);
+    return;
+  }
   if (version == aligned) return;
   aligned = version;
   const bool done = written ? Replace(ctx, written->substr(kHead)) : Run(ctx, ServersName("function").c_str(), "FLUSH");
   if (!done) Log(LogLevel::kWarning, "UNAVAILABLE the server refuses the functions that the log holds");
 }
 
-void FunctionsWereLoaded() { aligned = 0; }
+void FunctionsWereLoaded() {
+  aligned = 0;
+  adopts = true;
+}
 
 namespace functions {
 

@@ -5,6 +5,7 @@
 
 #include "module/active_expiry.h"
 #include "module/barrier.h"
+#include "module/client_list.h"
 #include "module/commands.h"
 #include "module/commit.h"
 #include "module/config.h"
@@ -82,6 +83,14 @@ bool TakeDatabases(RedisModuleCtx* ctx, Options& options) {
   return true;
 }
 
+// What was queued before FaHA was there would run natively.
+bool NoTransactions(RedisModuleCtx* ctx) {
+  bool open = false;
+  ForEachClient(ctx, [&](const ListedClient& client) { open = open || client.Field("multi") != "-1"; });
+  if (open) Log(LogLevel::kWarning, "UNAVAILABLE a client is in a transaction (MULTI): load FaHA once none is");
+  return !open;
+}
+
 bool Start(RedisModuleCtx* ctx) {
   RedisModule_SetModuleOptions(ctx, REDISMODULE_OPTION_NO_IMPLICIT_SIGNAL_MODIFIED);  // see scratch.h
   TheState().context = RedisModule_GetDetachedThreadSafeContext(ctx);
@@ -89,6 +98,7 @@ bool Start(RedisModuleCtx* ctx) {
     Log(LogLevel::kWarning, status.ToString());
     return false;
   }
+  if (!NoTransactions(ctx)) return false;
   Options options;
   if (!LoadConfigs(ctx, options) || !TakeDatabases(ctx, options)) return false;
   std::error_code error;

@@ -60,6 +60,8 @@ class Probe {
   void Add(const std::string& rule) { (void)RedisModule_SetModuleUserACL(user_, rule.c_str()); }
   // May it run this command, if the server has it?
   [[nodiscard]] bool May(std::string_view command) {
+    const std::string_view whole = command.substr(0, command.find('|'));
+    if (BuiltInName(ctx_, ServersName(whole)) != whole) return false;
     Name name(ctx_, command);
     return RedisModule_ACLCheckCommandPermissions(user_, name.words().data(), static_cast<int>(name.words().size())) ==
            REDISMODULE_OK;

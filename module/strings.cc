@@ -247,4 +247,13 @@ Reply IncrByFloat(Call& call) {
   return After(status, Reply::Text(std::move(result)));
 }
 
+// Only with GET does it tell of what was there.
+void FindSetKeys(const Call& call) {
+  constexpr int kWrites = REDISMODULE_CMD_KEY_OW | REDISMODULE_CMD_KEY_UPDATE;
+  constexpr int kReads = REDISMODULE_CMD_KEY_RW | REDISMODULE_CMD_KEY_UPDATE | REDISMODULE_CMD_KEY_ACCESS;
+  bool reads = false;
+  for (int i = 3; i < call.size(); ++i) reads = reads || call.Is(i, "get");
+  RedisModule_KeyAtPosWithFlags(call.ctx(), 1, reads ? kReads : kWrites);
+}
+
 }  // namespace faha::module::strings

@@ -77,6 +77,12 @@ Status WriteSet(Output& output, const Record& record) {
   return output.Write({"SET", record.key, record.value, "PXAT", fmt::format("{}", record.expire_at)});
 }
 
+// The libraries of functions: behind a number of theirs, as the server dumps them.
+Status WriteFunctions(Output& output, const Record& record) {
+  if (record.value.size() < sizeof(std::uint64_t)) return Status::Ok();
+  return output.Write({"FUNCTION", "RESTORE", record.value.substr(sizeof(std::uint64_t)), "REPLACE"});
+}
+
 }  // namespace
 
 Result<std::uint64_t> Extract(const Pool& pool, const Survey& survey, const Replay& replay, const std::string& path) {
@@ -94,6 +100,10 @@ Result<std::uint64_t> Extract(const Pool& pool, const Survey& survey, const Repl
       if (!status.ok() || record.kind != format::RecordKind::kPut) return;
       if (!replay.engine().IsNewest(record, next->batch.at + offset)) return;
       const DbId db = replay.engine().Named(record.db);
+      if (db == kHiddenDb) {
+        status = WriteFunctions(output, record);
+        return;
+      }
       if (selected != db) status = output.Write({"SELECT", fmt::format("{}", db)});
       selected = db;
       if (status.ok()) status = WriteSet(output, record);

@@ -1,11 +1,16 @@
 """Functions are data: what was loaded is called wherever the primary is, and what was refused is nowhere."""
 
+import os
+import pathlib
 import secrets
+import subprocess
 
 import pytest
 import redis
 
-from cluster import HOST, wait_for
+from cluster import HOST, MODULE, wait_for
+
+CHECK = os.environ.get("FAHA_CHECK", str(pathlib.Path(MODULE).with_name("faha-check")))
 
 
 def library(name, answer):
@@ -43,6 +48,23 @@ def test_functions_outlast_failovers_restarts_and_flushes(make_cluster):
     heir = next(node for node in cluster.nodes if node is not primary)
     assert primary.client().execute_command("FAHA.FAILOVER", "TO", HOST, heir.port) == "OK"
     assert heir.client().execute_command("FUNCTION", "LIST") == []
+
+
+def test_functions_that_were_there_before_are_taken_over_and_extracted(make_server, folder):
+    stock = make_server(faha=False, args=["--dbfilename", "functions.rdb"])
+    stock.start()
+    stock.client().function_load(library("old", 1))
+    assert stock.client().save()
+    server = make_server(args=["--dir", str(stock.folder), "--dbfilename", "functions.rdb", "--appendonly", "no"]).start()
+    wait_for(lambda: "functions that the server had are in the log now" in server.log(), what="them to be taken over")
+    assert server.client().fcall("old", 1, "k") == "1"
+    server.kill()
+    out = folder / "extracted"
+    subprocess.run([CHECK, "--extract", str(out), str(server.pool_path)], check=True, stdout=subprocess.DEVNULL)
+    assert b"SELECT\r\n$5\r\n65534" not in out.read_bytes()
+    fresh = make_server(faha=False).start()
+    subprocess.run(["redis-cli", "-p", str(fresh.port), "--pipe"], stdin=out.open("rb"), check=True, stdout=subprocess.DEVNULL)
+    assert fresh.client().fcall("old", 1, "k") == "1" and fresh.client().dbsize() == 1
 
 
 def test_what_is_not_in_the_log_is_not_in_the_server(make_cluster):

@@ -6,7 +6,7 @@ And what the filter must not do for strangers, under new names, or under names t
 import pytest
 import redis
 
-from cluster import wait_for
+from cluster import MODULE, wait_for
 from resp import Connection, encode
 from test_docs import OWN
 from twins import words
@@ -62,6 +62,8 @@ def cases(name, categories):
     yield "nothing", f"-@all ~* &* {WAYS}"
     yield "taken and given", f"+@all -@all ~* &* {WAYS} +@read -@read +{name} -{name}"
     yield "by key and channel", "+@all ~other* resetchannels &other"
+    yield "keys to write", "+@all %W~k* &*"
+    yield "keys to read", "+@all %R~k* &*"
     yield "in a selector", f"-@all resetkeys resetchannels {WAYS} (+{name} ~* &*)"
     yield "in the wrong selector", f"-@all resetkeys resetchannels {WAYS} (+{name} ~other* &other) (+ping ~* &*)"
     for category in categories:
@@ -185,6 +187,58 @@ def test_own_commands_are_for_administrators(make_server):
 # --- Names.
 
 
+def test_the_filters_own_names_are_nobody_elses(make_server):
+    """A subcommand's name that passed its first argument on gave all that the container can do."""
+    server = make_server().start()
+    admin = server.client()
+    admin.set("a", "v")
+    admin.execute_command("ACL", "SETUSER", "low", "on", "nopass", "-@all", "+acl|deluser", "+eval", "+multi", "+exec", "~*")
+    low = Connection(server.port)
+    assert low.call("AUTH", "low", "x") == ("+", "OK")
+    top = Connection(server.port)
+    for args in (["faha.acl.deluser", "SETUSER", "low", "+@all"], ["faha.debug.object", "SEGFAULT", "a"], ["FAHA.SET", "a", "w"],
+                 ["faha.function.load", "FLUSH", "SYNC"], ["faha.replicaof", "no", "one"], ["faha.refuse", "x"]):  # fmt: skip
+        for connection in (low, top):
+            assert connection.call(*args)[0] == "-", args
+            assert connection.call("EVAL", SCRIPT, 0, *args)[0] == "-", args
+        top.send_raw(encode("MULTI") + encode(*args) + encode("EXEC"))
+        assert [top.read() for _ in range(3)][2][1][0][0] == "-", args
+    assert low.call("CONFIG", "GET", "port")[1].startswith("NOPERM") and admin.get("a") == "v"
+
+
+@pytest.mark.parametrize("renames", [["SET", "W", "GET", "SET"], ["GET", "", "SET", "GET"], ["DEL", "", "STRLEN", "DEL"]])
+def test_a_name_that_another_command_has_taken(make_server, renames):
+    args = [word for old, new in zip(renames[::2], renames[1::2]) for word in ("--rename-command", old, new or '""')]
+    stock, faha = make_server(faha=False, args=args).start(), make_server(args=args).start()
+    replies = []
+    for server in (stock, faha):
+        client = Connection(server.port)
+        client.call("MSET", "a", "1", "b", "2")
+        calls = [["W", "a", "3"], ["SET", "a"], ["GET", "a", "4"], ["GET", "a"], ["DEL", "a"], ["MGET", "a", "b"]]
+        replies.append([client.call(*call) for call in calls])
+    assert replies[0] == replies[1]
+
+
+def test_a_name_with_a_bar_is_not_served(make_server):
+    server = make_server(args=["--rename-command", "SET", "w|set", "--rename-command", "LPUSH", "l|p"]).start()
+    client = Connection(server.port)
+    for args in (["w|set", "k", "v"], ["l|p", "k", "v"]):
+        assert client.call(*args)[1].startswith("ERR unknown command"), args
+    assert client.call("DBSIZE") == (":", 0) and server.client().memory_stats()["keys.count"] == 0
+
+
+def test_the_module_is_not_loaded_into_an_open_transaction(make_server, folder):
+    server = make_server(faha=False, args=["--enable-module-command", "yes"]).start()
+    client, other = Connection(server.port), Connection(server.port)
+    load = ["MODULE", "LOADEX", MODULE, "CONFIG", "faha.pool-path", str(folder / "pool"), "CONFIG", "faha.pool-bytes", "256mb"]
+    client.send_raw(encode("MULTI") + encode("SET", "k", "v"))
+    assert [client.read() for _ in range(2)] == [("+", "OK"), ("+", "QUEUED")]
+    assert other.call(*load)[0] == "-" and "UNAVAILABLE a client is in a transaction" in server.log()
+    assert client.call("DISCARD") == ("+", "OK")
+    assert other.call(*load) == ("+", "OK")
+    assert client.call("SET", "k", "v") == ("+", "OK") and server.client().memory_stats()["keys.count"] == 0
+
+
 def test_a_renamed_command_is_known_by_its_new_name_alone(make_server):
     renames = {"SET": "PUT", "FLUSHALL": "", "OBJECT": "THING", "SORT": "ORDER", "WATCH": "LOOK", "LPUSH": "SHOVE"}
     args = [word for old, new in renames.items() for word in ("--rename-command", old, new or '""')]
@@ -198,7 +252,6 @@ def test_a_renamed_command_is_known_by_its_new_name_alone(make_server):
     assert client.call("ORDER", "none") == ("*", [])
     assert client.call("SHOVE", "l", "1")[1].startswith("UNSUPPORTED")
     assert client.call("EVAL", "return redis.call('PUT', 'c', '3')", 0) == ("+", "OK")
-    assert client.call("FAHA.FLUSHALL")[1].startswith("NOPERM"), "disabled under every name"
     # What a flush must tell the watchers of does not depend on names either.
     assert client.call("LOOK", "a") == ("+", "OK")
     assert Connection(server.port).call("FLUSHDB") == ("+", "OK")
