@@ -31,7 +31,10 @@ Version VersionOf(std::string_view written) {
   return version;
 }
 
-bool Replace(RedisModuleCtx* ctx, std::string_view dump) {
+// The server has what is written, and nothing else; nothing at all if nothing is.
+bool TakeFrom(RedisModuleCtx* ctx, std::optional<std::string_view> written) {
+  if (!written) return Run(ctx, ServersName("function").c_str(), "FLUSH");
+  const std::string_view dump = written->substr(kHead);
   const NativeReply reply(
       CallServer(ctx, ServersName("function").c_str(), "Ecbc", "RESTORE", dump.data(), dump.size(), "FLUSH"),
       RedisModule_FreeCallReply);
@@ -82,8 +85,8 @@ void AlignFunctions(RedisModuleCtx* ctx) {
   }
   if (version == aligned) return;
   aligned = version;
-  const bool done = written ? Replace(ctx, written->substr(kHead)) : Run(ctx, ServersName("function").c_str(), "FLUSH");
-  if (!done) Log(LogLevel::kWarning, "UNAVAILABLE the server refuses the functions that the log holds");
+  if (!TakeFrom(ctx, written))
+    Log(LogLevel::kWarning, "UNAVAILABLE the server refuses the functions that the log holds");
 }
 
 void FunctionsWereLoaded() {
@@ -101,10 +104,7 @@ Reply Change(Call& call) {
   const Status status = Write(call.ctx());
   if (status.ok()) return Reply::Native(native);
   // Not in the log, so it must not be in the server.
-  const auto written = InLog();
-  const bool undone =
-      written ? Replace(call.ctx(), written->substr(kHead)) : Run(call.ctx(), ServersName("function").c_str(), "FLUSH");
-  if (!undone) aligned = 0;
+  if (!TakeFrom(call.ctx(), InLog())) aligned = 0;
   return Reply::Error(status);
 }
 

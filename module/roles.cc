@@ -41,6 +41,12 @@ std::optional<Endpoint> RedisPrimary(RedisModuleCtx* ctx) {
 // behind as this server's dump.
 void KeepSyncsOffDisk(RedisModuleCtx* ctx) { Run(ctx, "CONFIG", "SET", "repl-diskless-load", "on-empty-db"); }
 
+// So that a restart finds the same role; without a config file there is nothing to rewrite.
+void RewriteConfig(RedisModuleCtx* ctx) {
+  const OwnRules rules(ctx);
+  Run(ctx, "CONFIG", "REWRITE");
+}
+
 void OnRoleChange(RedisModuleCtx* ctx, RedisModuleEvent, uint64_t subevent, void*) {
   const bool is_primary = subevent == REDISMODULE_EVENT_REPLROLECHANGED_NOW_MASTER;
   LookAtBarrierAgain();
@@ -169,7 +175,7 @@ void Roles::LeaveIfStranger(RedisModuleCtx* ctx) {
           ", which were not taken over, and Redis does not replicate it any more; name a FaHA node, "
           "and copy the keys there with DUMP and RESTORE");
   stranger_keys_.reset();
-  Run(ctx, "CONFIG", "REWRITE");
+  RewriteConfig(ctx);
   if (led_before_) RedisRoleChanged(ctx, true);
 }
 
@@ -249,9 +255,7 @@ void Roles::Align(RedisModuleCtx* ctx) {
     }
     return;
   }
-  // So that a restart finds the same role; without a config file there is nothing to rewrite.
-  const OwnRules rules(ctx);
-  Run(ctx, "CONFIG", "REWRITE");
+  RewriteConfig(ctx);
 }
 
 }  // namespace faha::module
