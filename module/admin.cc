@@ -68,24 +68,39 @@ Reply Failover(Call& call) {
   return reply;
 }
 
-// REPLICAOF and SLAVEOF, where the filter finds that FaHA has to ask first.
+// REPLICAOF and SLAVEOF: Redis' role follows once FaHA's has.
 Reply ReplicaOf(Call& call) {
-  const auto primary = PrimaryOf(call.arg(1), call.arg(2));
-  if (!primary) return BadPort();
-  return TheRoles().AskFirst(call.ctx(), *primary) ? Reply::Ok()
-                                                   : Reply::Error("UNAVAILABLE Redis refuses REPLICAOF now: try again");
+  if (call.Is(1, "no") && call.Is(2, "one")) {
+    TheRoles().OrderToLead(call.ctx());
+  } else {
+    const auto port = ParseInteger(call.arg(2));
+    if (!port) return Call::NotAnInteger();
+    if (*port < 0 || *port > 65535) return Reply::Error("ERR Invalid master port");
+    const Endpoint primary{std::string(call.arg(1)), static_cast<std::uint16_t>(*port)};
+    if (const Status status = TheRoles().OrderToFollow(call.ctx(), primary); !status.ok()) return Reply::Error(status);
+  }
+  TheRoles().Align(call.ctx());
+  return Reply::Ok();
 }
 
 // What the filter put before a command that FaHA does not serve, or that must not run now.
 Reply Refuse(Call& call) {
   if (!TheState().turn_failed.ok()) return Reply::Error(TheState().turn_failed);
   std::string name(call.size() > 1 ? call.arg(1) : std::string_view("refuse"));
+  for (char& c : name) c = LowerCase(c);
   if (name.find('\0') != std::string::npos || name.find('|') != std::string::npos)
     return Reply::Error("ERR unknown command: FaHA serves none whose name holds a zero byte or a bar");
   if (name.starts_with("faha.")) return Reply::Error("ERR unknown command: call it by Redis' own name");
+  if (name == "failover")
+    return Reply::Error(
+        "UNSUPPORTED 'failover' is of Redis' own replication, which holds no keys here: use FAHA.FAILOVER");
+  if (name == "psync" || name == "sync")
+    return Reply::Error(
+        "UNSUPPORTED this server holds FaHA's keys, which Redis' replication does not carry: a replica without FaHA "
+        "would be emptied, and a dump (redis-cli --rdb) hold no keys; see \"Copies of the data\" in "
+        "docs/operations.md");
   // Its arguments may hold a password.
   for (int i = 2; name == "migrate" && i < call.size(); ++i) RedisModule_RedactClientCommandArgument(call.ctx(), i);
-  for (char& c : name) c = LowerCase(c);
   return Reply::Error("UNSUPPORTED '" + name.substr(0, 64) + "' works on " + FamilyOf(name) +
                       ": FaHA does not serve it yet; its docs/commands.md lists what it serves");
 }

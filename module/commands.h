@@ -114,6 +114,10 @@ Reply DebugDigestValue(Call& call);
 namespace server {
 Reply Info(Call& call);
 Reply PublishHello(Call& call);
+Reply ReplicaPort(Call& call);
+Reply RewriteConfig(Call& call);
+Reply Role(Call& call);
+Reply Wait(Call& call);
 }  // namespace server
 
 namespace functions {

@@ -2,6 +2,8 @@
 
 #include "module/barrier.h"
 #include "module/client_list.h"
+#include "module/replicas.h"
+#include "module/replication_info.h"
 #include "module/state.h"
 #include "module/ticks.h"
 #include "module/waiters.h"
@@ -27,7 +29,9 @@ void BeforeSleep(RedisModuleCtx* ctx) {
   state.unit_time = 0;
   if (!state.turn_failed.ok()) status = std::exchange(state.turn_failed, Status::Ok());
   if (!status.ok()) DropClients(ctx, status);
+  DropStrangers(ctx);
   WaitersTurnEnds();
+  AnswerWaits();
   state.in_window = runs_behind_sleep && state.mutant != Mutant::kNoWindowCommit;
 }
 

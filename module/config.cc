@@ -43,12 +43,16 @@ struct Number {
   }
 };
 
+// Of the secret in that field.
+template <auto kField>
+bool hidden = false;
+
 template <auto kField>
 struct Text {
   static RedisModuleString* Get(const char*, void*) {
     static RedisModuleString* shown = nullptr;  // Redis copies it
     if (shown != nullptr) RedisModule_FreeString(nullptr, shown);
-    const std::string& value = Configured().*kField;
+    const std::string value = hidden<kField> ? "" : Configured().*kField;
     shown = RedisModule_CreateString(nullptr, value.data(), value.size());
     return shown;
   }
@@ -192,6 +196,13 @@ bool DerivePorts(RedisModuleCtx* ctx, Options& options) {
 }
 
 }  // namespace
+
+HiddenSecrets::HiddenSecrets(const std::function<bool(std::string_view)>& hide) {
+  hidden<& Options::secret> = hide("faha.secret");
+  hidden<& Options::sentinel_password> = hide("faha.sentinel-password");
+}
+
+HiddenSecrets::~HiddenSecrets() { hidden<& Options::secret> = hidden<& Options::sentinel_password> = false; }
 
 bool LoadConfigs(RedisModuleCtx* ctx, Options& effective) {
   if (!Register(ctx) || RedisModule_LoadConfigs(ctx) != REDISMODULE_OK) {

@@ -9,12 +9,11 @@
 #include "module/commands.h"
 #include "module/commit.h"
 #include "module/names.h"
+#include "module/replicas.h"
 #include "module/rights.h"
-#include "module/roles.h"
 #include "module/sentinels.h"
 #include "module/shutdown.h"
 #include "module/state.h"
-#include "module/waiters.h"
 #include "module/watch.h"
 
 namespace faha::module {
@@ -28,16 +27,17 @@ enum class Action : std::uint8_t {
   kExec,
   kYield,
   kWatch,
-  kPublish,
-  kReplicate,
+  kServeFor,
+  kSync,
   kContainer,
   kOurs
 };
 
 struct Rule {
   Action action = Action::kPass;
-  RedisModuleString* replacement = nullptr;  // kServe, kPublish: "faha.<name>", for the life of the server
-  int arity = 0;                             // kServe, kPublish
+  RedisModuleString* replacement = nullptr;  // kServe, kServeFor: "faha.<name>", for the life of the server
+  int arity = 0;                             // kServe, kServeFor
+  std::string_view only_for = {};            // kServeFor: the first argument
   int first_key = 0;                         // kServe: the argument that is one, or 0
   const char* family = "";                   // kRefuse
   std::string name = {};                     // the built-in command's
@@ -62,7 +62,6 @@ struct Filter {
   // What the filter puts in a name's place, for the life of the server.
   std::unordered_set<const RedisModuleString*> names;
   RedisModuleString* refuse = nullptr;
-  RedisModuleString* replicaof = nullptr;
 };
 Filter& TheFilter() {
   static Filter filter;
@@ -70,11 +69,11 @@ Filter& TheFilter() {
 }
 
 // They name keys, or channels in a key's place, but leave the keyspace to other commands.
-constexpr std::array<std::string_view, 4> kHarmless = {"spublish", "ssubscribe", "sunsubscribe", "wait"};
+constexpr std::array<std::string_view, 3> kHarmless = {"spublish", "ssubscribe", "sunsubscribe"};
 constexpr std::array<std::string_view, 7> kScripts = {"eval",  "evalsha",  "eval_ro", "evalsha_ro",
                                                       "fcall", "fcall_ro", "function"};
 // They may run the event loop inside themselves, or end it.
-constexpr std::array<std::string_view, 4> kYielding = {"debug", "script", "shutdown", "failover"};
+constexpr std::array<std::string_view, 3> kYielding = {"debug", "script", "shutdown"};
 // DEBUG's subcommands that look at the native keyspace or fill it.
 constexpr std::array<std::string_view, 12> kDebugRefused = {"object",   "populate", "digest",    "digest-value",
                                                             "reload",   "loadaof",  "sdslen",    "ziplist",
@@ -146,8 +145,12 @@ class Described {
 Rule RuleFor(const Described& command, std::string_view name) {
   if (name == "exec") return {.action = Action::kExec};
   if (name == "watch") return {.action = Action::kWatch};
-  if (name == "publish") return {.action = Action::kPublish};
-  if (name == "replicaof" || name == "slaveof") return {.action = Action::kReplicate};
+  // Sentinels publish who they are on every node that they watch: that is heard where it is known who may publish
+  // there.
+  if (name == "publish") return {.action = Action::kServeFor, .only_for = Sentinels::kChannel};
+  if (name == "replconf") return {.action = Action::kServeFor, .only_for = "listening-port"};
+  if (name == "psync" || name == "sync") return {.action = Action::kSync};
+  if (name == "failover") return {.action = Action::kRefuse};
   if (Contains(kScripts, name)) return {.action = Action::kScript};
   if (Contains(kYielding, name)) return {.action = Action::kYield};
   if (Contains(kHarmless, name)) return {};
@@ -212,7 +215,7 @@ void ServeOurs(RedisModuleCtx* ctx) {
     const std::size_t bar = name.find('|');
     Rule& rule = bar == std::string::npos ? rules[name] : TheFilter().subcommands[name];
     rule.name = name;
-    if (rule.action != Action::kPublish && rule.action != Action::kReplicate) rule.action = Action::kServe;
+    if (rule.action != Action::kServeFor) rule.action = Action::kServe;
     rule.replacement = MakeName(ours);
     rule.arity = command.arity;
     rule.first_key = command.keys.first;
@@ -267,18 +270,6 @@ void Foresee(RedisModuleCommandFilterCtx* filter, std::string_view name) {
            Lower(View(RedisModule_CommandFilterArgGet(filter, i)), buffer) == word;
   };
   if (name == "shutdown" && is(1, "abort")) ForgetSignal();
-  // To become a replica; in a transaction this is before its EXEC, which does no harm.
-  if ((name == "replicaof" || name == "slaveof") && !is(1, "no")) InterruptWaiters(TheState().context);
-}
-
-// Whom REPLICAOF names is asked by FaHA before Redis replicates from there.  Redis refuses what is malformed.
-void AskBeforeReplicating(RedisModuleCommandFilterCtx* filter) {
-  if (RedisModule_CommandFilterArgsCount(filter) != 3) return;
-  const auto primary =
-      PrimaryOf(View(RedisModule_CommandFilterArgGet(filter, 1)), View(RedisModule_CommandFilterArgGet(filter, 2)));
-  if (!primary || !TheRoles().AsksFirst(*primary)) return;
-  RedisModule_RetainString(nullptr, TheFilter().replicaof);
-  RedisModule_CommandFilterArgReplace(filter, 0, TheFilter().replicaof);
 }
 
 void RememberAll(RedisModuleCommandFilterCtx* filter) {
@@ -286,10 +277,9 @@ void RememberAll(RedisModuleCommandFilterCtx* filter) {
   for (int i = 1; i < count; ++i) RememberWatched(View(RedisModule_CommandFilterArgGet(filter, i)));
 }
 
-// Sentinels publish who they are on every node that they watch: that is heard where it is known who may publish there.
-void ServeHello(RedisModuleCommandFilterCtx* filter, const Rule& rule) {
+void ServeFor(RedisModuleCommandFilterCtx* filter, const Rule& rule) {
   if (RedisModule_CommandFilterArgsCount(filter) != rule.arity) return;
-  if (View(RedisModule_CommandFilterArgGet(filter, 1)) == Sentinels::kChannel) Serve(filter, rule);
+  if (View(RedisModule_CommandFilterArgGet(filter, 1)) == rule.only_for) Serve(filter, rule);
 }
 
 // The rule of a container's subcommand, or of DEBUG's, which has none in COMMAND.
@@ -330,7 +320,10 @@ void Act(RedisModuleCommandFilterCtx* filter, const Rule& rule) {
       if (!TheFilter().names.contains(RedisModule_CommandFilterArgGet(filter, 0))) Refuse(filter);
       break;
     case Action::kWatch: RememberAll(filter); break;
-    case Action::kPublish: ServeHello(filter, rule); break;
+    case Action::kServeFor: ServeFor(filter, rule); break;
+    case Action::kSync:
+      if (!MaySync()) Refuse(filter);
+      break;
     case Action::kExec:
       EndUnit();
       ExpireWatched();
@@ -344,11 +337,6 @@ void Act(RedisModuleCommandFilterCtx* filter, const Rule& rule) {
       break;
     case Action::kYield:
     case Action::kContainer: ActOnContainer(filter, rule); break;
-    case Action::kReplicate:
-      Foresee(filter, rule.name);
-      AskBeforeReplicating(filter);
-      PrecommitOrRefuse(filter);
-      break;
   }
 }
 
@@ -389,7 +377,6 @@ const char* FamilyOf(std::string_view name) {
 
 bool StartFiltering(RedisModuleCtx* ctx) {
   TheFilter().refuse = MakeName("faha.refuse");
-  TheFilter().replicaof = MakeName("faha.replicaof");
   AddRules(ctx);
   ServeOurs(ctx);
   NameRules(ctx);

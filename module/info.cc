@@ -4,6 +4,7 @@
 #include <functional>
 #include <string>
 
+#include "module/roles.h"
 #include "module/state.h"
 
 namespace faha::module {
@@ -22,6 +23,9 @@ void Visit(const StoreInfo& info, const Fields& fields) {
   fields.text("state", info.state);
   fields.number("epoch", info.epoch.value);
   fields.text("primary", info.primary ? info.primary->Redis().ToString() : "");
+  const RedisReplication redis = RedisReplicates(TheState().context);
+  fields.text("redis-role", redis.primary ? "slave" : "master");
+  fields.text("redis-link", !redis.primary ? "" : redis.up ? "up" : "down");
   fields.number("last-lsn", info.last.value);
   fields.number("durable-lsn", info.durable.value);
   fields.number("committed-lsn", info.committed.value);

@@ -49,11 +49,8 @@ void Tick(RedisModuleCtx* ctx) {
   EndUnit();
   TendMemory();
   TheState().store->Tick();
-  TheRoles().HandOverIfAsked();
-  TheRoles().LeaveIfStranger(ctx);
-  TheRoles().Align(ctx);
+  TheRoles().Tick(ctx);
   AlignFunctions(ctx);
-  TheRoles().SendClientsAway(ctx);
   TheSentinels().Tick(ctx);
   CheckBarrier(ctx);
   ExpireSome(ctx);

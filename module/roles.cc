@@ -8,7 +8,7 @@
 #include "module/barrier.h"
 #include "module/call.h"
 #include "module/client_list.h"
-#include "module/rights.h"
+#include "module/config_file.h"
 #include "module/sentinels.h"
 #include "module/state.h"
 #include "module/waiters.h"
@@ -16,36 +16,18 @@
 namespace faha::module {
 namespace {
 
-// Redis asked for the role, and goes on asking by staying in it: so does FaHA.
+// An order stands.
 constexpr std::chrono::milliseconds kPatience = std::chrono::hours(24 * 365);
 // Sentinel finds its order carried out within a second and a tick.
 constexpr std::chrono::milliseconds kSentinelPatience{1500};
 constexpr std::chrono::milliseconds kWaitersPatience{1000};
-// An order to lead outlasts a lease and an election, but not Sentinel's next failover.
-constexpr std::chrono::milliseconds kOrderLasts{5000}, kOrderAgain{100};
-
-// Whom Redis replicates from; nothing if it is a primary.
-std::optional<Endpoint> RedisPrimary(RedisModuleCtx* ctx) {
-  RedisModuleServerInfoData* info = RedisModule_GetServerInfo(ctx, "replication");
-  std::optional<Endpoint> primary;
-  if (const char* host = RedisModule_ServerInfoGetFieldC(info, "master_host")) {
-    int error = REDISMODULE_OK;
-    const long long port = RedisModule_ServerInfoGetFieldSigned(info, "master_port", &error);
-    primary = Endpoint{host, static_cast<std::uint16_t>(port)};
-  }
-  RedisModule_FreeServerInfo(ctx, info);
-  return primary;
-}
+// Another primary than the one that was told to lead, such as the old one that was restarted and elected again, is
+// asked to hand over for so long.  One that would not by then is in Sentinel's next failover, or an operator's hands.
+constexpr std::chrono::milliseconds kAnotherLasts{5000}, kAskAgain{100};
 
 // What a replica receives is looked at before it is anywhere but in memory: otherwise a stranger's data set would stay
 // behind as this server's dump.
 void KeepSyncsOffDisk(RedisModuleCtx* ctx) { Run(ctx, "CONFIG", "SET", "repl-diskless-load", "on-empty-db"); }
-
-// So that a restart finds the same role; without a config file there is nothing to rewrite.
-void RewriteConfig(RedisModuleCtx* ctx) {
-  const OwnRules rules(ctx);
-  Run(ctx, "CONFIG", "REWRITE");
-}
 
 void OnRoleChange(RedisModuleCtx* ctx, RedisModuleEvent, uint64_t subevent, void*) {
   const bool is_primary = subevent == REDISMODULE_EVENT_REPLROLECHANGED_NOW_MASTER;
@@ -56,26 +38,29 @@ void OnRoleChange(RedisModuleCtx* ctx, RedisModuleEvent, uint64_t subevent, void
 
 }  // namespace
 
+RedisReplication RedisReplicates(RedisModuleCtx* ctx) {
+  RedisModuleServerInfoData* info = RedisModule_GetServerInfo(ctx, "replication");
+  RedisReplication redis;
+  if (const char* host = RedisModule_ServerInfoGetFieldC(info, "master_host")) {
+    int error = REDISMODULE_OK;
+    const long long port = RedisModule_ServerInfoGetFieldSigned(info, "master_port", &error);
+    redis.primary = Endpoint{host, static_cast<std::uint16_t>(port)};
+    const char* link = RedisModule_ServerInfoGetFieldC(info, "master_link_status");
+    redis.up = link != nullptr && std::string_view(link) == "up";
+  }
+  RedisModule_FreeServerInfo(ctx, info);
+  return redis;
+}
+
 Roles& TheRoles() {
   static Roles roles;
   return roles;
 }
 
-std::optional<std::optional<Endpoint>> PrimaryOf(std::string_view host, std::string_view port) {
-  const auto is = [](std::string_view text, std::string_view word) {
-    return std::equal(text.begin(), text.end(), word.begin(), word.end(),
-                      [](char a, char b) { return LowerCase(a) == b; });
-  };
-  if (is(host, "no") && is(port, "one")) return std::optional<Endpoint>();
-  const auto number = ParseInteger(port);
-  if (!number || *number < 0 || *number > 65535) return std::nullopt;
-  return Endpoint{std::string(host), static_cast<std::uint16_t>(*number)};
-}
-
 void Roles::OnPrimary() {
   asked_.reset();
+  order_.reset();
   wanted_ = Wanted::kPrimary;
-  ordered_until_.reset();
 }
 
 void Roles::OnFollowing(const Member& primary) {
@@ -99,7 +84,7 @@ bool Roles::Start(RedisModuleCtx* ctx) {
     return false;
   }
   KeepSyncsOffDisk(ctx);
-  if (const auto primary = RedisPrimary(ctx)) {
+  if (const auto primary = RedisReplicates(ctx).primary) {
     // The log knows better who was the primary than a file that was written at some other time.  A node without
     // members has no such log.
     Store& store = *TheState().store;
@@ -112,25 +97,68 @@ bool Roles::Start(RedisModuleCtx* ctx) {
   return true;
 }
 
+void Roles::Tick(RedisModuleCtx* ctx) {
+  HandOverIfAsked();
+  StepOrder();
+  LeaveIfStranger(ctx);
+  Align(ctx);
+  SendClientsAway(ctx);
+}
+
+// --- Orders.
+
 void Roles::RedisRoleChanged(RedisModuleCtx* ctx, bool is_primary) {
   if (aligning_) return;
-  ForgetOrder();
-  asked_.reset();
-  if (const auto primary = RedisPrimary(ctx); primary && !is_primary) {
-    Follow(*primary);
-  } else if (is_primary) {
-    wanted_ = Wanted::kNothing;
-    take_over_at_ = std::chrono::steady_clock::now();
-    ordered_until_ = *take_over_at_ + kOrderLasts;
-    // Clients go where Sentinel says, and it says so up to a second after it has ordered the change: until then a
-    // primary that lives goes on serving.
-    const bool lives = TheState().store->Info().primary && !TheState().store->MissesPrimary();
-    if (lives && Sentinels::Watched(ctx)) {
-      *take_over_at_ += kSentinelPatience;
-    } else {
-      TakeOver();
-    }
+  if (is_primary) return OrderToLead(ctx);
+  if (const auto primary = RedisReplicates(ctx).primary) {
+    if (const Status status = OrderToFollow(ctx, *primary); !status.ok()) Log(LogLevel::kWarning, status.ToString());
   }
+}
+
+void Roles::OrderToLead(RedisModuleCtx* ctx) {
+  asked_.reset();
+  order_ = Order{};
+  said_.clear();
+  // Clients go where Sentinel says, and it says so up to a second after it has ordered the change: until then a primary
+  // that lives goes on serving.
+  const StoreInfo info = TheState().store->Info();
+  order_->shown = info.streaming && !TheState().store->MissesPrimary() && Sentinels::Watched(ctx);
+  if (order_->shown) {
+    order_->ask_at = std::chrono::steady_clock::now() + kSentinelPatience;
+  } else {
+    TakeOver();
+  }
+}
+
+Status Roles::OrderToFollow(RedisModuleCtx* ctx, const Endpoint& primary) {
+  const StoreInfo info = TheState().store->Info();
+  const bool member = std::any_of(info.members.begin(), info.members.end(),
+                                  [&](const Member& each) { return each.Redis() == primary; });
+  const bool leads = info.role == Role::kPrimary;
+  if (leads && !info.blank && !member) {
+    return {Code::kClusterId, "this node leads a cluster with data, and " + primary.ToString() +
+                                  " is no member of it: to make this node a backup of another cluster stop it, move "
+                                  "its pool away, and start it again"};
+  }
+  ForgetOrder();
+  if (leads && !info.blank) {
+    heir_ = primary;
+    return Status::Ok();
+  }
+  if (member && info.streaming) {  // it follows whoever leads
+    OnFollowing(*info.primary);
+    return Status::Ok();
+  }
+  InterruptWaiters(ctx);
+  Follow(primary);
+  if (member) {
+    primary_ = primary;
+    wanted_ = Wanted::kReplica;
+  } else {
+    Log(LogLevel::kNotice, "asking whether FaHA runs at " + primary.ToString() + " before Redis replicates from there");
+    asked_ = primary;
+  }
+  return Status::Ok();
 }
 
 void Roles::Follow(const Endpoint& primary) {
@@ -140,31 +168,59 @@ void Roles::Follow(const Endpoint& primary) {
   wanted_ = Wanted::kNothing;
 }
 
-bool Roles::AsksFirst(const std::optional<Endpoint>& primary) const {
-  if (asked_ || !primary) return asked_.has_value();
-  const Members members = TheState().store->Info().members;
-  return std::none_of(members.begin(), members.end(), [&](const Member& member) { return member.Redis() == *primary; });
+void Roles::SentinelTells() {
+  if (ShownToSentinels() && order_->ask_at) order_->ask_at = Time::min();
 }
 
-bool Roles::AskFirst(RedisModuleCtx* ctx, const std::optional<Endpoint>& primary) {
-  ForgetOrder();
-  asked_ = primary;
-  if (primary) {
-    Log(LogLevel::kNotice,
-        "asking whether FaHA runs at " + primary->ToString() + " before Redis replicates from there");
-    Follow(*primary);
-  } else if (RedisPrimary(ctx)) {
-    return Run(ctx, "REPLICAOF", "NO", "ONE");
-  } else {
-    RedisRoleChanged(ctx, true);
-  }
-  return true;
+void Roles::TakeOver() {
+  order_->ask_at.reset();
+  order_->shown = false;
+  TheState().store->TakeOver(kPatience, [this, attempt = ++attempts_](const Status& status) {
+    if (attempt != attempts_) return;  // a later one has taken its place
+    if (status.ok()) return OnPrimary();
+    if (std::exchange(said_, status.ToString()) != said_) Log(LogLevel::kWarning, said_);
+    if (order_) order_->ask_at = std::chrono::steady_clock::now() + kAskAgain;
+  });
 }
+
+void Roles::StepOrder() {
+  if (!order_) return;
+  const auto now = std::chrono::steady_clock::now();
+  if (!TheState().store->Info().streaming) {
+    order_->another_since.reset();
+  } else if (!order_->another_since) {
+    order_->another_since = now;
+  }
+  const bool refused = order_->another_since && now - *order_->another_since > kAnotherLasts;
+  if (order_->ask_at && refused) {
+    Log(LogLevel::kWarning, "NOPROMISE this node was told to lead, but the primary goes on: the order is given up");
+    return ForgetOrder();
+  }
+  if (order_->ask_at && (now >= *order_->ask_at || TheState().store->MissesPrimary())) TakeOver();
+}
+
+void Roles::HandOverIfAsked() {
+  if (!heir_) return;
+  const Endpoint heir = *std::exchange(heir_, std::nullopt);
+  TheState().store->HandOver(heir, [](const Status& status) {
+    if (!status.ok()) Log(LogLevel::kWarning, status.ToString());
+  });
+}
+
+std::optional<Endpoint> Roles::PrimaryOfBackup(RedisModuleCtx* ctx) const {
+  if (asked_) return asked_;
+  if (wanted_ == Wanted::kReplica) return primary_;
+  const StoreInfo info = TheState().store->Info();
+  if (info.primary && info.role != Role::kPrimary) return info.primary->Redis();
+  return RedisReplicates(ctx).primary;
+}
+
+// --- Redis' role.
 
 // A node that led leads again; any other looks for its primary by itself.
 void Roles::LeaveIfStranger(RedisModuleCtx* ctx) {
   if (!stranger_keys_ || (RedisModule_GetContextFlags(ctx) & REDISMODULE_CTX_FLAGS_LOADING) != 0) return;
-  const auto stranger = RedisPrimary(ctx);
+  const auto stranger = RedisReplicates(ctx).primary;
   aligning_ = true;
   const bool left = Run(ctx, "REPLICAOF", "NO", "ONE");
   aligning_ = false;
@@ -175,40 +231,9 @@ void Roles::LeaveIfStranger(RedisModuleCtx* ctx) {
           ", which were not taken over, and Redis does not replicate it any more; name a FaHA node, "
           "and copy the keys there with DUMP and RESTORE");
   stranger_keys_.reset();
-  RewriteConfig(ctx);
-  if (led_before_) RedisRoleChanged(ctx, true);
+  KeepReplicaOf(ctx, std::nullopt);
+  if (led_before_) OrderToLead(ctx);
 }
-
-// Another node may be elected meanwhile, such as the old primary that was restarted: it is asked to hand over, for
-// whoever gave the order tells clients of this node.  Failing that, Redis must not stay a primary beside the one that
-// FaHA follows.
-void Roles::TakeOver() {
-  take_over_at_.reset();
-  wanted_ = Wanted::kNothing;  // Redis was told to lead after that
-  TheState().store->TakeOver(kPatience, [this](const Status& status) {
-    if (status.ok()) return;
-    Log(LogLevel::kWarning, status.ToString());
-    if (Ordered()) {
-      take_over_at_ = std::chrono::steady_clock::now() + kOrderAgain;
-      return;
-    }
-    const std::string state = TheState().store->Info().state;
-    if (state == "following" || state == "syncing") wanted_ = Wanted::kReplica;
-  });
-}
-
-void Roles::HandOverIfAsked() {
-  if (take_over_at_ && (std::chrono::steady_clock::now() >= *take_over_at_ || TheState().store->MissesPrimary())) {
-    TakeOver();
-  }
-  if (!heir_) return;
-  const Endpoint heir = *std::exchange(heir_, std::nullopt);
-  TheState().store->HandOver(heir, [](const Status& status) {
-    if (!status.ok()) Log(LogLevel::kWarning, status.ToString());
-  });
-}
-
-bool Roles::Ordered() const { return ordered_until_ && std::chrono::steady_clock::now() < *ordered_until_; }
 
 // One tick late: by then the reply to whoever ordered the change has left.
 void Roles::SendClientsAway(RedisModuleCtx* ctx) {
@@ -236,11 +261,11 @@ void Roles::Align(RedisModuleCtx* ctx) {
   // A role change while Redis loads its AOF would open that under its hands, which it checks and dies of.
   const bool loading = (RedisModule_GetContextFlags(ctx) & REDISMODULE_CTX_FLAGS_LOADING) != 0;
   if (wanted_ == Wanted::kNothing || loading) return;
-  if (wanted_ == Wanted::kReplica && Ordered()) return;
-  const auto now = RedisPrimary(ctx);
+  const auto now = RedisReplicates(ctx).primary;
   if (wanted_ == Wanted::kPrimary ? !now : now == primary_) {
     wanted_ = Wanted::kNothing;
     complained_ = false;
+    KeepReplicaOf(ctx, now);
     return;
   }
   if (wanted_ == Wanted::kReplica && WaitersComeFirst(ctx)) return;
@@ -253,9 +278,7 @@ void Roles::Align(RedisModuleCtx* ctx) {
     if (!std::exchange(complained_, true)) {
       Log(LogLevel::kWarning, "UNAVAILABLE Redis refuses REPLICAOF, so its role is not FaHA's: it is tried again");
     }
-    return;
   }
-  RewriteConfig(ctx);
 }
 
 }  // namespace faha::module

@@ -1,6 +1,7 @@
 // FaHA's role and Redis' own.  Redis' replication runs along with an empty keyspace ("shadow replication"), so that
-// clients and Sentinel see the roles they know: a role change of Redis asks FaHA for the same, and where FaHA's role
-// changed by itself Redis' is made to follow.  Safety never depends on Redis' role.  Thread: main loop only.
+// clients find the roles they know.  FaHA's role is the truth: REPLICAOF is an order to FaHA, and Redis' role is made
+// to follow what FaHA's has become.  An order to lead stands until this node leads, or another order takes its place.
+// Safety never depends on Redis' role.  Thread: main loop only.
 #pragma once
 
 #include <chrono>
@@ -21,63 +22,78 @@ class Roles : public StoreObserver {
   void OnHandOverAsked(const Endpoint& heir) override { heir_ = heir; }
   void OnServiceLost() override { service_lost_ = true; }
 
-  // Follows Redis' role changes, and its present one.  False if Redis refuses.
+  // Follows what Redis is told by others than FaHA, and its present role.  False if Redis refuses.
   bool Start(RedisModuleCtx* ctx);
-  // Makes Redis' role what FaHA's has become, if it is not yet: called again and again, it tries until it is.  Not from
-  // within Store's calls: Redis' role change asks the store.
-  void Align(RedisModuleCtx* ctx);
-  // Hands over to the backup that asked for it, if one did, or asks the primary to.  Between turns.
-  void HandOverIfAsked();
-  // A Sentinel tells clients of another primary than before.
-  void SentinelTells() {
-    if (take_over_at_) take_over_at_ = Time::min();
-  }
-  // An order of FaHA's own takes the place of Redis' order to lead.
-  void ForgetOrder() {
-    take_over_at_.reset();
-    ordered_until_.reset();
-  }
-  void RedisRoleChanged(RedisModuleCtx* ctx, bool is_primary);
-  // Is REPLICAOF of that server, or of NO ONE, for FaHA to carry out?  Redis takes over whatever data set it finds
-  // there, so FaHA asks first whether one of its own nodes answers.  A member is known to be one.
-  [[nodiscard]] bool AsksFirst(const std::optional<Endpoint>& primary) const;
-  // Carries it out: Redis' role follows once FaHA's has.  False if Redis refuses.
-  bool AskFirst(RedisModuleCtx* ctx, const std::optional<Endpoint>& primary);
-  // Redis has found `keys` with the server that it replicates, and they are gone again.  The replication, which cannot
-  // end at this moment, ends with the next LeaveIfStranger().
-  void LeaveStranger(const std::string& keys) { stranger_keys_ = keys; }
   // Every tick.
-  void LeaveIfStranger(RedisModuleCtx* ctx);
-  // Disconnects the clients of a node that serves no more, so that they find out who does.  Every tick.
-  void SendClientsAway(RedisModuleCtx* ctx);
+  void Tick(RedisModuleCtx* ctx);
+  // Makes Redis' role what FaHA's has become, if it is not yet: called again and again, it tries until it is.  Not from
+  // within Store's calls.
+  void Align(RedisModuleCtx* ctx);
+
+  // REPLICAOF NO ONE.
+  void OrderToLead(RedisModuleCtx* ctx);
+  // REPLICAOF of that server.  Errors: ClusterId - this node holds a cluster's data, of which that server is no member.
+  Status OrderToFollow(RedisModuleCtx* ctx, const Endpoint& primary);
+  // An order of FaHA's own takes the place of one to lead.
+  void ForgetOrder() { order_.reset(); }
+  // Was this node told to lead, while a primary lives that hands over as soon as Sentinels tell clients of this node?
+  // They do when they are shown a primary.
+  [[nodiscard]] bool ShownToSentinels() const { return order_ && order_->shown; }
+  // A Sentinel tells clients of another primary than before.
+  void SentinelTells();
+  // Whom this node is to follow, as far as it was told, or follows; nothing if it was never told.
+  [[nodiscard]] std::optional<Endpoint> PrimaryOfBackup(RedisModuleCtx* ctx) const;
+
+  // What Redis was told by others than FaHA.
+  void RedisRoleChanged(RedisModuleCtx* ctx, bool is_primary);
+  // Redis has found `keys` with the server that it replicates, and they are gone again.  The replication, which cannot
+  // end at this moment, ends with the next tick.
+  void LeaveStranger(const std::string& keys) { stranger_keys_ = keys; }
 
  private:
   using Time = std::chrono::steady_clock::time_point;
-  // What Redis is to be, until it is; nothing: it is right, or Redis was told after FaHA, and FaHA follows.
-  enum class Wanted { kNothing, kPrimary, kReplica } wanted_ = Wanted::kNothing;
-  Endpoint primary_;                   // whom FaHA followed last
-  bool complained_ = false;            // said that Redis refuses the role
-  std::optional<Time> patience_ends_;  // of Align with those who wait for an outcome
-  std::optional<Endpoint> heir_;
+
+  void Follow(const Endpoint& primary);
+  // Takes over: from a primary that lives, it is asked to hand over.
   void TakeOver();
-  // Was Redis told to lead, a while ago at most, and FaHA does not yet?
-  [[nodiscard]] bool Ordered() const;
-  std::optional<Time> ordered_until_;
+  void StepOrder();
+  void HandOverIfAsked();
+  void LeaveIfStranger(RedisModuleCtx* ctx);
+  // Disconnects the clients of a node that serves no more, so that they find out who does.
+  void SendClientsAway(RedisModuleCtx* ctx);
   // May those who wait for an outcome hear it before Redis becomes a replica?
   bool WaitersComeFirst(RedisModuleCtx* ctx);
-  // Redis is a primary already, and FaHA's is asked to hand over when this has come.
-  std::optional<Time> take_over_at_;
+
+  // To lead.
+  struct Order {
+    std::optional<Time> ask_at;         // when the store is asked (again); nothing: it is at work
+    std::optional<Time> another_since;  // another node has been the primary
+    bool shown = false;                 // to Sentinels, as if this node led
+  };
+  std::optional<Order> order_;
+  std::uint64_t attempts_ = 0;
+  std::string said_;  // the last reason why it is not carried out that the log was told
+
+  // What Redis is to be, until it is.
+  enum class Wanted { kNothing, kPrimary, kReplica } wanted_ = Wanted::kNothing;
+  Endpoint primary_;                   // of which it is to be a replica
+  bool complained_ = false;            // said that Redis refuses the role
+  std::optional<Time> patience_ends_;  // of Align with those who wait for an outcome
   bool aligning_ = false;
-  std::optional<Endpoint> asked_;  // FaHA was told to follow it, and Redis not yet
+  std::optional<Endpoint> heir_;
+  std::optional<Endpoint> asked_;  // FaHA was told to follow it and does not know whether it runs there
   bool led_before_ = false;        // FaHA led when it was told to follow, and has not found whom yet
   std::optional<std::string> stranger_keys_;
-  void Follow(const Endpoint& primary);
   bool service_lost_ = false, send_away_ = false;
 };
 
 Roles& TheRoles();
 
-// What the arguments of REPLICAOF mean: a primary, or none for NO ONE; nothing if they are malformed.
-std::optional<std::optional<Endpoint>> PrimaryOf(std::string_view host, std::string_view port);
+// Redis' own replication, of an empty data set: what it publishes to clients goes that way.
+struct RedisReplication {
+  std::optional<Endpoint> primary;  // whom it replicates; nothing if it is a primary
+  bool up = false;                  // and is connected to
+};
+RedisReplication RedisReplicates(RedisModuleCtx* ctx);
 
 }  // namespace faha::module

@@ -113,7 +113,10 @@ void Sentinels::Judge(SentinelOrder::Outcome outcome, Time now) {
 
 bool Sentinels::Withholds(RedisModuleCtx* ctx) const {
   if (steady_clock::now() >= withhold_until_ || !TheState().options.sentinel_failover) return false;
-  if (!TheState().store->MissesPrimary()) return false;
+  return TheState().store->MissesPrimary() && Asks(ctx);
+}
+
+bool Sentinels::Asks(RedisModuleCtx* ctx) {
   RedisModuleString* name = RedisModule_GetClientNameById(ctx, RedisModule_GetClientId(ctx));
   if (name == nullptr) return false;
   const bool sentinel = ListedClient::NamesSentinel(View(name));

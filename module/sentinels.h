@@ -31,6 +31,8 @@ class Sentinels {
   void Tick(RedisModuleCtx* ctx);
   // Is the client of `ctx` a Sentinel that should ask for INFO again?
   [[nodiscard]] bool Withholds(RedisModuleCtx* ctx) const;
+  // Is the client of `ctx` one?
+  [[nodiscard]] static bool Asks(RedisModuleCtx* ctx);
   // Is any Sentinel connected?
   [[nodiscard]] static bool Watched(RedisModuleCtx* ctx);
 

@@ -1,9 +1,10 @@
-// INFO, as Redis answers it, but for what Redis cannot know: the keyspace, which it believes to be empty, and whether
-// this node could take over.
+// INFO, as Redis answers it, but for what Redis cannot know: the keyspace, which it believes to be empty, and FaHA's
+// replication.
 #include <string>
 
 #include "module/commands.h"
 #include "module/names.h"
+#include "module/replication_info.h"
 #include "module/scratch.h"
 #include "module/sentinels.h"
 
@@ -19,15 +20,6 @@ std::string Keyspace(const Call& call) {
              ",expires=" + std::to_string(call.store().Expiring(db)) + ",avg_ttl=0\r\n";
   }
   return lines;
-}
-
-// Sentinel promotes no replica whose priority is 0.
-void TellPriority(const Call& call, std::string& text) {
-  constexpr std::string_view kName = "slave_priority:";
-  const std::size_t at = text.find(kName);
-  if (at == std::string::npos || call.store().Promotable()) return;
-  const std::size_t from = at + kName.size();
-  text.replace(from, text.find("\r\n", from) - from, "0");
 }
 
 }  // namespace
@@ -50,7 +42,7 @@ Reply Info(Call& call) {
   std::string text(native, size);
   if (const std::size_t at = text.find(kTitle); at != std::string::npos)
     text.insert(at + kTitle.size(), Keyspace(call));
-  TellPriority(call, text);
+  TellReplication(call.ctx(), text);
   RedisModule_ReplyWithVerbatimStringType(call.ctx(), text.data(), text.size(), "txt");
   return Reply::Sent();
 }

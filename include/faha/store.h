@@ -43,6 +43,8 @@ struct PeerInfo {
   Transport transport = Transport::kTcp;  // of the batches
   bool flushed = false;                   // natively: the devices alone make them persistent
   Lsn durable;
+  std::string address;                  // the host that its connection comes from
+  std::chrono::milliseconds silent{0};  // since it answered last
 };
 
 // A snapshot for FAHA.STATUS and INFO faha.
@@ -53,7 +55,10 @@ struct StoreInfo {
   Epoch epoch;
   NodeId node;
   ClusterId cluster;
-  std::optional<Member> primary;  // whom this node believes to be the primary
+  std::optional<Member> primary;        // whom this node believes to be the primary
+  bool streaming = false;               // a backup that receives the log of `primary`
+  bool blank = false;                   // it holds nothing of its own, nor has ever: it may join another cluster
+  std::chrono::milliseconds silent{0};  // a backup's: since it heard a primary last, or since its start
   Members members;
   std::vector<PeerInfo> peers;
   Lsn last, durable, committed, applied;

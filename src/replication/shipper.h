@@ -12,6 +12,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -65,6 +66,7 @@ class Shipper {
   // What the two have agreed on.
   struct Terms {
     Member receiver;
+    std::string address;  // the host that it dials from
     PersistenceDomain domain = PersistenceDomain::kVolatile;
     bool fetch = false;    // a candidate takes over what is there and leaves
     bool install = false;  // it holds nothing, and there are gaps
@@ -101,6 +103,7 @@ class Shipper {
   void Close();
 
   [[nodiscard]] const Member& receiver() const { return terms_.receiver; }
+  [[nodiscard]] const std::string& address() const { return terms_.address; }
   [[nodiscard]] PersistenceDomain domain() const { return terms_.domain; }
   [[nodiscard]] bool fetch() const { return terms_.fetch; }
   // It holds all that the log held when it began to receive: until then it is no copy.

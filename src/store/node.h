@@ -236,6 +236,9 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   // --- node_info.cc
   [[nodiscard]] std::string_view StateWord() const;
   [[nodiscard]] std::string Trouble() const;
+  [[nodiscard]] std::chrono::milliseconds Since(MonoTime time) const;
+  // It holds nothing of its own, nor has ever.
+  [[nodiscard]] bool Blank() const { return !engine_->touched() && membership_.members().size() <= 1; }
 
   Options options_;
   StoreObserver* observer_;

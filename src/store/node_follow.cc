@@ -48,7 +48,7 @@ wire::FollowRequest Node::Introduce() {
   wire::FollowRequest request;
   request.cluster = pool_->cluster();
   request.self = self_;
-  request.empty = !engine_->touched() && membership_.members().size() <= 1;
+  request.empty = Blank();
   request.fetch = fetching_;
   request.installing = not_whole_;
   request.promised = voter_->promised();
@@ -141,7 +141,7 @@ Status Node::BeginInstall(const wire::FollowReply& reply) {
 
 // An empty node leaves the cluster of one that it was.
 Status Node::JoinCluster(const wire::FollowReply& reply) {
-  if (fetching_ || engine_->touched() || membership_.members().size() > 1) {
+  if (fetching_ || !Blank()) {
     return {Code::kClusterId, "the source belongs to another cluster than this node's data"};
   }
   Status status = pool_->Adopt(reply.cluster, {reply.segment_bytes, reply.segment_count, reply.granule}, reply.log_key);

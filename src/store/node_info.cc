@@ -43,6 +43,10 @@ bool Node::Promotable() const {
   return failure_.ok() && !not_whole_ && !hides_ && member && !lags;
 }
 
+std::chrono::milliseconds Node::Since(MonoTime time) const {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(clock_->Now() - time);
+}
+
 StoreInfo Node::Info() const {
   StoreInfo info;
   info.role = role_;
@@ -52,16 +56,22 @@ StoreInfo Node::Info() const {
   info.node = self_.id;
   info.cluster = pool_->cluster();
   if (!primary_.id.IsNone()) info.primary = primary_;
+  info.streaming = receiver_->streaming() && !fetching_;
+  info.blank = Blank();
+  info.silent = Since(heard_at_);
   info.members = membership_.members();
   for (const auto& shipper : committer_->shippers()) {
     const Member& receiver = shipper->receiver();
-    info.peers.push_back({.member = receiver,
-                          .voting = membership_.Find(receiver.id) != nullptr,
-                          .in_sync = shipper->in_sync,
-                          .domain = shipper->domain(),
-                          .transport = fabric_->TransportOf(shipper->data()),
-                          .flushed = fabric_->Flushes(shipper->data()),
-                          .durable = shipper->acked()});
+    info.peers.push_back(
+        {.member = receiver,
+         .voting = membership_.Find(receiver.id) != nullptr,
+         .in_sync = shipper->in_sync,
+         .domain = shipper->domain(),
+         .transport = fabric_->TransportOf(shipper->data()),
+         .flushed = fabric_->Flushes(shipper->data()),
+         .durable = shipper->acked(),
+         .address = shipper->address(),
+         .silent = shipper->echoed() == MonoTime{0} ? std::chrono::milliseconds{0} : Since(shipper->echoed())});
   }
   info.last = log_->end().lsn;
   info.durable = log_->durable();

@@ -354,11 +354,13 @@ void Node::AnswerFollow(LinkId link, const wire::FollowRequest& request) {
   if (reply.install) reply.common = Lsn{};
   if (request.fetch && reply.install && !Mutated(Mutant::kCandidateInstalls)) return LeadInstead(link, request);
   reply.transport = static_cast<std::uint8_t>(fabric_->DataTransport());
+  const std::string address = guests_[link].peer.host;
   guests_.erase(link);
   const auto domain = static_cast<PersistenceDomain>(std::min<std::uint8_t>(request.domain, 3));
   committer_->Admit(
       std::make_unique<Shipper>(fabric_, ReaderFrom(reply.common.Next()),
                                 Shipper::Terms{.receiver = request.self,
+                                               .address = address,
                                                .domain = domain,
                                                .fetch = request.fetch,
                                                .install = reply.install,

@@ -175,6 +175,11 @@ class Server:
         return {key: int(value) if value.isdigit() else value for key, value in fields.items()}
 
     def redis_role(self):
+        """That of Redis' own replication, which follows FaHA's."""
+        return self.info()["redis_role"]
+
+    def role(self):
+        """What clients and Sentinel are told."""
         with contextlib.closing(self.client()) as client:
             return client.info("replication")["role"]
 

@@ -312,30 +312,37 @@ def test_many_silent_connections_do_no_harm(make_cluster):
 
 
 def test_replicaof_something_that_is_no_faha(make_server):
+    """An empty node asks and waits; the order can be taken back."""
     stock, server = make_server(faha=False).start(), make_server().start()
     client = server.client()
-    client.set("k", "v")
     for port in (stock.port, 1):
         client.execute_command("REPLICAOF", "127.0.0.1", port)
         with pytest.raises(redis.exceptions.RedisError):
             client.set("k", "w")
         wait_for(lambda: f"127.0.0.1:{port + PORT_OFFSET}" in server.info()["last_error"], what="the reason")
+        told = client.info("replication")
+        assert (told["role"], told["master_port"], told["master_link_status"]) == ("slave", port, "down")
     client.execute_command("REPLICAOF", "NO", "ONE")
     wait_for(lambda: server.info()["state"] == "serving")
-    assert client.get("k") == "v"
+    assert client.set("k", "w") and client.get("k") == "w"
+
+
+@pytest.mark.parametrize("faha", [True, False])
+def test_a_node_that_leads_with_data_of_its_own_is_no_backup_of_others(make_server, faha):
+    """The order is refused, and the node goes on serving."""
+    other, server = make_server(faha=faha).start(), make_server().start()
+    other.client().set("whose", other.port)
+    client = server.client()
+    client.set("whose", server.port)
+    for command, port in (("REPLICAOF", other.port), ("SLAVEOF", 1)):
+        with pytest.raises(redis.exceptions.ResponseError, match="^CLUSTERID .*no member of it.*move its pool away"):
+            client.execute_command(command, "127.0.0.1", port)
+    assert client.set("k", "v") and client.get("whose") == str(server.port)
+    assert client.role()[0] == b"master" or client.role()[0] == "master"
+    for host, port in (("127.0.0.1", "x"), ("127.0.0.1", "70000"), ("127.0.0.1", "-1"), ("no", "two")):
+        with pytest.raises(redis.exceptions.ResponseError, match="integer|Invalid master port"):
+            client.execute_command("REPLICAOF", host, port)
     assert client.set("k", "w")
-
-
-def test_a_node_with_data_of_its_own_does_not_join(make_server):
-    first, second = make_server().start(), make_server().start()
-    for server in (first, second):
-        server.client().set("whose", server.port)
-    second.client().execute_command("REPLICAOF", "127.0.0.1", first.port)
-    wait_for(lambda: "CLUSTERID" in second.info()["last_error"], what="the refusal")
-    assert first.client().set("k", "v")
-    second.client().execute_command("REPLICAOF", "NO", "ONE")
-    wait_for(lambda: second.info()["state"] == "serving")
-    assert second.client().get("whose") == str(second.port)
 
 
 def test_a_pool_too_small_for_its_cluster(make_server):

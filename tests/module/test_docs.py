@@ -22,8 +22,11 @@ NOTES = {
     "DEBUG OBJECT": "native; with `enable-debug-command yes`",
     "DEBUG DIGEST": "with `enable-debug-command yes`",
     "DEBUG DIGEST-VALUE": "with `enable-debug-command yes`",
-    "INFO": "Keyspace, and a priority of 0, are FaHA's",
-    "REPLICAOF": "SLAVEOF as well, where it names no member: FaHA asks first whether one of its nodes answers there",
+    "INFO": "Keyspace and Replication are FaHA's",
+    "CONFIG REWRITE": "refused where FaHA is loaded from elsewhere than the config file",
+    "REPLCONF": "the port of a replica; only FaHA's backups may replicate",
+    "WAIT": "counts persistent copies",
+    **dict.fromkeys(["REPLICAOF", "SLAVEOF"], "an order to FaHA; Redis' role follows"),
     "SWAPDB": "client-side caches forget everything",
     **dict.fromkeys(["LCS", "PFADD", "PFMERGE", "DUMP"], "native"),
 }

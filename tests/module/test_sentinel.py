@@ -181,8 +181,7 @@ def test_a_backup_that_could_not_take_over_has_priority_0(make_cluster, make_ser
     cluster = make_cluster()
     cluster[1].client().config_set("replica-priority", 42)
     assert priority(cluster[1]) == 42 and priority(cluster[2]) == 100
-    stranger = make_server().start()
-    stranger.client().set("data", "of its own")  # so it is not adopted
+    stranger = make_server(args=["--faha.pool-bytes", "32mb"]).start()  # too small, so it is not adopted
     stranger.client().execute_command("REPLICAOF", "127.0.0.1", cluster[0].port)
     wait_for(lambda: stranger.redis_role() == "slave" and priority(stranger) == 0, what="priority 0")
     # Without its primary a member may take over still.

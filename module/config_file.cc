@@ -1,0 +1,139 @@
+#include "module/config_file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <string>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "module/commands.h"
+#include "module/config.h"
+#include "module/rights.h"
+#include "module/scratch.h"
+#include "module/state.h"
+
+namespace faha::module {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Where it is, whatever links lead there; empty: the server has none.
+std::string Path(RedisModuleCtx* ctx) {
+  RedisModuleServerInfoData* info = RedisModule_GetServerInfo(ctx, "server");
+  const char* field = RedisModule_ServerInfoGetFieldC(info, "config_file");
+  const std::string named = field == nullptr ? "" : field;
+  RedisModule_FreeServerInfo(ctx, info);
+  if (named.empty()) return named;
+  std::error_code error;
+  const fs::path real = fs::canonical(named, error);
+  return error ? named : real.string();
+}
+
+std::vector<std::string> Lines(const std::string& path) {
+  std::ifstream file(path);
+  std::vector<std::string> lines;
+  for (std::string line; std::getline(file, line);) lines.push_back(std::move(line));
+  return lines;
+}
+
+// What a line sets, in lower case, without quotes.
+std::string Setting(const std::string& line) {
+  std::istringstream words(line);
+  std::string word;
+  words >> word;
+  std::erase_if(word, [](char c) { return c == '"' || c == '\''; });
+  for (char& c : word) c = LowerCase(c);
+  return word;
+}
+
+bool Sets(const std::vector<std::string>& lines, std::string_view setting) {
+  return std::any_of(lines.begin(), lines.end(), [&](const std::string& line) { return Setting(line) == setting; });
+}
+
+Status Failed(const std::string& path) {
+  return {Code::kIoError, path + " cannot be changed: " + std::strerror(errno) +
+                              "; if this node ever loses its pool, name a living member with replicaof yourself"};
+}
+
+bool WriteAll(int file, std::string_view text) {
+  while (!text.empty()) {
+    const ssize_t written = write(file, text.data(), text.size());
+    if (written < 0) return false;
+    text.remove_prefix(static_cast<std::size_t>(written));
+  }
+  return fsync(file) == 0;
+}
+
+// As a whole or not at all, with the mode and the owner that it has.
+Status Replace(const std::string& path, std::string_view text) {
+  struct stat old = {};
+  if (stat(path.c_str(), &old) != 0) return Failed(path);
+  std::string temporary = path + ".XXXXXX";
+  const int file = mkostemp(temporary.data(), O_CLOEXEC);
+  if (file < 0) return Failed(path);
+  // Where it may not be given the owner it goes on with this one, as when an editor has saved it.
+  const bool written = WriteAll(file, text) && fchmod(file, old.st_mode & 07777) == 0 &&
+                       (fchown(file, old.st_uid, old.st_gid) == 0 || errno == EPERM);
+  const bool done = written && rename(temporary.c_str(), path.c_str()) == 0;
+  const Status status = done ? Status::Ok() : Failed(path);
+  if (!done) unlink(temporary.c_str());
+  close(file);
+  return status;
+}
+
+}  // namespace
+
+void KeepReplicaOf(RedisModuleCtx* ctx, const std::optional<Endpoint>& primary) {
+  static std::string complained;
+  const std::string path = Path(ctx);
+  if (path.empty()) return;
+  const std::vector<std::string> lines = Lines(path);
+  std::string wanted = primary ? "replicaof " + primary->host + " " + std::to_string(primary->port) + "\n" : "";
+  std::string text, before;
+  for (const std::string& line : lines) {
+    before += line + "\n";
+    const std::string setting = Setting(line);
+    text += setting == "replicaof" || setting == "slaveof" ? std::exchange(wanted, "") : line + "\n";
+  }
+  text += wanted;
+  if (text == before) return;
+  const Status status = Replace(path, text);
+  if (std::exchange(complained, status.ok() ? "" : status.ToString()) == complained || status.ok()) return;
+  Log(LogLevel::kWarning, complained);
+}
+
+namespace server {
+
+// CONFIG REWRITE
+Reply RewriteConfig(Call& call) {
+  const std::string path = Path(call.ctx());
+  if (!path.empty()) {
+    const std::vector<std::string> lines = Lines(path);
+    if (!Sets(lines, "loadmodule")) {
+      return Reply::Error("BADCONFIG " + path +
+                          " is not the whole configuration, for FaHA is loaded from elsewhere: CONFIG REWRITE would "
+                          "load it twice; write what you have changed into your files yourself");
+    }
+    struct stat old = {};
+    const bool known = stat(path.c_str(), &old) == 0;
+    const HiddenSecrets hidden([&](std::string_view setting) { return !Sets(lines, setting); });
+    const OwnRules rules(call.ctx());
+    Reply reply = Reply::Native(RunNative(call, "config"));
+    // Redis makes it readable for everybody.
+    if (known && chmod(path.c_str(), old.st_mode & 07777) != 0) Log(LogLevel::kWarning, Failed(path).ToString());
+    return reply;
+  }
+  return Reply::Native(RunNative(call, "config"));
+}
+
+}  // namespace server
+}  // namespace faha::module
