@@ -122,6 +122,7 @@ constexpr auto kTable = std::to_array<Command>({
     {"acl|list", rights::Show, 2, Access::kServer, kRules},
     {"acl|load", rights::Load, 2, Access::kServer, kRules},
     {"acl|save", rights::Show, 2, Access::kServer, kRules},
+    {"config|set", server::SetConfig, -4, Access::kServer, "admin deny-script allow-loading allow-stale"},
     {"config|rewrite", server::RewriteConfig, 2, Access::kServer, kRules},
     {"replicaof", admin::ReplicaOf, 3, Access::kServer, "admin deny-script allow-stale"},
     {"slaveof", admin::ReplicaOf, 3, Access::kServer, "admin deny-script allow-stale"},
@@ -174,9 +175,9 @@ int Adapter(RedisModuleCtx* ctx, RedisModuleString** argv, int argc) {
     // Deletes need no room: they are how a full pool is emptied.
     if (status.code() == Code::kNoSpace) status = Status::Ok();
     if (!status.ok()) {
-      // A primary that is cut off says it in the word upon which client libraries look for another.
-      const bool cut_off = kWrites && status.code() == Code::kNoQuorum;
-      return Reply::Error((cut_off ? "READONLY " : "") + status.ToString()).SendTo(ctx);
+      // The word upon which client libraries look for another primary.
+      const bool elsewhere = status.code() == Code::kNotPrimary || (kWrites && status.code() == Code::kNoQuorum);
+      return Reply::Error((elsewhere ? "READONLY " : "") + status.ToString()).SendTo(ctx);
     }
     Reply reply = command.run(call);
     if (inside && kWrites) {

@@ -117,6 +117,7 @@ Reply PublishHello(Call& call);
 Reply ReplicaPort(Call& call);
 Reply RewriteConfig(Call& call);
 Reply Role(Call& call);
+Reply SetConfig(Call& call);
 Reply Wait(Call& call);
 }  // namespace server
 

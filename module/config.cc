@@ -57,7 +57,7 @@ struct Text {
     return shown;
   }
   static int Set(const char*, RedisModuleString* value, void*, RedisModuleString** error) {
-    if (View(value).size() > 200 || (View(value).empty() && !(Options{}.*kField).empty())) {
+    if (View(value).size() > kMaxText || (View(value).empty() && !(Options{}.*kField).empty())) {
       *error = RedisModule_CreateString(nullptr, "it must have 1 to 200 characters", 32);
       return REDISMODULE_ERR;
     }
@@ -196,6 +196,8 @@ bool DerivePorts(RedisModuleCtx* ctx, Options& options) {
 }
 
 }  // namespace
+
+void SetSentinelPassword(const std::string& password) { Configure<&Options::sentinel_password>(password); }
 
 HiddenSecrets::HiddenSecrets(const std::function<bool(std::string_view)>& hide) {
   hidden<& Options::secret> = hide("faha.secret");

@@ -13,6 +13,9 @@ namespace faha::module {
 // cannot be used.
 bool LoadConfigs(RedisModuleCtx* ctx, Options& effective);
 
+constexpr std::size_t kMaxText = 200;  // of a setting that is a text
+void SetSentinelPassword(const std::string& password);
+
 // As long as this lives, those secrets for which `hide` is true read as if they were not set: Redis writes none of them
 // into a file that they did not come from.
 class HiddenSecrets {

@@ -113,6 +113,36 @@ void KeepReplicaOf(RedisModuleCtx* ctx, const std::optional<Endpoint>& primary) 
 
 namespace server {
 
+// CONFIG SET: as Redis does it, but for the secrets of FaHA, which Redis 7.0 would tell SLOWLOG.
+Reply SetConfig(Call& call) {
+  std::vector<RedisModuleString*> others;
+  std::optional<std::string_view> password;
+  for (int i = 2; i + 1 < call.size(); i += 2) {
+    const bool secret = call.Is(i, "faha.secret"), is_password = call.Is(i, "faha.sentinel-password");
+    if (secret || is_password) RedisModule_RedactClientCommandArgument(call.ctx(), i + 1);
+    if (secret)
+      return Reply::Error(
+          "ERR CONFIG SET failed (possibly related to argument 'faha.secret') - can't set immutable config");
+    if (is_password) {
+      password = call.arg(i + 1);
+    } else {
+      others.insert(others.end(), {call.raw(i), call.raw(i + 1)});
+    }
+  }
+  if (call.size() % 2 != 0 || (!password && !others.empty())) return Reply::Native(RunNative(call, "config"));
+  if (password && password->size() > kMaxText)
+    return Reply::Error(
+        "ERR CONFIG SET failed (possibly related to argument 'faha.sentinel-password') - it must have 1 to 200 "
+        "characters");
+  if (!others.empty()) {
+    const NativeReply native(CallServer(call.ctx(), "CONFIG", "Ecv", "SET", others.data(), others.size()),
+                             RedisModule_FreeCallReply);
+    if (native == nullptr || IsError(native)) return Reply::Native(native);
+  }
+  SetSentinelPassword(std::string(*password));
+  return Reply::Ok();
+}
+
 // CONFIG REWRITE
 Reply RewriteConfig(Call& call) {
   const std::string path = Path(call.ctx());

@@ -8,6 +8,7 @@
 
 #include "module/commands.h"
 #include "module/commit.h"
+#include "module/functions.h"
 #include "module/names.h"
 #include "module/replicas.h"
 #include "module/rights.h"
@@ -333,6 +334,8 @@ void Act(RedisModuleCommandFilterCtx* filter, const Rule& rule) {
       if (const Rule* sub = rule.has_subcommands ? RuleOfSubcommand(filter, rule.name) : nullptr)
         return Serve(filter, *sub);
       TheState().scripts_seen = true;
+      // The functions are those of the log before any can be called or listed, also just after a start.
+      if (rule.name.starts_with('f')) AlignFunctions(TheState().context);
       PrecommitOrRefuse(filter);
       break;
     case Action::kYield:
@@ -345,8 +348,8 @@ const Rule* Learn(std::string_view name) {
   RedisModuleCtx* ctx = TheState().context;
   const auto rule = TheFilter().built_in.find(BuiltInName(ctx, name));
   if (rule == TheFilter().built_in.end()) return nullptr;
-  Buffer buffer;
-  const std::string alias(Lower(name, buffer));
+  std::string alias(name);
+  for (char& c : alias) c = LowerCase(c);
   RememberAlias(rule->first, alias);
   GrantRights(ctx);
   return &(TheFilter().rules[alias] = rule->second);
@@ -360,7 +363,7 @@ void OnCommand(RedisModuleCommandFilterCtx* filter) {
   const auto found = TheFilter().rules.find(Lower(name, buffer));
   if (found != TheFilter().rules.end()) return Act(filter, found->second);
   if (IsUnclear(name)) return Refuse(filter);
-  if (const Rule* rule = name.size() > buffer.size() ? nullptr : Learn(name)) Act(filter, *rule);
+  if (const Rule* rule = Learn(name)) Act(filter, *rule);
 }
 
 void OnModuleChange(RedisModuleCtx* ctx, RedisModuleEvent, uint64_t, void*) {

@@ -84,9 +84,13 @@ void AlignFunctions(RedisModuleCtx* ctx) {
     return;
   }
   if (version == aligned) return;
-  aligned = version;
-  if (!TakeFrom(ctx, written))
-    Log(LogLevel::kWarning, "UNAVAILABLE the server refuses the functions that the log holds");
+  static bool complained = false;
+  const bool taken = TakeFrom(ctx, written);
+  if (taken) aligned = version;
+  // What FUNCTION is called now, if it was renamed, is known once a client has called it so.
+  if (std::exchange(complained, !taken) == taken) return;
+  if (!taken)
+    Log(LogLevel::kWarning, "UNAVAILABLE the server refuses the functions that the log holds: it is tried again");
 }
 
 void FunctionsWereLoaded() {

@@ -93,8 +93,12 @@ void SkipModuleAux(std::istream& file) {
   }
 }
 
+// May what this command writes be passed over?
+using Passes = std::function<bool(std::string_view command)>;
+
 // Reads a dump up to its first key, or to its end.
-Finding InDump(std::istream& file) {
+Finding InDump(std::istream& file, const Passes& passes) {
+  Finding nothing;
   Skip(file, std::string_view("REDIS0010").size());
   std::string where = "holds keys";
   while (file) {
@@ -103,14 +107,17 @@ Finding InDump(std::istream& file) {
         SkipString(file);
         SkipString(file);
         break;
-      case kFunction: SkipString(file); break;
+      case kFunction:
+        SkipString(file);
+        if (!passes("function")) nothing = "holds functions";
+        break;
       case kModuleAux: SkipModuleAux(file); break;
       case kSelectDb: where = "holds keys in database " + std::to_string(ReadLength(file)); break;
       case kResizeDb:
         (void)ReadLength(file);
         (void)ReadLength(file);
         break;
-      case kEnd: Skip(file, kChecksumBytes); return file ? std::nullopt : Finding(kEndsEarly);
+      case kEnd: Skip(file, kChecksumBytes); return file ? nothing : Finding(kEndsEarly);
       default: return file ? where : kEndsEarly;
     }
   }
@@ -120,8 +127,7 @@ Finding InDump(std::istream& file) {
 // --- AOFs: commands as clients send them, after a dump or not.
 
 // What Redis writes there while FaHA holds the keys.
-constexpr std::array<std::string_view, 7> kWithoutKeys = {"select", "multi",   "exec", "function",
-                                                          "script", "publish", "ping"};
+constexpr std::array<std::string_view, 6> kWithoutKeys = {"select", "multi", "exec", "script", "publish", "ping"};
 
 // The number behind `mark` in the next line; fails the stream if there is none.
 std::uint64_t ReadCount(std::istream& file, char mark) {
@@ -135,9 +141,7 @@ std::uint64_t ReadCount(std::istream& file, char mark) {
   return count;
 }
 
-using Passes = std::function<bool(std::string_view command)>;
-
-// An end in the middle of a command is one of a server that was killed.  `passes`: what besides holds no keys.
+// An end in the middle of a command is one of a server that was killed.
 Finding InCommands(std::istream& file, const Passes& passes) {
   while (file.peek() != std::char_traits<char>::eof()) {
     if (file.peek() == '#') {  // a time
@@ -171,7 +175,7 @@ Finding InFile(const fs::path& path, bool is_aof, const Passes& passes) {
   file.clear();
   file.seekg(0);
   if (is_dump) {
-    if (Finding found = InDump(file)) return found;
+    if (Finding found = InDump(file, passes)) return found;
   } else if (!is_aof) {
     return kEndsEarly;
   }
@@ -248,11 +252,15 @@ std::optional<std::string> NativeKeys(RedisModuleCtx* ctx) {
 }
 
 std::optional<std::string> NativeFiles(RedisModuleCtx* ctx, bool has_pool) {
-  // What other modules replicate is carried out when it is called; where FaHA was there, its effect is in the pool.
-  const auto passes = [&](std::string_view command) {
-    return has_pool && (command.find('.') != std::string_view::npos || BuiltInName(ctx, command).empty());
-  };
+  const bool loads_aof = ConfigValue(ctx, "appendonly") == "yes";
   for (const File& file : RedisFiles(ctx)) {
+    // Where FaHA was there, functions are in its log, and so is the effect of what other modules replicate, which is
+    // carried out when it is called.  Otherwise functions are taken over when Redis loads them; an AOF that it does not
+    // load is written anew as soon as FaHA turns it on.
+    const auto passes = [&](std::string_view command) {
+      if (command == "function") return has_pool || !file.is_aof || loads_aof;
+      return has_pool && (command.find('.') != std::string_view::npos || BuiltInName(ctx, command).empty());
+    };
     if (const Finding found = InFile(file.path, file.is_aof, passes))
       return "the file " + file.path.string() + " " + *found;
   }

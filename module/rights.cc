@@ -80,6 +80,17 @@ const Command* NamedBy(std::string_view rule) {
   return nullptr;
 }
 
+// By rules such as "+get|a" a command may be run with that first argument alone.
+std::string FirstArguments(std::string_view rules, std::string_view name, const std::string& ours) {
+  std::string allowed;
+  for (const std::string_view word : Words(rules)) {
+    const bool names = word.starts_with('+') && word.substr(1).starts_with(name);
+    if (names && word.substr(1 + name.size()).starts_with('|'))
+      allowed += " +" + ours + std::string(word.substr(1 + name.size()));
+  }
+  return allowed;
+}
+
 // What has to be added to `rules`, a user's for commands, so that FaHA's commands are for it what the built-in ones
 // are.
 std::string Compare(RedisModuleCtx* ctx, std::string_view rules) {
@@ -110,6 +121,7 @@ std::string Compare(RedisModuleCtx* ctx, std::string_view rules) {
                      : command.access == Access::kAdmin ? for_own[&command]->May(kOfAdmin)
                                                         : for_built_in.May(command.name);
     if (may != as_is.May(ours)) missing += (may ? " +" : " -") + ours;
+    missing += FirstArguments(rules, command.name, ours);
   }
   return missing;
 }
@@ -128,7 +140,18 @@ const std::string& Missing(RedisModuleCtx* ctx, std::string_view rules) {
 struct Rules {
   std::string commands, keys, channels;
   [[nodiscard]] std::string Selector(const std::string& more) const {
-    return "(resetchannels " + keys + " " + channels + " " + commands + more + ")";
+    return "(resetchannels " + Keys() + " " + channels + " " + commands + more + ")";
+  }
+
+ private:
+  // Redis shows a pattern for all keys, to read and to write, as it shows the rule that stands for all patterns, and
+  // takes no other beside the latter.
+  [[nodiscard]] std::string Keys() const {
+    const auto patterns = Words(keys);
+    std::string all;
+    for (const std::string_view pattern : patterns)
+      all += (all.empty() ? "" : " ") + std::string(pattern == "~*" && patterns.size() > 1 ? "%RW~*" : pattern);
+    return all;
   }
 };
 struct User {

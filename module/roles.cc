@@ -26,13 +26,16 @@ constexpr std::chrono::milliseconds kWaitersPatience{1000};
 constexpr std::chrono::milliseconds kAnotherLasts{5000}, kAskAgain{100};
 
 // What a replica receives is looked at before it is anywhere but in memory: otherwise a stranger's data set would stay
-// behind as this server's dump.
-void KeepSyncsOffDisk(RedisModuleCtx* ctx) { Run(ctx, "CONFIG", "SET", "repl-diskless-load", "on-empty-db"); }
+// behind as this server's dump.  And there is nothing to be gained by a wait for other replicas, for the data set is
+// empty: Sentinel would wait as long until it tells clients of a new primary.
+void SetUpReplication(RedisModuleCtx* ctx) {
+  Run(ctx, "CONFIG", "SET", "repl-diskless-load", "on-empty-db", "repl-diskless-sync-delay", "0");
+}
 
 void OnRoleChange(RedisModuleCtx* ctx, RedisModuleEvent, uint64_t subevent, void*) {
   const bool is_primary = subevent == REDISMODULE_EVENT_REPLROLECHANGED_NOW_MASTER;
   LookAtBarrierAgain();
-  if (!is_primary) KeepSyncsOffDisk(ctx);
+  if (!is_primary) SetUpReplication(ctx);
   TheRoles().RedisRoleChanged(ctx, is_primary);
 }
 
@@ -83,7 +86,7 @@ bool Roles::Start(RedisModuleCtx* ctx) {
       REDISMODULE_OK) {
     return false;
   }
-  KeepSyncsOffDisk(ctx);
+  SetUpReplication(ctx);
   if (const auto primary = RedisReplicates(ctx).primary) {
     // The log knows better who was the primary than a file that was written at some other time.  A node without
     // members has no such log.

@@ -9,6 +9,7 @@ import pytest
 import redis
 
 from cluster import HOST, MODULE, wait_for
+from resp import Connection, encode
 
 CHECK = os.environ.get("FAHA_CHECK", str(pathlib.Path(MODULE).with_name("faha-check")))
 
@@ -51,7 +52,7 @@ def test_functions_outlast_failovers_restarts_and_flushes(make_cluster):
 
 
 def test_functions_that_were_there_before_are_taken_over_and_extracted(make_server, folder):
-    stock = make_server(faha=False, args=["--dbfilename", "functions.rdb"])
+    stock = make_server(faha=False, args=["--dbfilename", "functions.rdb", "--appendonly", "no"])
     stock.start()
     stock.client().function_load(library("old", 1))
     assert stock.client().save()
@@ -99,3 +100,25 @@ def test_what_is_not_in_the_log_is_not_in_the_server(make_cluster):
     libraries = lambda node: {entry[1] for entry in node.client().execute_command("FUNCTION", "LIST")}
     assert {"kept", "both"} <= libraries(primary)
     wait_for(lambda: all(libraries(node) == libraries(primary) for node in cluster.nodes), what="the same everywhere")
+
+
+def test_functions_are_those_of_the_log_from_the_first_call_on(make_server):
+    """Redis loads those of a dump that it wrote itself; the log knows better, and no client may come before it."""
+    server = make_server(args=["--appendonly", "no"]).start()
+    for turn in range(3):
+        client = server.client()
+        client.function_load("#!lua name=kept\nredis.register_function('version', function() return 'old' end)", replace=True)
+        client.function_load("#!lua name=gone\nredis.register_function('gone', function() return redis.call('SET', 'x', 'v') end)", replace=True)
+        client.save()
+        client.function_load("#!lua name=kept\nredis.register_function('version', function() return 'new' end)", replace=True)
+        client.function_delete("gone")
+        server.kill()
+        server.spawn()
+        # As soon as it listens, and whatever the server does first.
+        connection = wait_for(lambda: Connection(server.port), what="the server to listen")
+        connection.send_raw((encode("FCALL", "gone", 0) + encode("FCALL", "version", 0)) * 200 + encode("FUNCTION", "LIST"))
+        answers = [connection.read() for _ in range(401)]
+        served = [each for each in answers if not str(each[1]).startswith("LOADING")]
+        assert all(each[1].startswith("ERR Function not found") for each in served[:-1] if each[0] == "-"), served[:4]
+        assert "old" not in str(served) and ("+", "OK") not in served and "gone" not in str(served[-1])
+        assert server.client().get("x") is None

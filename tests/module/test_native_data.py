@@ -130,13 +130,14 @@ def test_the_way_out(make_server):
 @pytest.mark.parametrize("args", [OFF, ON], ids=["aof off", "aof on"])
 def test_files_without_keys_do_no_harm(make_server, args):
     """What Redis writes beside FaHA: dumps and AOFs with functions, and what a crash left of a command."""
-    server = stock(make_server, ON)
+    server = stock(make_server, args)
     server.client().function_load(LIBRARY)
     server.client().save()
     server.kill()
-    with open(server.folder / "appendonlydir/appendonly.aof.1.incr.aof", "ab") as file:
-        assert file.tell() > 0, "the function is not there"
-        file.write(b"*3\r\n$8\r\nFUNC")
+    if args == ON:
+        with open(server.folder / "appendonlydir/appendonly.aof.1.incr.aof", "ab") as file:
+            assert file.tell() > 0, "the function is not there"
+            file.write(b"*3\r\n$8\r\nFUNC")
     server.faha, server.args = True, args
     client = server.start().client()
     assert client.fcall("answer", 0) == 42
@@ -146,6 +147,25 @@ def test_files_without_keys_do_no_harm(make_server, args):
     client.shutdown(save=True)
     server.process.wait(timeout=30)
     assert server.start().client().get("k") == "v"
+
+
+@pytest.mark.parametrize("how", ["incr", "base"])
+def test_functions_in_an_aof_that_redis_would_not_load_are_not_overwritten(make_server, how):
+    """FaHA turns the AOF on, upon which Redis writes it anew: functions are taken over only if Redis loads them."""
+    server = stock(make_server, ON)
+    server.client().function_load(LIBRARY)
+    if how == "base":
+        server.client().bgrewriteaof()
+        wait_for(lambda: list(server.folder.glob("*/*.2.base.*")), what="the rewrite")
+    server.kill()
+    before = {path: path.read_bytes() for path in server.folder.rglob("*") if path.suffix in (".aof", ".rdb")}
+    server.faha, server.args = True, OFF
+    assert "function" in refuses_to_start(server, "NATIVEDATA")
+    assert {path: path.read_bytes() for path in before} == before
+    server.args = ON
+    server.start()
+    wait_for(lambda: "are in the log now" in server.log(), what="the functions to be taken over")
+    assert server.client().fcall("answer", 0) == 42
 
 
 def test_loading_the_module_into_a_server_with_data(make_server):

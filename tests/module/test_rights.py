@@ -3,6 +3,7 @@
 And what the filter must not do for strangers, under new names, or under names that only look like a command's.
 """
 
+import re
 import pytest
 import redis
 
@@ -28,7 +29,7 @@ CALLS = {
     "touch": "{k}", "ttl": "{k}", "type": "{k}", "unlink": "{k}", "acl|setuser": "x", "acl|deluser": "x",
     "acl|getuser": "x", "acl|list": "", "acl|load": "", "acl|save": "", "config|rewrite": "",
     "publish": "__sentinel__:hello x", "replicaof": "no one", "slaveof": "no one", "replconf": "listening-port 1",
-    "role": "", "wait": "0 0",
+    "config|set": "maxclients 1000", "role": "", "wait": "0 0",
 }  # fmt: skip
 WAYS = "+hello +auth +multi +exec +eval +fcall"  # to run a command
 LIBRARY = "#!lua name=rights\nredis.register_function('run', function(_, args) return redis.pcall(unpack(args)) end)"
@@ -270,6 +271,71 @@ def test_what_the_module_needs_must_have_its_name(make_server, name):
     server.spawn()
     wait_for(lambda: server.process.poll() is not None, what="the server to refuse")
     assert f"BADCONFIG FaHA calls the command {name.lower()}, which rename-command has taken away" in server.log()
+
+
+@pytest.mark.parametrize("length", [64, 65, 128, 5000])
+def test_a_renamed_command_may_have_a_long_name(make_server, length):
+    names = {"SET": "s" * length, "LPUSH": "l" * length, "FUNCTION": "f" * length}
+    server = make_server(args=[word for old, new in names.items() for word in ("--rename-command", old, new)]).start()
+    client = Connection(server.port)
+    assert client.call(names["SET"].upper(), "k", "v") == ("+", "OK") and client.call("GET", "k") == ("$", "v")
+    assert client.call(names["LPUSH"], "l", "1")[1].startswith("UNSUPPORTED")
+    assert client.call(names["FUNCTION"], "LOAD", LIBRARY) == ("$", "rights")
+    server.kill()
+    server.start()
+    client = Connection(server.port)
+    assert client.call("GET", "k") == ("$", "v") and "rights" in str(client.call(names["FUNCTION"], "LIST"))
+    assert server.client().memory_stats()["keys.count"] == 0
+
+
+FIRST_ARGUMENTS = [
+    ("+get|a +set|foo -ping", ["GET a", "GET b", "SET foo 1", "SET a 1"]),
+    ("+@all -@read +get|a +mget|a", ["GET a", "GET b", "MGET a b", "MGET b", "STRLEN a", "SET b 1"]),
+    ("+info|server +flushall|async +get -get +strlen|a", ["INFO server", "INFO", "FLUSHALL ASYNC", "FLUSHALL", "GET a", "STRLEN a"]),
+    ("-@all (+get|a ~a) (+set ~b)", ["GET a", "GET b", "SET b 1", "SET a 1"]),
+]
+SELECTORS = [
+    "(+set +get %R~* %R~a %W~*)", "(+get %R~* %W~*)", "(+get +set ~x ~*)", "(+set %W~a* %R~b*)", "(allkeys +get) (+set %RW~a)",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("rules, calls", FIRST_ARGUMENTS + [(rules, ["GET a", "SET a 1", "SET x 1", "GET b"]) for rules in SELECTORS])
+def test_first_arguments_and_selectors_mean_what_they_mean(pair, rules, calls):
+    answers = []
+    for server in pair:
+        admin = server.client()
+        admin.execute_command("ACL", "SETUSER", "narrow", "reset", "on", "nopass", *(["~*"] if "~" not in rules else []), *shlex_rules(rules))
+        client = Connection(server.port)
+        assert client.call("AUTH", "narrow", "x") == ("+", "OK")
+        denied = [(call, client.call(*words(call))[1]) for call in calls]
+        answers.append([(call, str(answer).startswith("NOPERM")) for call, answer in denied])
+        user = admin.execute_command("ACL", "GETUSER", "narrow")
+        user[5] = sorted(user[5].split())  # the order of first arguments is that of Redis' numbers for commands
+        answers[-1].append(str(user))
+        admin.execute_command("ACL", "DELUSER", "narrow")
+    assert answers[0] == answers[1]
+
+
+def shlex_rules(rules):
+    """The words of ACL SETUSER: a selector is one."""
+    return re.findall(r"\([^)]*\)|\S+", rules)
+
+
+def test_secrets_go_to_no_log(make_server):
+    server = make_server(args=["--slowlog-log-slower-than", "0"]).start()
+    client = Connection(server.port)
+    watching = Connection(server.port)
+    assert watching.call("MONITOR") == ("+", "OK")
+    assert client.call("CONFIG", "SET", "maxclients", "1000", "FAHA.Sentinel-Password", "hunter-2") == ("+", "OK")
+    for name in ("MIGRATE", "migrate"):
+        client.call(name, "127.0.0.1", "1", "k", "0", "1000", "AUTH", "hunter-2")
+        client.call(name, "127.0.0.1", "1", "k", "0", "1000", "AUTH2", "me", "hunter-2")
+    assert "hunter-2" not in str(client.call("SLOWLOG", "GET", "-1")) and "redacted" in str(client.call("SLOWLOG", "GET", "-1"))
+    client.call("ECHO", "the end")
+    shown = ""
+    while "the end" not in shown:
+        shown += str(watching.read())
+    assert "hunter-2" not in shown
 
 
 def test_a_zero_byte_hides_no_command(make_server):
