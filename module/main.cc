@@ -52,6 +52,7 @@ void Tick(RedisModuleCtx* ctx) {
   TheRoles().Tick(ctx);
   AlignFunctions(ctx);
   TheSentinels().Tick(ctx);
+  TendShutdown(ctx);
   CheckBarrier(ctx);
   ExpireSome(ctx);
   LookForStrays(ctx);

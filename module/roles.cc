@@ -21,6 +21,8 @@ constexpr std::chrono::milliseconds kPatience = std::chrono::hours(24 * 365);
 // Sentinel finds its order carried out within a second and a tick.
 constexpr std::chrono::milliseconds kSentinelPatience{1500};
 constexpr std::chrono::milliseconds kWaitersPatience{1000};
+// Sentinel tells all clients of the primary that it has ordered within this time.
+constexpr std::chrono::milliseconds kToldLasts{6000};
 // Another primary than the one that was told to lead, such as the old one that was restarted and elected again, is
 // asked to hand over for so long.  One that would not by then is in Sentinel's next failover, or an operator's hands.
 constexpr std::chrono::milliseconds kAnotherLasts{5000}, kAskAgain{100};
@@ -121,6 +123,7 @@ void Roles::RedisRoleChanged(RedisModuleCtx* ctx, bool is_primary) {
 void Roles::OrderToLead(RedisModuleCtx* ctx) {
   asked_.reset();
   order_ = Order{};
+  ordered_at_ = std::chrono::steady_clock::now();
   said_.clear();
   // Clients go where Sentinel says, and it says so up to a second after it has ordered the change: until then a primary
   // that lives goes on serving.
@@ -170,6 +173,8 @@ void Roles::Follow(const Endpoint& primary) {
   TheState().store->Follow(primary);
   wanted_ = Wanted::kNothing;
 }
+
+bool Roles::ToldToLead() const { return ordered_at_ && std::chrono::steady_clock::now() - *ordered_at_ < kToldLasts; }
 
 void Roles::SentinelTells() {
   if (ShownToSentinels() && order_->ask_at) order_->ask_at = Time::min();

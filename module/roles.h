@@ -39,6 +39,8 @@ class Roles : public StoreObserver {
   // Was this node told to lead, while a primary lives that hands over as soon as Sentinels tell clients of this node?
   // They do when they are shown a primary.
   [[nodiscard]] bool ShownToSentinels() const { return order_ && order_->shown; }
+  // Was it told to lead lately, so that whoever told it tells clients of it?
+  [[nodiscard]] bool ToldToLead() const;
   // A Sentinel tells clients of another primary than before.
   void SentinelTells();
   // Whom this node is to follow, as far as it was told, or follows; nothing if it was never told.
@@ -71,6 +73,7 @@ class Roles : public StoreObserver {
     bool shown = false;                 // to Sentinels, as if this node led
   };
   std::optional<Order> order_;
+  std::optional<Time> ordered_at_;  // the last order to lead
   std::uint64_t attempts_ = 0;
   std::string said_;  // the last reason why it is not carried out that the log was told
 

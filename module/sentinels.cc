@@ -21,6 +21,8 @@ constexpr milliseconds kWithhold{1500};
 constexpr milliseconds kAskAgain{1000}, kAskNext{200};
 // They say hello every two seconds.
 constexpr milliseconds kForgetAfter{30'000};
+// What it says was true a moment ago, and for longer than a change of roles takes.
+constexpr milliseconds kFresh{5000}, kMistakenFor{500};
 constexpr std::size_t kMaxKnown = 64;
 constexpr std::size_t kRunId = 40, kMaxName = 200;
 
@@ -63,19 +65,49 @@ void Sentinels::OnHello(std::string_view message) {
 
 void Sentinels::Tick(RedisModuleCtx* ctx) {
   const Time now = steady_clock::now();
-  if (!TheState().options.sentinel_failover || !TheState().store->MissesPrimary()) {
+  if (!TheState().store->MissesPrimary()) withhold_until_ = now + kWithhold;
+  const std::string reason = TheState().options.sentinel_failover ? Reason(now) : "";
+  if (reason.empty()) {
     order_.reset();
     said_.clear();
     turn_ = 0;
     next_ask_ = now;
-    withhold_until_ = now + kWithhold;
     return;
   }
-  if (!order_ && now >= next_ask_) Ask(ctx, now);
+  if (!order_ && now >= next_ask_) Ask(ctx, now, reason);
   if (order_) Judge(order_->Step(), now);
 }
 
-void Sentinels::Ask(RedisModuleCtx* ctx, Time now) {
+std::string Sentinels::Reason(Time now) {
+  if (TheState().store->MissesPrimary()) return "the primary is gone";
+  if (!TheState().store->Serving()) {
+    mistaken_since_.reset();
+    return "";
+  }
+  if (leaves_) return "this primary is to stop";
+  const std::string named = TheRoles().ToldToLead() ? "" : Mistaken(now);
+  if (named.empty()) {
+    mistaken_since_.reset();
+    return "";
+  }
+  if (!mistaken_since_) mistaken_since_ = now;
+  return now - *mistaken_since_ < kMistakenFor ? "" : "this node leads, but Sentinel tells clients of " + named;
+}
+
+// One that names what is no member may call this node by another name.
+std::string Sentinels::Mistaken(Time now) const {
+  if (known_.empty()) return "";
+  const StoreInfo info = TheState().store->Info();
+  for (const auto& [run_id, sentinel] : known_) {
+    if (now - sentinel.heard > kFresh) continue;
+    for (const Member& member : info.members) {
+      if (member.id != info.node && member.Redis().ToString() == sentinel.primary) return sentinel.primary;
+    }
+  }
+  return "";
+}
+
+void Sentinels::Ask(RedisModuleCtx* ctx, Time now, const std::string& reason) {
   std::vector<std::string> connected;
   ForEachClient(ctx, [&](const ListedClient& client) {
     if (client.IsSentinel()) connected.emplace_back(client.Field("name"));
@@ -89,8 +121,8 @@ void Sentinels::Ask(RedisModuleCtx* ctx, Time now) {
   if (candidates.empty()) return;
   const Sentinel& chosen = *candidates[turn_ % candidates.size()];
   if (said_.empty()) {
-    Log(LogLevel::kNotice, "the primary is gone: asking the Sentinel at " + chosen.address.ToString() + " to fail " +
-                               chosen.name + " over");
+    Log(LogLevel::kNotice,
+        reason + ": asking the Sentinel at " + chosen.address.ToString() + " to fail " + chosen.name + " over");
   }
   order_ = std::make_unique<SentinelOrder>(chosen.address, chosen.name, TheState().options.sentinel_password);
 }

@@ -5,6 +5,10 @@
 // one under their own ids, for anybody may publish.  All backups ask them in the same order, and a second order to the
 // same Sentinel is none.
 //
+// A primary that no Sentinel has ordered - by FAHA.FAILOVER, or where nobody was there to order anything - has Sentinel
+// fail over as well, if it tells clients of another member: Sentinel would take half a minute to find out.  And so does
+// one that is to stop, so that clients are told of the next one before.
+//
 // Sentinel sees its failover succeed in the new primary's INFO, and asks again only a second after the last answer.  So
 // a backup that misses its primary answers Sentinel's INFO with an error for a while: Sentinel, which has no answer,
 // goes on asking, and finds the new primary as soon as it is one.
@@ -13,6 +17,7 @@
 #include <chrono>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -29,6 +34,8 @@ class Sentinels {
   // Somebody published this on the channel.
   void OnHello(std::string_view message);
   void Tick(RedisModuleCtx* ctx);
+  // This node is to stop: while it leads, Sentinel is to fail over.
+  void Leave(bool leaves) { leaves_ = leaves; }
   // Is the client of `ctx` a Sentinel that should ask for INFO again?
   [[nodiscard]] bool Withholds(RedisModuleCtx* ctx) const;
   // Is the client of `ctx` one?
@@ -45,13 +52,19 @@ class Sentinels {
     Time heard;
   };
 
-  void Ask(RedisModuleCtx* ctx, Time now);
+  // Why Sentinel should fail over, for the log; empty: it should not.
+  std::string Reason(Time now);
+  // What a Sentinel tells clients of, if that is a member which does not lead; empty: none does.
+  [[nodiscard]] std::string Mistaken(Time now) const;
+  void Ask(RedisModuleCtx* ctx, Time now, const std::string& reason);
   void Judge(SentinelOrder::Outcome outcome, Time now);
 
   std::map<std::string, Sentinel, std::less<>> known_;  // by run id
   std::unique_ptr<SentinelOrder> order_;
   std::size_t turn_ = 0;  // whom to ask
   Time next_ask_, withhold_until_;
+  std::optional<Time> mistaken_since_;
+  bool leaves_ = false;
   std::string said_;  // the last trouble that the log was told
 };
 

@@ -1,15 +1,21 @@
 #include "module/shutdown.h"
 
+#include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <csignal>
+#include <optional>
 #include <utility>
 
+#include "module/sentinels.h"
 #include "module/state.h"
 
 namespace faha::module {
 namespace {
 
-std::atomic<int> received{0};  // the last signal, until it is carried out or forgotten
+std::atomic<int> received{0};    // the last signal that Redis was given, until it is carried out or forgotten
+std::atomic<int> held{0};        // one that waits for the role to be handed over
+std::atomic<bool> holds{false};  // the next one is to wait for that
 static_assert(std::atomic<int>::is_always_lock_free, "a signal handler stores it");
 
 struct sigaction redis_on_term, redis_on_int;
@@ -32,6 +38,7 @@ void GiveToRedis(int number, siginfo_t* info, void* context) {
 }
 
 void OnSignal(int number, siginfo_t* info, void* context) {
+  if (holds.load() && held.exchange(number) == 0) return;
   received.store(number);
   GiveToRedis(number, info, context);
 }
@@ -69,6 +76,8 @@ void OnChild(RedisModuleCtx*, RedisModuleEvent, uint64_t, void*) { child_lived =
 // The end of one of Redis' crons.
 void OnCron(RedisModuleCtx* ctx, RedisModuleEvent, uint64_t, void*) {
   const int number = received.load();
+  // What they lack is nothing: the data set is empty.
+  if (WaitsForReplicas(ctx)) Run(ctx, "CLIENT", "KILL", "TYPE", "REPLICA");
   if (number == 0) {
     child_lived = false;
     return;
@@ -89,7 +98,50 @@ void OnCron(RedisModuleCtx* ctx, RedisModuleEvent, uint64_t, void*) {
   GiveToRedis(number, nullptr, nullptr);
 }
 
+using Time = std::chrono::steady_clock::time_point;
+struct HandOver {
+  Time began;
+  bool ordered = false;  // here, for Sentinel did not
+  bool done = false;
+};
+std::optional<HandOver> hand_over;
+// Sentinel's failover takes a second or two; without an answer it goes on without it.
+constexpr std::chrono::milliseconds kSentinelTakes{3000}, kAllTakes{8000};
+
+bool MayHandOver() {
+  const StoreInfo info = TheState().store->Info();
+  return info.role == Role::kPrimary && std::any_of(info.peers.begin(), info.peers.end(),
+                                                    [](const PeerInfo& peer) { return peer.voting && peer.in_sync; });
+}
+
 }  // namespace
+
+void TendShutdown(RedisModuleCtx* ctx) {
+  const bool may = MayHandOver();
+  holds.store(may);
+  const int number = held.load();
+  if (number == 0) return;
+  const Time now = std::chrono::steady_clock::now();
+  if (!hand_over) {
+    Log(LogLevel::kNotice, "a signal to end: the primary's role is handed over first");
+    hand_over = HandOver{now};
+    TheSentinels().Leave(true);
+  }
+  const bool sentinel = TheState().options.sentinel_failover && Sentinels::Watched(ctx);
+  if (may && sentinel && now - hand_over->began < kSentinelTakes) return;
+  if (may && !std::exchange(hand_over->ordered, true)) {
+    TheState().store->HandOver(std::nullopt, [](const Status& status) {
+      if (!status.ok()) Log(LogLevel::kWarning, status.ToString());
+      if (hand_over) hand_over->done = true;
+    });
+  }
+  if (hand_over->ordered && !hand_over->done && now - hand_over->began < kAllTakes) return;
+  hand_over.reset();
+  TheSentinels().Leave(false);
+  held.store(0);
+  received.store(number);
+  GiveToRedis(number, nullptr, nullptr);
+}
 
 void ForgetSignal() {
   received.store(0);

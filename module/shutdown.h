@@ -2,6 +2,9 @@
 // exit") and forgets them.  FaHA turns the AOF on in a server that runs, and Redis starts it anew after each full
 // synchronisation, so that a service manager's SIGTERM may well come then.  The module remembers the signal and gives
 // it to Redis again when that AOF is written.  The SHUTDOWN command is not concerned: its client hears of the refusal.
+//
+// A primary hands its role over before it ends: to the backup that Sentinel chooses, so that clients are told of it, or
+// to the best one.  A second signal ends it at once.
 // Thread: main loop only, but for the signal handler.
 #pragma once
 
@@ -11,6 +14,9 @@ namespace faha::module {
 
 // Watches SIGTERM and SIGINT.  False if Redis refuses.
 bool StartWatchingSignals(RedisModuleCtx* ctx);
+
+// Every tick.
+void TendShutdown(RedisModuleCtx* ctx);
 
 // An administrator calls the shutdown off (SHUTDOWN ABORT): the signal counts no more.
 void ForgetSignal();

@@ -200,3 +200,53 @@ def test_a_promotion_that_finds_no_majority_is_visible(make_cluster):
     assert info["state"] == "electing" and "majority" in info["last_error"]
     with pytest.raises(redis.exceptions.ReadOnlyError):
         cluster[2].client().set("k", "v")
+
+
+def test_clients_are_told_of_a_primary_that_no_sentinel_has_ordered(make_cluster, make_sentinels):
+    """FAHA.FAILOVER: Sentinel would not find out, or, with a shorter time, take the old primary for dead."""
+    cluster = make_cluster()
+    sentinels = make_sentinels(cluster, down_after=NEVER)
+    knows_sentinels(cluster, sentinels)
+    cluster[0].client().set("k", "v")
+    assert cluster[0].client().execute_command("FAHA.FAILOVER", "TO", cluster[1].place.host, cluster[1].port)
+
+    def agreed():
+        primary = cluster.primary()
+        return primary and primary is not cluster[0] and all(sentinels.primary(i) == primary.port for i in range(3)) and primary
+
+    primary = wait_for(agreed, 60, "the Sentinels to name the node that serves")
+    assert primary.client().get("k") == "v"
+    client = sentinels.finder().master_for(NAME, socket_timeout=2, decode_responses=True)
+    write_until_acknowledged(client, "after", "v", 30)
+
+
+def test_a_planned_stop_of_the_primary_beside_sentinels(make_cluster, make_sentinels):
+    """Sentinel orders the change before the primary ends, so that clients go where it says."""
+    cluster = make_cluster()
+    sentinels = make_sentinels(cluster, down_after=NEVER)
+    knows_sentinels(cluster, sentinels)
+    old = cluster[0]
+    old.client().set("k", "v")
+    old.signal(signal.SIGTERM)
+    assert old.process.wait(30) == 0
+    old.process = None
+    wait_for(lambda: sentinels.primary() != old.port, 30, "the Sentinel to name another")
+    heir = next(node for node in cluster.nodes if node.port == sentinels.primary())
+    assert "this primary is to stop: asking the Sentinel" in old.log()
+    wait_for(lambda: heir.info()["state"] == "serving", what="the heir")
+    assert heir.client().get("k") == "v"
+
+
+def test_rights_that_redis_own_replication_lacks_do_not_keep_sentinel_from_failing_over(make_cluster, make_sentinels):
+    """As with requirepass and no masterauth: FaHA's replication needs neither, and it is what Sentinel is told of."""
+    cluster = make_cluster()
+    for node in cluster.nodes:
+        with contextlib.closing(node.client()) as client:
+            client.execute_command("ACL", "SETUSER", "default", "-psync", "-sync")
+            client.execute_command("CLIENT", "KILL", "TYPE", "REPLICA")
+    sentinels = make_sentinels(cluster, down_after=1000)
+    wait_for(lambda: all(node.info()["redis_link"] == "down" for node in cluster.nodes[1:]), what="Redis' own links to fail")
+    cluster[0].kill()
+    wait_for(lambda: sentinels.primary() != cluster[0].port, 30, "a failover")
+    heir = next(node for node in cluster.nodes if node.port == sentinels.primary())
+    wait_for(lambda: heir.info()["state"] == "serving", what="the heir")

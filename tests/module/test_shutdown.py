@@ -52,3 +52,57 @@ def test_a_shutdown_that_redis_refuses_is_its_clients_to_repeat(make_server):
     wait_for(lambda: server.info()["barrier"] == 1, what="the AOF to be written")
     assert "it is asked again" not in server.log()
     assert Connection(server.port).call("PING") == ("+", "PONG")
+
+
+def test_a_primary_hands_over_before_it_ends(make_cluster):
+    cluster = make_cluster()
+    old = cluster[0]
+    old.client().set("k", "v")
+    old.signal(signal.SIGTERM)
+    assert old.process.wait(30) == 0
+    assert "handed over first" in old.log() and "no longer primary" in old.log()
+    old.process = None
+    heir = wait_for(cluster.primary, what="the heir")
+    assert heir is not old and heir.client().get("k") == "v" and heir.client().set("k", "w")
+
+
+def test_a_backup_that_hangs_does_not_hold_up_the_end(make_cluster):
+    """Redis waits for its replicas, for as long as shutdown-timeout says, though they lack nothing."""
+    cluster = make_cluster(args=["--shutdown-timeout", "3600", "--faha.persist-timeout", "300"])
+    old, paused, heir = cluster.nodes
+    wait_for(lambda: all(node.info()["redis_link"] == "up" for node in (paused, heir)), what="Redis' own links")
+    paused.signal(signal.SIGSTOP)
+    try:
+        old.client().publish("channel", "so that the one that hangs lags")
+        old.client().set("k", "v")
+        old.signal(signal.SIGTERM)
+        assert old.process.wait(30) == 0
+        old.process = None
+        wait_for(lambda: heir.info()["role"] == "primary", what="the heir")
+    finally:
+        paused.signal(signal.SIGCONT)
+    wait_for(lambda: heir.info()["state"] == "serving", what="a majority")
+    assert heir.client().get("k") == "v"
+    # The same for the command, which hands over to nobody.
+    wait_for(lambda: paused.info()["redis_link"] == "up", what="Redis' own link")
+    paused.signal(signal.SIGSTOP)
+    try:
+        heir.client().publish("channel", "so that the one that hangs lags")
+        Connection(heir.port).send("SHUTDOWN")
+        assert heir.process.wait(30) == 0
+        heir.process = None
+    finally:
+        paused.signal(signal.SIGCONT)
+
+
+def test_a_primary_that_nobody_can_follow_ends_all_the_same(make_cluster):
+    cluster = make_cluster(args=["--faha.persist-timeout", "300"])
+    for node in cluster.nodes[1:]:
+        node.signal(signal.SIGSTOP)
+    try:
+        cluster[0].signal(signal.SIGTERM)
+        assert cluster[0].process.wait(30) == 0
+        cluster[0].process = None
+    finally:
+        for node in cluster.nodes[1:]:
+            node.signal(signal.SIGCONT)
