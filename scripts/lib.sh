@@ -7,7 +7,7 @@ redis_headers="$root/build/redis"
 run_packages=(redis-server redis-tools)
 build_packages=(cmake ninja-build g++ pkg-config dpkg-dev libpmem-dev libxxhash-dev libfmt-dev libssl-dev libibverbs-dev librdmacm-dev
                 libgtest-dev libgmock-dev librapidcheck-dev libcli11-dev)
-test_packages=(python3 python3-redis python3-pytest clang-format tcl libabsl-dev libjemalloc-dev spin iproute2)
+test_packages=(python3 python3-redis python3-pytest clang-format tcl procps libabsl-dev libjemalloc-dev spin iproute2)
 fuzz_packages=(clang libclang-rt-dev)
 vm_packages=(qemu-system-x86 linux-image-amd64 busybox-static cpio kmod xz-utils python3 ndctl e2fsprogs iproute2
              rdma-core ibverbs-providers)
@@ -134,7 +134,7 @@ fetch_redis_table() {
   done
 }
 
-# Redis' own test suite, into build/redis/tests.
+# Redis' own test suites, Sentinel's among them, into build/redis/tests.
 fetch_redis_tests() {
   [ -f "$redis_headers/tests/test_helper.tcl" ] || extract_redis 1 '*/tests/*'
 }
