@@ -24,6 +24,7 @@ constexpr std::uint64_t kRemove = REDISMODULE_CMD_KEY_RM | REDISMODULE_CMD_KEY_D
 
 constexpr const char* kReadOnly = "readonly";
 constexpr const char* kDebug = "readonly admin deny-script";
+constexpr const char* kSaves = "admin deny-script";
 constexpr const char* kRules = "admin deny-script allow-loading allow-stale";
 constexpr const char* kReadFast = "readonly fast";
 constexpr const char* kWriteFast = "write fast";
@@ -113,6 +114,9 @@ constexpr auto kTable = std::to_array<Command>({
     {"function|flush", functions::Change, -2, Access::kWrite, "write deny-script"},
     {"function|restore", functions::Change, -3, Access::kWrite, "write deny-oom deny-script"},
     {"info", server::Info, -1, Access::kServer, "allow-loading allow-stale"},
+    {"bgsave", snapshot::BgSave, -1, Access::kServer, kSaves},
+    {"save", snapshot::Save, 1, Access::kServer, kSaves},
+    {"lastsave", snapshot::LastSave, 1, Access::kServer, "fast allow-loading allow-stale"},
     {"acl|setuser", rights::SetUser, -3, Access::kServer, kRules},
     {"acl|deluser", rights::DelUser, -3, Access::kServer, kRules},
     {"acl|getuser", rights::Show, 3, Access::kServer, kRules},

@@ -116,6 +116,12 @@ Reply Info(Call& call);
 Reply PublishHello(Call& call);
 }  // namespace server
 
+namespace snapshot {
+Reply BgSave(Call& call);
+Reply Save(Call& call);
+Reply LastSave(Call& call);
+}  // namespace snapshot
+
 namespace functions {
 Reply Change(Call& call);
 }  // namespace functions

@@ -2,6 +2,8 @@
 
 #include "module/barrier.h"
 #include "module/client_list.h"
+#include "module/shutdown.h"
+#include "module/snapshot.h"
 #include "module/state.h"
 #include "module/ticks.h"
 #include "module/waiters.h"
@@ -27,6 +29,7 @@ void BeforeSleep(RedisModuleCtx* ctx) {
   state.unit_time = 0;
   if (!state.turn_failed.ok()) status = std::exchange(state.turn_failed, Status::Ok());
   if (!status.ok()) DropClients(ctx, status);
+  if (status.ok()) SnapshotTurnEnds(ctx);
   WaitersTurnEnds();
   state.in_window = runs_behind_sleep && state.mutant != Mutant::kNoWindowCommit;
 }
@@ -42,6 +45,7 @@ void OnEventLoop(RedisModuleCtx* ctx, RedisModuleEvent, uint64_t subevent, void*
 
 void OnShutdown(RedisModuleCtx*, RedisModuleEvent, uint64_t, void*) {
   Status status = TheState().store->Commit();
+  SnapshotAtShutdown(ReceivedSignal());
   if (status.ok()) status = TheState().store->Checkpoint();
   if (!status.ok()) Log(LogLevel::kWarning, status.ToString());
 }

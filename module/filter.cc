@@ -13,6 +13,7 @@
 #include "module/roles.h"
 #include "module/sentinels.h"
 #include "module/shutdown.h"
+#include "module/snapshot.h"
 #include "module/state.h"
 #include "module/waiters.h"
 #include "module/watch.h"
@@ -266,7 +267,12 @@ void Foresee(RedisModuleCommandFilterCtx* filter, std::string_view name) {
     return i < RedisModule_CommandFilterArgsCount(filter) &&
            Lower(View(RedisModule_CommandFilterArgGet(filter, i)), buffer) == word;
   };
-  if (name == "shutdown" && is(1, "abort")) ForgetSignal();
+  if (name == "shutdown") {
+    if (is(1, "abort")) ForgetSignal();
+    bool saves = false;
+    for (int i = 1; i < RedisModule_CommandFilterArgsCount(filter); ++i) saves = saves || is(i, "save");
+    ShutdownIsAsked(saves);
+  }
   // To become a replica; in a transaction this is before its EXEC, which does no harm.
   if ((name == "replicaof" || name == "slaveof") && !is(1, "no")) InterruptWaiters(TheState().context);
 }

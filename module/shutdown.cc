@@ -4,6 +4,7 @@
 #include <csignal>
 #include <utility>
 
+#include "module/snapshot.h"
 #include "module/state.h"
 
 namespace faha::module {
@@ -64,7 +65,8 @@ bool WaitsForReplicas(RedisModuleCtx* ctx) {
   return waits;
 }
 
-void OnChild(RedisModuleCtx*, RedisModuleEvent, uint64_t, void*) { child_lived = true; }
+// A snapshot's child is ended by a shutdown and refuses none.
+void OnChild(RedisModuleCtx*, RedisModuleEvent, uint64_t, void*) { child_lived = child_lived || !SnapshotIsUnderWay(); }
 
 // The end of one of Redis' crons.
 void OnCron(RedisModuleCtx* ctx, RedisModuleEvent, uint64_t, void*) {
@@ -90,6 +92,8 @@ void OnCron(RedisModuleCtx* ctx, RedisModuleEvent, uint64_t, void*) {
 }
 
 }  // namespace
+
+int ReceivedSignal() { return received.load(); }
 
 void ForgetSignal() {
   received.store(0);

@@ -12,6 +12,9 @@ namespace faha::module {
 // Watches SIGTERM and SIGINT.  False if Redis refuses.
 bool StartWatchingSignals(RedisModuleCtx* ctx);
 
+// The signal that the server was sent and has not refused; 0: none.
+int ReceivedSignal();
+
 // An administrator calls the shutdown off (SHUTDOWN ABORT): the signal counts no more.
 void ForgetSignal();
 

@@ -22,6 +22,8 @@ NOTES = {
     "DEBUG OBJECT": "native; with `enable-debug-command yes`",
     "DEBUG DIGEST": "with `enable-debug-command yes`",
     "DEBUG DIGEST-VALUE": "with `enable-debug-command yes`",
+    "SAVE": "to a file of its own",
+    "BGSAVE": "to a file of its own",
     "INFO": "Keyspace, and a priority of 0, are FaHA's",
     "REPLICAOF": "SLAVEOF as well, where it names no member: FaHA asks first whether one of its nodes answers there",
     "SWAPDB": "client-side caches forget everything",
