@@ -51,6 +51,7 @@ struct Snapshots {
   std::time_t saved_at = std::time(nullptr);  // LASTSAVE; like Redis, the start counts
   bool background_ok = true;
   Seconds background_took{-1};
+  std::uint64_t begun = 0;  // since the start
   std::uint64_t records_saved = 0, records_at_begin = 0;
 };
 
@@ -152,6 +153,7 @@ void Saved(std::uint64_t keys, std::uint64_t bytes) {
   Snapshots& the = The();
   the.saved_at = std::time(nullptr);
   the.records_saved = the.records_at_begin;
+  the.background_ok = true;
   Log(LogLevel::kNotice, "snapshot written: " + the.path + " has the keys as of LSN " + std::to_string(the.lsn.value) +
                              ", " + std::to_string(keys) + " keys in " + std::to_string(bytes) + " bytes");
 }
@@ -218,6 +220,7 @@ Result<Facts> Begin(RedisModuleCtx* ctx) {
   const auto lsn = TheState().store->HoldSegments(OnLost);
   if (!lsn.ok()) return lsn.status();
   the.lsn = *lsn;
+  ++the.begun;
   return Gather(ctx, *lsn);
 }
 
@@ -316,6 +319,7 @@ void TellSnapshots(std::string& info) {
   Replace(info, "rdb_changes_since_last_save", std::to_string(records - the.records_saved));
   Replace(info, "rdb_bgsave_in_progress", the.child != 0 ? "1" : "0");
   Replace(info, "rdb_last_save_time", std::to_string(the.saved_at));
+  Replace(info, "rdb_saves", std::to_string(the.begun));
   Replace(info, "rdb_last_bgsave_status", the.background_ok ? "ok" : "err");
   Replace(info, "rdb_last_bgsave_time_sec", std::to_string(the.background_took.count()));
   Replace(info, "rdb_current_bgsave_time_sec", std::to_string(the.child != 0 ? age.count() : -1));

@@ -247,6 +247,7 @@ def test_what_is_told_of_it(make_server):
     after = persistence(server)
     assert client.lastsave() > started and after["rdb_last_save_time"] == client.lastsave().timestamp()
     assert after["rdb_last_bgsave_status"] == "ok" and after["rdb_last_bgsave_time_sec"] >= 0
+    assert after["rdb_saves"] == 1
     assert after["rdb_current_bgsave_time_sec"] == -1 and after["rdb_changes_since_last_save"] == 1
     stock = load(make_server, file_of(server))
     assert stock.client(decode_responses=False).get("k0") != b"later"
