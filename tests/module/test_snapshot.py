@@ -110,13 +110,13 @@ def assert_equal(server, stock, databases=16):
         assert contents(server, db) == contents(stock, db)
 
 
-def fill(server, megabytes, seed=1, keys=None):
+def fill(server, megabytes, seed=1, keys=None, at_once=100):
     """Keys of some 10 kB that do not compress; returns how many there are."""
     generator = random.Random(seed)
     count = megabytes * 100
     with contextlib.closing(server.client()) as client:
-        for start in range(0, count, 100):
-            client.mset({f"k{(start + i) % (keys or count)}": generator.randbytes(10_000) for i in range(100)})
+        for start in range(0, count, at_once):
+            client.mset({f"k{(start + i) % (keys or count)}": generator.randbytes(10_000) for i in range(at_once)})
     return count
 
 
@@ -447,9 +447,10 @@ def test_a_backup_gives_a_snapshot_up_for_what_it_receives(make_cluster):
 def test_a_backup_that_is_given_another_log(make_cluster):
     """What the snapshot would have read is gone."""
     cluster = make_cluster(args=SMALL)
-    fill(cluster[0], 7)
+    fill(cluster[0], 4)
     cluster[2].signal(signal.SIGSTOP)
-    fill(cluster[0], 60, seed=2, keys=700)
+    # Small writes: while the hung one is waited for, there is no room for a large one.
+    fill(cluster[0], 60, seed=2, keys=400, at_once=10)
     wait_for(lambda: cluster[0].info()["in_sync_backups"] == 1, what="the others to go on")
     # The third node knows of nothing yet when its snapshot begins.
     connection = Connection(cluster[2].port)
