@@ -97,8 +97,7 @@ Reply Refuse(Call& call) {
   if (name == "psync" || name == "sync")
     return Reply::Error(
         "UNSUPPORTED this server holds FaHA's keys, which Redis' replication does not carry: a replica without FaHA "
-        "would be emptied, and a dump (redis-cli --rdb) hold no keys; see \"Copies of the data\" in "
-        "docs/operations.md");
+        "would be emptied, and a dump (redis-cli --rdb) hold no keys; for a dump use BGSAVE");
   // Its arguments may hold a password.
   for (int i = 2; name == "migrate" && i < call.size(); ++i) RedisModule_RedactClientCommandArgument(call.ctx(), i);
   return Reply::Error("UNSUPPORTED '" + name.substr(0, 64) + "' works on " + FamilyOf(name) +

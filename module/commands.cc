@@ -24,6 +24,7 @@ constexpr std::uint64_t kRemove = REDISMODULE_CMD_KEY_RM | REDISMODULE_CMD_KEY_D
 
 constexpr const char* kReadOnly = "readonly";
 constexpr const char* kDebug = "readonly admin deny-script";
+constexpr const char* kSaves = "admin deny-script";
 constexpr const char* kRules = "admin deny-script allow-loading allow-stale";
 constexpr const char* kReadFast = "readonly fast";
 constexpr const char* kWriteFast = "write fast";
@@ -116,6 +117,9 @@ constexpr auto kTable = std::to_array<Command>({
     {"replconf", server::ReplicaPort, 3, Access::kServer, "admin deny-script allow-loading allow-stale"},
     {"role", server::Role, 1, Access::kServer, "deny-script allow-loading allow-stale fast"},
     {"wait", server::Wait, 3, Access::kServer, "deny-script"},
+    {"bgsave", snapshot::BgSave, -1, Access::kServer, kSaves},
+    {"save", snapshot::Save, 1, Access::kServer, kSaves},
+    {"lastsave", snapshot::LastSave, 1, Access::kServer, "fast allow-loading allow-stale"},
     {"acl|setuser", rights::SetUser, -3, Access::kServer, kRules},
     {"acl|deluser", rights::DelUser, -3, Access::kServer, kRules},
     {"acl|getuser", rights::Show, 3, Access::kServer, kRules},

@@ -121,6 +121,12 @@ Reply SetConfig(Call& call);
 Reply Wait(Call& call);
 }  // namespace server
 
+namespace snapshot {
+Reply BgSave(Call& call);
+Reply Save(Call& call);
+Reply LastSave(Call& call);
+}  // namespace snapshot
+
 namespace functions {
 Reply Change(Call& call);
 }  // namespace functions

@@ -4,6 +4,8 @@
 #include "module/client_list.h"
 #include "module/replicas.h"
 #include "module/replication_info.h"
+#include "module/shutdown.h"
+#include "module/snapshot.h"
 #include "module/state.h"
 #include "module/ticks.h"
 #include "module/waiters.h"
@@ -30,6 +32,7 @@ void BeforeSleep(RedisModuleCtx* ctx) {
   if (!state.turn_failed.ok()) status = std::exchange(state.turn_failed, Status::Ok());
   if (!status.ok()) DropClients(ctx, status);
   DropStrangers(ctx);
+  if (status.ok()) SnapshotTurnEnds(ctx);
   WaitersTurnEnds();
   AnswerWaits();
   state.in_window = runs_behind_sleep && state.mutant != Mutant::kNoWindowCommit;
@@ -46,6 +49,7 @@ void OnEventLoop(RedisModuleCtx* ctx, RedisModuleEvent, uint64_t subevent, void*
 
 void OnShutdown(RedisModuleCtx*, RedisModuleEvent, uint64_t, void*) {
   Status status = TheState().store->Commit();
+  SnapshotAtShutdown(ReceivedSignal());
   if (status.ok()) status = TheState().store->Checkpoint();
   if (!status.ok()) Log(LogLevel::kWarning, status.ToString());
 }

@@ -14,6 +14,7 @@
 #include "module/rights.h"
 #include "module/sentinels.h"
 #include "module/shutdown.h"
+#include "module/snapshot.h"
 #include "module/state.h"
 #include "module/watch.h"
 
@@ -270,7 +271,12 @@ void Foresee(RedisModuleCommandFilterCtx* filter, std::string_view name) {
     return i < RedisModule_CommandFilterArgsCount(filter) &&
            Lower(View(RedisModule_CommandFilterArgGet(filter, i)), buffer) == word;
   };
-  if (name == "shutdown" && is(1, "abort")) ForgetSignal();
+  if (name == "shutdown") {
+    if (is(1, "abort")) ForgetSignal();
+    bool saves = false;
+    for (int i = 1; i < RedisModule_CommandFilterArgsCount(filter); ++i) saves = saves || is(i, "save");
+    ShutdownIsAsked(saves);
+  }
 }
 
 void RememberAll(RedisModuleCommandFilterCtx* filter) {

@@ -93,6 +93,12 @@ void AlignFunctions(RedisModuleCtx* ctx) {
     Log(LogLevel::kWarning, "UNAVAILABLE the server refuses the functions that the log holds: it is tried again");
 }
 
+std::string_view FunctionsInDump(std::string_view key, std::string_view value) {
+  constexpr std::size_t kFoot = 2 + 8;  // FUNCTION DUMP's answer are the entries, the dumps' version and a checksum
+  if (key != kKey || value.size() < kHead + kFoot) return {};
+  return value.substr(kHead, value.size() - kHead - kFoot);
+}
+
 void FunctionsWereLoaded() {
   aligned = 0;
   adopts = true;

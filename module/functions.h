@@ -4,12 +4,17 @@
 // the log holds.  Thread: main loop only.
 #pragma once
 
+#include <string_view>
+
 #include "module/redis_api.h"
 
 namespace faha::module {
 
 // Gives the server the libraries that the log holds, if it has others.  Call at every tick and when the role changes.
 void AlignFunctions(RedisModuleCtx* ctx);
+
+// Of a record of the hidden database: the libraries as entries of a dump; empty if it holds none.
+std::string_view FunctionsInDump(std::string_view key, std::string_view value);
 
 // The server has loaded a file or its primary's data set, and perhaps libraries with it.
 void FunctionsWereLoaded();

@@ -7,6 +7,7 @@
 #include "module/replication_info.h"
 #include "module/scratch.h"
 #include "module/sentinels.h"
+#include "module/snapshot.h"
 
 namespace faha::module::server {
 namespace {
@@ -43,6 +44,7 @@ Reply Info(Call& call) {
   if (const std::size_t at = text.find(kTitle); at != std::string::npos)
     text.insert(at + kTitle.size(), Keyspace(call));
   TellReplication(call.ctx(), text);
+  TellSnapshots(text);
   RedisModule_ReplyWithVerbatimStringType(call.ctx(), text.data(), text.size(), "txt");
   return Reply::Sent();
 }

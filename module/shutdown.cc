@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "module/sentinels.h"
+#include "module/snapshot.h"
 #include "module/state.h"
 
 namespace faha::module {
@@ -71,7 +72,8 @@ bool WaitsForReplicas(RedisModuleCtx* ctx) {
   return waits;
 }
 
-void OnChild(RedisModuleCtx*, RedisModuleEvent, uint64_t, void*) { child_lived = true; }
+// A snapshot's child is ended by a shutdown and refuses none.
+void OnChild(RedisModuleCtx*, RedisModuleEvent, uint64_t, void*) { child_lived = child_lived || !SnapshotIsUnderWay(); }
 
 // The end of one of Redis' crons.
 void OnCron(RedisModuleCtx* ctx, RedisModuleEvent, uint64_t, void*) {
@@ -142,6 +144,8 @@ void TendShutdown(RedisModuleCtx* ctx) {
   received.store(number);
   GiveToRedis(number, nullptr, nullptr);
 }
+
+int ReceivedSignal() { return received.load(); }
 
 void ForgetSignal() {
   received.store(0);

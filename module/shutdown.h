@@ -18,6 +18,9 @@ bool StartWatchingSignals(RedisModuleCtx* ctx);
 // Every tick.
 void TendShutdown(RedisModuleCtx* ctx);
 
+// The signal that the server was sent and has not refused; 0: none.
+int ReceivedSignal();
+
 // An administrator calls the shutdown off (SHUTDOWN ABORT): the signal counts no more.
 void ForgetSignal();
 

@@ -215,6 +215,21 @@ class Store {
   // and a majority of the members have not heard it for a lease.
   [[nodiscard]] virtual bool MissesPrimary() const = 0;
 
+  // --- A copy of all keys, for a process that is forked.
+  // What every key is now, as of the batch that is returned, can be read by ReadHeld(), once, in a process that is
+  // forked before anything else is called here, or in this one.  It keeps no space from anybody: where the log needs
+  // what was not read yet, or what it stands in is given up, `lost` is called instead, at most once, before it is
+  // written to. `lost` must not call back. Errors: NoQuorum - what was written last is not known to be committed;
+  // Unavailable - the log is not whole, or the turn wrote what is not committed; Fenced.
+  virtual Result<Lsn> HoldSegments(std::function<void(const Status& why)> lost) = 0;
+  // What became of it; a failure is seen as last_error.
+  virtual void ReleaseSegments(const Status& outcome) = 0;
+  // Visits every key, expired or not, in no order, until `visit` says no.  Database kHiddenDb is visited as well.
+  // Errors: Unavailable - it was lost meanwhile; IoError - a part cannot be read.  Then what was visited is worth
+  // nothing.
+  using HeldVisitor = std::function<bool(DbId db, std::string_view key, const Entry& entry)>;
+  virtual Status ReadHeld(const HeldVisitor& visit) const = 0;
+
   // Before a planned stop: writes what makes the next start fast, if options.checkpoint_path says where.  Nothing is
   // lost without it.  Errors: IoError, NoSpace.
   virtual Status Checkpoint() = 0;

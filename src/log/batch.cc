@@ -135,10 +135,12 @@ std::span<const std::byte> BatchBuilder::Seal(format::BatchHeader header, std::u
   return bytes_;
 }
 
-BatchView BatchView::Trusted(const std::byte* at) {
+BatchView BatchView::Trusted(const std::byte* at) { return Trusted(Load<format::BatchHeader>(at), at); }
+
+BatchView BatchView::Trusted(const format::BatchHeader& header, const std::byte* at) {
   BatchView view;
-  view.header_ = Load<format::BatchHeader>(at);
-  view.payload_ = {at + sizeof view.header_, view.header_.payload_bytes};
+  view.header_ = header;
+  view.payload_ = {at + sizeof header, header.payload_bytes};
   return view;
 }
 

@@ -85,6 +85,8 @@ class BatchView {
   static std::optional<BatchView> Parse(std::span<const std::byte> from, const LogKey& key);
   // `at` was vouched for before; only the header is read.
   static BatchView Trusted(const std::byte* at);
+  // The same where the header was read before.
+  static BatchView Trusted(const format::BatchHeader& header, const std::byte* at);
 
   [[nodiscard]] const format::BatchHeader& header() const { return header_; }
   [[nodiscard]] Lsn lsn() const { return Lsn{header_.lsn}; }

@@ -120,7 +120,7 @@ Status Log::PlaceOpenBatch(Head head, std::uint64_t record_bytes) {
     return Status::Ok();
   }
   if (segments_.free() <= (head == Head::kHot ? kCleanerSegments : 0)) return Full();
-  open_segment_ = segments_.NextFree();
+  open_segment_ = segments_.NextFree([this](std::uint32_t index) { return Held(index); });
   open_at_ = pool_->SegmentStart(*open_segment_);
   return Status::Ok();
 }
@@ -159,7 +159,9 @@ Status Log::SealAs(bool continues) {
   return status;
 }
 
+// Here, and nowhere else, begins what writes over an older batch that was not cut.
 Status Log::OpenSegment(std::uint32_t index, Head head, std::uint64_t generation, Lsn first) {
+  if (Held(index)) LoseHold(SpaceIsNeeded());
   segments_.Open(index, head, generation, first);
   if (head == Head::kCold) cold_retired_ = false;
   return pool_->WriteEntry(index, generation, first, head);
@@ -313,6 +315,10 @@ Status Log::EraseBehind(Lsn keep) {
   return pool_->media().Drain();
 }
 
+Status Log::SpaceIsNeeded() {
+  return {Code::kNoSpace, "what is written now needs the space that it was to be read from"};
+}
+
 Status Log::CutAfter(Lsn keep) {
   open_.Reset();
   open_segment_.reset();
@@ -322,6 +328,7 @@ Status Log::CutAfter(Lsn keep) {
   if (!Mutated(Mutant::kUnitOutlivesCut)) continued_ = false;
   if (keep >= end_.lsn) return Status::Ok();
   FAHA_CHECK(keep >= known_committed_ && keep >= freed_through_, "a committed batch must not be cut");
+  LoseHold({Code::kUnavailable, "a part of the log that it was to be read from is taken back"});
   if (Status status = EraseBehind(keep); !status.ok()) return status;
   for (const Head head : kHeads) {
     for (Segment* tail = segments_.Tail(head); tail != nullptr && tail->first > keep; tail = segments_.Tail(head)) {
@@ -348,6 +355,7 @@ Status Log::CutAfter(Lsn keep) {
 }
 
 void Log::Reset() {
+  LoseHold({Code::kUnavailable, "this node gives its log up for another node's"});
   segments_ = SegmentMap(pool_->geometry().segment_count);
   freed_.clear();
   end_ = {};

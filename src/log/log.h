@@ -24,6 +24,7 @@
 #include "faha/types.h"
 #include "log/batch.h"
 #include "log/pool.h"
+#include "log/segment_hold.h"
 #include "log/segments.h"
 
 namespace faha {
@@ -163,6 +164,17 @@ class Log {
   [[nodiscard]] std::vector<std::uint64_t> Generations() const;
   // Every free up to this batch has been carried out: no segment is in use that one of them frees.
   [[nodiscard]] Lsn released_through() const;
+  // --- For a process that reads while this one goes on.
+  // Until EndHold() or until there is no other, no segment is written to that `hold` still needs; what it is for is
+  // lost then, and when the log is cut.
+  void Hold(std::unique_ptr<SegmentHold> hold) { hold_ = std::move(hold); }
+  void EndHold() { hold_.reset(); }
+  void LoseHold(const Status& why) const {
+    if (hold_) hold_->Lose(why);
+  }
+  [[nodiscard]] bool Held(std::uint32_t index) const { return hold_ && hold_->Needs(index); }
+  [[nodiscard]] SegmentHold* hold() const { return hold_.get(); }
+
   // Freed, and not given back yet.
   [[nodiscard]] std::size_t pending_frees() const { return freed_.size(); }
   // Since the pool was opened: batches sealed here, and their bytes with padding.
@@ -180,6 +192,7 @@ class Log {
   void TakeFrees(const BatchView& view);
   [[nodiscard]] Status CheckFrees(const BatchView& view, LogAddress at) const;
   [[nodiscard]] Result<Head> PlaceOf(const BatchView& view, LogAddress at, std::uint64_t bytes) const;
+  static Status SpaceIsNeeded();
   [[nodiscard]] bool HoldsPendingFree(const Segment& segment) const;
   Status GiveBack(std::uint32_t index, Lsn freed_by);
   [[nodiscard]] std::uint64_t TailRoom(Head head) const;
@@ -192,6 +205,7 @@ class Log {
   const std::byte* base_;  // of the medium
   SegmentMap segments_;
   std::vector<std::uint32_t> freed_;  // in use, but freed by a record: oldest free first
+  std::unique_ptr<SegmentHold> hold_;
   ChainEnd end_;
   Lsn durable_, known_committed_, freed_through_, released_through_;
   bool gap_allowed_ = false;

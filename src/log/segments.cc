@@ -22,11 +22,6 @@ void SegmentMap::Limit(std::uint32_t count) {
   });
 }
 
-std::optional<std::uint32_t> SegmentMap::NextFree() const {
-  if (free_.empty()) return std::nullopt;
-  return free_.front();
-}
-
 Segment& SegmentMap::Open(std::uint32_t index, Head head, std::uint64_t generation, Lsn first) {
   const auto at = std::find(free_.begin(), free_.end(), index);
   FAHA_CHECK(at != free_.end() && generation > last_generation(), "a free segment is opened as the newest");

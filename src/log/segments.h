@@ -5,6 +5,7 @@
 //             (2) a generation is never given twice: the newest segment is a head's last one, which is never freed.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <deque>
@@ -41,8 +42,14 @@ class SegmentMap {
 
   // Only the first `count` segments are opened from now on; those beyond stay as they are.
   void Limit(std::uint32_t count);
-  // The segment that would be opened next; it waited longest.
-  [[nodiscard]] std::optional<std::uint32_t> NextFree() const;
+  // The segment that would be opened next: the one that waited longest, of those that spares(index) says no to as long
+  // as there are such.
+  template <typename Spares>
+  [[nodiscard]] std::optional<std::uint32_t> NextFree(Spares spares) const {
+    if (free_.empty()) return std::nullopt;
+    const auto found = std::find_if_not(free_.begin(), free_.end(), spares);
+    return found == free_.end() ? free_.front() : *found;
+  }
   // Takes the free segment `index` into use.
   Segment& Open(std::uint32_t index, Head head, std::uint64_t generation, Lsn first);
   // Gives `index` back; `freed_by` is committed, or the segment was cut (none).

@@ -66,14 +66,14 @@ class Shipper {
   // What the two have agreed on.
   struct Terms {
     Member receiver;
-    std::string address;  // the host that it dials from
     PersistenceDomain domain = PersistenceDomain::kVolatile;
     bool fetch = false;    // a candidate takes over what is there and leaves
     bool install = false;  // it holds nothing, and there are gaps
     Lsn released_through;  // installing: what was given back by then is no concern of the receiver
     Lsn common;            // what both hold
     LinkId control = LinkId::kNone;
-    std::uint64_t token = 0;  // that opens the data link; 0: none does
+    std::uint64_t token = 0;   // that opens the data link; 0: none does
+    std::string address = {};  // the host that it dials from
   };
   Shipper(Fabric* fabric, std::unique_ptr<BatchReader> reader, Terms terms)
       : fabric_(fabric),

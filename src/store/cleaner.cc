@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 #include <vector>
 
 #include "base/check.h"
@@ -83,17 +84,43 @@ std::optional<std::uint32_t> Cleaner::OldColdTail(Lsn limit) {
 // A member that has not received a victim's batches must later be given the whole log, so one that every member has is
 // preferred, and without one the cleaner waits.  But who is behind, or gone, must not cost the others their space:
 // where it is short, or to spare that member would mean to move much more, the best victim is taken.
-std::optional<std::uint32_t> Cleaner::Choose(Lsn committed, Lsn everywhere) {
-  const auto best = ChooseUpTo(committed);
-  if (!best) return OldColdTail(committed);
-  const bool is_short = log_->segments().free() + log_->pending_frees() <= Log::kReservedSegments + 1;
-  if (is_short || log_->segments().at(*best).last <= everywhere) return best;
-  const auto kept = ChooseUpTo(std::min(committed, everywhere));
+std::optional<std::uint32_t> Cleaner::Choose(Lsn committed, Lsn everywhere, bool hurried) {
+  const bool is_short = hurried || log_->segments().free() + log_->pending_frees() <= Log::kReservedSegments + 1;
   const auto part = [&](std::uint32_t index) { return NeededPart(log_->segments().at(index)); };
+  auto best = ChooseUpTo(committed, true);
+  if (!best) return OldColdTail(committed);
+  // What a hold needs gives no space before it was read, or the hold is lost: another one is taken that is about as
+  // good, or none for now.
+  const bool held = is_short || !log_->Held(*best);
+  if (!held) {
+    const auto other = ChooseUpTo(committed, false);
+    if (!other || part(*other) > part(*best) + kSparing) return std::nullopt;
+    best = other;
+  }
+  if (is_short || log_->segments().at(*best).last <= everywhere) return best;
+  const auto kept = ChooseUpTo(std::min(committed, everywhere), held);
   return kept && part(*kept) > part(*best) + kSparing ? best : kept;
 }
 
-std::optional<std::uint32_t> Cleaner::ChooseUpTo(Lsn limit) const {
+double Cleaner::Worth(const Segment& segment, double needed) const {
+  const auto age = static_cast<double>(log_->segments().last_generation() - segment.generation);
+  return (1 - needed) * age / (1 + needed);
+}
+
+std::vector<std::uint32_t> Cleaner::BestFirst() const {
+  std::vector<std::pair<double, std::uint32_t>> found;
+  for (const auto& [generation, index] : log_->segments().in_order()) {
+    const Segment& segment = log_->segments().at(index);
+    if (engine_->usage().of(index).live_bytes != 0) found.emplace_back(-Worth(segment, NeededPart(segment)), index);
+  }
+  std::sort(found.begin(), found.end());
+  std::vector<std::uint32_t> order;
+  order.reserve(found.size());
+  for (const auto& [worth, index] : found) order.push_back(index);
+  return order;
+}
+
+std::optional<std::uint32_t> Cleaner::ChooseUpTo(Lsn limit, bool held) const {
   const SegmentMap& segments = log_->segments();
   const std::uint64_t pool = std::uint64_t{segments.count()} * log_->pool().geometry().segment_bytes;
   const bool oldest = engine_->usage().tombstone_bytes() > pool / kTombstoneShare;
@@ -101,12 +128,11 @@ std::optional<std::uint32_t> Cleaner::ChooseUpTo(Lsn limit) const {
   double best_score = 0;
   for (const auto& [generation, index] : segments.in_order()) {
     const Segment& segment = segments.at(index);
-    if (!Eligible(segment, limit)) continue;
+    if (!Eligible(segment, limit) || (!held && log_->Held(index))) continue;
     if (oldest) return index;
     const double needed = NeededPart(segment);
     if (needed > kFullest) continue;
-    const auto age = static_cast<double>(segments.last_generation() - generation);
-    const double score = (1 - needed) * age / (1 + needed);
+    const double score = Worth(segment, needed);
     if (best && score <= best_score) continue;
     best = index;
     best_score = score;
@@ -120,11 +146,11 @@ bool Cleaner::WantsConfig() const {
   return segment.first <= config_ && config_ <= segment.last;
 }
 
-Result<bool> Cleaner::Step(std::uint64_t bytes, Lsn committed, Lsn everywhere) {
+Result<bool> Cleaner::Step(std::uint64_t bytes, Lsn committed, Lsn everywhere, bool hurried) {
   FAHA_CHECK(!log_->HasOpenBatch(), "the cleaner works between batches");
   if (!victim_) {
     engine_->SettleUsage();
-    victim_ = Choose(committed, everywhere);
+    victim_ = Choose(committed, everywhere, hurried);
     offset_ = 0;
     if (!victim_) return false;
     const Segment& chosen = log_->segments().at(*victim_);

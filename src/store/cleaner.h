@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 #include "faha/status.h"
 #include "faha/types.h"
@@ -37,12 +38,14 @@ class Cleaner {
   // `everywhere`: the last batch that a majority, and that every member, has; a victim is at or before the first, and
   // at or before the second as long as space is not short and that costs little.  False: nothing was done, because
   // there is no victim, no room for what must be moved, or the newest configuration must be written again first.
-  // Errors: IoError - fence.
-  Result<bool> Step(std::uint64_t bytes, Lsn committed, Lsn everywhere);
+  // `hurried`: somebody waits for space.  Errors: IoError - fence.
+  Result<bool> Step(std::uint64_t bytes, Lsn committed, Lsn everywhere, bool hurried = false);
   // The victim under way, which holds batches up to its `last`; none between two.
   [[nodiscard]] std::optional<std::uint32_t> victim() const { return victim_; }
   // The batch of the newest configuration: a victim that holds it is not freed before another is appended.
   void SetConfig(Lsn lsn) { config_ = lsn; }
+  // The segments that hold keys, those first that would be cleaned first.
+  [[nodiscard]] std::vector<std::uint32_t> BestFirst() const;
   // The victim cannot be freed, for it holds the newest configuration.
   [[nodiscard]] bool WantsConfig() const;
   // The log was cut or the term ended: what was begun is forgotten.
@@ -53,9 +56,11 @@ class Cleaner {
   [[nodiscard]] std::uint64_t Share(std::uint64_t appended) const;
 
  private:
-  [[nodiscard]] std::optional<std::uint32_t> Choose(Lsn committed, Lsn everywhere);
+  [[nodiscard]] std::optional<std::uint32_t> Choose(Lsn committed, Lsn everywhere, bool hurried);
   // The best victim that holds no batch behind `limit`.
-  [[nodiscard]] std::optional<std::uint32_t> ChooseUpTo(Lsn limit) const;
+  // `held`: also one that a hold needs.
+  [[nodiscard]] std::optional<std::uint32_t> ChooseUpTo(Lsn limit, bool held) const;
+  [[nodiscard]] double Worth(const Segment& segment, double needed) const;
   [[nodiscard]] std::optional<std::uint32_t> OldColdTail(Lsn limit);
   [[nodiscard]] bool Eligible(const Segment& segment, Lsn limit) const;
   // Of its records, what must be moved before it can be freed.

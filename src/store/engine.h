@@ -79,7 +79,10 @@ class Engine final : private KeySource {
   [[nodiscard]] DbId Named(DbId stored) const { return map_.Named(stored); }
   // Is the put at `at` the newest of its key?
   [[nodiscard]] bool IsNewest(const Record& record, LogAddress at) const {
-    return index_.Holds(record.db, index_.Hash(record.db, record.key), at);
+    return IsNewest(record, index_.Hash(record.db, record.key), at);
+  }
+  [[nodiscard]] bool IsNewest(const Record& record, std::uint64_t hash, LogAddress at) const {
+    return index_.Holds(record.db, hash, at);
   }
 
   // --- The hot tier.

@@ -228,6 +228,7 @@ Status Node::Fail(Status status) {
   failure_ = {Code::kFenced, fmt::format("this node has stopped serving: {}", status.ToString())};
   Note(LogLevel::kWarning, failure_.ToString());
   role_ = Role::kBackup;
+  log_->LoseHold(failure_);
   committer_->End();
   receiver_->Stop();
   campaign_.reset();

@@ -89,6 +89,9 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   void Force(std::function<void(const Status&)> done) override;
   [[nodiscard]] bool MissesPrimary() const override;
   Status Checkpoint() override;
+  Result<Lsn> HoldSegments(std::function<void(const Status&)> lost) override;
+  void ReleaseSegments(const Status& outcome) override;
+  Status ReadHeld(const HeldVisitor& visit) const override;
   [[nodiscard]] int descriptor() const override { return fabric_->descriptor(); }
   void Poll() override { fabric_->Poll(std::chrono::microseconds{0}, *this); }
   void Tick() override;
@@ -106,7 +109,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   // --- node_space.cc
   // A slice of cleaning, if the space asks for it.  `idle`: nothing else drains what it appends.
   void Clean(bool idle);
-  Status CleanStep(std::uint64_t bytes, bool& worked);
+  Status CleanStep(std::uint64_t bytes, bool hurried, bool& worked);
   // Gives back what is freed, committed and not read any more.
   void ReleaseFreed();
   // What the index and the accounts know of a segment that leaves the log.
@@ -180,6 +183,10 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   // Could clients name every database that has keys?  Errors: BadConfig.
   [[nodiscard]] Status CheckDatabases() const;
   void LookAtDatabases();
+
+  // --- node_hold.cc
+  [[nodiscard]] Status CheckHoldable() const;
+  bool ReadSegment(const SegmentHold::Held& held, const HeldVisitor& visit, bool& goes_on) const;
 
   // --- node_loss.cc
   // This backup could be a primary, and does nothing to become one.

@@ -110,7 +110,9 @@ Status Node::Accept(const wire::FollowReply& reply) {
   engine_->LogWasCut();
   membership_.CutAfter(reply.common);
   if (fetching_) return Status::Ok();
-  CloseAsks();
+  // What this node sought is there.  It could promise itself nothing any more, for it gives leases from now on.
+  EndCampaign({Code::kNoPromise,
+               fmt::format("{} is the primary and alive: use FAHA.FAILOVER there", reply.primary.Redis().ToString())});
   primary_ = reply.primary;
   followed_ = true;
   loss_ = Loss::kNone;

@@ -360,14 +360,14 @@ void Node::AnswerFollow(LinkId link, const wire::FollowRequest& request) {
   committer_->Admit(
       std::make_unique<Shipper>(fabric_, ReaderFrom(reply.common.Next()),
                                 Shipper::Terms{.receiver = request.self,
-                                               .address = address,
                                                .domain = domain,
                                                .fetch = request.fetch,
                                                .install = reply.install,
                                                .released_through = reply.install ? log_->released_through() : Lsn{},
                                                .common = reply.common,
                                                .control = link,
-                                               .token = reply.token}));
+                                               .token = reply.token,
+                                               .address = address}));
   fabric_->Send(link, wire::Encode(reply));
   if (!request.fetch) {
     Note(LogLevel::kNotice, fmt::format("{} follows from LSN {} ({})", request.self.Redis().ToString(),

@@ -35,7 +35,7 @@ void Node::Clean(bool idle) {
   bool worked = true, any = false;
   while (status.ok() && worked && cleaning_owed_ > 0 && clock_->Now() < end) {
     const std::uint64_t piece = std::min(cleaning_owed_, Cleaner::kPieceBytes);
-    status = CleanStep(piece, worked);
+    status = CleanStep(piece, false, worked);
     cleaning_owed_ -= piece;
     any = any || worked;
   }
@@ -48,7 +48,7 @@ void Node::Clean(bool idle) {
   }
 }
 
-Status Node::CleanStep(std::uint64_t bytes, bool& worked) {
+Status Node::CleanStep(std::uint64_t bytes, bool hurried, bool& worked) {
   worked = false;
   // What was freed is given back, once it is committed, before the reserve is filled with more moves: otherwise the
   // cleaner would take the space that clients wait for.
@@ -59,7 +59,7 @@ Status Node::CleanStep(std::uint64_t bytes, bool& worked) {
     if (Status status = AppendMembers(membership_.members(), Head::kCold); !failure_.ok()) return status;
     cleaner_->SetConfig(membership_.newest());
   }
-  const auto step = cleaner_->Step(bytes, committer_->committed(), committer_->Everywhere());
+  const auto step = cleaner_->Step(bytes, committer_->committed(), committer_->Everywhere(), hurried);
   engine_->Appended();
   if (!step.ok()) return step.status();
   worked = *step;
@@ -130,7 +130,7 @@ Status Node::GainSegment(bool& worked) {
   const std::size_t pending = log_->pending_frees();
   Status status = log_->Seal();
   for (bool goes_on = true; status.ok() && goes_on && clock_->Now() < end && log_->pending_frees() == pending;) {
-    status = CleanStep(Cleaner::kPieceBytes, goes_on);
+    status = CleanStep(Cleaner::kPieceBytes, true, goes_on);
     worked = worked || goes_on;
   }
   if (!status.ok()) return Fail(status);

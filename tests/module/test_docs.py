@@ -22,6 +22,8 @@ NOTES = {
     "DEBUG OBJECT": "native; with `enable-debug-command yes`",
     "DEBUG DIGEST": "with `enable-debug-command yes`",
     "DEBUG DIGEST-VALUE": "with `enable-debug-command yes`",
+    "SAVE": "to a file of its own",
+    "BGSAVE": "to a file of its own",
     "INFO": "Keyspace and Replication are FaHA's",
     "CONFIG REWRITE": "refused where FaHA is loaded from elsewhere than the config file",
     "REPLCONF": "the port of a replica; only FaHA's backups may replicate",

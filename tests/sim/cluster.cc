@@ -51,6 +51,7 @@ HostSettings SettingsOf(const Plan& plan, int number, World& world) {
   settings.width = plan.width;
   settings.patience = plan.slow_disks ? kPatienceOfSlowDisks : kPatience;
   settings.joined = number <= plan.hosts - plan.late;
+  settings.holds = plan.holds;
   settings.clock_start = world.UpTo(std::chrono::hours(1));
   settings.clock_rate = kSlowest + static_cast<std::int64_t>(world.Below(kFastest - kSlowest + 1));
   Options& options = settings.options;

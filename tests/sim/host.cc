@@ -113,6 +113,7 @@ void Host::Main() {
       Look();
       for (const auto& command : std::exchange(commands_, {})) Into("an order", [&] { command(*store_); });
       Turn();
+      if (settings_.holds) TendHold();
       if (commands_.empty() && asked_.empty() && world_->Now() < next_tick_)
         world_->Wait(number_, next_tick_ - world_->Now());
     }
@@ -128,6 +129,41 @@ void Host::Look() {
   if (world_->Now() < next_tick_) return;
   next_tick_ = world_->Now() + Store::kTickPeriod;
   Into("Tick", [&] { store_->Tick(); });
+}
+
+// Now and then, for a while.
+void Host::TendHold() {
+  if (held_turns_ == 0) {
+    if (hold_random_() % 16 == 0) BeginHold();
+  } else if (--held_turns_ == 0) {
+    Into("ReleaseSegments", [&] { store_->ReleaseSegments(Status::Ok()); });
+  }
+}
+
+// A part of what is held is read at once, or all, which is then what the store has.
+void Host::BeginHold() {
+  hold_lost_ = false;
+  const auto lsn = Into("HoldSegments", [&] {
+    return store_->HoldSegments([this](const Status&) {
+      if (hold_lost_) referee_->Violation("host " + std::to_string(number_) + " loses a hold twice");
+      hold_lost_ = true;
+      ++holds_lost;
+    });
+  });
+  if (!lsn.ok()) return;
+  ++holds;
+  held_turns_ = 1 + hold_random_() % 100;
+  std::uint64_t left = hold_random_() % 4 == 0 ? UINT64_MAX : 1 + hold_random_() % 60;
+  std::map<std::string, std::uint64_t> read;
+  const Status status = store_->ReadHeld([&](DbId, std::string_view key, const Entry& entry) {
+    std::uint64_t word = 0;
+    std::memcpy(&word, entry.value.data(), std::min(sizeof word, entry.value.size()));
+    if (!read.emplace(key, word).second) referee_->Violation("a hold names a key twice");
+    return --left != 0;
+  });
+  if (left == 0 || refusal.happened) return;
+  if (!status.ok() || read != Contents())
+    referee_->Violation("host " + std::to_string(number_) + " holds something else than it has");
 }
 
 // Whoever waits in a call lets time pass, and whoever does not looks at the clock or drains again and again.
@@ -161,6 +197,7 @@ void Host::Bury() {
   if (power_fails_ && fabric_) fabric_->Vanish();
   if (store_) cleaned += store_->Info().cleaned_segments;
   joined_ = joined();
+  held_turns_ = 0;
   store_.reset();
   fabric_.reset();
   if (power_fails_) disk_->Crash(world_->random());

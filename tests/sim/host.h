@@ -9,6 +9,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -76,6 +77,7 @@ struct HostSettings {
   int width = 1;         // a key of a client is so many of the store
   MonoTime patience{0};  // no call into the store takes longer
   bool joined = true;    // from the start
+  bool holds = false;    // segments, for somebody who reads some of them
   MonoTime clock_start{0};
   std::int64_t clock_rate = 1 << 16;
 };
@@ -117,7 +119,7 @@ class Host : private StoreObserver {
 
   DiskRefusal refusal;
   MonoTime drain_most{0};  // a drain takes up to this; 0: a healthy one's time
-  std::uint64_t starts = 0, full = 0, installs = 0, cleaned = 0;
+  std::uint64_t starts = 0, full = 0, installs = 0, cleaned = 0, holds = 0, holds_lost = 0;
 
  private:
   struct Pending {
@@ -139,6 +141,8 @@ class Host : private StoreObserver {
   Status DeleteAll(const Request& request);
   void WriteNothing(Noop noop);
   void Busy(const Request& request);
+  void TendHold();
+  void BeginHold();
   void Look();
   // A call into the store, which must come back before long, stopped or not.
   template <typename Call>
@@ -176,6 +180,10 @@ class Host : private StoreObserver {
   bool joined_ = true;  // as far as was known when it ran last
   bool in_unit_ = false, deaf_ = false;
   Lsn unit_after_;  // the last batch before the unit
+  // Of holds alone, so that who has none does what it would do.
+  std::mt19937_64 hold_random_{1};
+  std::uint64_t held_turns_ = 0;  // of the main loop that the hold stays; 0: there is none
+  bool hold_lost_ = false;
   // The call into the store under way; null: none.
   const char* call_ = nullptr;
   MonoTime call_began_{0}, last_look_{0};

@@ -89,6 +89,7 @@ void Pressure(Draw& draw, Plan& plan) {
   plan.clients = static_cast<int>(draw.Between(2, 4));
   plan.think = draw.Ms(5, 40);
   plan.prefilled = true;
+  plan.holds = plan.seed % 2 == 1;
   plan.reads = 2;
   plan.length = draw.Ms(2000, 3500);
   plan.pause = draw.Ms(50, 600);

@@ -43,6 +43,7 @@ struct Plan {
   bool noops = false;            // clients also write what writes nothing
   MonoTime long_turn{0};         // a client's script runs for so long in one turn at most; 0: there are none
   bool forges = false;           // values hold what looks like batches
+  bool holds = false;            // hosts hold segments for somebody who reads some of them
   bool judges_progress = false;  // with a majority that is well, writes go on
   MonoTime length{0};            // of the time of faults
   MonoTime pause{0};             // between two faults, at most

@@ -50,6 +50,8 @@ class Simulation {
       report.full += cluster_[number].full;
       report.installs += cluster_[number].installs;
       report.cleaned += cluster_[number].cleaned;
+      report.holds += cluster_[number].holds;
+      report.holds_lost += cluster_[number].holds_lost;
     }
     return report;
   }
@@ -168,14 +170,16 @@ Report& Report::operator+=(const Report& other) {
   starts += other.starts;
   installs += other.installs;
   cleaned += other.cleaned;
+  holds += other.holds;
+  holds_lost += other.holds_lost;
   return *this;
 }
 
 std::string Report::Reached() const {
   return fmt::format(
       "{} operations done, {} of unknown outcome, {} writes without space, {} elections, {} starts, {} logs given as a "
-      "whole, {} segments cleaned",
-      done, unknown, full, elections, starts, installs, cleaned);
+      "whole, {} segments cleaned, {} holds, {} of them lost",
+      done, unknown, full, elections, starts, installs, cleaned, holds, holds_lost);
 }
 
 Report RunSeed(std::uint64_t seed, Kind kind, bool verbose) { return Simulation(seed, kind, verbose).Go(); }

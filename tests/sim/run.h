@@ -19,6 +19,7 @@ struct Report {
   std::uint64_t elections = 0, starts = 0;  // primaries, and hosts
   std::uint64_t installs = 0;               // logs given as a whole
   std::uint64_t cleaned = 0;                // segments
+  std::uint64_t holds = 0, holds_lost = 0;  // of segments
   // Adds what `other` has reached.
   Report& operator+=(const Report& other);
   [[nodiscard]] std::string Reached() const;

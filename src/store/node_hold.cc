@@ -1,0 +1,98 @@
+// The keyspace as of one batch, for a forked process: it has the index as it was, by copy-on-write, and the pool as it
+// is, so the log writes to nothing that is still to be read.  See node.h and segment_hold.h.
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <utility>
+#include <vector>
+
+#include "base/check.h"
+#include "store/node.h"
+
+namespace faha {
+
+namespace {
+// How far ahead the index is fetched.
+constexpr std::size_t kAhead = 8;
+}  // namespace
+
+// Is what the index shows committed, and will it stay?
+Status Node::CheckHoldable() const {
+  if (!failure_.ok()) return failure_;
+  if (not_whole_) return {Code::kUnavailable, "this node's log is not whole yet: see state and whole in FAHA.STATUS"};
+  if (unacknowledged_ || log_->HasOpenBatch() || log_->InUnit()) {
+    return {Code::kUnavailable, "what this turn has written is not committed yet"};
+  }
+  const bool committed = role_ == Role::kPrimary
+                             ? committer_->Serving() && committer_->committed() >= stalled_until_
+                             : engine_->applied() <= std::max(heard_committed_, log_->known_committed());
+  if (committed) return Status::Ok();
+  return {Code::kNoQuorum, "what this node holds is not known to be on a majority: start the other servers"};
+}
+
+Result<Lsn> Node::HoldSegments(std::function<void(const Status&)> lost) {
+  if (Status status = CheckHoldable(); !status.ok()) return status;
+  std::vector<SegmentHold::Held> order;
+  for (const std::uint32_t index : cleaner_->BestFirst())
+    order.push_back({index, BatchView::Trusted(pool_->SegmentBytes(index).data()).header()});
+  log_->Hold(std::make_unique<SegmentHold>(std::move(order), log_->segments().count(), std::move(lost)));
+  // What a primary has appended behind its last commit is the cleaner's, or about members: it changes no key.
+  return role_ == Role::kPrimary ? committer_->committed() : engine_->applied();
+}
+
+void Node::ReleaseSegments(const Status& outcome) {
+  log_->EndHold();
+  if (!outcome.ok()) last_problem_ = outcome;
+}
+
+// False: the segment was written to meanwhile.  A device may do that, which nobody here sees; it begins in front.
+bool Node::ReadSegment(const SegmentHold::Held& held, const HeldVisitor& visit, bool& goes_on) const {
+  const Segment& segment = log_->segments().at(held.index);
+  const std::byte* start = pool_->SegmentBytes(segment.index).data();
+  const LogAddress at = pool_->SegmentStart(segment.index);
+  const auto header_at = [start](std::uint64_t offset) { return BatchView::Trusted(start + offset).header(); };
+  struct Found {
+    Record record;
+    std::uint64_t hash;
+    LogAddress at;
+  };
+  std::vector<Found> found;
+  for (std::uint64_t offset = 0; goes_on && offset < segment.used_bytes;) {
+    const auto batch = BatchView::Trusted(offset == 0 ? held.first : header_at(offset), start + offset);
+    const std::uint64_t bytes = batch.PaddedBytes(pool_->geometry().granule);
+    if (batch.header().generation != segment.generation || bytes > segment.used_bytes - offset) return false;
+    found.clear();
+    const bool well_formed = batch.ForEach([&](const Record& record, std::uint64_t in_batch) {
+      if (record.kind == format::RecordKind::kPut) found.push_back({record, 0, at + offset + in_batch});
+    });
+    if (!well_formed) return false;
+    for (std::size_t i = 0; i < std::min(found.size(), kAhead); ++i)
+      found[i].hash = engine_->PrepareMove(found[i].record);
+    for (std::size_t i = 0; i < found.size() && goes_on; ++i) {
+      if (i + kAhead < found.size()) found[i + kAhead].hash = engine_->PrepareMove(found[i + kAhead].record);
+      const Record& record = found[i].record;
+      if (!engine_->IsNewest(record, found[i].hash, found[i].at)) continue;
+      goes_on = visit(engine_->Named(record.db), record.key, {record.value, record.expire_at});
+    }
+    offset += bytes;
+  }
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  const format::BatchHeader now = header_at(0), given_back{};
+  return std::memcmp(&now, &held.first, sizeof now) == 0 || std::memcmp(&now, &given_back, sizeof now) == 0;
+}
+
+Status Node::ReadHeld(const HeldVisitor& visit) const {
+  SegmentHold* hold = log_->hold();
+  FAHA_CHECK(hold != nullptr, "what is read is held");
+  bool goes_on = true;
+  for (const SegmentHold::Held& held : hold->order()) {
+    const bool read = ReadSegment(held, visit, goes_on);
+    // What cannot be read may look like anything.
+    if (Status health = pool_->media().Health(); !health.ok()) return health;
+    if (!goes_on) break;
+    if (!read || !hold->Read()) return {Code::kUnavailable, "a part of the log was written to before it was read"};
+  }
+  return Status::Ok();
+}
+
+}  // namespace faha
