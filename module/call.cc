@@ -88,8 +88,14 @@ std::optional<Entry> Call::Find(int i) {
   return entry;
 }
 
-std::optional<Entry> Call::Read(int i) {
+std::optional<Entry> Call::Look(int i) {
   auto entry = Find(i);
+  CountLookup(entry.has_value());
+  return entry;
+}
+
+std::optional<Entry> Call::Read(int i) {
+  auto entry = Look(i);
   if (!entry) Missed(i);
   return entry;
 }

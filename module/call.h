@@ -92,7 +92,11 @@ class Call {
   // The same; where this node may write, one that has expired goes.
   std::optional<Entry> Find(int i);
 
-  // The same for a command that reads: subscribers may hear of a key that is not there.
+  // The same for a command that reads, by which it counts as a hit or a miss.
+  std::optional<Entry> Look(int i);
+  static void CountLookup(bool hit) { ++(hit ? TheState().hits : TheState().misses); }
+
+  // The same, and subscribers may hear of a key that is not there.
   std::optional<Entry> Read(int i);
 
   // May a record for argument `key` with a value of `value_bytes` be written?  Before anything is changed.

@@ -114,6 +114,10 @@ Reply DebugDigestValue(Call& call);
 namespace server {
 Reply Info(Call& call);
 Reply PublishHello(Call& call);
+Reply ListClients(Call& call);
+Reply ClientInfo(Call& call);
+Reply SlowLog(Call& call);
+Reply ResetStatistics(Call& call);
 Reply ReplicaPort(Call& call);
 Reply RewriteConfig(Call& call);
 Reply Role(Call& call);

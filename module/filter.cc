@@ -285,7 +285,7 @@ void RememberAll(RedisModuleCommandFilterCtx* filter) {
 }
 
 void ServeFor(RedisModuleCommandFilterCtx* filter, const Rule& rule) {
-  if (RedisModule_CommandFilterArgsCount(filter) != rule.arity) return;
+  if (RedisModule_CommandFilterArgsCount(filter) < 2) return;
   if (View(RedisModule_CommandFilterArgGet(filter, 1)) == rule.only_for) Serve(filter, rule);
 }
 

@@ -81,20 +81,20 @@ std::string Hex(const Digest& digest) {
 }  // namespace
 
 Reply Encoding(Call& call) {
-  const auto entry = call.Find(2);
+  const auto entry = call.Look(2);
   return entry ? Reply::Text(EncodingOf(entry->value)) : Reply::Null();
 }
 
-Reply RefCount(Call& call) { return call.Find(2) ? Reply::Integer(1) : Reply::Null(); }
+Reply RefCount(Call& call) { return call.Look(2) ? Reply::Integer(1) : Reply::Null(); }
 
 Reply IdleTime(Call& call) {
-  if (!call.Find(2)) return Reply::Null();
+  if (!call.Look(2)) return Reply::Null();
   if (!FrequencyIsTracked(call)) return Reply::Integer(0);
   return Reply::Error(std::string("ERR An LFU maxmemory policy is selected, idle time") + kAdjust);
 }
 
 Reply Frequency(Call& call) {
-  if (!call.Find(2)) return Reply::Null();
+  if (!call.Look(2)) return Reply::Null();
   if (FrequencyIsTracked(call)) return Reply::Integer(0);
   return Reply::Error(std::string("ERR An LFU maxmemory policy is not selected, access frequency") + kAdjust);
 }

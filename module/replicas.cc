@@ -50,6 +50,7 @@ namespace server {
 
 // REPLCONF listening-port port
 Reply ReplicaPort(Call& call) {
+  if (call.size() != 3) return Call::SyntaxError();
   const auto port = ParseInteger(call.arg(2));
   if (!port || *port < 0 || *port > 65535) return Call::NotAnInteger();
   RedisModuleClientInfo client = REDISMODULE_CLIENTINFO_INITIALIZER_V1;

@@ -11,6 +11,7 @@
 #include "module/config_file.h"
 #include "module/sentinels.h"
 #include "module/state.h"
+#include "module/ticks.h"
 #include "module/waiters.h"
 
 namespace faha::module {
@@ -73,6 +74,11 @@ void Roles::OnFollowing(const Member& primary) {
   led_before_ = false;
   wanted_ = Wanted::kReplica;
   primary_ = primary.Redis();
+}
+
+void Roles::OnHandOverAsked(const Endpoint& heir) {
+  heir_ = heir;
+  TickSoon();
 }
 
 // It is FaHA that runs there, so that Redis may replicate it: that is what it was told to do.
@@ -177,7 +183,9 @@ void Roles::Follow(const Endpoint& primary) {
 bool Roles::ToldToLead() const { return ordered_at_ && std::chrono::steady_clock::now() - *ordered_at_ < kToldLasts; }
 
 void Roles::SentinelTells() {
-  if (ShownToSentinels() && order_->ask_at) order_->ask_at = Time::min();
+  if (!ShownToSentinels() || !order_->ask_at) return;
+  order_->ask_at = Time::min();
+  TickSoon();
 }
 
 void Roles::TakeOver() {

@@ -19,7 +19,7 @@ class Roles : public StoreObserver {
   void OnPrimary() override;
   void OnFollowing(const Member& primary) override;
   void OnRefused(const Endpoint& node) override;
-  void OnHandOverAsked(const Endpoint& heir) override { heir_ = heir; }
+  void OnHandOverAsked(const Endpoint& heir) override;
   void OnServiceLost() override { service_lost_ = true; }
 
   // Follows what Redis is told by others than FaHA, and its present role.  False if Redis refuses.

@@ -15,7 +15,7 @@
 //   the filter       passes our own RM_Call over, but not what another module calls upon its events
 //   ACL              the rights on every key that is named were checked for faha.<name> (rights.h); RM_Call checks none
 //   memory           deny-oom was checked for faha.<name>, and the values are held twice for the time of the command
-// MONITOR, SLOWLOG and commandstats show the native command after faha.<name>, as they show those of a script.
+// MONITOR, SLOWLOG and LATENCY show the native command after faha.<name>, as they show those of a script.
 #pragma once
 
 #include <memory>

@@ -1,16 +1,34 @@
 // INFO, as Redis answers it, but for what Redis cannot know: the keyspace, which it believes to be empty, and FaHA's
 // replication.
 #include <string>
+#include <string_view>
+#include <utility>
 
 #include "module/commands.h"
 #include "module/names.h"
 #include "module/replication_info.h"
 #include "module/scratch.h"
 #include "module/sentinels.h"
+#include "module/shown_commands.h"
 #include "module/snapshot.h"
 
 namespace faha::module::server {
 namespace {
+
+// Redis looks up no key of FaHA's.
+void TellLookups(std::string& text) {
+  const State& state = TheState();
+  const std::pair<std::string_view, std::uint64_t> fields[] = {
+      {"\r\nkeyspace_hits:", state.hits},
+      {"\r\nkeyspace_misses:", state.misses},
+      {"\r\nexpired_keys:", state.expired_keys - state.expired_before}};
+  for (const auto& [name, value] : fields) {
+    const std::size_t at = text.find(name);
+    if (at == std::string::npos) continue;
+    const std::size_t begin = at + name.size();
+    text.replace(begin, text.find("\r\n", begin) - begin, std::to_string(value));
+  }
+}
 
 std::string Keyspace(const Call& call) {
   std::string lines;
@@ -45,6 +63,8 @@ Reply Info(Call& call) {
     text.insert(at + kTitle.size(), Keyspace(call));
   TellReplication(call.ctx(), text);
   TellSnapshots(text);
+  TellLookups(text);
+  TellCommands(text);
   RedisModule_ReplyWithVerbatimStringType(call.ctx(), text.data(), text.size(), "txt");
   return Reply::Sent();
 }

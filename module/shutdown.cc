@@ -116,21 +116,29 @@ bool MayHandOver() {
                                                     [](const PeerInfo& peer) { return peer.voting && peer.in_sync; });
 }
 
+void EndNow() {
+  hand_over.reset();
+  TheSentinels().Leave(false);
+  const int number = held.exchange(0);
+  received.store(number);
+  GiveToRedis(number, nullptr, nullptr);
+}
+
 }  // namespace
 
 void TendShutdown(RedisModuleCtx* ctx) {
   const bool may = MayHandOver();
   holds.store(may);
-  const int number = held.load();
-  if (number == 0) return;
+  if (held.load() == 0) return;
   const Time now = std::chrono::steady_clock::now();
+  const bool watched = Sentinels::Watched(ctx), asks = TheState().options.sentinel_failover;
+  if (watched && !asks) return EndNow();  // all is left to Sentinel
   if (!hand_over) {
     Log(LogLevel::kNotice, "a signal to end: the primary's role is handed over first");
     hand_over = HandOver{now};
     TheSentinels().Leave(true);
   }
-  const bool sentinel = TheState().options.sentinel_failover && Sentinels::Watched(ctx);
-  if (may && sentinel && now - hand_over->began < kSentinelTakes) return;
+  if (may && watched && now - hand_over->began < kSentinelTakes) return;
   if (may && !std::exchange(hand_over->ordered, true)) {
     TheState().store->HandOver(std::nullopt, [](const Status& status) {
       if (!status.ok()) Log(LogLevel::kWarning, status.ToString());
@@ -138,11 +146,7 @@ void TendShutdown(RedisModuleCtx* ctx) {
     });
   }
   if (hand_over->ordered && !hand_over->done && now - hand_over->began < kAllTakes) return;
-  hand_over.reset();
-  TheSentinels().Leave(false);
-  held.store(0);
-  received.store(number);
-  GiveToRedis(number, nullptr, nullptr);
+  EndNow();
 }
 
 int ReceivedSignal() { return received.load(); }

@@ -37,6 +37,9 @@ struct State {
   Status turn_failed;
   // Deleted because their time had come, since the start.
   std::uint64_t expired_keys = 0;
+  // What INFO tells since the start or CONFIG RESETSTAT: reads of keys that were there, and that were not; and the
+  // expired ones before.
+  std::uint64_t hits = 0, misses = 0, expired_before = 0;
   // The frozen time of the current unit; 0: not taken yet.
   TimeMs unit_time = 0;
   // Of the last command: most likely the next one's, too.

@@ -192,6 +192,7 @@ Reply MGet(Call& call) {
     (void)look();
   }
   for (std::size_t i = 0; i < values.size(); ++i) {
+    Call::CountLookup(values[i].has_value());
     if (!values[i]) call.Missed(static_cast<int>(i) + 1);
   }
   return Reply::Array(std::move(values));

@@ -34,6 +34,8 @@ bool StartTicking(std::chrono::milliseconds period, void (*tick)(RedisModuleCtx*
   return false;
 }
 
+void TickSoon() { due = true; }
+
 void TickIfDue(RedisModuleCtx* ctx) {
   if (std::exchange(due, false)) the_tick(ctx);
 }

@@ -10,6 +10,8 @@ namespace faha::module {
 
 // From now on `tick` is called once in every `period`, or as soon as the event loop comes round.  False: no timer.
 bool StartTicking(std::chrono::milliseconds period, void (*tick)(RedisModuleCtx*));
+// Something came that a tick is to see at the end of this turn.
+void TickSoon();
 // The end of a turn, outside of scripts: calls `tick` if it is time.
 void TickIfDue(RedisModuleCtx* ctx);
 

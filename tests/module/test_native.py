@@ -24,15 +24,16 @@ READS = [
 ]  # fmt: skip
 
 
-def test_nothing_is_propagated(servers, twins):
+def test_nothing_is_propagated(make_cluster):
     """Neither the AOF nor a replica learns of what is lent."""
-    faha = servers[1]
-    replica = Connection(faha.port)
+    faha, backup = make_cluster(size=2).nodes
+    replica, client = Connection(faha.port), Connection(faha.port)
+    assert replica.call("REPLCONF", "listening-port", backup.port) == ("+", "OK")
     replica.send("PSYNC", "?", "-1")
     wait_for(lambda: b"REDIS" in replica.peek(), what="the replica's first data")
     for line in LINES:
-        twins.connections[1].call(*words(line))
-    twins.connections[1].call("PUBLISH", "the", "marker")
+        client.call(*words(line))
+    client.call("PUBLISH", "the", "marker")
     stream = wait_for(lambda: b"marker" in replica.peek() and replica.peek(), what="the marker")
     assert not re.search(rb"secret-name|lent-value|PFADD|RESTORE", stream, re.IGNORECASE), stream
     replica.close()
