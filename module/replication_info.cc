@@ -5,10 +5,10 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
-#include <limits>
 #include <list>
 
 #include "module/commands.h"
+#include "module/info_text.h"
 #include "module/roles.h"
 #include "module/sentinels.h"
 #include "module/state.h"
@@ -18,15 +18,14 @@ namespace faha::module {
 namespace {
 
 // What Redis knows better, or nobody needs.
-constexpr std::array<std::string_view, 9> kNative = {"master_failover_state",
+constexpr std::array<std::string_view, 8> kNative = {"master_failover_state",
                                                      "master_replid",
                                                      "master_replid2",
                                                      "second_repl_offset",
                                                      "repl_backlog_active",
                                                      "repl_backlog_size",
                                                      "repl_backlog_first_byte_offset",
-                                                     "repl_backlog_histlen",
-                                                     "slave_read_only"};
+                                                     "repl_backlog_histlen"};
 
 bool Leads(const StoreInfo& info) { return info.role == Role::kPrimary; }
 
@@ -78,7 +77,7 @@ std::string Section(RedisModuleCtx* ctx, std::string_view native) {
     const std::string_view line = native.substr(0, native.find("\r\n"));
     native.remove_prefix(std::min(native.size(), line.size() + 2));
     const std::string_view name = line.substr(0, line.find(':'));
-    if (name == "slave_read_only" || std::find(kNative.begin(), kNative.end(), name) == kNative.end()) continue;
+    if (std::find(kNative.begin(), kNative.end(), name) == kNative.end()) continue;
     lines.append(line).append("\r\n");
     if (name == "master_replid2") lines += fmt::format("master_repl_offset:{}\r\n", info.last.value);
   }
@@ -119,12 +118,9 @@ int OnWaitTimeout(RedisModuleCtx* ctx, RedisModuleString** argv, int argc) {
 }  // namespace
 
 void TellReplication(RedisModuleCtx* ctx, std::string& text) {
-  constexpr std::string_view kTitle = "# Replication\r\n";
-  const std::size_t title = text.find(kTitle);
-  if (title == std::string::npos) return;
-  const std::size_t begin = title + kTitle.size();
-  const std::size_t end = std::min(text.find("\r\n\r\n", begin), text.size() - 2) + 2;
-  text.replace(begin, end - begin, Section(ctx, std::string_view(text).substr(begin, end - begin)));
+  const InfoPlace place = InfoSection(text, "# Replication\r\n");
+  if (place.size == 0) return;
+  text.replace(place.begin, place.size, Section(ctx, std::string_view(text).substr(place.begin, place.size)));
 }
 
 void AnswerWaits() {

@@ -2,9 +2,9 @@
 // replication.
 #include <string>
 #include <string_view>
-#include <utility>
 
 #include "module/commands.h"
+#include "module/info_text.h"
 #include "module/names.h"
 #include "module/replication_info.h"
 #include "module/scratch.h"
@@ -18,16 +18,9 @@ namespace {
 // Redis looks up no key of FaHA's.
 void TellLookups(std::string& text) {
   const State& state = TheState();
-  const std::pair<std::string_view, std::uint64_t> fields[] = {
-      {"\r\nkeyspace_hits:", state.hits},
-      {"\r\nkeyspace_misses:", state.misses},
-      {"\r\nexpired_keys:", state.expired_keys - state.expired_before}};
-  for (const auto& [name, value] : fields) {
-    const std::size_t at = text.find(name);
-    if (at == std::string::npos) continue;
-    const std::size_t begin = at + name.size();
-    text.replace(begin, text.find("\r\n", begin) - begin, std::to_string(value));
-  }
+  SetInfoField(text, "keyspace_hits", std::to_string(state.hits));
+  SetInfoField(text, "keyspace_misses", std::to_string(state.misses));
+  SetInfoField(text, "expired_keys", std::to_string(state.expired_keys - state.expired_before));
 }
 
 std::string Keyspace(const Call& call) {

@@ -5,8 +5,8 @@
 #include <map>
 #include <vector>
 
-#include "module/client_list.h"
 #include "module/commands.h"
+#include "module/info_text.h"
 #include "module/scratch.h"
 
 namespace faha::module {
@@ -24,18 +24,6 @@ const Names& ByOurs() {
     return made;
   }();
   return names;
-}
-
-// Where the section of that title stands, without the title; empty: it is not there.
-struct Place {
-  std::size_t begin = 0, size = 0;
-};
-Place Section(std::string_view info, std::string_view title) {
-  const std::size_t at = info.find(title);
-  if (at == std::string_view::npos) return {};
-  const std::size_t begin = at + title.size();
-  const std::size_t end = info.find("\r\n\r\n", begin);
-  return {begin, (end == std::string_view::npos ? info.size() : end + 2) - begin};
 }
 
 // A line's "name:values".
@@ -58,7 +46,7 @@ void AddRejected(std::string& values, std::string_view more) {
 }
 
 void TellSection(std::string& info, std::string_view title, std::string_view prefix) {
-  const Place place = Section(info, title);
+  const InfoPlace place = InfoSection(info, title);
   if (place.size == 0) return;
   std::vector<Line> lines;
   std::map<std::string, std::size_t, std::less<>> ours;  // by the shown name

@@ -18,6 +18,7 @@
 
 #include "module/commit.h"
 #include "module/functions.h"
+#include "module/info_text.h"
 #include "module/rdb_writer.h"
 #include "module/state.h"
 
@@ -263,14 +264,6 @@ Status CommitFirst() {
 
 bool Has(RedisModuleCtx* ctx, int flag) { return (RedisModule_GetContextFlags(ctx) & flag) != 0; }
 
-// Where the server tells of its own dumps, INFO tells of these.
-void Replace(std::string& info, std::string_view name, const std::string& value) {
-  const std::size_t at = info.find("\r\n" + std::string(name) + ":");
-  if (at == std::string::npos) return;
-  const std::size_t from = at + 2 + name.size() + 1;
-  info.replace(from, info.find("\r\n", from) - from, value);
-}
-
 bool saves_at_shutdown = false;
 
 bool SettingSaves(int signal) {
@@ -316,13 +309,13 @@ void TellSnapshots(std::string& info) {
   const Snapshots& the = The();
   const auto age = std::chrono::duration_cast<Seconds>(std::chrono::steady_clock::now() - the.began);
   const std::uint64_t records = TheState().store->Info().records;
-  Replace(info, "rdb_changes_since_last_save", std::to_string(records - the.records_saved));
-  Replace(info, "rdb_bgsave_in_progress", the.child != 0 ? "1" : "0");
-  Replace(info, "rdb_last_save_time", std::to_string(the.saved_at));
-  Replace(info, "rdb_saves", std::to_string(the.begun));
-  Replace(info, "rdb_last_bgsave_status", the.background_ok ? "ok" : "err");
-  Replace(info, "rdb_last_bgsave_time_sec", std::to_string(the.background_took.count()));
-  Replace(info, "rdb_current_bgsave_time_sec", std::to_string(the.child != 0 ? age.count() : -1));
+  SetInfoField(info, "rdb_changes_since_last_save", std::to_string(records - the.records_saved));
+  SetInfoField(info, "rdb_bgsave_in_progress", the.child != 0 ? "1" : "0");
+  SetInfoField(info, "rdb_last_save_time", std::to_string(the.saved_at));
+  SetInfoField(info, "rdb_saves", std::to_string(the.begun));
+  SetInfoField(info, "rdb_last_bgsave_status", the.background_ok ? "ok" : "err");
+  SetInfoField(info, "rdb_last_bgsave_time_sec", std::to_string(the.background_took.count()));
+  SetInfoField(info, "rdb_current_bgsave_time_sec", std::to_string(the.child != 0 ? age.count() : -1));
 }
 
 namespace snapshot {
