@@ -18,8 +18,7 @@ FrameState ParseFrameHead(std::span<const std::byte> from, FrameHeader& header, 
   return FrameChecksum(header, head) == header.checksum ? FrameState::kFrame : FrameState::kBadChecksum;
 }
 
-Status DescribeFault(FrameState fault, const Endpoint& peer, std::uint16_t version, std::uint32_t max_body) {
-  const std::string who = peer.ToString();
+Status DescribeFault(FrameState fault, std::string_view who, std::uint16_t version, std::uint32_t max_body) {
   switch (fault) {
     case FrameState::kBadMagic:
       return {Code::kProtocol, fmt::format("{} does not speak FaHA's protocol: check the address", who)};

@@ -64,7 +64,7 @@ enum class FrameState {
 // kIncomplete: the header is set if it is there.  Never kBodyTooLong.
 FrameState ParseFrameHead(std::span<const std::byte> from, FrameHeader& header, std::span<const std::byte>& head);
 
-// The error that a faulty frame of `peer` is.
-Status DescribeFault(FrameState fault, const Endpoint& peer, std::uint16_t version, std::uint32_t max_body);
+// The error that a faulty frame of `who` is.
+Status DescribeFault(FrameState fault, std::string_view who, std::uint16_t version, std::uint32_t max_body);
 
 }  // namespace faha

@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "fabric/displaced.h"
 #include "fabric/native_flush.h"
 #include "fabric/precise_wait.h"
 #include "fabric/socket.h"
@@ -283,8 +284,7 @@ void RdmaFabric::Connect(Link& link) {
   parameters.retry_count = kRetries;
   parameters.rnr_retry_count = kRetries;
   if (rdma_connect(link.cm, &parameters) != 0) {
-    Drop(link, {Code::kUnavailable,
-                fmt::format("cannot connect to {} over RDMA: {}", link.peer.ToString(), ErrnoText(errno))});
+    Drop(link, {Code::kUnavailable, fmt::format("cannot connect to {} over RDMA: {}", link.who, ErrnoText(errno))});
   }
 }
 
@@ -304,6 +304,7 @@ LinkId RdmaFabric::Dial(const Endpoint& peer, Lane lane) {
   Link& link = *owned;
   link.id = LinkId{++last_id_};
   link.peer = peer;
+  link.who = peer.ToString();
   link.dialed = true;
   links_[link.id] = std::move(owned);
   auto address = ResolveNumeric(peer);
@@ -437,7 +438,7 @@ void RdmaFabric::Handle(const Event& event) {
   auto* link = static_cast<Link*>(event.id->context);
   if (link == nullptr) return;  // the listener's
   const auto unreachable = [&](std::string_view why) {
-    Drop(*link, {Code::kUnavailable, fmt::format("cannot connect to {} over RDMA: {}", link->peer.ToString(), why)});
+    Drop(*link, {Code::kUnavailable, fmt::format("cannot connect to {} over RDMA: {}", link->who, why)});
   };
   switch (event.type) {
     case RDMA_CM_EVENT_ADDR_RESOLVED:
@@ -450,7 +451,7 @@ void RdmaFabric::Handle(const Event& event) {
         if (!offer)
           return Drop(*link, {Code::kProtocol, fmt::format("{} does not speak FaHA's protocol: check the "
                                                            "address",
-                                                           link->peer.ToString())});
+                                                           link->who)});
         if (Status status = link->ring->Attach(*offer); !status.ok()) return Drop(*link, std::move(status));
       }
       return Establish(*link);
@@ -464,7 +465,7 @@ void RdmaFabric::Handle(const Event& event) {
         return Drop(*link, {Code::kPeerVersion,
                             fmt::format("{} speaks version {} of the RDMA protocol, this node {}: run the same release "
                                         "on both",
-                                        link->peer.ToString(), offer->version, kRingVersion)});
+                                        link->who, offer->version, kRingVersion)});
       }
       return unreachable("it refused: nobody listens for RDMA there");
     }
@@ -473,8 +474,7 @@ void RdmaFabric::Handle(const Event& event) {
       const LinkId id = link->id;
       (void)LookAtRings();
       if (Link* left = Find(id); left != nullptr) {
-        Drop(*left, {Code::kUnavailable,
-                     fmt::format("the RDMA connection to {} was closed by the peer", left->peer.ToString())});
+        Drop(*left, {Code::kUnavailable, fmt::format("the RDMA connection to {} was closed by the peer", left->who)});
       }
       return;
     }
@@ -483,14 +483,12 @@ void RdmaFabric::Handle(const Event& event) {
   }
 }
 
-// Whether one more can be accepted: a newcomer takes the place of the oldest stranger, as with TCP.
-bool RdmaFabric::MakeRoom() {
+// Whether one more can be accepted, from `host`.
+bool RdmaFabric::MakeRoom(const std::string& host) {
   if (accepted_ < limits_.accepted_links && strangers_ < limits_.strangers) return true;
-  const auto oldest =
-      std::find_if(links_.begin(), links_.end(), [](const auto& entry) { return entry.second->stranger; });
-  if (oldest == links_.end()) return false;
-  Link& link = *oldest->second;
-  Drop(link, {Code::kUnavailable, fmt::format("{} has shown no token, and others wait for its place", link.peer.host)});
+  Link* out = Displaced(links_, host);
+  if (out == nullptr) return false;
+  Drop(*out, {Code::kUnavailable, fmt::format("{} has shown no token, and others wait for its place", out->who)});
   return true;
 }
 
@@ -520,20 +518,22 @@ void RdmaFabric::OnTimer() {
     if (link->dialed) {
       Connect(*link);
     } else {
-      Drop(*link, {Code::kUnavailable, fmt::format("{} has shown no token within {} ms", link->peer.ToString(),
-                                                   limits_.stranger_time.count())});
+      Drop(*link, {Code::kUnavailable,
+                   fmt::format("{} has shown no token within {} ms", link->who, limits_.stranger_time.count())});
     }
   }
   SetTimer();
 }
 
 void RdmaFabric::Accept(const Event& event) {
-  const bool has_room = MakeRoom();
+  const Endpoint peer = PeerOf(event.id);
+  const bool has_room = MakeRoom(peer.host);
   auto owned = std::make_unique<Link>();
   Link& link = *owned;
   link.id = LinkId{++last_id_};
   link.cm = event.id;
-  link.peer = PeerOf(event.id);
+  link.peer = peer;
+  link.who = link.peer.host;
   event.id->context = &link;
   links_[link.id] = std::move(owned);
   link.stranger = true;
@@ -604,7 +604,7 @@ struct RdmaFabric::RingSink final : RingLink::Sink {
     fabric->handler_->OnFrame(id, head, body);
     Link* link = fabric->Find(id);
     if (link == nullptr || !link->stranger) return;
-    fabric->Drop(*link, {Code::kDenied, fmt::format("{} spoke over RDMA without a token", link->peer.ToString())});
+    fabric->Drop(*link, {Code::kDenied, fmt::format("{} spoke over RDMA without a token", link->who)});
   }
   void OnPlaced(std::uint64_t place, std::span<const std::byte> body) override {
     if (Ready(true)) fabric->handler_->OnPlaced(id, place, body);
@@ -637,7 +637,7 @@ bool RdmaFabric::LookAtRings() {
     const Link& link = *at->second;
     if (link.ring == nullptr || link.failure) continue;
     RingSink sink(this, id);
-    auto more = link.ring->Receive(link.max_body, sink, link.peer);
+    auto more = link.ring->Receive(link.max_body, sink, link.who);
     if (more.ok()) continue;
     // A bad message proves, as a good one does, that the connection stands, even before the event that says so.
     if (Link* left = Find(id); left != nullptr && more.status().code() != Code::kUnavailable) Establish(*left);

@@ -95,6 +95,7 @@ class RdmaFabric final : public Fabric, private FabricHandler, private ForkGuard
     LinkId id = LinkId::kNone;
     rdma_cm_id* cm = nullptr;
     Endpoint peer;
+    std::string who;  // for lines: without the port where it dialled, which is by chance
     bool dialed = false;
     bool established = false;  // the handler knows it
     bool stranger = false;     // accepted, and has proved nothing; what it says first, its token, is for the handler
@@ -139,7 +140,7 @@ class RdmaFabric final : public Fabric, private FabricHandler, private ForkGuard
   void ArmRings();
   bool HandleControlEvent();
   void Handle(const Event& event);
-  bool MakeRoom();
+  bool MakeRoom(const std::string& host);
   void Accept(const Event& event);
   void Establish(Link& link);
   void Fail(Link& link, Status reason);

@@ -47,19 +47,18 @@ void CopyOut(std::span<const std::span<const std::byte>> parts, std::size_t offs
   FAHA_CHECK(to.empty(), "the parts hold what is to be copied");
 }
 
-Status Bad(std::string_view what, const Endpoint& peer) {
-  return {Code::kProtocol, fmt::format("{} sent {}: run the same release on both", peer.ToString(), what)};
+Status Bad(std::string_view what, std::string_view who) {
+  return {Code::kProtocol, fmt::format("{} sent {}: run the same release on both", who, what)};
 }
 
-Status Broken(ibv_wc_status status, const Endpoint& peer) {
+Status Broken(ibv_wc_status status, std::string_view who) {
   if (status == IBV_WC_RETRY_EXC_ERR || status == IBV_WC_RNR_RETRY_EXC_ERR) {
-    return {Code::kUnavailable, fmt::format("the RDMA connection to {} is lost: it does not answer", peer.ToString())};
+    return {Code::kUnavailable, fmt::format("the RDMA connection to {} is lost: it does not answer", who)};
   }
   if (status == IBV_WC_WR_FLUSH_ERR) {
-    return {Code::kUnavailable, fmt::format("the RDMA connection to {} was closed", peer.ToString())};
+    return {Code::kUnavailable, fmt::format("the RDMA connection to {} was closed", who)};
   }
-  return {Code::kUnavailable,
-          fmt::format("the RDMA connection to {} is lost: {}", peer.ToString(), ibv_wc_status_str(status))};
+  return {Code::kUnavailable, fmt::format("the RDMA connection to {} is lost: {}", who, ibv_wc_status_str(status))};
 }
 
 }  // namespace
@@ -286,10 +285,10 @@ Status RingLink::ReturnCredit() {
                .imm = Immediate(Kind::kCredit, 0)});
 }
 
-Result<bool> RingLink::Receive(std::uint32_t max_body, Sink& sink, const Endpoint& peer) {
+Result<bool> RingLink::Receive(std::uint32_t max_body, Sink& sink, std::string_view who) {
   const auto events = queues_->Poll();
   for (const QueuePair::Event& event : events) {
-    if (event.kind == QueuePair::Event::Kind::kFailed) return Broken(event.status, peer);
+    if (event.kind == QueuePair::Event::Kind::kFailed) return Broken(event.status, who);
     // In the order in which they were posted, as all completions of one connection are.
     if (event.kind == QueuePair::Event::Kind::kFlushed) {
       sink.OnFlushed(++flushed_);
@@ -297,13 +296,13 @@ Result<bool> RingLink::Receive(std::uint32_t max_body, Sink& sink, const Endpoin
     }
     if (event.kind != QueuePair::Event::Kind::kReceived) continue;
     ++unposted_receives_;
-    if (Status status = Take(event, max_body, sink, peer); !status.ok()) return status;
+    if (Status status = Take(event, max_body, sink, who); !status.ok()) return status;
     if (!queues_->open()) return false;
   }
   // Receives are given back when nothing else is to do, or before the credit that promises them: an answer goes first.
   if (events.empty() || OwesCredit() || unposted_receives_ >= kMaxUnposted) {
     const auto reposted = static_cast<std::uint32_t>(std::exchange(unposted_receives_, 0));
-    if (reposted != 0 && !PostReceives(reposted)) return Broken(IBV_WC_WR_FLUSH_ERR, peer);
+    if (reposted != 0 && !PostReceives(reposted)) return Broken(IBV_WC_WR_FLUSH_ERR, who);
   }
   if (!attached()) return !events.empty();
   if (Status status = ReturnCredit(); !status.ok()) return status;
@@ -311,57 +310,57 @@ Result<bool> RingLink::Receive(std::uint32_t max_body, Sink& sink, const Endpoin
   return !events.empty();
 }
 
-Status RingLink::Take(const QueuePair::Event& event, std::uint32_t max_body, Sink& sink, const Endpoint& peer) {
+Status RingLink::Take(const QueuePair::Event& event, std::uint32_t max_body, Sink& sink, std::string_view who) {
   const std::uint32_t value = event.imm & kValueMask;
   const std::uint64_t receive = received_++ % QueuePair::kReceiveDepth;
-  if (event.landed == terms_.dialed) return Bad("a message that does not belong on its way", peer);
+  if (event.landed == terms_.dialed) return Bad("a message that does not belong on its way", who);
   std::span<const std::byte> message;
   if (!terms_.dialed) message = inbound_.bytes().subspan(receive * kUpBytes, std::min(event.bytes, kUpBytes));
   switch (static_cast<Kind>(event.imm >> kKindShift)) {
-    case Kind::kCredit: return TakeCredit(message, peer);
+    case Kind::kCredit: return TakeCredit(message, who);
     case Kind::kChunk: {
       const bool fits = value != 0 && (terms_.dialed ? value <= terms_.ring_bytes / 4 : value == message.size());
-      if (!fits) return Bad("a message that is none", peer);
+      if (!fits) return Bad("a message that is none", who);
       const std::uint64_t at = read_.Take(value, terms_.ring_bytes);
       ++taken_;
       return TakeChunk(terms_.dialed ? std::span<const std::byte>(InboundRing() + at, value) : message, max_body, sink,
-                       peer);
+                       who);
     }
-    case Kind::kBody: return TakeBody(value, event.bytes, max_body, sink, peer);
+    case Kind::kBody: return TakeBody(value, event.bytes, max_body, sink, who);
   }
-  return Bad("a message that is none", peer);
+  return Bad("a message that is none", who);
 }
 
-Status RingLink::TakeCredit(std::span<const std::byte> message, const Endpoint& peer) {
+Status RingLink::TakeCredit(std::span<const std::byte> message, std::string_view who) {
   if (terms_.dialed) return Status::Ok();  // the slot tells
   // Only what was sent can be given back: a stranger does not go on for ever with these.
-  if (sent_ == 0 || message.size() != sizeof credited_) return Bad("credit that is none", peer);
+  if (sent_ == 0 || message.size() != sizeof credited_) return Bad("credit that is none", who);
   std::memcpy(&credited_, message.data(), sizeof credited_);
   return Status::Ok();
 }
 
 Status RingLink::TakeBody(std::uint64_t unit, std::uint32_t bytes, std::uint32_t max_body, Sink& sink,
-                          const Endpoint& peer) {
-  if (terms_.into == nullptr || assembly_need_ != 0) return Bad("a body to no place", peer);
+                          std::string_view who) {
+  if (terms_.into == nullptr || assembly_need_ != 0) return Bad("a body to no place", who);
   const auto memory = terms_.into->region.memory();
   const std::uint64_t offset = unit * PlaceUnit(memory.size());
-  if (bytes > max_body) return DescribeFault(FrameState::kBodyTooLong, peer, 0, max_body);
-  if (offset > memory.size() || bytes > memory.size() - offset) return Bad("a body to no place", peer);
+  if (bytes > max_body) return DescribeFault(FrameState::kBodyTooLong, who, 0, max_body);
+  if (offset > memory.size() || bytes > memory.size() - offset) return Bad("a body to no place", who);
   ++taken_;
   sink.OnPlaced(terms_.into->origin + offset, memory.subspan(offset, bytes));
   return Status::Ok();
 }
 
-Status RingLink::TakeChunk(std::span<const std::byte> chunk, std::uint32_t max_body, Sink& sink, const Endpoint& peer) {
+Status RingLink::TakeChunk(std::span<const std::byte> chunk, std::uint32_t max_body, Sink& sink, std::string_view who) {
   if (assembly_need_ == 0) {
     std::span<const std::byte> head;
     FrameHeader header;
     const FrameState fault = ParseFrameHead(chunk, header, head);
-    if (fault == FrameState::kIncomplete) return Bad("a frame that is too short", peer);
-    if (fault != FrameState::kFrame) return DescribeFault(fault, peer, header.version, max_body);
-    if (header.body_bytes > max_body) return DescribeFault(FrameState::kBodyTooLong, peer, header.version, max_body);
+    if (fault == FrameState::kIncomplete) return Bad("a frame that is too short", who);
+    if (fault != FrameState::kFrame) return DescribeFault(fault, who, header.version, max_body);
+    if (header.body_bytes > max_body) return DescribeFault(FrameState::kBodyTooLong, who, header.version, max_body);
     const auto rest = chunk.subspan(sizeof header + head.size());
-    if (rest.size() > header.body_bytes) return Bad("a frame that is too long", peer);
+    if (rest.size() > header.body_bytes) return Bad("a frame that is too long", who);
     if (rest.size() == header.body_bytes) {
       sink.OnFrame(head, rest);
       return Status::Ok();
@@ -369,7 +368,7 @@ Status RingLink::TakeChunk(std::span<const std::byte> chunk, std::uint32_t max_b
     assembly_need_ = sizeof header + head.size() + header.body_bytes;
     assembly_.reserve(assembly_need_);
   } else if (chunk.size() > assembly_need_ - assembly_.size()) {
-    return Bad("a part of a frame that does not belong to it", peer);
+    return Bad("a part of a frame that does not belong to it", who);
   }
   assembly_.insert(assembly_.end(), chunk.begin(), chunk.end());
   if (assembly_.size() < assembly_need_) return Status::Ok();

@@ -113,7 +113,7 @@ class RingLink {
   Result<bool> Place(std::span<const std::byte> body, std::uint64_t place);
   // Delivers what has arrived, up to some bound; true if there may be more.
   // Errors: Unavailable, Protocol, PeerVersion: nothing more will come.
-  Result<bool> Receive(std::uint32_t max_body, Sink& sink, const Endpoint& peer);
+  Result<bool> Receive(std::uint32_t max_body, Sink& sink, std::string_view who);
   void Arm() { queues_->Arm(); }
   void Shut() { queues_->Shut(); }
   [[nodiscard]] std::size_t queued_bytes() const { return queued_bytes_; }
@@ -148,10 +148,10 @@ class RingLink {
   Status SendQueued();
   [[nodiscard]] bool OwesCredit() const;
   Status ReturnCredit();
-  Status TakeCredit(std::span<const std::byte> message, const Endpoint& peer);
-  Status TakeChunk(std::span<const std::byte> chunk, std::uint32_t max_body, Sink& sink, const Endpoint& peer);
-  Status TakeBody(std::uint64_t unit, std::uint32_t bytes, std::uint32_t max_body, Sink& sink, const Endpoint& peer);
-  Status Take(const QueuePair::Event& event, std::uint32_t max_body, Sink& sink, const Endpoint& peer);
+  Status TakeCredit(std::span<const std::byte> message, std::string_view who);
+  Status TakeChunk(std::span<const std::byte> chunk, std::uint32_t max_body, Sink& sink, std::string_view who);
+  Status TakeBody(std::uint64_t unit, std::uint32_t bytes, std::uint32_t max_body, Sink& sink, std::string_view who);
+  Status Take(const QueuePair::Event& event, std::uint32_t max_body, Sink& sink, std::string_view who);
   [[nodiscard]] std::byte* InboundRing() const { return inbound_.bytes().data() + kSlotBytes; }
 
   std::unique_ptr<QueuePair> queues_;

@@ -94,7 +94,7 @@ std::uint16_t TcpFabric::port() const { return listen_fd_ < 0 ? std::uint16_t{0}
 
 LinkId TcpFabric::Dial(const Endpoint& peer, Lane) {
   auto fd = epoll_fd_ >= 0 ? OpenConnection(peer) : Result<int>(Unusable());
-  Link& link = AddLink(fd.ok() ? *fd : -1, peer);
+  Link& link = AddLink(fd.ok() ? *fd : -1, peer, peer.ToString());
   if (fd.ok()) {
     Watch(link, EPOLLOUT);
   } else {
@@ -108,11 +108,12 @@ TcpFabric::Link* TcpFabric::Find(LinkId id) {
   return found == links_.end() ? nullptr : found->second.get();
 }
 
-TcpFabric::Link& TcpFabric::AddLink(int fd, const Endpoint& peer) {
+TcpFabric::Link& TcpFabric::AddLink(int fd, const Endpoint& peer, std::string who) {
   auto link = std::make_unique<Link>();
   link->id = LinkId{++last_id_};
   link->fd = fd;
   link->peer = peer;
+  link->who = std::move(who);
   link->channel = std::make_unique<PlainChannel>();
   link->opened = std::chrono::steady_clock::now();
   return *(links_[last_id_] = std::move(link));
@@ -125,8 +126,8 @@ void TcpFabric::Watch(Link& link, std::uint32_t events) {
   event.data.u64 = static_cast<std::uint64_t>(link.id);
   const int operation = link.watched == 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
   if (::epoll_ctl(epoll_fd_, operation, link.fd, &event) != 0) {
-    return Fail(link, {Code::kUnavailable,
-                       fmt::format("cannot watch the connection to {}: {}", link.peer.ToString(), ErrnoText(errno))});
+    return Fail(link,
+                {Code::kUnavailable, fmt::format("cannot watch the connection to {}: {}", link.who, ErrnoText(errno))});
   }
   link.watched = events;
 }
@@ -143,8 +144,8 @@ void TcpFabric::Send(LinkId id, std::span<const std::byte> head, std::span<const
   const auto fields = std::as_bytes(std::span(&header, 1));
   std::size_t sent = 0;
   if (link->outbox.bytes() > limits_.queued_bytes) {
-    return Fail(*link, {Code::kUnavailable, fmt::format("{} does not keep up: {} bytes wait for it",
-                                                        link->peer.ToString(), link->outbox.bytes())});
+    return Fail(*link, {Code::kUnavailable,
+                        fmt::format("{} does not keep up: {} bytes wait for it", link->who, link->outbox.bytes())});
   }
   // At once, if nothing is in front of it: a turn of the event loop later would be a round trip later.
   const bool waits = link->stage != Link::Stage::kStanding;
@@ -166,7 +167,7 @@ void TcpFabric::Send(LinkId id, std::span<const std::byte> head, std::span<const
 ssize_t TcpFabric::Hand(Link& link, std::span<const iovec> pieces) {
   const ssize_t taken = link.channel->Send(link.fd, pieces);
   if (taken < 0) {
-    Fail(link, {Code::kUnavailable, fmt::format("cannot send to {}: {}", link.peer.ToString(), ErrnoText(errno))});
+    Fail(link, {Code::kUnavailable, fmt::format("cannot send to {}: {}", link.who, ErrnoText(errno))});
   }
   return taken;
 }
@@ -198,7 +199,7 @@ void TcpFabric::SendNow(Link& link, std::span<const std::byte> head) {
   const ssize_t taken = Hand(link, pieces);
   // The first few bytes of a connection always fit.
   if (taken >= 0 && taken != static_cast<ssize_t>(sizeof header + head.size())) {
-    Fail(link, {Code::kUnavailable, fmt::format("{} takes no bytes", link.peer.ToString())});
+    Fail(link, {Code::kUnavailable, fmt::format("{} takes no bytes", link.who)});
   }
   WatchBoth(link);
 }

@@ -4,8 +4,8 @@
 //             (3) no call but Poll waits, and one Poll takes at most one read (Inbox::kMaxReadBytes) from each link.
 //             (4) a forked child holds none of the descriptors.
 //             (5) strangers - accepted, and not yet known to share the secret or, without one, to speak the protocol -
-//                 are few, short-lived and cheap: a newcomer takes the place of the oldest of them, never of anyone
-//                 else.
+//                 are few, short-lived and cheap: a newcomer takes the place of the oldest of those whose address
+//                 has most of them, never of anyone else.
 #pragma once
 
 #include <sys/epoll.h>
@@ -101,7 +101,7 @@ class TcpFabric final : public Fabric, private ForkGuard {
   void SendNow(Link& link, std::span<const std::byte> head);
   void Stand(Link& link);
   void CeaseToBeStranger(Link& link);
-  bool MakeRoom();
+  bool MakeRoom(const std::string& host);
   void SetTimer(std::chrono::nanoseconds in);
   void DropOverdue();
   void Drop(Link& link, Status reason);
@@ -109,7 +109,7 @@ class TcpFabric final : public Fabric, private ForkGuard {
 
   [[nodiscard]] Status Unusable() const;
   Link* Find(LinkId id);
-  Link& AddLink(int fd, const Endpoint& peer);
+  Link& AddLink(int fd, const Endpoint& peer, std::string who);
   void Watch(Link& link, std::uint32_t events);
   void WatchBoth(Link& link);
   ssize_t Hand(Link& link, std::span<const iovec> pieces);
@@ -142,6 +142,8 @@ struct TcpFabric::Link {
   int fd = -1;
   std::unique_ptr<Channel> channel;
   Endpoint peer;
+  // For lines.  Without the port where it dialled, which is by chance: the same complaint is the same line.
+  std::string who;
   bool alive = true;
   bool accepted = false;
   bool stranger = false;  // and accepted

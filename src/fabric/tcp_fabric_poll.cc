@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "fabric/displaced.h"
 #include "fabric/frame.h"
 #include "fabric/precise_wait.h"
 #include "fabric/socket.h"
@@ -26,9 +27,6 @@ namespace {
 constexpr std::size_t kMaxEvents = 128;
 constexpr int kMaxAcceptsPerPoll = 16;
 constexpr int kMaxLastReads = 8;  // of a link that failed
-
-// Who it is, for a line.  The port of who dialled is by chance: without it, the same complaint is the same line.
-std::string NameOf(const Endpoint& peer, bool accepted) { return accepted ? peer.host : peer.ToString(); }
 
 Status Stranger(const std::string& who) {
   return {Code::kDenied,
@@ -118,30 +116,26 @@ void TcpFabric::AcceptAll() {
   }
 }
 
-// Whether one more can be accepted.
-bool TcpFabric::MakeRoom() {
+// Whether one more can be accepted, from `host`.
+bool TcpFabric::MakeRoom(const std::string& host) {
   if (accepted_ < limits_.accepted_links && strangers_ < limits_.strangers) return true;
-  Link* oldest = nullptr;
-  for (const auto& [id, link] : links_) {
-    if (link->stranger && (oldest == nullptr || link->id < oldest->id)) oldest = link.get();
-  }
-  if (oldest == nullptr) return false;
+  Link* out = Displaced(links_, host);
+  if (out == nullptr) return false;
   // The handler knows only of one that stands.  Nobody is told of the others: floods must not fill a log.
-  if (oldest->stage != Link::Stage::kStanding) {
-    Detach(*oldest);
+  if (out->stage != Link::Stage::kStanding) {
+    Detach(*out);
   } else {
-    Drop(*oldest,
-         {Code::kUnavailable, fmt::format("{} said nothing, and others wait for its place", oldest->peer.host)});
+    Drop(*out, {Code::kUnavailable, fmt::format("{} said nothing, and others wait for its place", out->who)});
   }
   return true;
 }
 
 void TcpFabric::AcceptedOne(int fd, const Endpoint& peer) {
-  if (!MakeRoom()) {
+  if (!MakeRoom(peer.host)) {
     ::close(fd);
     return;
   }
-  Link& link = AddLink(fd, peer);
+  Link& link = AddLink(fd, peer, peer.host);
   link.accepted = link.stranger = true;
   ++accepted_;
   ++strangers_;
@@ -183,10 +177,9 @@ void TcpFabric::StartProof(Link& link) {
 void TcpFabric::Shake(Link& link, std::span<const std::byte> head) {
   const auto answer = link.handshake->Answer(head);
   if (link.handshake->state() == Handshake::State::kRefused) {
-    const std::string who = NameOf(link.peer, link.accepted);
-    if (link.handshake->refused_by_peer()) return Drop(link, Unconvinced(who));
+    if (link.handshake->refused_by_peer()) return Drop(link, Unconvinced(link.who));
     SendNow(link, Handshake::Refusal());
-    return Drop(link, Stranger(who));
+    return Drop(link, Stranger(link.who));
   }
   if (!answer.empty()) SendNow(link, answer);
   if (link.handshake->state() != Handshake::State::kDone) return;
@@ -243,7 +236,7 @@ bool TcpFabric::HearsTls(const Link& link) const {
 // Why a link ends that the channel says is at its end.
 Status TcpFabric::EndOf(const Link& link, const Channel::Received& last) const {
   using What = Channel::Received::What;
-  const std::string who = NameOf(link.peer, link.accepted);
+  const std::string& who = link.who;
   if (HearsTls(link)) return SpeaksTls(who);
   if (last.what == What::kRefused) return {Code::kDenied, fmt::format("{} {}", who, last.why)};
   if (link.stage == Link::Stage::kSecuring) {
@@ -254,7 +247,7 @@ Status TcpFabric::EndOf(const Link& link, const Channel::Received& last) const {
                            : link.handshake            ? " was closed by the peer before its handshake was over"
                            : link.inbox.pending() != 0 ? " was closed by the peer within a frame"
                                                        : " was closed by the peer";
-  return {Code::kUnavailable, "the connection to " + link.peer.ToString() + what};
+  return {Code::kUnavailable, "the connection to " + link.who + what};
 }
 
 // What a peer that took too long is.  That it is silent proves nothing about its secret, or its TLS: either end may
@@ -262,7 +255,7 @@ Status TcpFabric::EndOf(const Link& link, const Channel::Received& last) const {
 Status TcpFabric::LatenessOf(const Link& link) const {
   return {Code::kUnavailable, fmt::format("{} did not finish the handshake within {} ms: it hangs, or has not the same "
                                           "faha.secret and faha.tls as this node",
-                                          NameOf(link.peer, link.accepted), limits_.handshake.count())};
+                                          link.who, limits_.handshake.count())};
 }
 
 // A peer that uses TLS, where this node does not, is told so in the words of TLS: a fatal alert, handshake_failure.
@@ -274,9 +267,9 @@ void TcpFabric::RefuseTls(Link& link) {
 
 Status TcpFabric::FaultOf(const Link& link, FrameState fault) const {
   const bool too_long = fault == FrameState::kHeadTooLong || fault == FrameState::kBodyTooLong;
-  if (too_long && link.handshake) return Stranger(NameOf(link.peer, link.accepted));
-  if (HearsTls(link)) return SpeaksTls(NameOf(link.peer, link.accepted));
-  return DescribeFault(fault, link.peer, link.inbox.version(), link.max_body);
+  if (too_long && link.handshake) return Stranger(link.who);
+  if (HearsTls(link)) return SpeaksTls(link.who);
+  return DescribeFault(fault, link.who, link.inbox.version(), link.max_body);
 }
 
 void TcpFabric::Deliver(Link& link) {
@@ -294,8 +287,8 @@ void TcpFabric::Deliver(Link& link) {
     }
     if (!link.accepted && Handshake::IsChallenge(frame.head)) {
       SendNow(link, Handshake::Refusal());
-      return Drop(link, {Code::kDenied, fmt::format("{} asks for a secret: set the same faha.secret on all nodes",
-                                                    link.peer.ToString())});
+      return Drop(
+          link, {Code::kDenied, fmt::format("{} asks for a secret: set the same faha.secret on all nodes", link.who)});
     }
     // Where there is no secret, who speaks the protocol is no stranger any more.
     CeaseToBeStranger(link);

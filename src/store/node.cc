@@ -239,9 +239,12 @@ Status Node::Fail(Status status) {
 }
 
 void Node::Remember(const Status& problem) {
-  if (problem.message() != last_noted_) Note(LogLevel::kWarning, problem.ToString());
-  last_noted_ = problem.message();
   last_problem_ = problem;
+  if (!complaints_.Admit(problem.message(), clock_->Now())) return;
+  if (const auto more = complaints_.TakeLeftOut(); more != 0) {
+    Note(LogLevel::kWarning, fmt::format("{} complaints about peers were left out", more));
+  }
+  Note(LogLevel::kWarning, problem.ToString());
 }
 
 void Node::Tick() {

@@ -32,6 +32,7 @@
 #include "replication/wire.h"
 #include "store/cleaner.h"
 #include "store/committer.h"
+#include "store/complaints.h"
 #include "store/engine.h"
 
 namespace faha {
@@ -268,9 +269,9 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   Member primary_;  // whom this node follows or is; its id is none if it knows nobody
   Status failure_;
   Status last_problem_;
-  std::string remark_;      // why batches do not go over RDMA, if they were to
-  std::string last_noted_;  // the last problem that the server's log was told
-  bool hides_ = false;      // there are keys in databases that clients cannot name
+  Complaints complaints_;
+  std::string remark_;  // why batches do not go over RDMA, if they were to
+  bool hides_ = false;  // there are keys in databases that clients cannot name
 
   // The primary's.
   bool unacknowledged_ = false;  // something was written since the last Commit()

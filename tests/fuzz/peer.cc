@@ -56,7 +56,7 @@ void TryFrames(Input input) {
       TryMessages(frame.head);
     }
     if (state == FrameState::kIncomplete) continue;
-    FAHA_CHECK(!DescribeFault(state, {"peer", 1}, inbox.version(), kMaxBody).ok(), "a fault is an error");
+    FAHA_CHECK(!DescribeFault(state, "peer", inbox.version(), kMaxBody).ok(), "a fault is an error");
     return;
   }
 }

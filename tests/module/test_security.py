@@ -1,5 +1,6 @@
 """Who may speak on the replication port: the secret and where it is kept, and TLS."""
 
+import contextlib
 import os
 import pathlib
 import socket
@@ -268,8 +269,39 @@ def test_tls_that_cannot_be_used(make_server, folder):
         assert why in ends_with(make_server(args=[*TLS, *arguments]), "BADCONFIG")
 
 
+# A client's first words to TLS, a frame's header with no end, a whole frame of nonsense, and silence.
+NONSENSE = [b"\x16\x03\x01\x02\x00\x01\x00", os.urandom(7), os.urandom(4000), b"FAHA" + b"\xff" * 60, b""]
+
+
+@contextlib.contextmanager
+def flooded(nodes, sources):
+    """Connections to the replication ports of `nodes` from `sources`, as fast as they go, some 200 open at a time."""
+    stop = threading.Event()
+
+    def flood(node, source):
+        held, turn = [], 0
+        while not stop.is_set():
+            turn += 1
+            with contextlib.suppress(OSError):
+                held.append(socket.create_connection((HOST, node.port + PORT_OFFSET), 1, (source, 0)))
+                held[-1].sendall(NONSENSE[turn % len(NONSENSE)])
+            if len(held) > 200:
+                held.pop(0).close()
+
+    floods = [threading.Thread(target=flood, args=(node, at)) for node in nodes for at in sources]
+    for thread in floods:
+        thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        for thread in floods:
+            thread.join()
+
+
 def test_floods_of_strangers_while_a_backup_joins(make_cluster, folder):
-    """Connections, garbage and handshakes that stop half-way, at both ends of a backup that comes back under load."""
+    """Connections, garbage and handshakes that stop half-way, from a peer's address and from another one, at both ends
+    of a backup that comes back under load and takes over."""
     secret = secret_file(folder, b"a secret of the cluster")
     cluster = make_cluster(args=["--faha.secret-file", str(secret)])
     primary, backup, _ = cluster.nodes
@@ -277,26 +309,7 @@ def test_floods_of_strangers_while_a_backup_joins(make_cluster, folder):
     backup.kill()
     for i in range(2000):
         client.set(f"k{i}", "v" * 1000)
-    stop = threading.Event()
-    # A client's first words to TLS, a frame's header with no end, a whole frame of nonsense, and silence.
-    words = [b"\x16\x03\x01\x02\x00\x01\x00", os.urandom(7), os.urandom(4000), b"FAHA" + b"\xff" * 60, b""]
-
-    def flood(node):
-        held, turn = [], 0
-        while not stop.is_set():
-            turn += 1
-            try:
-                held.append(socket.create_connection((HOST, node.port + PORT_OFFSET), timeout=1))
-                held[-1].sendall(words[turn % len(words)])
-            except OSError:
-                pass
-            if len(held) > 200:
-                held.pop(0).close()
-
-    floods = [threading.Thread(target=flood, args=(node,)) for node in (primary, backup)]
-    for thread in floods:
-        thread.start()
-    try:
+    with flooded([primary, backup], [HOST, "127.0.0.9"]):
         backup.start()
         cluster.wait_in_sync(primary, seconds=60)
         for i in range(300):
@@ -304,9 +317,5 @@ def test_floods_of_strangers_while_a_backup_joins(make_cluster, folder):
         assert client.execute_command("FAHA.FAILOVER", "TO", HOST, backup.port) == "OK"
         cluster.wait_in_sync(backup, seconds=60)
         assert backup.client().get("k7") == "v" * 1000 and backup.client().get("l299") == "v"
-    finally:
-        stop.set()
-        for thread in floods:
-            thread.join()
-    # Floods do not fill the log.
-    assert all(len(node.log().splitlines()) < 2000 for node in cluster.nodes)
+    # Floods do not fill the log: the server's own start and the roles take most of these lines.
+    assert all(len(node.log().splitlines()) < 300 for node in cluster.nodes)

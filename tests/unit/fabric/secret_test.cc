@@ -254,6 +254,23 @@ TEST(Strangers, ThoseWhoHaveAPlaceKeepItWhenAllAreTaken) {
   EXPECT_TRUE(node.closed.empty() && peer.closed.empty());
 }
 
+// A newcomer is slow to prove itself, and the flood comes from elsewhere all the while.
+TEST(Strangers, AFloodTakesOnlyThePlacesOfItsOwnAddress) {
+  Peer node(Few("s")), slow(With("s", 30s));
+  node.Listen();
+  std::vector<std::unique_ptr<RawPeer>> flood;
+  const auto more = [&](std::uint8_t from) {
+    flood.push_back(std::make_unique<RawPeer>(node.fabric.port(), from));
+    return PollUntil({&node}, [&] { return !flood.back()->Hear().empty(); });
+  };
+  for (int i = 0; i < 5; ++i) ASSERT_TRUE(more(2));
+  const LinkId link = slow.fabric.Dial(node.at());
+  // Also from more addresses than there are places: each has taken a place of the flood's, and then its own.
+  for (int i = 0; i < 20; ++i) ASSERT_TRUE(more(i % 2 == 0 ? 2 : 3));
+  ASSERT_TRUE(PollUntil({&slow, &node}, [&] { return slow.connected.size() == 1 || slow.closed.size() == 1; }));
+  EXPECT_FALSE(slow.closed.contains(link)) << slow.closed[link].ToString();
+}
+
 // Nobody hears of those that had to go: a flood must not fill the log.
 TEST(Strangers, AreHungUpOnSilently) {
   Peer node(Few("s"));

@@ -1,0 +1,32 @@
+// Which stranger gives its place to a newcomer.  Thread: any.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+namespace faha {
+
+// The oldest stranger of the address that has most of them, with the newcomer from `host` counted in: a flood takes
+// only the places that it has itself, for whoever comes from elsewhere has fewer.  Null where there is none.
+// `links` maps ids, which grow, to pointers to links.
+template <typename Links>
+auto* Displaced(const Links& links, const std::string& host) {
+  using Link = typename Links::mapped_type::element_type;
+  std::unordered_map<std::string_view, int> places{{host, 1}};
+  for (const auto& [id, link] : links) {
+    if (link->stranger) ++places[link->peer.host];
+  }
+  Link* out = nullptr;
+  int most = 0;
+  for (const auto& [id, link] : links) {
+    if (!link->stranger) continue;
+    const int its = places[link->peer.host];
+    if (its < most || (its == most && out->id < link->id)) continue;
+    most = its;
+    out = link.get();
+  }
+  return out;
+}
+
+}  // namespace faha
