@@ -1,6 +1,8 @@
 // A store on a medium that forgets: power fails at every drain.
 #include <gtest/gtest.h>
 
+#include <array>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 
@@ -51,6 +53,27 @@ TEST(Store, HoldsItWhileThePoolGrows) {
 TEST(Store, HoldsItWhileSegmentsAreCleaned) { HoldsWhereverPowerFails(Cleaning(), 8); }
 
 TEST(Store, HoldsItWhateverValuesLookLike) { HoldsWhereverPowerFails(Forging(), 6); }
+
+// Open-ended: new seeds of all of these, for FAHA_CRASH_MINUTES.
+TEST(Store, Long) {
+  const std::uint64_t minutes = FromEnvironment("FAHA_CRASH_MINUTES", 0);
+  if (minutes == 0) GTEST_SKIP() << "FAHA_CRASH_MINUTES says for how long";
+  RunOptions growing;
+  growing.history.grows_one_in = 2;
+  const std::array<RunOptions, 4> kinds{RunOptions{}, growing, Cleaning(), Forging()};
+  const auto now = [] { return std::chrono::system_clock::now(); };
+  const auto end = now() + std::chrono::minutes(minutes);
+  const auto first = static_cast<std::uint64_t>(now().time_since_epoch() / std::chrono::seconds(1)) * 1000;
+  std::uint64_t seed = first, crashes = 0;
+  for (; now() < end; ++seed) {
+    CrashRun run(seed, kinds[seed % kinds.size()]);
+    const auto violation = run.Run();
+    ASSERT_FALSE(violation.has_value()) << "kind " << seed % kinds.size() << ": " << *violation;
+    crashes += run.crashes();
+  }
+  std::printf("  %llu seeds from %llu on: %llu crashes\n", static_cast<unsigned long long>(seed - first),
+              static_cast<unsigned long long>(first), static_cast<unsigned long long>(crashes));
+}
 
 // A drain that a store needs by itself; what peers rely on is in pool_test.cc.
 class Mutated : public testing::TestWithParam<Place> {};
