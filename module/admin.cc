@@ -83,25 +83,12 @@ Reply ReplicaOf(Call& call) {
   return Reply::Ok();
 }
 
-// What the filter put before a command that FaHA does not serve, or that must not run now.
+// FAHA.REFUSE line command [argument ...]: what the filter makes of a command that FaHA does not serve, or that must
+// not run now.
 Reply Refuse(Call& call) {
-  if (!TheState().turn_failed.ok()) return Reply::Error(TheState().turn_failed);
-  std::string name(call.size() > 1 ? call.arg(1) : std::string_view("refuse"));
-  for (char& c : name) c = LowerCase(c);
-  if (name.find('\0') != std::string::npos || name.find('|') != std::string::npos)
-    return Reply::Error("ERR unknown command: FaHA serves none whose name holds a zero byte or a bar");
-  if (name.starts_with("faha.")) return Reply::Error("ERR unknown command: call it by Redis' own name");
-  if (name == "failover")
-    return Reply::Error(
-        "UNSUPPORTED 'failover' is of Redis' own replication, which holds no keys here: use FAHA.FAILOVER");
-  if (name == "psync" || name == "sync")
-    return Reply::Error(
-        "UNSUPPORTED this server holds FaHA's keys, which Redis' replication does not carry: a replica without FaHA "
-        "would be emptied, and a dump (redis-cli --rdb) hold no keys; for a dump use BGSAVE");
-  // Its arguments may hold a password.
-  for (int i = 2; name == "migrate" && i < call.size(); ++i) RedisModule_RedactClientCommandArgument(call.ctx(), i);
-  return Reply::Error("UNSUPPORTED '" + name.substr(0, 64) + "' works on " + FamilyOf(name) +
-                      ": FaHA does not serve it yet; its docs/commands.md lists what it serves");
+  // The arguments of MIGRATE may hold a password.
+  for (int i = 3; i < call.size() && call.Is(2, "migrate"); ++i) RedisModule_RedactClientCommandArgument(call.ctx(), i);
+  return Reply::Error(std::string(call.arg(1)));
 }
 
 }  // namespace faha::module::admin

@@ -15,9 +15,7 @@ std::string ConfigValue(RedisModuleCtx* ctx, const char* name) {
   if (reply == nullptr) return {};
   std::string value;
   if (RedisModule_CallReplyType(reply) == REDISMODULE_REPLY_ARRAY && RedisModule_CallReplyLength(reply) == 2) {
-    size_t size = 0;
-    const char* text = RedisModule_CallReplyStringPtr(RedisModule_CallReplyArrayElement(reply, 1), &size);
-    if (text != nullptr) value.assign(text, size);
+    value = TextOf(RedisModule_CallReplyArrayElement(reply, 1));
   }
   RedisModule_FreeCallReply(reply);
   return value;

@@ -36,9 +36,7 @@ RedisModuleCallReply* List(RedisModuleCtx* ctx, std::span<const std::uint64_t> a
 void ForEachClient(RedisModuleCtx* ctx, const std::function<void(const ListedClient&)>& visit,
                    std::span<const std::uint64_t> among) {
   RedisModuleCallReply* reply = List(ctx, among);
-  size_t size = 0;
-  const char* text = reply == nullptr ? nullptr : RedisModule_CallReplyStringPtr(reply, &size);
-  for (std::string_view rest(text == nullptr ? "" : text, text == nullptr ? 0 : size); !rest.empty();) {
+  for (std::string_view rest = TextOf(reply); !rest.empty();) {
     const std::string_view line = rest.substr(0, rest.find('\n'));
     rest.remove_prefix(std::min(rest.size(), line.size() + 1));
     visit(ListedClient(line));

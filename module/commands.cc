@@ -244,9 +244,8 @@ class Categories {
                                      : RedisModule_CallReplyArrayElement(entry, kPlaceInInfo);
     std::string names;
     for (size_t i = 0; list != nullptr && i < RedisModule_CallReplyLength(list); ++i) {
-      size_t size = 0;
-      const char* text = RedisModule_CallReplyStringPtr(RedisModule_CallReplyArrayElement(list, i), &size);
-      names += (names.empty() ? "" : " ") + std::string(text + 1, size - 1);  // without the '@'
+      const std::string_view category = TextOf(RedisModule_CallReplyArrayElement(list, i));
+      names.append(names.empty() ? "" : " ").append(category.substr(1));  // without the '@'
     }
     if (!names.empty()) set_(created, names.c_str());
     RedisModule_FreeCallReply(reply);

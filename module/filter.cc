@@ -16,6 +16,7 @@
 #include "module/shutdown.h"
 #include "module/snapshot.h"
 #include "module/state.h"
+#include "module/transactions.h"
 #include "module/watch.h"
 
 namespace faha::module {
@@ -26,6 +27,7 @@ enum class Action : std::uint8_t {
   kServe,
   kRefuse,
   kScript,
+  kMulti,
   kExec,
   kYield,
   kWatch,
@@ -41,9 +43,10 @@ struct Rule {
   int arity = 0;                             // kServe, kServeFor
   std::string_view only_for = {};            // kServeFor: the first argument
   int first_key = 0;                         // kServe: the argument that is one, or 0
-  const char* family = "";                   // kRefuse
+  std::string line = {};                     // kRefuse, kSync, kOurs: its error
   std::string name = {};                     // the built-in command's
   bool has_subcommands = false;
+  bool no_multi = false;  // Redis refuses to queue it
 };
 
 // FNV-1a (Fowler, Noll, Vo), in line: every command's name is looked up, and most have few letters.
@@ -84,16 +87,24 @@ constexpr std::array<std::string_view, 12> kDebugRefused = {"object",   "populat
 constexpr std::pair<std::string_view, const char*> kFamilies[] = {
     {"@list", "lists"},     {"@hash", "hashes"},  {"@sortedset", "sorted sets"},   {"@set", "sets"},
     {"@stream", "streams"}, {"@geo", "geo sets"}, {"@hyperloglog", "HyperLogLogs"}};
+constexpr const char* kEveryType = "keys of every type";
+
+// The lines of refusals.
+std::string Unserved(std::string_view name, std::string_view family) {
+  return "UNSUPPORTED '" + std::string(name) + "' works on " + std::string(family) +
+         ": FaHA does not serve it yet; its docs/commands.md lists what it serves";
+}
+constexpr const char* kNoNativeFailover =
+    "UNSUPPORTED 'failover' is of Redis' own replication, which holds no keys here: use FAHA.FAILOVER";
+constexpr const char* kNoReplica =
+    "UNSUPPORTED this server holds FaHA's keys, which Redis' replication does not carry: a replica without FaHA "
+    "would be emptied, and a dump (redis-cli --rdb) hold no keys; for a dump use BGSAVE";
+constexpr const char* kOurName = "ERR unknown command: call it by Redis' own name";
+constexpr const char* kUnclearName = "ERR unknown command: FaHA serves none whose name holds a zero byte or a bar";
 
 template <typename Names>
 bool Contains(const Names& names, std::string_view name) {
   return std::find(names.begin(), names.end(), name) != names.end();
-}
-
-std::string_view Text(RedisModuleCallReply* reply) {
-  size_t size = 0;
-  const char* text = reply == nullptr ? nullptr : RedisModule_CallReplyStringPtr(reply, &size);
-  return text == nullptr ? std::string_view{} : std::string_view{text, size};
 }
 
 // Lower-cases `name` into `buffer`; empty if it is longer than any command.
@@ -109,7 +120,7 @@ std::string_view Lower(std::string_view name, Buffer& buffer, std::size_t at = 0
 class Described {
  public:
   explicit Described(RedisModuleCallReply* entry) : entry_(entry) {}
-  [[nodiscard]] std::string_view name() const { return Text(RedisModule_CallReplyArrayElement(entry_, 0)); }
+  [[nodiscard]] std::string_view name() const { return TextOf(RedisModule_CallReplyArrayElement(entry_, 0)); }
   [[nodiscard]] bool HasFlag(std::string_view flag) const { return ListHas(2, flag); }
   [[nodiscard]] bool HasCategory(std::string_view category) const { return ListHas(6, category); }
   [[nodiscard]] bool TouchesKeys() const {
@@ -129,7 +140,7 @@ class Described {
     for (const auto& [category, family] : kFamilies) {
       if (HasCategory(category)) return family;
     }
-    return "keys of every type";
+    return kEveryType;
   }
 
  private:
@@ -137,7 +148,7 @@ class Described {
     RedisModuleCallReply* list = RedisModule_CallReplyArrayElement(entry_, index);
     if (list == nullptr) return false;
     for (size_t i = 0; i < RedisModule_CallReplyLength(list); ++i) {
-      if (Text(RedisModule_CallReplyArrayElement(list, i)) == wanted) return true;
+      if (TextOf(RedisModule_CallReplyArrayElement(list, i)) == wanted) return true;
     }
     return false;
   }
@@ -145,18 +156,19 @@ class Described {
 };
 
 Rule RuleFor(const Described& command, std::string_view name) {
+  if (name == "multi") return {.action = Action::kMulti};
   if (name == "exec") return {.action = Action::kExec};
   if (name == "watch") return {.action = Action::kWatch};
   // Sentinels publish who they are on every node that they watch: that is heard where it is known who may publish
   // there.
   if (name == "publish") return {.action = Action::kServeFor, .only_for = Sentinels::kChannel};
   if (name == "replconf") return {.action = Action::kServeFor, .only_for = "listening-port"};
-  if (name == "psync" || name == "sync") return {.action = Action::kSync};
-  if (name == "failover") return {.action = Action::kRefuse};
+  if (name == "psync" || name == "sync") return {.action = Action::kSync, .line = kNoReplica};
+  if (name == "failover") return {.action = Action::kRefuse, .line = kNoNativeFailover};
   if (Contains(kScripts, name)) return {.action = Action::kScript};
   if (Contains(kYielding, name)) return {.action = Action::kYield};
   if (Contains(kHarmless, name)) return {};
-  if (command.TouchesKeys()) return {.action = Action::kRefuse, .family = command.Family()};
+  if (command.TouchesKeys()) return {.action = Action::kRefuse, .line = Unserved(name, command.Family())};
   if (command.HasFlag("module")) return {.action = Action::kYield};
   return {};
 }
@@ -167,7 +179,7 @@ Rule RuleForOurs(std::string_view name) {
   const bool own = std::any_of(commands.begin(), commands.end(), [&](const Command& command) {
     return command.access == Access::kAdmin && command.name != "refuse" && ModuleName(command) == name;
   });
-  return {.action = own ? Action::kPass : Action::kOurs};
+  return {.action = own ? Action::kPass : Action::kOurs, .line = kOurName};
 }
 
 // Rules for the commands that the server has got since the last call, by their built-in names.
@@ -181,6 +193,7 @@ void AddRules(RedisModuleCtx* ctx) {
     if (rules.contains(name)) continue;
     Rule rule = name.starts_with("faha.") ? RuleForOurs(name) : RuleFor(command, name);
     rule.name = name;
+    rule.no_multi = command.HasFlag("no_multi");
     // A container's own entry is judged by its subcommands.
     bool container = false;
     rule.has_subcommands = name == "debug";
@@ -188,16 +201,15 @@ void AddRules(RedisModuleCtx* ctx) {
       rule.has_subcommands = true;
       if (!sub.TouchesKeys() || sub.name().ends_with("|help")) return;
       container = true;
-      rule.family = sub.Family();
-      subcommands[std::string(sub.name())] = {.action = Action::kRefuse, .family = sub.Family()};
+      subcommands[std::string(sub.name())] = {.action = Action::kRefuse, .line = Unserved(sub.name(), sub.Family())};
     });
     if (container && rule.action != Action::kScript) rule.action = Action::kContainer;
     rules[name] = rule;
   }
   if (table != nullptr) RedisModule_FreeCallReply(table);
   for (const std::string_view sub : kDebugRefused) {
-    subcommands.try_emplace("debug|" + std::string(sub),
-                            Rule{.action = Action::kRefuse, .family = "keys of every type"});
+    const std::string name = "debug|" + std::string(sub);
+    subcommands.try_emplace(name, Rule{.action = Action::kRefuse, .line = Unserved(name, kEveryType)});
   }
 }
 
@@ -242,26 +254,37 @@ void NameRules(RedisModuleCtx* ctx) {
 // filter is not told of the database, and a wrong guess costs no more than not to guess.
 void Announce(std::string_view key) { TheState().store->Announce(TheState().last_db, key); }
 
-// With a wrong number of arguments the built-in command stays: Redis refuses it in its own words and aborts a
-// transaction with it, and it never runs.
+// With a wrong number of arguments, or where it must not be queued, the built-in command stays: Redis refuses it in its
+// own words and aborts a transaction with it, and it never runs.
 void Serve(RedisModuleCommandFilterCtx* filter, const Rule& rule) {
   const int argc = RedisModule_CommandFilterArgsCount(filter);
   if (rule.arity >= 0 ? argc != rule.arity : argc < -rule.arity) return;
+  if (rule.no_multi && IsQueued(filter)) return;
   if (rule.first_key != 0 && rule.first_key < argc)
     Announce(View(RedisModule_CommandFilterArgGet(filter, rule.first_key)));
   RedisModule_RetainString(nullptr, rule.replacement);
   RedisModule_CommandFilterArgReplace(filter, 0, rule.replacement);
 }
 
-// The refused command and its arguments stay behind the new name: its answer names it.
-void Refuse(RedisModuleCommandFilterCtx* filter) {
+RedisModuleString* Made(std::string_view text) { return RedisModule_CreateString(nullptr, text.data(), text.size()); }
+
+// What is to be queued becomes a name that the server does not know: that alone aborts a transaction.  Its error shows
+// 128 characters of the name.  Otherwise FAHA.REFUSE answers with the line; the command stays behind it, for SLOWLOG.
+void Refuse(RedisModuleCommandFilterCtx* filter, std::string_view line) {
+  if (IsQueued(filter)) {
+    for (int i = RedisModule_CommandFilterArgsCount(filter); i > 1; --i)
+      RedisModule_CommandFilterArgDelete(filter, i - 1);
+    RedisModule_CommandFilterArgReplace(filter, 0, Made(line.substr(0, line.find("; its docs"))));
+    return;
+  }
   RedisModule_RetainString(nullptr, TheFilter().refuse);
   RedisModule_CommandFilterArgInsert(filter, 0, TheFilter().refuse);
+  RedisModule_CommandFilterArgInsert(filter, 1, Made(line));
 }
 
 void PrecommitOrRefuse(RedisModuleCommandFilterCtx* filter) {
   EndUnit();
-  if (!Precommit().ok()) Refuse(filter);
+  if (const Status status = Precommit(); !status.ok()) Refuse(filter, status.ToString());
 }
 
 // Commands whose effect FaHA has to know of before Redis runs them.
@@ -309,9 +332,10 @@ bool IsUnclear(std::string_view name) { return HasZero(name) || name.find('|') !
 void ActOnContainer(RedisModuleCommandFilterCtx* filter, const Rule& rule) {
   const Rule* sub = RuleOfSubcommand(filter, rule.name);
   if (sub != nullptr && sub->action == Action::kServe) return Serve(filter, *sub);
-  if (sub != nullptr && sub->action == Action::kRefuse) return Refuse(filter);
+  if (sub != nullptr && sub->action == Action::kRefuse) return Refuse(filter, sub->line);
   const bool named = RedisModule_CommandFilterArgsCount(filter) > 1;
-  if (rule.has_subcommands && named && HasZero(View(RedisModule_CommandFilterArgGet(filter, 1)))) return Refuse(filter);
+  if (rule.has_subcommands && named && HasZero(View(RedisModule_CommandFilterArgGet(filter, 1))))
+    return Refuse(filter, kUnclearName);
   if (rule.action != Action::kYield) return;
   Foresee(filter, rule.name);
   PrecommitOrRefuse(filter);
@@ -321,20 +345,22 @@ void Act(RedisModuleCommandFilterCtx* filter, const Rule& rule) {
   switch (rule.action) {
     case Action::kPass: break;
     case Action::kServe: Serve(filter, rule); break;
-    case Action::kRefuse: Refuse(filter); break;
+    case Action::kRefuse: Refuse(filter, rule.line); break;
+    case Action::kMulti: MultiIsSeen(); break;
     case Action::kOurs:
       // A command that had to wait, for CLIENT PAUSE say, comes a second time as the filter has made it.
-      if (!TheFilter().names.contains(RedisModule_CommandFilterArgGet(filter, 0))) Refuse(filter);
+      if (!TheFilter().names.contains(RedisModule_CommandFilterArgGet(filter, 0))) Refuse(filter, rule.line);
       break;
     case Action::kWatch: RememberAll(filter); break;
     case Action::kServeFor: ServeFor(filter, rule); break;
     case Action::kSync:
-      if (!MaySync()) Refuse(filter);
+      if (!MaySync()) Refuse(filter, rule.line);
       break;
     case Action::kExec:
       EndUnit();
       ExpireWatched();
-      if (TheState().scripts_seen && !Precommit().ok()) Refuse(filter);
+      // Where this fails, the transaction's commands do as well, or its client is dropped.
+      if (TheState().scripts_seen) (void)Precommit();
       break;
     case Action::kScript:
       if (const Rule* sub = rule.has_subcommands ? RuleOfSubcommand(filter, rule.name) : nullptr)
@@ -368,7 +394,7 @@ void OnCommand(RedisModuleCommandFilterCtx* filter) {
   const std::string_view name = View(RedisModule_CommandFilterArgGet(filter, 0));
   const auto found = TheFilter().rules.find(Lower(name, buffer));
   if (found != TheFilter().rules.end()) return Act(filter, found->second);
-  if (IsUnclear(name)) return Refuse(filter);
+  if (IsUnclear(name)) return Refuse(filter, kUnclearName);
   if (const Rule* rule = Learn(name)) Act(filter, *rule);
 }
 
@@ -378,11 +404,6 @@ void OnModuleChange(RedisModuleCtx* ctx, RedisModuleEvent, uint64_t, void*) {
 }
 
 }  // namespace
-
-const char* FamilyOf(std::string_view name) {
-  const auto rule = TheFilter().rules.find(name);  // what the client called it
-  return rule == TheFilter().rules.end() || rule->second.family[0] == '\0' ? "keys of every type" : rule->second.family;
-}
 
 bool StartFiltering(RedisModuleCtx* ctx) {
   TheFilter().refuse = MakeName("faha.refuse");

@@ -10,7 +10,4 @@ namespace faha::module {
 // Learns the server's command table and starts filtering.  False if Redis refuses.
 bool StartFiltering(RedisModuleCtx* ctx);
 
-// What the refused command of `name` works on: "lists", "hashes", ...
-const char* FamilyOf(std::string_view name);
-
 }  // namespace faha::module

@@ -43,18 +43,17 @@ bool TakeFrom(RedisModuleCtx* ctx, std::optional<std::string_view> written) {
 
 Status Write(RedisModuleCtx* ctx) {
   const NativeReply reply(CallServer(ctx, ServersName("function").c_str(), "Ec", "DUMP"), RedisModule_FreeCallReply);
-  size_t size = 0;
-  const char* dump = reply == nullptr ? nullptr : RedisModule_CallReplyStringPtr(reply.get(), &size);
-  if (dump == nullptr) return {Code::kUnavailable, "the server does not dump its functions: see its log"};
+  const std::string_view dump = TextOf(reply.get());
+  if (dump.data() == nullptr) return {Code::kUnavailable, "the server does not dump its functions: see its log"};
   Version version = 0;
   while (version == 0 || version == aligned)
     RedisModule_GetRandomBytes(reinterpret_cast<unsigned char*>(&version), sizeof version);
   std::string value(kHead, '\0');
   std::memcpy(value.data(), &version, kHead);
-  value.append(dump, size);
+  value.append(dump);
   Store& store = *TheState().store;
   if (kKey.size() + value.size() > store.MaxRecordBytes()) {
-    return {Code::kTooLarge, "all functions together, of " + std::to_string(size) +
+    return {Code::kTooLarge, "all functions together, of " + std::to_string(dump.size()) +
                                  " bytes, must be smaller than a segment: have fewer, or a larger faha.segment-bytes"};
   }
   if (Status status = store.CheckWrite(kKey.size() + value.size(), 1); !status.ok()) return status;

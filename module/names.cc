@@ -21,9 +21,7 @@ std::string BuiltInName(RedisModuleCtx* ctx, std::string_view name) {
   RedisModuleCallReply* entry = reply == nullptr ? nullptr : RedisModule_CallReplyArrayElement(reply, 0);
   std::string built_in;
   if (entry != nullptr && RedisModule_CallReplyType(entry) == REDISMODULE_REPLY_ARRAY) {
-    size_t size = 0;
-    const char* text = RedisModule_CallReplyStringPtr(RedisModule_CallReplyArrayElement(entry, 0), &size);
-    if (text != nullptr) built_in.assign(text, size);
+    built_in = TextOf(RedisModule_CallReplyArrayElement(entry, 0));
   }
   if (reply != nullptr) RedisModule_FreeCallReply(reply);
   return built_in;

@@ -105,11 +105,9 @@ Reply DebugObject(Call& call) {
   const std::string encoding = EncodingOf(entry->value);
   const Scratch scratch(call, {2});
   const NativeReply reply = RunNative(call, "debug", Protocol::kResp2);
-  size_t size = 0;
-  const char* text = RedisModule_CallReplyStringPtr(reply.get(), &size);
-  if (IsError(reply) || text == nullptr) return Reply::Native(reply);
+  std::string line(TextOf(reply.get()));
+  if (IsError(reply) || line.empty()) return Reply::Native(reply);
   // What is lent is never an integer to Redis.
-  std::string line(text, size);
   constexpr std::string_view kField = " encoding:";
   const std::size_t at = line.find(kField) + kField.size();
   line.replace(at, line.find(' ', at) - at, encoding);

@@ -19,6 +19,13 @@ inline std::string_view View(const RedisModuleString* string) {
   return {data, size};
 }
 
+// The bytes of a reply that is a string, for its life; none if there is no reply, or it is another one.
+inline std::string_view TextOf(RedisModuleCallReply* reply) {
+  size_t size = 0;
+  const char* text = reply == nullptr ? nullptr : RedisModule_CallReplyStringPtr(reply, &size);
+  return text == nullptr ? std::string_view{} : std::string_view{text, size};
+}
+
 // Whatever the locale.
 constexpr char LowerCase(char c) { return static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c); }
 

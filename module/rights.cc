@@ -159,12 +159,6 @@ struct User {
   std::vector<Rules> selectors;
 };
 
-std::string TextOf(RedisModuleCallReply* reply) {
-  size_t size = 0;
-  const char* text = reply == nullptr ? nullptr : RedisModule_CallReplyStringPtr(reply, &size);
-  return text == nullptr ? std::string() : std::string(text, size);
-}
-
 // From "commands", its value, "keys", ...
 RedisModuleCallReply* Field(RedisModuleCallReply* fields, std::string_view name) {
   for (size_t i = 0; i + 1 < RedisModule_CallReplyLength(fields); i += 2) {
@@ -175,7 +169,8 @@ RedisModuleCallReply* Field(RedisModuleCallReply* fields, std::string_view name)
 }
 
 Rules RulesIn(RedisModuleCallReply* fields) {
-  return {TextOf(Field(fields, "commands")), TextOf(Field(fields, "keys")), TextOf(Field(fields, "channels"))};
+  const auto text = [&](std::string_view name) { return std::string(TextOf(Field(fields, name))); };
+  return {text("commands"), text("keys"), text("channels")};
 }
 
 std::optional<User> Read(RedisModuleCtx* ctx, const std::string& name) {
@@ -192,7 +187,7 @@ std::vector<std::string> AllUsers(RedisModuleCtx* ctx) {
   std::vector<std::string> names;
   const NativeReply reply(CallServer(ctx, "ACL", "c", "USERS"), RedisModule_FreeCallReply);
   for (size_t i = 0; reply != nullptr && i < RedisModule_CallReplyLength(reply.get()); ++i)
-    names.push_back(TextOf(RedisModule_CallReplyArrayElement(reply.get(), i)));
+    names.emplace_back(TextOf(RedisModule_CallReplyArrayElement(reply.get(), i)));
   return names;
 }
 

@@ -48,10 +48,8 @@ Reply Info(Call& call) {
   if (TheSentinels().Withholds(call.ctx())) return Reply::Error("MASTERDOWN the primary is gone: ask again");
   constexpr std::string_view kTitle = "# Keyspace\r\n";
   const NativeReply reply = RunNative(call, "info", Protocol::kResp2);
-  size_t size = 0;
-  const char* native = RedisModule_CallReplyStringPtr(reply.get(), &size);
-  if (IsError(reply) || native == nullptr) return Reply::Native(reply);
-  std::string text(native, size);
+  if (IsError(reply)) return Reply::Native(reply);
+  std::string text(TextOf(reply.get()));
   if (const std::size_t at = text.find(kTitle); at != std::string::npos)
     text.insert(at + kTitle.size(), Keyspace(call));
   TellReplication(call.ctx(), text);

@@ -95,12 +95,6 @@ std::string ShownLines(std::string_view text) {
   return shown;
 }
 
-std::string_view TextOf(RedisModuleCallReply* reply) {
-  size_t size = 0;
-  const char* text = RedisModule_CallReplyStringPtr(reply, &size);
-  return text == nullptr ? std::string_view{} : std::string_view{text, size};
-}
-
 Reply Verbatim(Call& call, const std::string& text) {
   RedisModule_ReplyWithVerbatimStringType(call.ctx(), text.data(), text.size(), "txt");
   return Reply::Sent();

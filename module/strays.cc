@@ -13,11 +13,9 @@ std::string OtherModules(RedisModuleCtx* ctx) {
   RedisModuleCallReply* list = CallServer(ctx, "MODULE", "c", "LIST");
   const bool known = list != nullptr && RedisModule_CallReplyType(list) == REDISMODULE_REPLY_ARRAY;
   for (size_t i = 0; known && i < RedisModule_CallReplyLength(list); ++i) {
-    size_t size = 0;
-    RedisModuleCallReply* name = RedisModule_CallReplyArrayElement(RedisModule_CallReplyArrayElement(list, i), 1);
-    const char* text = name == nullptr ? nullptr : RedisModule_CallReplyStringPtr(name, &size);
-    if (text == nullptr || std::string_view(text, size) == "faha") continue;
-    names += (names.empty() ? "" : ", ") + std::string(text, size);
+    const std::string_view name =
+        TextOf(RedisModule_CallReplyArrayElement(RedisModule_CallReplyArrayElement(list, i), 1));
+    if (!name.empty() && name != "faha") names.append(names.empty() ? "" : ", ").append(name);
   }
   if (list != nullptr) RedisModule_FreeCallReply(list);
   return names.empty() ? "none is loaded now" : "loaded besides: " + names;

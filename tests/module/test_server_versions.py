@@ -63,8 +63,11 @@ def test_everyday_commands(make_server):
     assert sorted(client.scan_iter()) == ["a", "b", "c"] and client.dbsize() == 3
     assert client.pfadd("h", "1", "2") == 1 and client.pfcount("h") == 2
     assert client.rename("b", "d") and client.copy("d", "e") and client.delete("c", "d") == 2
-    with pytest.raises(redis.ResponseError, match="UNSUPPORTED"):
+    with pytest.raises(redis.ResponseError, match="^UNSUPPORTED"):
         client.lpush("l", "1")
+    with client.pipeline(transaction=True) as pipeline, pytest.raises(redis.ResponseError, match="unknown command"):
+        pipeline.set("half", "1").lpush("l", "1").execute()
+    assert client.exists("half") == 0
     server.kill()
     server.start()
     assert server.client().mget("a", "e") == ["2", "xz"] and server.client().pfcount("h") == 2

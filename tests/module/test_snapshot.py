@@ -215,6 +215,9 @@ def test_answers_are_those_of_redis(twins):
             wait_for(lambda connection=connection: "rdb_bgsave_in_progress:0" in connection.call("INFO")[1], what="the last one")
             assert connection.call(*call) == expected
     for connection in twins.connections:
+        connection.call("MULTI")
+        assert connection.call("SAVE") == ("-", "ERR Command not allowed inside a transaction")
+        assert connection.call("EXEC")[1].startswith("EXECABORT ")
         for call in (["MULTI"], ["BGSAVE"], ["BGSAVE", "SCHEDULE"]):
             connection.call(*call)
         assert connection.call("EXEC")[1] == [("+", "Background saving scheduled")] * 2
