@@ -32,9 +32,11 @@ struct Outcome {
   std::optional<Scratch::Result> target;
 };
 
-Outcome Write(Call& call, std::vector<int> keys, int target) {
+enum class As : std::uint8_t { kServer, kCaller };
+
+Outcome Write(Call& call, std::vector<int> keys, int target, As as = As::kServer) {
   const Scratch scratch(call, std::move(keys));
-  NativeReply reply = RunNative(call, call.name());
+  NativeReply reply = as == As::kCaller ? RunAsCaller(call) : RunNative(call, call.name());
   return {std::move(reply), scratch.Take(target)};
 }
 
@@ -69,9 +71,13 @@ int StoreArgument(const Call& call) {
 
 Reply Lcs(Call& call) { return Read(call, ReadFirst(call, {1, 2})); }
 Reply Dump(Call& call) { return Read(call, ReadFirst(call, {1})); }
-Reply SortRo(Call& call) { return Read(call, ReadFirst(call, {1})); }
 Reply MemoryUsage(Call& call) { return Read(call, {2}); }
 
+// BY and GET read keys that they do not name: Redis asks whether the caller may read all.
+Reply SortRo(Call& call) {
+  const Scratch scratch(call, ReadFirst(call, {1}));
+  return Reply::Native(RunAsCaller(call));
+}
 Reply PfAdd(Call& call) { return Merged(call, false); }
 Reply PfMerge(Call& call) { return Merged(call, true); }
 
@@ -102,8 +108,8 @@ Reply Sort(Call& call) {
   const int target = StoreArgument(call);
   if (target == 0) return SortRo(call);
   (void)call.Read(1);
-  const Outcome outcome = Write(call, {1, target}, target);
-  if (outcome.target || !call.Find(target)) return Reply::Native(outcome.reply);
+  const Outcome outcome = Write(call, {1, target}, target, As::kCaller);
+  if (IsError(outcome.reply) || outcome.target || !call.Find(target)) return Reply::Native(outcome.reply);
   return After(call.Delete(target), Reply::Native(outcome.reply));
 }
 

@@ -1,5 +1,7 @@
 #include "module/scratch.h"
 
+#include <cerrno>
+
 #include "module/names.h"
 
 namespace faha::module {
@@ -34,6 +36,14 @@ NativeReply RunNative(const Call& call, std::string_view name, Protocol protocol
   RedisModuleCallReply* reply = CallServer(call.ctx(), ServersName(name).c_str(),
                                            protocol == Protocol::kClients ? "0Ev" : "Ev", args.data(), args.size());
   return {reply, RedisModule_FreeCallReply};
+}
+
+NativeReply RunAsCaller(const Call& call) {
+  errno = 0;
+  NativeReply reply(CallServer(call.ctx(), ServersName(call.name()).c_str(), "0ECv", call.raw() + 1,
+                               static_cast<std::size_t>(call.size() - 1)),
+                    RedisModule_FreeCallReply);
+  return errno == ENOTSUP ? RunNative(call, call.name()) : reply;
 }
 
 bool IsError(const NativeReply& reply) { return RedisModule_CallReplyType(reply.get()) == REDISMODULE_REPLY_ERROR; }

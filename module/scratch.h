@@ -35,6 +35,10 @@ enum class Protocol { kClients, kResp2 };
 NativeReply RunNative(const Call& call, std::string_view name, Protocol protocol = Protocol::kClients,
                       RedisModuleString* more = nullptr);
 
+// The same command natively, with the caller's rights, for what it does by itself depends on them.  A caller that has
+// no user, such as another module, has all rights.
+NativeReply RunAsCaller(const Call& call);
+
 bool IsError(const NativeReply& reply);
 
 class Scratch {

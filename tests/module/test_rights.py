@@ -225,6 +225,28 @@ def test_a_name_that_another_command_has_taken(make_server, renames):
     assert replies[0] == replies[1]
 
 
+def test_sort_reads_what_its_caller_may(make_server):
+    """BY and GET read keys that the command does not name."""
+    servers = make_server(faha=False).start(), make_server().start()
+    admins = [server.client() for server in servers]
+    calls = [f"{sort} l{rest}" for rest in ("", " BY w_*", " BY nosort", " GET #", " BY w_* GET x_* LIMIT 0 1") for sort in ("SORT", "SORT_RO")]
+    calls += ["SORT l STORE t", "SORT l BY w_* STORE t", "SORT l GET w_* STORE t", "SORT_RO l STORE t"]
+    for rules in ("~*", "~l ~t", "%R~*", "%R~* %W~t", "%W~* %R~l", "~l ~t (%R~* +sort_ro)", "~l (~* +sort)", "allkeys", "%RW~*"):
+        clients = []
+        for admin, server in zip(admins, servers):
+            admin.acl_deluser("u")
+            selector = rules.partition("(")
+            admin.execute_command("ACL", "SETUSER", "u", "on", "nopass", "+@all", *selector[0].split(), *([selector[1] + selector[2]] if selector[1] else []))
+            admin.execute_command("SET", "t", "there")
+            clients.append(Connection(server.port))
+            assert clients[-1].call("AUTH", "u", "x") == ("+", "OK")
+        for line in calls:
+            for args in (words(line), ["EVAL", "return redis.pcall(unpack(ARGV))", 0, *words(line)]):
+                stock, faha = [client.call(*args) for client in clients]
+                assert stock == faha, (rules, args)
+            assert admins[0].exists("t") == admins[1].exists("t"), (rules, line)
+
+
 def test_a_name_with_a_bar_is_not_served(make_server):
     server = make_server(args=["--rename-command", "SET", "w|set", "--rename-command", "LPUSH", "l|p"]).start()
     client = Connection(server.port)
