@@ -141,7 +141,7 @@ bool AddMutants(RedisModuleCtx*) { return true; }
 bool Register(RedisModuleCtx* ctx) {
   return AddText<&Options::pool_path>(ctx, "pool-path") &&
          AddNumber<&Options::pool_bytes>(ctx, "pool-bytes", kFixedMemory, 1, kMaxBytes) &&
-         AddNumber<&Options::segment_bytes>(ctx, "segment-bytes", kFixedMemory, 1, kMaxBytes) &&
+         AddNumber<&Options::segment_bytes>(ctx, "segment-bytes", kFixedMemory, 0, kMaxBytes) &&
          AddChoice<&Options::persistence_domain, kDomains>(ctx, "persistence-domain") &&
          AddChoice<&Options::fabric, kFabrics>(ctx, "fabric") &&
          AddNumber<&Options::rdma_spin>(ctx, "rdma-spin", REDISMODULE_CONFIG_DEFAULT, 0, 10'000) &&

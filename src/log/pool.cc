@@ -108,6 +108,11 @@ std::uint32_t SegmentsThatFit(std::uint64_t pool_bytes, std::uint64_t segment_by
   return static_cast<std::uint32_t>(std::min((pool_bytes - format::kDataOffset) / segment_bytes, format::kMaxSegments));
 }
 
+std::uint64_t ChosenSegmentBytes(std::uint64_t pool_bytes) {
+  constexpr std::uint64_t kMost = 16ULL << 20, kWanted = 64;
+  return std::clamp(std::bit_floor(pool_bytes / kWanted), format::kMinSegmentBytes, kMost);
+}
+
 ClusterId Pool::cluster() const { return ToUuid(super_.cluster); }
 NodeId Pool::node() const { return ToUuid(super_.node); }
 NodeId Pool::voted_for() const { return ToUuid(super_.voted_for); }
@@ -121,6 +126,7 @@ Geometry Pool::geometry() const {
 
 Result<std::unique_ptr<Pool>> Pool::Open(std::unique_ptr<Media> media, std::uint64_t segment_bytes,
                                          std::uint64_t pool_bytes) {
+  if (segment_bytes == 0) segment_bytes = ChosenSegmentBytes(media->bytes().size());
   std::unique_ptr<Pool> pool(new Pool(std::move(media)));
   Status status = pool->Load();
   // What cannot be read looks empty, and is not.

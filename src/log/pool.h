@@ -30,6 +30,10 @@ struct Geometry {
   auto operator<=>(const Geometry&) const = default;
 };
 
+// The segment size of a new pool of `pool_bytes`, where nobody has chosen one: a value may take most of a segment, and
+// the cleaner wants many of them.
+std::uint64_t ChosenSegmentBytes(std::uint64_t pool_bytes);
+
 // The segments that a pool of `pool_bytes` has.
 std::uint32_t SegmentsThatFit(std::uint64_t pool_bytes, std::uint64_t segment_bytes);
 

@@ -104,3 +104,12 @@ def test_a_domain_that_promises_too_much_is_a_warning(make_server):
     assert configured.info()["domain_source"] == "configured" and configured.info()["domain"] == "cacheline"
     assert "faha.persistence-domain cacheline promises more" in configured.log()
     assert "promises more" not in detected.log()
+
+
+def test_a_small_pool_needs_no_size_of_segments(make_server):
+    server = make_server(args=["--faha.segment-bytes", "0", "--faha.pool-bytes", "16mb"]).start()
+    value = "v" * 900_000
+    assert server.client().set("k", value)
+    server.kill()
+    server.start()
+    assert server.client().get("k") == value and server.info()["segments"] == 14

@@ -68,6 +68,18 @@ void Write(Pool* pool, std::string_view key) {
   ASSERT_TRUE(log->Seal().ok() && log->Drain().ok());
 }
 
+TEST(Pool, SegmentsAreChosenByItsSize) {
+  EXPECT_EQ(ChosenSegmentBytes(1), 1ULL << 20);
+  EXPECT_EQ(ChosenSegmentBytes(64ULL << 20), 1ULL << 20);
+  EXPECT_EQ(ChosenSegmentBytes((256ULL << 20) - 1), 2ULL << 20);
+  EXPECT_EQ(ChosenSegmentBytes(1ULL << 30), 16ULL << 20);
+  EXPECT_EQ(ChosenSegmentBytes(1ULL << 40), 16ULL << 20);
+  const Disk disk = NewDisk();
+  auto pool = Pool::Open(std::make_unique<CrashMedia>(disk, 64), 0);
+  ASSERT_TRUE(pool.ok()) << pool.status().ToString();
+  EXPECT_EQ(pool.value()->geometry().segment_bytes, 1ULL << 20);
+}
+
 TEST(Pool, EveryNewOneHasAKeyAndASeedOfItsOwnWhichStay) {
   auto one = NewDisk(), other = NewDisk();
   const LogKey key = Open(one)->log_key();
