@@ -119,6 +119,10 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   // Until `bytes` fit beside `reserve` segments: cleans and commits, for persist-timeout at most.  Errors: NoSpace, and
   // those of CheckServing and of a failure of the medium.
   Status MakeRoom(std::uint64_t bytes, std::uint32_t reserve);
+  Status Full();
+  [[nodiscard]] std::pair<std::uint32_t, std::uint64_t> FreeAndLive() const;
+  [[nodiscard]] std::uint64_t UsableSegments() const;
+  [[nodiscard]] std::uint64_t WritableBytes() const;
   Status GainSegment(bool& worked);
 
   // --- node.cc
@@ -333,7 +337,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   std::map<NodeId, Ask> asks_;
   MonoTime next_ask_{0};
 
-  // Free segments and live bytes when the last attempt to make room failed.
+  // FreeAndLive() when the last attempt to make room failed.
   std::optional<std::pair<std::uint32_t, std::uint64_t>> futile_;
   std::uint64_t sealed_before_ = 0;  // Log::sealed_bytes() after the last slice of cleaning
   std::uint64_t cleaning_owed_ = 0;  // bytes of victims to look at for what clients have appended

@@ -84,8 +84,8 @@ StoreInfo Node::Info() const {
   if (receiver_->streaming()) info.source_transport = fabric_->TransportOf(receiver_->data());
   info.pool_path = options_.pool_path;
   info.pool_bytes = pool_->media().bytes().size();
-  info.pool_usable_bytes =
-      pool_->geometry().segment_bytes * std::min(pool_->geometry().segment_count, SegmentsOf(membership_.members()));
+  info.pool_usable_bytes = pool_->geometry().segment_bytes * UsableSegments();
+  info.pool_writable_bytes = WritableBytes();
   info.pool_used_bytes = log_->UsedBytes();
   info.segment_bytes = pool_->geometry().segment_bytes;
   info.granule = pool_->geometry().granule;

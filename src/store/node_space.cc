@@ -13,6 +13,8 @@ namespace {
 constexpr MonoTime kMaxTurn = std::chrono::microseconds(700);
 // What it looks at where there is no hurry, or nothing else to go by.
 constexpr std::uint64_t kTurnBytes = 12 * Cleaner::kPieceBytes;
+// Of segments, the share that holds live data when the pool is full: measured, 92 to 99 with values of 10 B to 200 kB.
+constexpr std::uint64_t kDensePercent = 95;
 // A receiver that has acknowledged nothing for so long is given up, as it gives up a source that is silent for so long.
 constexpr MonoTime kReceiverPatience = std::chrono::seconds(3);
 }  // namespace
@@ -94,29 +96,52 @@ void Node::DropStalled() {
            "it acknowledges nothing; it is sent what it lacks when it connects again");
 }
 
+Status Node::Full() {
+  Status full = log_->Full();
+  Remember(full);
+  return full;
+}
+
+std::pair<std::uint32_t, std::uint64_t> Node::FreeAndLive() const {
+  return {log_->segments().free(), engine_->usage().live_bytes()};
+}
+
+std::uint64_t Node::UsableSegments() const {
+  return std::min(pool_->geometry().segment_count, SegmentsOf(membership_.members()));
+}
+
+// What the cleaner can bring together at the most, less what is there.
+std::uint64_t Node::WritableBytes() const {
+  const std::uint64_t segments = UsableSegments();
+  if (futile_ == FreeAndLive() || segments <= Log::kReservedSegments) return 0;
+  const std::uint64_t most =
+      (segments - Log::kReservedSegments) * pool_->geometry().segment_bytes / 100 * kDensePercent;
+  const std::uint64_t taken = engine_->usage().live_bytes() + engine_->usage().tombstone_bytes();
+  return most > taken ? most - taken : 0;
+}
+
 // The last resort of a writer that is faster than the slices: its own call cleans until there is room.  As a commit
 // does, it lets peers speak meanwhile and gives up at a deadline.
 Status Node::MakeRoom(std::uint64_t bytes, std::uint32_t reserve) {
   if (log_->HasRoom(bytes, reserve)) return Status::Ok();
   // What a unit has written must not be committed before its end, so nothing can be gained; it may use one of the
   // reserved segments to come to its end.
-  if (log_->InUnit()) return reserve > 1 && log_->HasRoom(bytes, reserve - 1) ? Status::Ok() : log_->Full();
-  const auto space = [&] { return std::pair(log_->segments().free(), engine_->usage().live_bytes()); };
+  if (log_->InUnit()) return reserve > 1 && log_->HasRoom(bytes, reserve - 1) ? Status::Ok() : Full();
   // An attempt that gained nothing is not repeated before something has changed: writers are refused at once.
-  if (futile_ == space()) return log_->Full();
+  if (futile_ == FreeAndLive()) return Full();
   const MonoTime deadline = clock_->Now() + options_.persist_timeout;
   // Cleaning the whole pool twice over without gaining the room is as futile as a deadline.
   std::uint32_t attempts = 2 * log_->segments().count();
   while (!log_->HasRoom(bytes, reserve)) {
     bool worked = false;
-    const auto before = space();
+    const auto before = FreeAndLive();
     if (Status status = GainSegment(worked); !status.ok()) return status;
-    worked = worked || space() != before;
+    worked = worked || FreeAndLive() != before;
     if (log_->HasRoom(bytes, reserve)) break;
     const bool waits = log_->pending_frees() > 0 || membership_.ChangePending(committer_->committed());
     if ((!worked && !waits) || clock_->Now() >= deadline || --attempts == 0) {
-      futile_ = space();
-      return log_->Full();
+      futile_ = FreeAndLive();
+      return Full();
     }
     if (!worked) WaitForPeers(deadline);
     if (role_ != Role::kPrimary || !failure_.ok()) return CheckServing(Code::kReadOnly);

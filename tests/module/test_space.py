@@ -100,9 +100,15 @@ def test_a_damaged_pool_is_repaired_from_the_peers(make_cluster):
 def test_a_full_pool_takes_deletes_and_then_writes_again(make_server):
     server = make_server(args=SMALL).start()
     client, count = server.client(), 0
+    at_start = server.info()["pool_writable_bytes"]
     with pytest.raises(redis.exceptions.ResponseError, match="NOSPACE the pool is full"):
         for count in range(100_000):
             client.set(f"k{count}", "x" * 5000)
+            if count == 1000:
+                assert abs(at_start - server.info()["pool_writable_bytes"] - 1000 * 5000) < 100_000
+    assert 0.9 * count * 5000 < at_start < 1.1 * count * 5000
+    info = server.info()
+    assert info["pool_writable_bytes"] == 0 and info["last_error"].startswith("NOSPACE ")
     # More than nine tenths of what is not in reserve holds live data.
     assert count * 5000 > 0.9 * (16 - 2 - 5) * (1 << 20)
     # One by one, and many at once, although the pool is full.
