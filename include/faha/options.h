@@ -23,9 +23,9 @@ struct TlsFiles {
 struct Options {
   // The pool: a file (created when absent) or a device DAX node.
   std::string pool_path = "faha.pool";
-  std::uint64_t pool_bytes = 1ULL << 30;      // of the pool, unless it is larger
-  std::uint64_t segment_bytes = 0;            // of a new pool; bounds the largest value; 0: by the pool's size
-  std::string persistence_domain = "auto";    // auto, volatile, page, cacheline, cpu_cache
+  std::uint64_t pool_bytes = 1ULL << 30;    // of the pool, unless it is larger
+  std::uint64_t segment_bytes = 0;          // of a new pool; bounds the largest value; 0: by the pool's size
+  std::string persistence_domain = "auto";  // auto, volatile, page, cacheline, cpu_cache
 
   // Where the index is written at a planned stop and read at the next start; empty: nowhere.
   std::string checkpoint_path;
