@@ -34,7 +34,7 @@ bool Expire(RedisModuleCtx* ctx, DbId db, const std::string& key) {
 
 void ExpireSome(RedisModuleCtx* ctx) {
   const Store& store = *TheState().store;
-  if (store.Expiring() == 0 || !store.Serving()) return;
+  if (store.Expiring() == 0 || !store.Serving() || !TheState().active_expire) return;
   EndUnit();
   const TimeMs now = UnitTime();
   const auto end = Clock::now() + (walk.busy ? kBusyShare : kShare);

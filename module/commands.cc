@@ -24,6 +24,7 @@ constexpr std::uint64_t kRemove = REDISMODULE_CMD_KEY_RM | REDISMODULE_CMD_KEY_D
 
 constexpr const char* kReadOnly = "readonly";
 constexpr const char* kDebug = "readonly admin deny-script";
+constexpr const char* kDebugWrite = "write deny-oom admin deny-script";
 constexpr const char* kSaves = "admin deny-script";
 constexpr const char* kRules = "admin deny-script allow-loading allow-stale";
 constexpr const char* kReadFast = "readonly fast";
@@ -102,6 +103,9 @@ constexpr auto kTable = std::to_array<Command>({
     {"debug|object", object::DebugObject, -3, Access::kRead, kDebug},
     {"debug|digest", object::DebugDigest, 2, Access::kRead, kDebug},
     {"debug|digest-value", object::DebugDigestValue, -2, Access::kRead, kDebug},
+    {"debug|populate", debug::Populate, -3, Access::kWrite, kDebugWrite},
+    {"debug|reload", debug::Reload, -2, Access::kRead, kDebug},
+    {"debug|set-active-expire", debug::SetActiveExpire, 3, Access::kRead, kDebug},
     {"scan", scan::Scan, -2, Access::kRead, "readonly"},
     {"keys", scan::AllKeys, 2, Access::kRead, "readonly"},
     {"randomkey", scan::RandomKey, 1, Access::kRead, "readonly"},
@@ -273,7 +277,8 @@ bool CreateCommands(RedisModuleCtx* ctx) {
     const std::string name = ModuleName(command);
     if (RedisModule_CreateCommand(ctx, name.c_str(), kAdapters[i], command.flags, command.keys.first, command.keys.last,
                                   command.keys.step) != REDISMODULE_OK) {
-      Log(LogLevel::kWarning, "BADCONFIG the server refuses the command " + name + ": is FaHA loaded twice?");
+      Log(LogLevel::kWarning, "BADCONFIG the server refuses the command " + name +
+                                  ": is FaHA loaded twice, or is that the new name of another one (rename-command)?");
       return false;
     }
     RedisModuleCommand* created = RedisModule_GetCommand(ctx, name.c_str());

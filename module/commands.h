@@ -111,6 +111,12 @@ Reply DebugDigest(Call& call);
 Reply DebugDigestValue(Call& call);
 }  // namespace object
 
+namespace debug {
+Reply Populate(Call& call);
+Reply Reload(Call& call);
+Reply SetActiveExpire(Call& call);
+}  // namespace debug
+
 namespace server {
 Reply Info(Call& call);
 Reply PublishHello(Call& call);

@@ -35,6 +35,8 @@ struct State {
   bool loading = false;
   // A commit failed inside a command: no reply of this turn may leave.
   Status turn_failed;
+  // Keys whose time has come go by themselves (DEBUG SET-ACTIVE-EXPIRE).
+  bool active_expire = true;
   // Deleted because their time had come, since the start.
   std::uint64_t expired_keys = 0;
   // What INFO tells since the start or CONFIG RESETSTAT: reads of keys that were there, and that were not; and the

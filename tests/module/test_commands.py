@@ -2,10 +2,13 @@
 
 import os
 import random
+import time
 
 import pytest
+import redis
 
 from cluster import wait_for
+from conftest import DEBUG
 from resp import Connection
 from sessions import BIG, FAR, SESSIONS, SMALL
 from twins import assert_nothing_native, words
@@ -330,10 +333,44 @@ def test_every_other_command_with_keys_is_refused(servers, twins):
                          ("XADD x * f v", "streams"), ("XGROUP CREATE x g $", "streams"), ("GEOADD g 1 1 m", "geo sets")):
         # fmt: on
         assert f" works on {family}: FaHA does not serve it yet" in connection.call(*words(line))[1]
-    for args in (["lPuSh", "l", "1"], ["DEBUG", "POPULATE", "10"], ["debug", "reload"]):
+    for args in (["lPuSh", "l", "1"], ["DEBUG", "LOADAOF"], ["debug", "htstats-key", "1"]):
         reply = connection.call(*args)
         assert reply[1].startswith("UNSUPPORTED "), f"{args}: {reply}"
     assert connection.call("GET", "1") == ("$", "a string")
+
+
+def test_debug_changes_what_it_changes_in_redis(twins):
+    for line in ("DEBUG POPULATE 5", "SET key:7 mine", "DEBUG POPULATE 9", "DEBUG POPULATE 3 p", "DEBUG POPULATE 3 q 4", "DEBUG POPULATE 2 r 12",
+                 "DEBUG POPULATE 0", "DEBUG POPULATE -1", "DEBUG POPULATE x", "DEBUG POPULATE 1 s -1", "MGET key:0 key:7 key:8 p:2 q:0 r:1",
+                 "DBSIZE", "DEBUG RELOAD", "DEBUG CHANGE-REPL-ID", "DEBUG SLEEP 0.01", "DBSIZE"):  # fmt: skip
+        twins(*words(line))
+    stock, faha = [connection.call("DEBUG", "DIGEST") for connection in twins.connections]
+    assert stock == faha
+
+
+def test_debug_populates_more_than_one_unit_holds(make_server):
+    server = make_server(args=[*DEBUG, "--faha.segment-bytes", "1mb", "--faha.pool-bytes", "16mb"]).start()
+    client = server.client()
+    assert client.execute_command("DEBUG POPULATE 50000 k 100")
+    assert client.dbsize() == 50_000
+    with pytest.raises(redis.ResponseError, match="^NOSPACE "):
+        client.execute_command("DEBUG POPULATE 500000 k 100")
+    assert client.dbsize() > 50_000 and client.delete("k:1") == 1
+    server.kill()
+    server.start()
+    assert server.client().get("k:49999") == "value:49999".ljust(100, "\0")
+
+
+def test_keys_stay_where_active_expiry_is_off(make_server):
+    server = make_server(args=DEBUG).start()
+    client = server.client()
+    assert client.execute_command("DEBUG SET-ACTIVE-EXPIRE 0")
+    client.set("k", "v", px=1)
+    started = time.monotonic()
+    while time.monotonic() < started + 0.5:
+        assert client.dbsize() == 1
+    assert client.execute_command("DEBUG SET-ACTIVE-EXPIRE 1")
+    wait_for(lambda: client.dbsize() == 0, what="the key to go")
 
 
 def test_commands_without_keys_work(twins):

@@ -16,7 +16,7 @@ from twins import words
 CALLS = {
     "function|load": "x", "function|delete": "x", "function|flush": "X", "function|restore": "x", "append": "{k} v", "bitcount": "{k}", "bitfield": "{k} GET u8 0", "bitfield_ro": "{k} GET u8 0",
     "bitop": "AND {k} {k}", "bitpos": "{k} 1", "copy": "{k} {k}2", "dbsize": "", "debug|digest": "",
-    "debug|digest-value": "{k}", "debug|object": "{k}", "decr": "{k}", "decrby": "{k} 1", "del": "{k}", "dump": "{k}",
+    "debug|populate": "0", "debug|reload": "", "debug|set-active-expire": "1", "debug|digest-value": "{k}", "debug|object": "{k}", "decr": "{k}", "decrby": "{k} 1", "del": "{k}", "dump": "{k}",
     "exists": "{k}", "expire": "{k} 9", "expireat": "{k} 9", "expiretime": "{k}", "flushall": "", "flushdb": "",
     "get": "{k}", "getbit": "{k} 1", "getdel": "{k}", "getex": "{k}", "getrange": "{k} 0 1", "getset": "{k} v",
     "incr": "{k}", "incrby": "{k} 1", "incrbyfloat": "{k} 1", "info": "server", "keys": "x", "lcs": "{k} {k}",
@@ -267,6 +267,18 @@ def test_the_module_is_not_loaded_into_an_open_transaction(make_server, folder):
     assert client.call("SET", "k", "v") == ("+", "OK") and server.client().memory_stats()["keys.count"] == 0
 
 
+def test_the_module_is_not_loaded_while_a_client_waits(make_server, folder):
+    server = make_server(faha=False, args=["--enable-module-command", "yes"]).start()
+    client, other = Connection(server.port), Connection(server.port)
+    _, number = client.call("CLIENT", "ID")
+    client.send_raw(encode("BLPOP", "l", "0"))
+    wait_for(lambda: server.client().info("clients")["blocked_clients"] == 1, what="the client to wait")
+    load = ["MODULE", "LOADEX", MODULE, "CONFIG", "faha.pool-path", str(folder / "pool"), "CONFIG", "faha.pool-bytes", "256mb"]
+    assert other.call(*load)[0] == "-" and "UNAVAILABLE a client waits" in server.log()
+    assert other.call("CLIENT", "UNBLOCK", number) == (":", 1) and client.read() == ("*", None)
+    assert other.call(*load) == ("+", "OK")
+
+
 def test_a_renamed_command_is_known_by_its_new_name_alone(make_server):
     renames = {"SET": "PUT", "FLUSHALL": "", "OBJECT": "THING", "SORT": "ORDER", "WATCH": "LOOK", "LPUSH": "SHOVE"}
     args = [word for old, new in renames.items() for word in ("--rename-command", old, new or '""')]
@@ -352,6 +364,10 @@ def test_secrets_go_to_no_log(make_server):
     watching = Connection(server.port)
     assert watching.call("MONITOR") == ("+", "OK")
     assert client.call("CONFIG", "SET", "maxclients", "1000", "FAHA.Sentinel-Password", "hunter-2") == ("+", "OK")
+    for args in (["requirepass", ""], ["MasterAuth", "hunter-2"], ["nosuch", "1", "masterauth", "hunter-2"], ["masteruser", "hunter-2"]):
+        client.call("CONFIG", "SET", *args)
+    client.send_raw(encode("MULTI") + encode("CONFIG", "SET", "masterauth", "hunter-2") + encode("EXEC"))
+    assert [client.read()[0] for _ in range(3)] == ["+", "+", "*"]
     for name in ("MIGRATE", "migrate"):
         client.call(name, "127.0.0.1", "1", "k", "0", "1000", "AUTH", "hunter-2")
         client.call(name, "127.0.0.1", "1", "k", "0", "1000", "AUTH2", "me", "hunter-2")
