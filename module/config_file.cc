@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -25,6 +26,9 @@ namespace faha::module {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr std::array<std::string_view, 5> kRedisSecrets = {"masteruser", "masterauth", "requirepass",
+                                                           "tls-key-file-pass", "tls-client-key-file-pass"};
 
 // Where it is, whatever links lead there; empty: the server has none.
 std::string Path(RedisModuleCtx* ctx) {
@@ -113,13 +117,16 @@ void KeepReplicaOf(RedisModuleCtx* ctx, const std::optional<Endpoint>& primary) 
 
 namespace server {
 
-// CONFIG SET: as Redis does it, but for the secrets of FaHA, which Redis 7.0 would tell SLOWLOG.
+// CONFIG SET: as Redis does it, but for the secrets of FaHA, which Redis 7.0 would tell SLOWLOG.  Of its own it hides
+// those of the command that it runs, and not of the client's, which is this one.
 Reply SetConfig(Call& call) {
   std::vector<RedisModuleString*> others;
   std::optional<std::string_view> password;
   for (int i = 2; i + 1 < call.size(); i += 2) {
     const bool secret = call.Is(i, "faha.secret"), is_password = call.Is(i, "faha.sentinel-password");
-    if (secret || is_password) RedisModule_RedactClientCommandArgument(call.ctx(), i + 1);
+    const bool hidden = std::any_of(kRedisSecrets.begin(), kRedisSecrets.end(),
+                                    [&](std::string_view name) { return call.Is(i, name); });
+    if (secret || is_password || hidden) RedisModule_RedactClientCommandArgument(call.ctx(), i + 1);
     if (secret)
       return Reply::Error(
           "ERR CONFIG SET failed (possibly related to argument 'faha.secret') - can't set immutable config");

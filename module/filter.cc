@@ -28,6 +28,7 @@ enum class Action : std::uint8_t {
   kRefuse,
   kScript,
   kMulti,
+  kAlone,
   kExec,
   kYield,
   kWatch,
@@ -43,7 +44,7 @@ struct Rule {
   int arity = 0;                             // kServe, kServeFor
   std::string_view only_for = {};            // kServeFor: the first argument
   int first_key = 0;                         // kServe: the argument that is one, or 0
-  std::string line = {};                     // kRefuse, kSync, kOurs: its error
+  std::string line = {};                     // kRefuse, kSync, kOurs, kAlone: its error
   std::string name = {};                     // the built-in command's
   bool has_subcommands = false;
   bool no_multi = false;  // Redis refuses to queue it
@@ -99,6 +100,7 @@ constexpr const char* kNoNativeFailover =
 constexpr const char* kNoReplica =
     "UNSUPPORTED this server holds FaHA's keys, which Redis' replication does not carry: a replica without FaHA "
     "would be emptied, and a dump (redis-cli --rdb) hold no keys; for a dump use BGSAVE";
+constexpr const char* kAlone = "ERR FAHA.FAILOVER and FAHA.PROMOTE wait for peers: they cannot be in a transaction";
 constexpr const char* kOurName = "ERR unknown command: call it by Redis' own name";
 constexpr const char* kUnclearName = "ERR unknown command: FaHA serves none whose name holds a zero byte or a bar";
 
@@ -163,7 +165,9 @@ Rule RuleFor(const Described& command, std::string_view name) {
   // there.
   if (name == "publish") return {.action = Action::kServeFor, .only_for = Sentinels::kChannel};
   if (name == "replconf") return {.action = Action::kServeFor, .only_for = "listening-port"};
-  if (name == "psync" || name == "sync") return {.action = Action::kSync, .line = kNoReplica};
+  if (name == "sync") return {.action = Action::kSync, .line = kNoReplica};
+  // Upon this word a replica waits for a second before it tries again; upon any other not a moment.
+  if (name == "psync") return {.action = Action::kSync, .line = std::string("NOMASTERLINK ") + kNoReplica};
   if (name == "failover") return {.action = Action::kRefuse, .line = kNoNativeFailover};
   if (Contains(kScripts, name)) return {.action = Action::kScript};
   if (Contains(kYielding, name)) return {.action = Action::kYield};
@@ -175,6 +179,8 @@ Rule RuleFor(const Described& command, std::string_view name) {
 
 // FaHA's names for what Redis has are the filter's alone: whoever called one could do what Redis' own name forbids.
 Rule RuleForOurs(std::string_view name) {
+  // They wait, which nothing in a transaction can.
+  if (name == "faha.failover" || name == "faha.promote") return {.action = Action::kAlone, .line = kAlone};
   const auto& commands = Commands();
   const bool own = std::any_of(commands.begin(), commands.end(), [&](const Command& command) {
     return command.access == Access::kAdmin && command.name != "refuse" && ModuleName(command) == name;
@@ -347,6 +353,9 @@ void Act(RedisModuleCommandFilterCtx* filter, const Rule& rule) {
     case Action::kServe: Serve(filter, rule); break;
     case Action::kRefuse: Refuse(filter, rule.line); break;
     case Action::kMulti: MultiIsSeen(); break;
+    case Action::kAlone:
+      if (IsQueued(filter)) Refuse(filter, rule.line);
+      break;
     case Action::kOurs:
       // A command that had to wait, for CLIENT PAUSE say, comes a second time as the filter has made it.
       if (!TheFilter().names.contains(RedisModule_CommandFilterArgGet(filter, 0))) Refuse(filter, rule.line);

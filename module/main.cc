@@ -81,12 +81,16 @@ bool TakeDatabases(RedisModuleCtx* ctx, Options& options) {
   return true;
 }
 
-// What was queued before FaHA was there would run natively.
-bool NoTransactions(RedisModuleCtx* ctx) {
-  bool open = false;
-  ForEachClient(ctx, [&](const ListedClient& client) { open = open || client.Field("multi") != "-1"; });
+// What was queued, or waits, before FaHA is there would run natively.
+bool NobodyIsAmidst(RedisModuleCtx* ctx) {
+  bool open = false, waits = false;
+  ForEachClient(ctx, [&](const ListedClient& client) {
+    open = open || client.Field("multi") != "-1";
+    waits = waits || client.Field("flags").find('b') != std::string_view::npos;
+  });
   if (open) Log(LogLevel::kWarning, "UNAVAILABLE a client is in a transaction (MULTI): load FaHA once none is");
-  return !open;
+  if (waits) Log(LogLevel::kWarning, "UNAVAILABLE a client waits (BLPOP, say): load FaHA once none does");
+  return !open && !waits;
 }
 
 bool Start(RedisModuleCtx* ctx) {
@@ -96,7 +100,7 @@ bool Start(RedisModuleCtx* ctx) {
     Log(LogLevel::kWarning, status.ToString());
     return false;
   }
-  if (!NoTransactions(ctx)) return false;
+  if (!NobodyIsAmidst(ctx)) return false;
   Options options;
   if (!LoadConfigs(ctx, options) || !TakeDatabases(ctx, options)) return false;
   std::error_code error;

@@ -85,9 +85,11 @@ def test_orders_that_wait_are_refused_in_a_transaction(make_cluster):
     for order in ("FAHA.PROMOTE", "FAHA.FAILOVER"):
         client = Connection(cluster[0].port)
         client.call("MULTI")
-        client.call(order)
-        kind, (answer,) = client.call("EXEC")
-        assert kind == "*" and answer[0] == "-" and f"{order} waits for other nodes" in answer[1]
+        kind, line = client.call(order)
+        assert kind == "-" and "wait for peers: they cannot be in a transaction" in line
+        assert client.call("EXEC")[1].startswith("EXECABORT ")
+        kind, line = client.call("EVAL", f"return redis.pcall('{order}')", 0)
+        assert kind == "-" and "script" in line
     assert cluster[0].info()["state"] == "serving"
 
 

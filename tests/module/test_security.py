@@ -319,3 +319,11 @@ def test_floods_of_strangers_while_a_backup_joins(make_cluster, folder):
         assert backup.client().get("k7") == "v" * 1000 and backup.client().get("l299") == "v"
     # Floods do not fill the log: the server's own start and the roles take most of these lines.
     assert all(len(node.log().splitlines()) < 300 for node in cluster.nodes)
+
+
+def test_a_node_that_is_refused_does_not_fill_its_log(make_cluster, make_server, folder):
+    """Neither FaHA's own connections nor those of Redis' replication try again without a pause."""
+    cluster = make_cluster(args=["--faha.secret-file", str(secret_file(folder, b"a secret of the cluster"))])
+    other = make_server(args=["--faha.secret", "another secret", "--replicaof", HOST, str(cluster[0].port)]).start()
+    wait_for(lambda: "DENIED" in other.log() and other.log().count("Connecting to MASTER") >= 4, what="a few attempts")
+    assert len(other.log().splitlines()) < 300 and len(cluster[0].log().splitlines()) < 300
