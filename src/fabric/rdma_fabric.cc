@@ -486,7 +486,7 @@ void RdmaFabric::Handle(const Event& event) {
 // Whether one more can be accepted, from `host`.
 bool RdmaFabric::MakeRoom(const std::string& host) {
   if (accepted_ < limits_.accepted_links && strangers_ < limits_.strangers) return true;
-  Link* out = Displaced(links_, host);
+  Link* out = Displaced(links_, host, [this](const std::string& each) { return tcp_.Knows(each); });
   if (out == nullptr) return false;
   Drop(*out, {Code::kUnavailable, fmt::format("{} has shown no token, and others wait for its place", out->who)});
   return true;

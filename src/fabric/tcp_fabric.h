@@ -4,8 +4,8 @@
 //             (3) no call but Poll waits, and one Poll takes at most one read (Inbox::kMaxReadBytes) from each link.
 //             (4) a forked child holds none of the descriptors.
 //             (5) strangers - accepted, and not yet known to share the secret or, without one, to speak the protocol -
-//                 are few, short-lived and cheap: a newcomer takes the place of the oldest of those whose address
-//                 has most of them, never of anyone else.
+//                 are few, short-lived and cheap: a newcomer takes the place of one of them (displaced.h), never of
+//                 anyone else.
 #pragma once
 
 #include <sys/epoll.h>
@@ -20,6 +20,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "fabric/channel.h"
@@ -72,6 +73,8 @@ class TcpFabric final : public Fabric, private ForkGuard {
 
   // Where Listen() bound; 0 when it did not.
   [[nodiscard]] std::uint16_t port() const;
+  // Has a link from or to this address stood?
+  [[nodiscard]] bool Knows(const std::string& host) const { return known_.contains(host); }
   // Bytes of buffers that the links hold.
   [[nodiscard]] std::size_t BufferBytes() const;
 
@@ -101,6 +104,7 @@ class TcpFabric final : public Fabric, private ForkGuard {
   void SendNow(Link& link, std::span<const std::byte> head);
   void Stand(Link& link);
   void CeaseToBeStranger(Link& link);
+  void Know(const std::string& host);
   bool MakeRoom(const std::string& host);
   void SetTimer(std::chrono::nanoseconds in);
   void DropOverdue();
@@ -127,7 +131,8 @@ class TcpFabric final : public Fabric, private ForkGuard {
   int unusable_ = EBADF;  // the errno that says why, where there is no epoll set; a forked child has none
   std::uint64_t last_id_ = 0;
   std::size_t accepted_ = 0, strangers_ = 0;
-  bool timing_ = false;  // timer_fd_ is set
+  std::unordered_set<std::string> known_;  // addresses of peers that have proved themselves, kMaxKnown at most
+  bool timing_ = false;                    // timer_fd_ is set
   std::unordered_map<std::uint64_t, std::unique_ptr<Link>> links_;
   std::vector<LinkId> failed_;                    // to be told of by the next Poll
   std::vector<std::unique_ptr<Link>> graveyard_;  // closed within this Poll: a frame may still be looked at

@@ -26,6 +26,7 @@ namespace {
 
 constexpr std::size_t kMaxEvents = 128;
 constexpr int kMaxAcceptsPerPoll = 16;
+constexpr std::size_t kMaxKnown = 64;
 constexpr int kMaxLastReads = 8;  // of a link that failed
 
 Status Stranger(const std::string& who) {
@@ -119,7 +120,7 @@ void TcpFabric::AcceptAll() {
 // Whether one more can be accepted, from `host`.
 bool TcpFabric::MakeRoom(const std::string& host) {
   if (accepted_ < limits_.accepted_links && strangers_ < limits_.strangers) return true;
-  Link* out = Displaced(links_, host);
+  Link* out = Displaced(links_, host, [this](const std::string& each) { return Knows(each); });
   if (out == nullptr) return false;
   // The handler knows only of one that stands.  Nobody is told of the others: floods must not fill a log.
   if (out->stage != Link::Stage::kStanding) {
@@ -190,13 +191,21 @@ void TcpFabric::Shake(Link& link, std::span<const std::byte> head) {
 
 void TcpFabric::CeaseToBeStranger(Link& link) {
   link.inbox.Trust();
-  if (std::exchange(link.stranger, false)) --strangers_;
+  if (!std::exchange(link.stranger, false)) return;
+  --strangers_;
+  Know(link.peer.host);
+}
+
+void TcpFabric::Know(const std::string& host) {
+  if (known_.size() == kMaxKnown) known_.clear();
+  known_.insert(host);
 }
 
 void TcpFabric::Stand(Link& link) {
   link.stage = Link::Stage::kStanding;
   delivered_ = true;
   if (link.accepted) return handler_->OnAccept(link.id, link.peer, Lane::kControl);
+  Know(link.peer.host);
   // What was sent early goes first.
   Flush(link);
   handler_->OnConnect(link.id);

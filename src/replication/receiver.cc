@@ -186,7 +186,11 @@ void Receiver::OnTick() {
     data_ = LinkId::kNone;
     if (!FallBack(reason)) Drop(reason);
   } else if (now - last_heard_ > (state_ < State::kOpening ? kAnswerPatience : kPatience)) {
-    Drop({Code::kUnavailable, fmt::format("{} has been silent for too long", source_.ToString())});
+    // One that waits for this node's first word, or for TLS's, is as silent as one that hangs.
+    const std::string_view what = state_ < State::kOpening
+                                      ? "does not answer: it hangs, or has not the same faha.secret and faha.tls"
+                                      : "has been silent for too long";
+    Drop({Code::kUnavailable, fmt::format("{} {}", source_.ToString(), what)});
   }
 }
 

@@ -271,6 +271,23 @@ TEST(Strangers, AFloodTakesOnlyThePlacesOfItsOwnAddress) {
   EXPECT_FALSE(slow.closed.contains(link)) << slow.closed[link].ToString();
 }
 
+// The same from more addresses than there are places, at a node that knows the peer.
+TEST(Strangers, AFloodFromManyAddressesTakesNoPlaceOfAKnownOne) {
+  Peer node(Few("s")), peer(With("s", 30s));
+  node.Listen();
+  Connect(peer, node);
+  std::vector<std::unique_ptr<RawPeer>> flood;
+  const auto more = [&](int from) {
+    flood.push_back(std::make_unique<RawPeer>(node.fabric.port(), static_cast<std::uint8_t>(from)));
+    return PollUntil({&node}, [&] { return !flood.back()->Hear().empty(); });
+  };
+  for (int i = 0; i < 5; ++i) ASSERT_TRUE(more(10 + i));
+  const LinkId link = peer.fabric.Dial(node.at());
+  for (int i = 0; i < 20; ++i) ASSERT_TRUE(more(20 + i));
+  ASSERT_TRUE(PollUntil({&peer, &node}, [&] { return peer.connected.size() == 2 || !peer.closed.empty(); }));
+  EXPECT_FALSE(peer.closed.contains(link)) << peer.closed[link].ToString();
+}
+
 // Nobody hears of those that had to go: a flood must not fill the log.
 TEST(Strangers, AreHungUpOnSilently) {
   Peer node(Few("s"));
