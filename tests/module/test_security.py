@@ -329,10 +329,10 @@ def test_a_node_that_is_refused_does_not_fill_its_log(make_cluster, make_server,
     assert len(other.log().splitlines()) < 300 and len(cluster[0].log().splitlines()) < 300
 
 
-@pytest.mark.parametrize("what", ["a secret", "TLS"])
-def test_a_node_that_hears_nothing_says_what_may_be_the_cause(make_server, folder, what):
-    """Each waits for the other's first word: a node with a secret dials one without, a plain one dials one with TLS."""
-    primary = make_server(args=[*TLS, *Ca(folder, "ours").node("node")] if what == "TLS" else []).start()
-    secret = ["--faha.secret", "a secret"] if what == "a secret" else []
+@pytest.mark.parametrize("missing", ["a secret", "TLS"])
+def test_a_node_that_hears_nothing_says_what_may_be_the_cause(make_server, folder, missing):
+    """Each waits for the other's first word: a node with a secret dials one without, or one that wants TLS first."""
+    secret = ["--faha.secret", "a secret"]
+    primary = make_server(args=[*secret, *TLS, *Ca(folder, "ours").node("node")] if missing == "TLS" else []).start()
     backup = make_server(args=[*secret, "--replicaof", HOST, str(primary.port)]).start()
     wait_for(lambda: "has not the same faha.secret and faha.tls" in backup.info()["last_error"], what="the line")
