@@ -4,6 +4,7 @@
 #include "module/commands.h"
 #include "module/filter.h"
 #include "module/info.h"
+#include "module/peer_names.h"
 #include "module/roles.h"
 #include "module/waiters.h"
 
@@ -16,6 +17,13 @@ Reply BadPort() { return Reply::Error("ERR the port is a number from 1 to 65535"
 
 Reply CannotWait(std::string_view command) {
   return Reply::Error("ERR " + std::string(command) + " waits for other nodes and cannot do so in a transaction");
+}
+
+// The address by which the member that `name` means is known to the others; `name` where it means none.
+Endpoint Announced(const Call& call, const Endpoint& name) {
+  const StoreInfo info = call.store().Info();
+  const Member* member = ThePeerNames().Find(info.members, name);
+  return member == nullptr ? name : member->Redis();
 }
 
 }  // namespace
@@ -47,7 +55,8 @@ Reply Promote(Call& call) {
 Reply Forget(Call& call) {
   const auto port = ParseInteger(call.arg(2));
   if (!port || *port <= 0 || *port > 65535) return BadPort();
-  const Status status = call.store().Forget({std::string(call.arg(1)), static_cast<std::uint16_t>(*port)});
+  const Status status =
+      call.store().Forget(Announced(call, {std::string(call.arg(1)), static_cast<std::uint16_t>(*port)}));
   return status.ok() ? Reply::Ok() : Reply::Error(status);
 }
 
@@ -57,7 +66,7 @@ Reply Failover(Call& call) {
   if (call.size() == 4 && call.Is(1, "to")) {
     const auto port = ParseInteger(call.arg(3));
     if (!port || *port <= 0 || *port > 65535) return BadPort();
-    target = Endpoint{std::string(call.arg(2)), static_cast<std::uint16_t>(*port)};
+    target = Announced(call, {std::string(call.arg(2)), static_cast<std::uint16_t>(*port)});
   } else if (call.size() != 1) {
     return Call::SyntaxError();
   }

@@ -6,6 +6,7 @@
 #include <numeric>
 #include <string>
 
+#include "module/peer_names.h"
 #include "module/state.h"
 
 namespace faha::module {
@@ -181,15 +182,21 @@ bool DeriveTls(RedisModuleCtx* ctx, Options& options) {
   return true;
 }
 
-// What the store runs with: the ports follow from the server's own.
-bool DerivePorts(RedisModuleCtx* ctx, Options& options) {
+// What the store runs with: the ports follow from the server's own, and where Redis announces itself as a replica, FaHA
+// does.
+bool DeriveAddresses(RedisModuleCtx* ctx, Options& options) {
   const auto number = [&](const char* name) { return std::stoi("0" + ConfigValue(ctx, name)); };
-  options.redis_port = static_cast<std::uint16_t>(number("port") != 0 ? number("port") : number("tls-port"));
-  if (options.port != 0 || options.redis_port == 0) return true;
-  const int port = options.redis_port + options.port_offset;
+  const int own = number("port") != 0 ? number("port") : number("tls-port");
+  const int announced = number("replica-announce-port");
+  options.redis_port = static_cast<std::uint16_t>(announced != 0 ? announced : own);
+  const std::string host = ConfigValue(ctx, "replica-announce-ip");
+  if (!host.empty() && options.announce_host == Options{}.announce_host)
+    options.announce_host = Numeric({host, 0}).host;
+  if (options.port != 0 || own == 0) return true;
+  const int port = own + options.port_offset;
   if (port > 65535) {
-    return Refuse("port " + std::to_string(options.redis_port) + " plus faha.port-offset " +
-                  std::to_string(options.port_offset) + " is no port: set faha.port-offset on all nodes, or faha.port");
+    return Refuse("port " + std::to_string(own) + " plus faha.port-offset " + std::to_string(options.port_offset) +
+                  " is no port: set faha.port-offset on all nodes, or faha.port");
   }
   options.port = static_cast<std::uint16_t>(port);
   return true;
@@ -222,7 +229,7 @@ bool LoadConfigs(RedisModuleCtx* ctx, Options& effective) {
                   "all nodes");
   }
   effective = options;
-  return DeriveTls(ctx, effective) && DerivePorts(ctx, effective);
+  return DeriveTls(ctx, effective) && DeriveAddresses(ctx, effective);
 }
 
 }  // namespace faha::module

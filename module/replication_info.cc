@@ -9,6 +9,7 @@
 
 #include "module/commands.h"
 #include "module/info_text.h"
+#include "module/peer_names.h"
 #include "module/roles.h"
 #include "module/sentinels.h"
 #include "module/state.h"
@@ -33,7 +34,7 @@ bool Leads(const StoreInfo& info) { return info.role == Role::kPrimary; }
 Endpoint Source(RedisModuleCtx* ctx, const StoreInfo& info) {
   if (const auto primary = TheRoles().PrimaryOfBackup(ctx)) return *primary;
   for (const Member& member : info.members) {
-    if (member.id != info.node) return member.Redis();
+    if (member.id != info.node) return ThePeerNames().NameOf(member);
   }
   return {"?", 0};
 }

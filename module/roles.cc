@@ -9,6 +9,7 @@
 #include "module/call.h"
 #include "module/client_list.h"
 #include "module/config_file.h"
+#include "module/peer_names.h"
 #include "module/sentinels.h"
 #include "module/state.h"
 #include "module/ticks.h"
@@ -70,10 +71,11 @@ void Roles::OnPrimary() {
 }
 
 void Roles::OnFollowing(const Member& primary) {
+  if (asked_ && ThePeerNames().Find({primary}, *asked_) != nullptr) ThePeerNames().Remember(primary, *asked_);
   asked_.reset();
   led_before_ = false;
   wanted_ = Wanted::kReplica;
-  primary_ = primary.Redis();
+  primary_ = ThePeerNames().NameOf(primary);
 }
 
 void Roles::OnHandOverAsked(const Endpoint& heir) {
@@ -83,8 +85,7 @@ void Roles::OnHandOverAsked(const Endpoint& heir) {
 
 // It is FaHA that runs there, so that Redis may replicate it: that is what it was told to do.
 void Roles::OnRefused(const Endpoint& node) {
-  const int offset = TheState().options.port_offset;
-  if (!asked_ || asked_->host != node.host || asked_->port + offset != node.port) return;
+  if (!asked_ || Numeric(*asked_).host != node.host) return;
   primary_ = *std::exchange(asked_, std::nullopt);
   wanted_ = Wanted::kReplica;
 }
@@ -100,9 +101,9 @@ bool Roles::Start(RedisModuleCtx* ctx) {
     // members has no such log.
     Store& store = *TheState().store;
     if (store.Info().members.size() > 1) {
-      store.Suggest(*primary);
+      store.Suggest(Numeric(*primary));
     } else {
-      Follow(*primary);  // whatever the store was before it knew whom to follow
+      Follow(Numeric(*primary));  // whatever the store was before it knew whom to follow
     }
   }
   return true;
@@ -144,26 +145,26 @@ void Roles::OrderToLead(RedisModuleCtx* ctx) {
 
 Status Roles::OrderToFollow(RedisModuleCtx* ctx, const Endpoint& primary) {
   const StoreInfo info = TheState().store->Info();
-  const bool member = std::any_of(info.members.begin(), info.members.end(),
-                                  [&](const Member& each) { return each.Redis() == primary; });
+  const Member* member = ThePeerNames().Find(info.members, primary);
   const bool leads = info.role == Role::kPrimary;
-  if (leads && !info.blank && !member) {
+  if (leads && !info.blank && member == nullptr) {
     return {Code::kClusterId, "this node leads a cluster with data, and " + primary.ToString() +
                                   " is no member of it: to make this node a backup of another cluster stop it, move "
                                   "its pool away, and start it again"};
   }
   ForgetOrder();
+  if (member != nullptr) ThePeerNames().Remember(*member, primary);
   if (leads && !info.blank) {
-    heir_ = primary;
+    heir_ = member->Redis();
     return Status::Ok();
   }
-  if (member && info.streaming) {  // it follows whoever leads
+  if (member != nullptr && info.streaming) {  // it follows whoever leads
     OnFollowing(*info.primary);
     return Status::Ok();
   }
   InterruptWaiters(ctx);
-  Follow(primary);
-  if (member) {
+  Follow(member != nullptr ? member->Redis() : Numeric(primary));
+  if (member != nullptr) {
     primary_ = primary;
     wanted_ = Wanted::kReplica;
   } else {
@@ -227,7 +228,7 @@ std::optional<Endpoint> Roles::PrimaryOfBackup(RedisModuleCtx* ctx) const {
   if (asked_) return asked_;
   if (wanted_ == Wanted::kReplica) return primary_;
   const StoreInfo info = TheState().store->Info();
-  if (info.primary && info.role != Role::kPrimary) return info.primary->Redis();
+  if (info.primary && info.role != Role::kPrimary) return ThePeerNames().NameOf(*info.primary);
   return RedisReplicates(ctx).primary;
 }
 

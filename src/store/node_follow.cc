@@ -20,7 +20,12 @@ void Node::Follow(const Endpoint& primary) {
 void Node::Suggest(const Endpoint& primary) {
   if (!failure_.ok()) return;
   seeds_ = {{primary.host, static_cast<std::uint16_t>(primary.port + options_.port_offset)}};
-  hint_ = seeds_.front();
+  // Where this node's own port does not follow from Redis', it is perhaps the same on all machines.
+  if (options_.port != options_.redis_port + options_.port_offset) seeds_.push_back({primary.host, options_.port});
+  const Members& members = membership_.members();
+  const auto known =
+      std::find_if(members.begin(), members.end(), [&](const Member& m) { return m.Redis() == primary; });
+  hint_ = known == members.end() ? seeds_.front() : known->Replication();
   if (!campaign_) receiver_->Start();
 }
 

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 import redis
-from cluster import HOST, wait_for
+from cluster import HOST, free_port, wait_for
 
 
 def write(node, key="k", value="v"):
@@ -213,3 +213,16 @@ def test_a_cluster_on_memory_moves_to_disks(make_server):
     assert nodes[0].client().execute_command("FAHA.FAILOVER", "TO", HOST, nodes[1].port) == "OK"
     wait_for(lambda: nodes[1].client().set("k", "v"), what="the node on a disk to serve")
     wait_for(lambda: nodes[1].info()["in_sync_backups"] == 2, what="the others to follow")
+
+
+def test_nodes_of_one_port_on_many_addresses_find_each_other(make_server):
+    """As in containers: the same faha.port everywhere, which does not follow from Redis' port."""
+    port = free_port()
+    args = ["--faha.secret", "s" * 20, "--faha.port", str(port)]
+    primary = make_server(args=[*args, "--faha.bind", "127.0.0.5", "--faha.announce-host", "127.0.0.5"]).start()
+    backup = make_server(args=[*args, "--faha.bind", "127.0.0.6", "--faha.announce-host", "127.0.0.6"]).start()
+    primary.client().set("k", "v")
+    assert backup.client().execute_command("REPLICAOF", "127.0.0.5", primary.port)
+    wait_for(lambda: primary.info()["in_sync_backups"] == 1, what="the backup")
+    assert primary.client().execute_command("FAHA.FAILOVER")
+    wait_for(lambda: primary.info()["state"] == "following", what="the old primary to follow")

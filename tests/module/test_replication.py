@@ -203,3 +203,42 @@ def test_replicaof_of_another_member_changes_nothing_while_the_primary_lives(mak
     assert replication(cluster[1])["master_port"] == cluster[0].port
     with pytest.raises(redis.exceptions.ReadOnlyError):
         cluster[1].client().set("k", "w")
+
+
+# --- Names.
+
+
+@pytest.mark.parametrize("name", ["localhost", "127.0.0.1", "::1", "127.0.0.7"])
+def test_a_member_may_be_called_by_another_name(make_cluster, name):
+    """Sentinel may know it by one that it does not announce, and is shown that one: otherwise it would order it again for ever."""
+    cluster = make_cluster()
+    first, second, third = cluster.nodes
+    with contextlib.closing(second.client()) as client:
+        assert client.execute_command("REPLICAOF", name, first.port) == "OK"
+    told = replication(second)
+    assert (told["master_host"], told["master_port"]) == (name, first.port) and told["master_link_status"] == "up"
+    # A primary hands over to a member by whatever name.
+    with contextlib.closing(first.client()) as client:
+        assert client.execute_command("REPLICAOF", name, third.port) == "OK"
+    cluster.wait_in_sync(third)
+    with contextlib.closing(third.client()) as client:
+        assert client.execute_command("FAHA.FAILOVER", "TO", name, first.port) == "OK"
+    cluster.wait_in_sync(first)
+    assert (replication(second)["master_host"], replication(third)["master_host"])[0] == name
+
+
+def test_a_node_joins_by_a_host_name(make_server):
+    primary, backup = make_server().start(), make_server().start()
+    primary.client().set("k", "v")
+    assert backup.client().execute_command("REPLICAOF", "localhost", primary.port) == "OK"
+    wait_for(lambda: primary.info()["in_sync_backups"] == 1, what="the backup")
+    wait_for(lambda: backup.info()["redis_link"] == "up", what="Redis' own link")
+    assert replication(backup)["master_host"] == "localhost"
+
+
+def test_what_redis_announces_faha_announces(make_cluster, folder):
+    cluster = make_cluster(args=["--faha.bind", "0.0.0.0", "--faha.secret", "s" * 20, "--replica-announce-ip", "127.0.0.3"])
+    told = replication(cluster[0])
+    assert {told["slave0"]["ip"], told["slave1"]["ip"]} == {"127.0.0.3"}
+    assert replication(cluster[1])["master_host"] == HOST  # as it was called
+    wait_for(lambda: all(node.info()["redis_link"] == "up" for node in cluster.nodes[1:]), what="Redis' own links")
