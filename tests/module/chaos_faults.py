@@ -5,6 +5,7 @@ It yields what is to be waited for before it goes on: a condition, or None for c
 
 import contextlib
 import signal
+import time
 
 import redis
 from chaos_clients import Overwriter
@@ -21,8 +22,9 @@ RESTARTS = 2
 class Scene:
     """What a fault has to do with; `network` is None where there is none to cut.  What is wrong it adds to `problems`."""
 
-    def __init__(self, cluster, sentinels, network, generator, problems):
+    def __init__(self, cluster, sentinels, network, clocks, generator, problems):
         self.cluster, self.sentinels, self.network, self.generator = cluster, sentinels, network, generator
+        self.clocks = clocks  # of each node
         self.problems = problems
         self.primary = None
 
@@ -71,6 +73,72 @@ def kill_primary(scene):
     scene.primary.kill()
     yield
     scene.primary.start()
+
+
+def lasts(seconds):
+    """A condition: so much time has passed."""
+    end = time.monotonic() + seconds
+    return lambda: time.monotonic() >= end
+
+
+def kill_primary_and_restart(scene):
+    """It is back before, while or after another one is elected."""
+    scene.primary.kill()
+    yield lasts(scene.generator.uniform(0.05, 3))
+    scene.primary.start()
+    yield
+
+
+def terminate_primary(scene):
+    scene.primary.signal(signal.SIGTERM)
+    yield lambda: scene.primary.process.poll() is not None
+    yield
+    scene.primary.start()
+
+
+def kill_all_and_start_two(scene):
+    """Just a majority returns, with or without the old primary."""
+    nodes = scene.cluster.nodes[:]
+    scene.generator.shuffle(nodes)
+    for node in nodes:
+        node.kill()
+    for node in nodes[:2]:
+        node.start()
+    yield
+    nodes[2].start()
+
+
+def kill_primary_without_redis_link(scene):
+    """Redis' own replication may not connect, so that Sentinel has FaHA's word alone for the backups."""
+    backups = scene.backups()
+    for node in backups:
+        tell(node, "CONFIG", "SET", "masteruser", "nobody", "masterauth", "wrong")
+        tell(node, "CLIENT", "KILL", "TYPE", "master")
+    yield lambda: all(node.info()["redis_link"] == "down" for node in backups)
+    scene.primary.kill()
+    yield
+    scene.primary.start()
+    for node in backups:
+        tell(node, "CONFIG", "SET", "masteruser", "", "masterauth", "")
+
+
+def step_clocks(scene):
+    """The time of day of one node or of all is set by five minutes; leases and elections do not go by it."""
+    hosts = scene.generator.choice([[0], [1], [2], [0, 1, 2]])
+    seconds = scene.generator.choice([-300, 300])
+    for host in hosts:
+        scene.clocks[host].step(seconds)
+    yield lasts(1)
+    yield
+    if scene.cluster.primary() is not scene.primary:
+        scene.problems.append(f"{scene.primary.port} has lost its role as the clocks of {hosts} were set by {seconds} s")
+    for host in hosts:
+        scene.clocks[host].step(0)
+
+
+def tell(node, *command):
+    with contextlib.closing(node.client()) as client:
+        client.execute_command(*command)
 
 
 def pause_primary(scene):
@@ -231,7 +299,7 @@ def deafen_backup(scene):
 
 
 # fmt: off
-ON_PROCESSES = (kill_primary, pause_primary, kill_backup, pause_backup, hand_over, pause_backup_under_overwrites,
+ON_PROCESSES = (kill_primary, kill_primary_and_restart, terminate_primary, kill_all_and_start_two, kill_primary_without_redis_link, step_clocks, pause_primary, kill_backup, pause_backup, hand_over, pause_backup_under_overwrites,
                 rejoin_under_overwrites, join_under_overwrites)
 ON_NETWORKS = (cut_primary, cut_backup, cut_primary_from_backups, cut_pair, cut_backups_apart, mute_primary, deafen_primary,
                mute_backup, deafen_backup)

@@ -1,11 +1,8 @@
 """The time of day is set while servers run: leases, elections and hand-overs go by a clock that nobody sets."""
 
-import pathlib
-import struct
-import subprocess
-
 import pytest
 import redis
+from clock_step import Clock
 from cluster import HOST, Place, wait_for
 
 HOUR = 3600
@@ -14,17 +11,8 @@ HOUR = 3600
 @pytest.fixture
 def stepped(folder, make_cluster):
     """A cluster, and step(seconds) for the clock of all its nodes."""
-    library, file = folder / "clock_step.so", folder / "step"
-    source = pathlib.Path(__file__).with_name("clock_step.c")
-    subprocess.run(["gcc", "-O1", "-shared", "-fPIC", "-o", str(library), str(source)], check=True)
-
-    def step(seconds):
-        with open(file, "r+b" if file.exists() else "wb") as out:
-            out.write(struct.pack("l", seconds))
-
-    step(0)
-    place = Place(enter=("env", f"LD_PRELOAD={library}", f"CLOCK_STEP={file}"))
-    return make_cluster(places=[place] * 3), step
+    clock = Clock(folder)
+    return make_cluster(places=[Place(enter=clock.enter)] * 3), clock.step
 
 
 def now(node):
