@@ -18,6 +18,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 MODULE = os.environ.get("FAHA_MODULE", str(ROOT / "build" / "release" / "faha.so"))
 MUTANTS = os.environ.get("FAHA_MUTANTS", str(pathlib.Path(MODULE).with_name("faha_mutants.so")))
 SERVER = os.environ.get("FAHA_SERVER", "redis-server")
+# Under AddressSanitizer memory is another library's, and stock servers cannot load the module.
+SANITIZED = "asan" in SERVER
 PORT_OFFSET = 10000
 # Where the nodes live, what their batches go over, and their pools if those are no files: set in a guest.
 HOST = os.environ.get("FAHA_HOST", "127.0.0.1")

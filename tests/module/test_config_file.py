@@ -2,7 +2,7 @@
 
 import pytest
 import redis
-from cluster import HOST, MODULE, wait_for
+from cluster import HOST, MODULE, SERVER, wait_for
 
 SECRET = "a secret of the tests"
 
@@ -26,7 +26,7 @@ def configured(make_server, faha="main", secret="main"):
         more += ["--loadmodule", MODULE, *(word for line in load.splitlines()[1:] for word in ("--" + line).split(" "))]
     if secret == "command":
         more += ["--faha.secret", SECRET]
-    server.command = lambda: ["redis-server", str(main), *more]
+    server.command = lambda: [SERVER, str(main), *more]
     server.main = main
     return server
 

@@ -3,7 +3,7 @@
 import pytest
 import redis
 
-from cluster import MODULE, wait_for
+from cluster import MODULE, SANITIZED, wait_for
 from test_bad_input import refuses_to_start
 
 OFF, ON = ["--appendonly", "no"], ["--appendonly", "yes"]
@@ -168,6 +168,7 @@ def test_functions_in_an_aof_that_redis_would_not_load_are_not_overwritten(make_
     assert server.client().fcall("answer", 0) == 42
 
 
+@pytest.mark.skipif(SANITIZED, reason="a stock server cannot load the module")
 def test_loading_the_module_into_a_server_with_data(make_server):
     server = stock(make_server, [*OFF, "--enable-module-command", "yes"])
     client = server.client(db=7)

@@ -272,9 +272,9 @@ def test_save_in_a_transaction(make_server):
     server = make_server().start()
     pipeline = server.client().pipeline()
     pipeline.set("k", "v").execute_command("SAVE")
-    answers = pipeline.execute(raise_on_error=False)
-    assert answers[0] is True and str(answers[1]) == "Command not allowed inside a transaction"
-    assert not file_of(server).exists()
+    with pytest.raises(redis.exceptions.ResponseError, match="Command not allowed inside a transaction"):
+        pipeline.execute()
+    assert not file_of(server).exists() and server.client().exists("k") == 0
 
 
 def test_beside_another_child(make_server):

@@ -2,6 +2,7 @@
 
 import shlex
 
+from cluster import SANITIZED
 from resp import Connection
 
 
@@ -12,6 +13,8 @@ def words(line):
 
 # Replies that are times, or may hold one.
 SLACK = {"TTL": 1, "EXPIRETIME": 1, **dict.fromkeys(["PTTL", "PEXPIRETIME", "EXEC", "EVAL"], 3000)}
+if SANITIZED:
+    SLACK["MEMORY"] = 1 << 20
 
 
 class Twins:

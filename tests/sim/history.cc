@@ -99,8 +99,8 @@ std::optional<std::string> Explain(const History& history) {
     std::string text = fmt::format("key {} was no register; around {:.4f}:", key, Seconds(search.furthest()));
     for (const Operation& op : own) {
       const MonoTime margin = std::chrono::seconds(2);
-      if (op.answered + margin < search.furthest() || op.called > search.furthest()) continue;
-      if (op.answered == MonoTime::max() && op.called + margin < search.furthest()) continue;
+      if (op.answered < search.furthest() - margin || op.called > search.furthest()) continue;
+      if (op.answered == MonoTime::max() && op.called < search.furthest() - margin) continue;
       text += Line(op);
     }
     return text;
