@@ -149,6 +149,7 @@ bool Register(RedisModuleCtx* ctx) {
          AddNumber<&Options::hot_bytes>(ctx, "hot-bytes", REDISMODULE_CONFIG_MEMORY, 0, kMaxBytes) &&
          AddNumber<&Options::batch_bytes>(ctx, "batch-bytes", REDISMODULE_CONFIG_MEMORY, 64, 1 << 30) &&
          AddNumber<&Options::batch_depth>(ctx, "batch-depth", REDISMODULE_CONFIG_DEFAULT, 1, 1 << 20) &&
+         AddFlag<&Options::backup_reads>(ctx, "backup-reads") &&
          AddNumber<&Options::min_acks>(ctx, "min-acks", REDISMODULE_CONFIG_DEFAULT, 0, 64) &&
          AddNumber<&Options::persist_timeout>(ctx, "persist-timeout", REDISMODULE_CONFIG_DEFAULT, 1, 3600'000) &&
          AddNumber<&Options::lease>(ctx, "lease", kFixed, 50, 3600'000) && AddText<&Options::bind>(ctx, "bind") &&

@@ -43,6 +43,7 @@ void Visit(const StoreInfo& info, const Fields& fields) {
   fields.number("pool-bytes", info.pool_bytes);
   fields.number("pool-usable-bytes", info.pool_usable_bytes);
   fields.number("pool-used-bytes", info.pool_used_bytes);
+  fields.text("read-staleness-ms", info.staleness ? std::to_string(info.staleness->count()) : "");
   fields.number("pool-writable-bytes", info.pool_writable_bytes);
   fields.number("segments", info.segments);
   fields.number("free-segments", info.free_segments);

@@ -40,6 +40,7 @@ struct Options {
   // Committing.
   std::uint32_t batch_bytes = 64U << 10;  // an open batch is sealed when it has grown past this
   std::uint32_t batch_depth = 1024;       // batches on their way to a backup, not acknowledged yet, at most
+  bool backup_reads = false;              // backups serve reads of what is committed, stale by a lease at most
   std::uint32_t min_acks = 0;             // persistent copies wanted, this node's included; a majority at least
   std::chrono::milliseconds persist_timeout{1000};
   std::chrono::milliseconds lease{1000};

@@ -71,6 +71,8 @@ struct StoreInfo {
   std::uint64_t pool_bytes = 0, pool_used_bytes = 0, segment_bytes = 0;
   // Keys and values of about so many bytes can be added before NOSPACE; 0 where it was the last answer.
   std::uint64_t pool_writable_bytes = 0;
+  // A backup that serves reads: how long ago all that was committed then was here.  Nothing: it serves none.
+  std::optional<std::chrono::milliseconds> staleness;
   std::uint64_t pool_usable_bytes = 0;  // that the log may use: the segments that every member's pool has
   std::uint32_t granule = 0;
   std::uint32_t segments = 0, free_segments = 0;

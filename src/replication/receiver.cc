@@ -153,8 +153,10 @@ void Receiver::OnGap(const wire::Gap& gap, std::span<const std::byte> generation
 }
 
 void Receiver::OnHeartbeat(const wire::Heartbeat& heartbeat) {
-  if (!sink_->Heard(heartbeat.epoch, heartbeat.committed)) return;
-  fabric_->Send(control_, wire::Encode(wire::HeartbeatAck{heartbeat.epoch, heartbeat.sent_at}));
+  const MonoTime as_of{static_cast<MonoTime::rep>(heartbeat.echo)};
+  if (!sink_->Heard(heartbeat.epoch, heartbeat.committed, as_of)) return;
+  const auto now = static_cast<std::uint64_t>(clock_->Now().count());
+  fabric_->Send(control_, wire::Encode(wire::HeartbeatAck{heartbeat.epoch, heartbeat.sent_at, now}));
 }
 
 void Receiver::OnPollEnd() {

@@ -44,8 +44,9 @@ class BatchSink {
   // The source's way in has been closed.  Where devices flush by themselves it may have counted batches that were
   // placed and that this node has not looked at: takes what lies behind its log's end.  All of the log is durable then.
   virtual void Absorb() = 0;
-  // The source says that all up to `committed` is on a majority; false if it is of another epoch.
-  virtual bool Heard(Epoch epoch, Lsn committed) = 0;
+  // The source says that all up to `committed` is on a majority, and that nothing behind it had been acknowledged to
+  // anybody at this node's time `as_of` (0: it does not say).  False if it is of another epoch.
+  virtual bool Heard(Epoch epoch, Lsn committed, MonoTime as_of) = 0;
   virtual void HandOverOffered(Epoch epoch) = 0;
   // The link is down; the receiver dials again by itself.
   virtual void Lost(const Status& reason) = 0;

@@ -116,8 +116,10 @@ bool Shipper::Stalled(MonoTime now, MonoTime patience) {
   return silent > patience;
 }
 
-void Shipper::SendHeartbeat(Epoch epoch, Lsn committed, MonoTime now) {
-  fabric_->Send(control_, wire::Encode(wire::Heartbeat{epoch, committed, static_cast<std::uint64_t>(now.count())}));
+void Shipper::SendHeartbeat(Epoch epoch, Lsn committed, MonoTime now, bool leads) {
+  const wire::Heartbeat heartbeat{epoch, committed, static_cast<std::uint64_t>(now.count()),
+                                  leads ? receivers_time_ : 0};
+  fabric_->Send(control_, wire::Encode(heartbeat));
 }
 
 void Shipper::SendHandOver(Epoch epoch) { fabric_->Send(control_, wire::Encode(wire::HandOver{epoch})); }

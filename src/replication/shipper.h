@@ -97,8 +97,13 @@ class Shipper {
   [[nodiscard]] bool OnAck(Lsn durable, Lsn applied, bool whole);
   // The first `placed` batches that were placed on the data link are in the receiver's persistence domain.
   void OnFlushed(std::uint64_t placed);
-  void SendHeartbeat(Epoch epoch, Lsn committed, MonoTime now);
-  void OnHeartbeatAck(MonoTime sent_at) { echoed_ = std::max(echoed_, sent_at); }
+  // `leads`: the sender holds its lease.
+  void SendHeartbeat(Epoch epoch, Lsn committed, MonoTime now, bool leads);
+  // `at`: the receiver's time.
+  void OnHeartbeatAck(MonoTime sent_at, std::uint64_t at) {
+    echoed_ = std::max(echoed_, sent_at);
+    receivers_time_ = std::max(receivers_time_, at);
+  }
   void SendHandOver(Epoch epoch);
   void Close();
 
@@ -166,6 +171,7 @@ class Shipper {
   Lsn progress_;                        // acked_ at the last NoteProgress()
   std::optional<std::uint64_t> taken_;  // bytes that the receiver's machine had taken half-way through the patience
   MonoTime progressed_at_{0};           // when it last moved, or nothing was on its way
+  std::uint64_t receivers_time_ = 0;    // of its newest answer to a heartbeat
   MonoTime echoed_{0};
   LinkId control_;
   LinkId data_ = LinkId::kNone;

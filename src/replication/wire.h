@@ -197,9 +197,12 @@ struct Heartbeat {
   Epoch epoch;
   Lsn committed;
   std::uint64_t sent_at = 0;  // microseconds of the sender's clock
+  // The receiver's time, of its newest answer, where the sender holds its lease: what had been acknowledged to anybody
+  // by then is committed.  0: it does not know, or there may be another primary.
+  std::uint64_t echo = 0;
   template <typename Io>
   void Fields(Io& io) {
-    io(epoch, committed, sent_at);
+    io(epoch, committed, sent_at, echo);
   }
 };
 
@@ -207,9 +210,10 @@ struct HeartbeatAck {
   static constexpr Type kType = Type::kHeartbeatAck;
   Epoch epoch;
   std::uint64_t sent_at = 0;  // as received
+  std::uint64_t at = 0;       // microseconds of this one's clock
   template <typename Io>
   void Fields(Io& io) {
-    io(epoch, sent_at);
+    io(epoch, sent_at, at);
   }
 };
 

@@ -136,8 +136,8 @@ std::vector<Endpoint> Committer::DropOverrun() {
   return DropIf([](const Shipper& shipper) { return shipper.overrun(); });
 }
 
-void Committer::Heartbeat(MonoTime now) {
-  for (const auto& shipper : shippers_) shipper->SendHeartbeat(epoch_, committed_, now);
+void Committer::Heartbeat(MonoTime now, bool leads) {
+  for (const auto& shipper : shippers_) shipper->SendHeartbeat(epoch_, committed_, now, leads);
 }
 
 Lsn Committer::DurableAt(const Member& member) const {

@@ -50,7 +50,8 @@ class Committer {
   void PumpSpared(Epoch epoch, MonoTime now);
   // Clients were served in this turn.
   void Served(MonoTime now) { served_at_ = now; }
-  void Heartbeat(MonoTime now);
+  // `leads`: this node holds its lease.
+  void Heartbeat(MonoTime now, bool leads);
   // Counts again.  True if the commit LSN moved.
   bool Advance(MonoTime now);
   [[nodiscard]] Lsn committed() const { return committed_; }

@@ -46,6 +46,7 @@ Status Node::CheckServing(Code not_primary) {
 }
 
 Status Node::CheckRead() {
+  if (role_ == Role::kBackup && options_.backup_reads) return CheckBackupRead();
   Status status = CheckServing(Code::kNotPrimary);
   served_reads_ = served_reads_ || status.ok();
   return status;
@@ -124,6 +125,10 @@ void Node::EndUnit() {
 }
 
 Status Node::Commit() {
+  // Nothing that a backup misread may be told.
+  if (std::exchange(stale_reads_, false)) {
+    if (Status status = CheckMedium(); !status.ok()) return status;
+  }
   if (!NeedsCommit()) return Status::Ok();
   const bool wrote = std::exchange(unacknowledged_, false);
   served_reads_ = false;
@@ -207,7 +212,7 @@ Status Node::RenewLease() {
   const auto confirmed = [&] {
     return role_ == Role::kPrimary && (LeaseHeld() || committer_->HeardByMajority(clock_->Now()) >= asked);
   };
-  committer_->Heartbeat(asked);
+  committer_->Heartbeat(asked, false);
   while (role_ == Role::kPrimary && !confirmed() && clock_->Now() < deadline) WaitForPeers(deadline);
   if (confirmed()) return Status::Ok();
   // From here on callers are refused at once, until a majority is heard again.
@@ -253,7 +258,7 @@ void Node::Tick() {
   const MonoTime now = clock_->Now();
   if (committer_->active() && now >= next_heartbeat_) {
     next_heartbeat_ = now + std::min<MonoTime>(options_.lease / 5, kMaxHeartbeatPeriod);
-    committer_->Heartbeat(now);
+    committer_->Heartbeat(now, committer_->Serving() && LeaseHeld());
   }
   fabric_->SetSpin(options_.rdma_spin);
   receiver_->OnTick();

@@ -120,6 +120,10 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   // those of CheckServing and of a failure of the medium.
   Status MakeRoom(std::uint64_t bytes, std::uint32_t reserve);
   Status Full();
+  // Reads at a backup.
+  Status CheckBackupRead();
+  [[nodiscard]] bool MayBeRead() const;
+  void Applied();
   [[nodiscard]] std::pair<std::uint32_t, std::uint64_t> FreeAndLive() const;
   [[nodiscard]] std::uint64_t UsableSegments() const;
   [[nodiscard]] std::uint64_t WritableBytes() const;
@@ -215,7 +219,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   Result<wire::Ack> Persist() override;
   void Committed(Lsn lsn) override { heard_committed_ = std::max(heard_committed_, lsn); }
   Status BeginInstall(const wire::FollowReply& reply);
-  bool Heard(Epoch epoch, Lsn committed) override;
+  bool Heard(Epoch epoch, Lsn committed, MonoTime as_of) override;
   void Lost(const Status& reason) override;
   void FellBack(const Status& reason) override;
   void Absorb() override;
@@ -337,6 +341,10 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   std::map<NodeId, Ask> asks_;
   MonoTime next_ask_{0};
 
+  // At a backup: behind this LSN nothing had been acknowledged at that time; and such a time of which all is applied.
+  std::pair<Lsn, MonoTime> told_{};
+  MonoTime current_at_{0};
+  bool stale_reads_ = false;  // were served since the last Commit()
   // FreeAndLive() when the last attempt to make room failed.
   std::optional<std::pair<std::uint32_t, std::uint64_t>> futile_;
   std::uint64_t sealed_before_ = 0;  // Log::sealed_bytes() after the last slice of cleaning

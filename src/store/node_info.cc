@@ -86,6 +86,7 @@ StoreInfo Node::Info() const {
   info.pool_bytes = pool_->media().bytes().size();
   info.pool_usable_bytes = pool_->geometry().segment_bytes * UsableSegments();
   info.pool_writable_bytes = WritableBytes();
+  if (MayBeRead()) info.staleness = Since(current_at_);
   info.pool_used_bytes = log_->UsedBytes();
   info.segment_bytes = pool_->geometry().segment_bytes;
   info.granule = pool_->geometry().granule;

@@ -150,7 +150,7 @@ bool Node::OnShipperFrame(Shipper* shipper, LinkId link, std::span<const std::by
   if (!ack || ack->epoch != voter_->promised()) return false;
   const MonoTime sent_at{static_cast<MonoTime::rep>(ack->sent_at)};
   if (sent_at > clock_->Now()) return false;
-  shipper->OnHeartbeatAck(sent_at);
+  shipper->OnHeartbeatAck(sent_at, ack->at);
   return true;
 }
 

@@ -49,8 +49,8 @@ void SavePeer(const std::filesystem::path& folder, const Image& image) {
   SaveMessage(folder, wire::DataHello{7});
   SaveMessage(folder, wire::Batch{Epoch{1}, LogAddress{2}, Lsn{3}});
   SaveMessage(folder, wire::Ack{Epoch{1}, Lsn{2}});
-  SaveMessage(folder, wire::Heartbeat{Epoch{1}, Lsn{2}, 3});
-  SaveMessage(folder, wire::HeartbeatAck{Epoch{1}, 2});
+  SaveMessage(folder, wire::Heartbeat{Epoch{1}, Lsn{2}, 3, 4});
+  SaveMessage(folder, wire::HeartbeatAck{Epoch{1}, 2, 3});
   SaveMessage(folder, wire::HandOver{Epoch{1}});
   SaveMessage(folder, wire::Gap{Epoch{1}, Lsn{2}});
   SaveMessage(folder, wire::Committed{Epoch{1}, Lsn{2}});

@@ -205,6 +205,39 @@ def test_replicaof_of_another_member_changes_nothing_while_the_primary_lives(mak
         cluster[1].client().set("k", "w")
 
 
+# --- Reads at backups.
+
+
+def test_backups_serve_reads_where_they_may(make_cluster):
+    cluster = make_cluster(args=["--faha.backup-reads", "yes"])
+    primary, backup, _ = cluster.nodes
+    client = primary.client()
+    client.mset({f"k{i}": i for i in range(100)})
+    client.set("gone", "v", px=50)
+    client.set("last", "v")
+    reader = Connection(backup.port)
+    wait_for(lambda: reader.call("GET", "last") == ("$", "v"), what="the last write to be seen")
+    assert reader.call("DBSIZE")[1] in (101, 102) and reader.call("MGET", "k1", "none") == ("*", [("$", "1"), ("$", None)])
+    assert len(reader.call("KEYS", "k*")[1]) == 100 and reader.call("EVAL_RO", "return redis.call('GET', KEYS[1])", 1, "k7") == ("$", "7")
+    reader.send_raw(encode("MULTI") + encode("GET", "k1") + encode("STRLEN", "k10") + encode("EXEC"))
+    assert [reader.read() for _ in range(4)][3] == ("*", [("$", "1"), (":", 2)])
+    for write in (["SET", "k", "v"], ["DEL", "k1"], ["GETDEL", "k1"], ["EXPIRE", "k1", "9"], ["EVAL", "return redis.call('SET', 'k', 'v')", 0]):
+        assert "READONLY" in reader.call(*write)[1], write
+    wait_for(lambda: reader.call("GET", "gone") == ("$", None), what="the time to come")
+    assert int(backup.info()["read_staleness_ms"]) <= 1000 and primary.info()["read_staleness_ms"] == ""
+    primary.signal(signal.SIGSTOP)
+    try:
+        wait_for(lambda: reader.call("GET", "k1")[1].startswith("READONLY NOTPRIMARY"), what="the lease to end")
+        assert backup.info()["read_staleness_ms"] == ""
+    finally:
+        primary.signal(signal.SIGCONT)
+    wait_for(lambda: reader.call("GET", "k1") == ("$", "1"), what="the primary to be heard")
+    # By a backup that has all of a log again only.
+    backup.kill()
+    backup.start()
+    wait_for(lambda: Connection(backup.port).call("GET", "k1") == ("$", "1"), what="the restarted backup")
+
+
 # --- Names.
 
 

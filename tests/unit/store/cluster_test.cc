@@ -94,6 +94,64 @@ TEST(Node, ABackupCatchesUpWhileClientsAreServedAllTheTime) {
   EXPECT_EQ(cluster[2].installs, 0);
 }
 
+TEST(Node, ABackupServesReadsOnlyWhileItHearsItsPrimary) {
+  Cluster cluster(3);
+  ASSERT_TRUE(cluster[0].Set("k", "v").ok());
+  const auto reads = [&] {
+    const auto got = cluster[1].Get("k");
+    return got.ok() && *got == "v";
+  };
+  cluster.world.Run(std::chrono::seconds(1));
+  EXPECT_EQ(cluster[1].Get("k").status().code(), Code::kNotPrimary) << "unless told to";
+  cluster[1].store->options().backup_reads = true;
+  EXPECT_TRUE(cluster.world.RunUntil(reads));
+  EXPECT_EQ(cluster[1].Set("k", "w").code(), Code::kReadOnly);
+  cluster.world.Stop(1);
+  cluster.world.Run(std::chrono::milliseconds(1100));
+  EXPECT_EQ(cluster[1].Get("k").status().code(), Code::kNotPrimary) << "it may be as old as a lease, and no older";
+  EXPECT_FALSE(cluster[1].store->Info().staleness.has_value());
+  cluster.world.Continue(1);
+  EXPECT_TRUE(cluster.world.RunUntil(reads));
+}
+
+// What a backup answers is as new as it says, however it, and the others, hang and come back.
+TEST(Node, ABackupsReadsAreAsNewAsItSays) {
+  int reads = 0, refusals = 0;
+  for (std::uint64_t seed = 1; seed <= 10; ++seed) {
+    SCOPED_TRACE(seed);
+    Cluster cluster(3, seed);
+    cluster[1].store->options().backup_reads = true;
+    std::mt19937_64 random(seed);
+    std::vector<MonoTime> acknowledged;  // when each value was
+    const auto write = [&] {
+      if (cluster[0].Set("k", std::to_string(acknowledged.size())).ok()) acknowledged.push_back(cluster.world.Now());
+    };
+    for (int step = 0; step < 300; ++step) {
+      write();
+      if (random() % 10 == 0) {
+        const int stopped = 2 + static_cast<int>(random() % 2);
+        cluster.world.Stop(stopped);
+        for (int i = 0; i < 100; ++i) write();
+        cluster.world.Run(std::chrono::milliseconds(random() % 3000));
+        cluster.world.Continue(stopped);
+      }
+      cluster.world.Run(std::chrono::microseconds(random() % 3 == 0 ? random() % 60'000 : random() % 2000));
+      const auto got = cluster[1].Get("k");
+      if (!got.ok()) {
+        ++refusals;
+        continue;
+      }
+      ++reads;
+      const MonoTime since = cluster.world.Now() - *cluster[1].store->Info().staleness;
+      const auto newest = std::upper_bound(acknowledged.begin(), acknowledged.end(), since) - acknowledged.begin() - 1;
+      const long value = got->has_value() ? std::stol(**got) : -1;
+      ASSERT_GE(value, newest) << "step " << step;
+    }
+  }
+  EXPECT_GT(reads, 1000);
+  EXPECT_GT(refusals, 10);
+}
+
 // A batch and the end of its link are seen in one look, in this order or not: whoever follows again tells what it
 // holds, and a primary counts that as durable.
 TEST(Node, WhatLandedAsTheLinkBrokeIsDurableBeforeItCounts) {
