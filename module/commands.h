@@ -123,6 +123,8 @@ Reply PublishHello(Call& call);
 Reply ListClients(Call& call);
 Reply ClientInfo(Call& call);
 Reply SlowLog(Call& call);
+Reply AclLog(Call& call);
+Reply LatencyHistogram(Call& call);
 Reply ResetStatistics(Call& call);
 Reply ReplicaPort(Call& call);
 Reply RewriteConfig(Call& call);

@@ -233,6 +233,7 @@ void ServeOurs(RedisModuleCtx* ctx) {
     if (command.access == Access::kAdmin || (command.name.starts_with("debug|") && !debug)) continue;
     const std::string ours = ModuleName(command), name(command.name);
     const std::size_t bar = name.find('|');
+    if (bar == std::string::npos && !rules.contains(name)) continue;  // one of a later server
     Rule& rule = bar == std::string::npos ? rules[name] : TheFilter().subcommands[name];
     rule.name = name;
     if (rule.action != Action::kServeFor) rule.action = Action::kServe;

@@ -12,6 +12,7 @@
 #include "module/filter.h"
 #include "module/functions.h"
 #include "module/info.h"
+#include "module/limits.h"
 #include "module/memory.h"
 #include "module/names.h"
 #include "module/native_data.h"
@@ -103,6 +104,10 @@ bool Start(RedisModuleCtx* ctx) {
   if (!NobodyIsAmidst(ctx)) return false;
   Options options;
   if (!LoadConfigs(ctx, options) || !TakeDatabases(ctx, options)) return false;
+  if (const Status status = CheckLimits(ctx, options); !status.ok()) {
+    Log(LogLevel::kWarning, status.ToString());
+    return false;
+  }
   std::error_code error;
   if (!NoNativeData(ctx, std::filesystem::exists(options.pool_path, error))) return false;
   // Beside the pool; a device has no beside, but the server has a dir.

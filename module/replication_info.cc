@@ -101,9 +101,16 @@ std::int64_t CopiesOf(Lsn lsn) {
                        [&](const PeerInfo& peer) { return peer.voting && peer.durable >= lsn; });
 }
 
-int AnswerWait(RedisModuleCtx* ctx, RedisModuleString**, int) {
+// WAITAOF has an argument more, and is told of this node's copy, too: what was written before is in it by now.
+int ReplyCopies(RedisModuleCtx* ctx, int argc) {
+  if (argc == 4) {
+    RedisModule_ReplyWithArray(ctx, 2);
+    RedisModule_ReplyWithLongLong(ctx, 1);
+  }
   return RedisModule_ReplyWithLongLong(ctx, CopiesOf(TheState().store->Info().durable));
 }
+
+int AnswerWait(RedisModuleCtx* ctx, RedisModuleString**, int argc) { return ReplyCopies(ctx, argc); }
 
 void ForgetWait(RedisModuleCtx*, RedisModuleBlockedClient* blocked) {
   waits.remove_if([&](const Wait& wait) { return wait.blocked == blocked; });
@@ -167,18 +174,26 @@ Reply Role(Call& call) {
   return Reply::Sent();
 }
 
-// WAIT numreplicas timeout: backups that hold persistently what was written before.
+// WAIT numreplicas timeout, and WAITAOF numlocal numreplicas timeout: backups that hold persistently what was written
+// before, and this node, which does at the turn's end.
 Reply Wait(Call& call) {
   const StoreInfo info = TheState().store->Info();
-  if (!Leads(info)) return Reply::Error("ERR WAIT cannot be used with replica instances: ask the primary");
-  const auto copies = ParseInteger(call.arg(1));
+  const int last = call.size() - 1;
+  if (!Leads(info))
+    return Reply::Error("ERR " + std::string(last == 3 ? "WAITAOF" : "WAIT") +
+                        " cannot be used with replica instances: ask the primary");
+  if (const auto local = last == 3 ? ParseInteger(call.arg(1)) : 0; !local || *local < 0 || *local > 1)
+    return Reply::Error("ERR value is out of range, must be between 0 and 1");
+  const auto copies = ParseInteger(call.arg(last - 1));
   if (!copies) return Call::NotAnInteger();
-  const auto timeout = ParseInteger(call.arg(2));
+  const auto timeout = ParseInteger(call.arg(last));
   if (!timeout) return Reply::Error("ERR timeout is not an integer or out of range");
   if (*timeout < 0) return Reply::Error("ERR timeout is negative");
-  if (!MayBlock(call)) return Reply::Integer(CopiesOf(info.durable));
   const bool pending = call.store().NeedsCommit();
-  if (!pending && CopiesOf(info.durable) >= *copies) return Reply::Integer(CopiesOf(info.durable));
+  if (!MayBlock(call) || (!pending && CopiesOf(info.durable) >= *copies)) {
+    ReplyCopies(call.ctx(), call.size());
+    return Reply::Sent();
+  }
   RedisModuleBlockedClient* blocked = RedisModule_BlockClient(call.ctx(), AnswerWait, OnWaitTimeout, nullptr, *timeout);
   RedisModule_SetDisconnectCallback(blocked, ForgetWait);
   waits.push_back({blocked, pending ? std::nullopt : std::optional(info.durable), *copies});

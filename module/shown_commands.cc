@@ -7,6 +7,7 @@
 
 #include "module/commands.h"
 #include "module/info_text.h"
+#include "module/names.h"
 #include "module/scratch.h"
 
 namespace faha::module {
@@ -112,6 +113,59 @@ void ReplyWords(RedisModuleCtx* ctx, RedisModuleCallReply* words) {
   }
 }
 
+// The elements of a map, or of the array that stands for one before RESP3, in the same form.
+using Pair = std::pair<RedisModuleCallReply*, RedisModuleCallReply*>;
+class Pairs {
+ public:
+  explicit Pairs(RedisModuleCallReply* reply) : is_map_(RedisModule_CallReplyType(reply) == REDISMODULE_REPLY_MAP) {
+    const size_t elements = RedisModule_CallReplyLength(reply);
+    for (size_t i = 0; i < (is_map_ ? elements : elements / 2); ++i) {
+      Pair pair{};
+      if (is_map_) {
+        RedisModule_CallReplyMapElement(reply, i, &pair.first, &pair.second);
+      } else {
+        pair = {RedisModule_CallReplyArrayElement(reply, 2 * i), RedisModule_CallReplyArrayElement(reply, 2 * i + 1)};
+      }
+      pairs_.push_back(pair);
+    }
+  }
+  [[nodiscard]] const std::vector<Pair>& all() const { return pairs_; }
+  [[nodiscard]] std::string_view Value(std::string_view name) const {
+    for (const Pair& pair : pairs_) {
+      if (TextOf(pair.first) == name) return TextOf(pair.second);
+    }
+    return {};
+  }
+  void Begin(RedisModuleCtx* ctx, std::size_t count) const {
+    is_map_ ? RedisModule_ReplyWithMap(ctx, static_cast<long>(count))
+            : RedisModule_ReplyWithArray(ctx, static_cast<long>(2 * count));
+  }
+
+ private:
+  bool is_map_;
+  std::vector<Pair> pairs_;
+};
+
+void Text(RedisModuleCtx* ctx, std::string_view text) {
+  RedisModule_ReplyWithStringBuffer(ctx, text.data(), text.size());
+}
+
+// One entry of ACL LOG.
+void ReplyDenial(RedisModuleCtx* ctx, RedisModuleCallReply* entry) {
+  const Pairs fields(entry);
+  fields.Begin(ctx, fields.all().size());
+  for (const auto& [name, value] : fields.all()) {
+    RedisModule_ReplyWithCallReply(ctx, name);
+    if (TextOf(name) == "object" && fields.Value("reason") == "command") {
+      Text(ctx, ShownName(TextOf(value)));
+    } else if (TextOf(name) == "client-info") {
+      Text(ctx, Shown(std::string(TextOf(value))));
+    } else {
+      RedisModule_ReplyWithCallReply(ctx, value);
+    }
+  }
+}
+
 }  // namespace
 
 std::string_view ShownName(std::string_view name) {
@@ -156,6 +210,50 @@ Reply SlowLog(Call& call) {
       RedisModuleCallReply* field = RedisModule_CallReplyArrayElement(entry, j);
       j == kWords ? ReplyWords(ctx, field) : (void)RedisModule_ReplyWithCallReply(ctx, field);
     }
+  }
+  return Reply::Sent();
+}
+
+// ACL LOG [count | RESET]
+Reply AclLog(Call& call) {
+  const NativeReply reply = RunNative(call, "acl");
+  if (RedisModule_CallReplyType(reply.get()) != REDISMODULE_REPLY_ARRAY) return Reply::Native(reply);
+  const size_t entries = RedisModule_CallReplyLength(reply.get());
+  RedisModule_ReplyWithArray(call.ctx(), static_cast<long>(entries));
+  for (size_t i = 0; i < entries; ++i) ReplyDenial(call.ctx(), RedisModule_CallReplyArrayElement(reply.get(), i));
+  return Reply::Sent();
+}
+
+// LATENCY HISTOGRAM [command ...]
+Reply LatencyHistogram(Call& call) {
+  std::vector<std::string> names;
+  for (int i = 2; i < call.size(); ++i) {
+    std::string name(call.arg(i));
+    for (char& c : name) c = LowerCase(c);
+    for (const auto& [ours, shown] : ByOurs()) {
+      if (shown == name) names.push_back(ours);
+    }
+    names.push_back(std::move(name));
+  }
+  std::vector<RedisModuleString*> args;
+  for (const std::string& name : names) args.push_back(RedisModule_CreateString(call.ctx(), name.data(), name.size()));
+  const NativeReply reply(
+      CallServer(call.ctx(), ServersName("latency").c_str(), "0Ecv", "HISTOGRAM", args.data(), args.size()),
+      RedisModule_FreeCallReply);
+  for (RedisModuleString* arg : args) RedisModule_FreeString(call.ctx(), arg);
+  if (IsError(reply)) return Reply::Native(reply);
+  const Pairs commands(reply.get());
+  // What FaHA runs natively for a command of its own was called once.
+  std::map<std::string_view, Pair> shown;
+  for (const Pair& each : commands.all()) {
+    const std::string_view name = TextOf(each.first);
+    if (ShownName(name) != name) shown[ShownName(name)] = each;
+  }
+  for (const Pair& each : commands.all()) shown.try_emplace(ShownName(TextOf(each.first)), each);
+  commands.Begin(call.ctx(), shown.size());
+  for (const auto& [name, each] : shown) {
+    Text(call.ctx(), name);
+    RedisModule_ReplyWithCallReply(call.ctx(), each.second);
   }
   return Reply::Sent();
 }

@@ -1,6 +1,6 @@
 // What Redis shows of commands by the names that they run under, which the filter has given them: "faha.get" for "get".
-// INFO's commandstats and latencystats, CLIENT LIST and INFO, and SLOWLOG show the names that clients know.  MONITOR
-// and LATENCY HISTOGRAM show FaHA's, for no module can change what they say.  Thread: main loop only.
+// INFO's commandstats and latencystats, CLIENT LIST and INFO, SLOWLOG, ACL LOG and LATENCY HISTOGRAM show the names
+// that clients know.  MONITOR shows FaHA's, for no module can change what it says.  Thread: main loop only.
 #pragma once
 
 #include <string>

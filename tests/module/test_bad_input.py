@@ -366,6 +366,22 @@ def test_arguments_of_our_own_commands(make_server):
         kind, text = connection.call(*args)
         assert kind == "-" and len(text.split()) > 2, (args, text)
     connection.call("MULTI")
-    connection.call("FAHA.PROMOTE")
-    assert connection.call("EXEC")[1][0][0] == "-"
+    assert connection.call("FAHA.PROMOTE")[0] == "-" and connection.call("EXEC")[0] == "-"
     assert connection.call("SET", "k", "v") == ("+", "OK")
+
+
+def limited(server, limits):
+    """The server starts under `limits` of the shell."""
+    command = server.command
+    server.command = lambda: ["bash", "-c", f'ulimit {limits} && exec "$@"', "server", *command()]
+    return server
+
+
+def test_too_few_open_files_are_a_warning(make_server):
+    server = limited(make_server(), "-n 10100").start()
+    assert "BADCONFIG the limit of 10100 open files leaves few for peers beside 10000 clients: raise it to 10192" in server.log()
+    assert "open files" not in make_server().start().log()
+
+
+def test_an_address_space_that_cannot_hold_the_pool(make_server):
+    assert "bytes of address space cannot hold a pool of" in refuses_to_start(limited(make_server(args=["--faha.pool-bytes", "256mb"]), "-v 450000"), "BADCONFIG")

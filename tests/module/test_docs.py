@@ -31,6 +31,7 @@ NOTES = {
     "CONFIG REWRITE": "refused where FaHA is loaded from elsewhere than the config file",
     "REPLCONF": "the port of a replica; only FaHA's backups may replicate",
     "WAIT": "counts persistent copies",
+    "WAITAOF": "the same; where the server has it (7.2)",
     **dict.fromkeys(["REPLICAOF", "SLAVEOF"], "an order to FaHA; Redis' role follows"),
     "SWAPDB": "client-side caches forget everything",
     **dict.fromkeys(["LCS", "PFADD", "PFMERGE", "DUMP"], "native"),

@@ -68,6 +68,11 @@ def test_everyday_commands(make_server):
     with client.pipeline(transaction=True) as pipeline, pytest.raises(redis.ResponseError, match="unknown command"):
         pipeline.set("half", "1").lpush("l", "1").execute()
     assert client.exists("half") == 0
+    if client.info("server")["redis_version"] >= "7.2":
+        assert client.execute_command("WAITAOF", 1, 0, 0) == [1, 0]
+    else:
+        with pytest.raises(redis.ResponseError, match="unknown command"):
+            client.execute_command("WAITAOF", 1, 0, 0)
     server.kill()
     server.start()
     assert server.client().mget("a", "e") == ["2", "xz"] and server.client().pfcount("h") == 2

@@ -83,3 +83,33 @@ def test_clients_and_the_slow_log_show_redis_names(servers, protocol):
         assert "faha." not in str(entries)
         shown.append((kind, [entry[1][5][1] for entry in entries][:1]))
     assert shown[0] == shown[1]
+
+
+def paired(reply):
+    """A map, or the array that stands for one before RESP3, as a dictionary."""
+    kind, elements = reply
+    pairs = zip(elements[::2], elements[1::2]) if kind == "*" else elements
+    return {name[1]: value for name, value in pairs}
+
+
+@pytest.mark.parametrize("protocol", [2, 3])
+def test_denials_and_latencies_show_redis_names(servers, protocol):
+    seen = []
+    for server in servers:
+        admin, low = Connection(server.port), Connection(server.port)
+        for line in ("ACL LOG RESET", "ACL SETUSER low on nopass -@all +get +object|encoding ~a", "CONFIG RESETSTAT"):
+            assert admin.call(*words(line)) == ("+", "OK")
+        low.call("AUTH", "low", "x")
+        for line in ("SET a 1", "GET faha.get", "OBJECT FREQ a", "GET a"):
+            low.call(*words(line))
+        admin.call("HELLO", protocol)
+        entries = [paired(entry) for entry in admin.call("ACL", "LOG")[1]]
+        denials = [(entry["object"][1], entry["reason"][1], sorted(entry)) for entry in entries]
+        assert not any(" cmd=faha." in entry["client-info"][1] for entry in entries)
+        for line in ("SET k v", "GET k", "GET k", "INFO server", "OBJECT ENCODING k"):
+            admin.call(*words(line))
+        calls = {name: paired(value)["calls"] for name, value in paired(admin.call("LATENCY", "HISTOGRAM", "set", "GET", "info", "nosuch")).items()}
+        every = {name for name in paired(admin.call("LATENCY", "HISTOGRAM")) if not name.startswith(("config", "acl", "client", "hello", "select"))}
+        seen.append((denials, calls, every, admin.call("ACL", "LOG", "x"), admin.call("ACL", "LOG", "1")[0]))
+        admin.call("ACL", "DELUSER", "low")
+    assert seen[0] == seen[1]
