@@ -138,8 +138,16 @@ bool Start(RedisModuleCtx* ctx) {
 
 #define FAHA_EXPORT extern "C" __attribute__((visibility("default")))
 
-FAHA_EXPORT int RedisModule_OnLoad(RedisModuleCtx* ctx, RedisModuleString**, int) {
+FAHA_EXPORT int RedisModule_OnLoad(RedisModuleCtx* ctx, RedisModuleString** argv, int argc) {
   if (RedisModule_Init(ctx, "faha", 1, REDISMODULE_APIVER_1) == REDISMODULE_ERR) return REDISMODULE_ERR;
+  if (argc > 0) {
+    faha::module::Log(
+        faha::LogLevel::kWarning,
+        "BADCONFIG the module takes no arguments, and '" + std::string(faha::module::View(argv[0])).substr(0, 64) +
+            "' is one: settings are lines of redis.conf, such as faha.pool-bytes 4gb, or options, such as "
+            "--faha.pool-bytes 4gb");
+    return REDISMODULE_ERR;
+  }
   return faha::module::Start(ctx) ? REDISMODULE_OK : REDISMODULE_ERR;
 }
 

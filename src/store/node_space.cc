@@ -14,7 +14,7 @@ constexpr MonoTime kMaxTurn = std::chrono::microseconds(700);
 // What it looks at where there is no hurry, or nothing else to go by.
 constexpr std::uint64_t kTurnBytes = 12 * Cleaner::kPieceBytes;
 // Of segments, the share that holds live data when the pool is full: measured, 92 to 99 with values of 10 B to 200 kB.
-constexpr std::uint64_t kDensePercent = 95;
+constexpr std::uint64_t kDensePercent = 97;
 // A receiver that has acknowledged nothing for so long is given up, as it gives up a source that is silent for so long.
 constexpr MonoTime kReceiverPatience = std::chrono::seconds(3);
 }  // namespace
@@ -110,12 +110,13 @@ std::uint64_t Node::UsableSegments() const {
   return std::min(pool_->geometry().segment_count, SegmentsOf(membership_.members()));
 }
 
-// What the cleaner can bring together at the most, less what is there.
+// What the cleaner can bring together, less what is there.  Besides the reserve about one segment is half full: that of
+// clients, and that of the cleaner.
 std::uint64_t Node::WritableBytes() const {
+  constexpr std::uint64_t kNotFull = Log::kReservedSegments + 1;
   const std::uint64_t segments = UsableSegments();
-  if (futile_ == FreeAndLive() || segments <= Log::kReservedSegments) return 0;
-  const std::uint64_t most =
-      (segments - Log::kReservedSegments) * pool_->geometry().segment_bytes / 100 * kDensePercent;
+  if (futile_ == FreeAndLive() || segments <= kNotFull) return 0;
+  const std::uint64_t most = (segments - kNotFull) * pool_->geometry().segment_bytes / 100 * kDensePercent;
   const std::uint64_t taken = engine_->usage().live_bytes() + engine_->usage().tombstone_bytes();
   return most > taken ? most - taken : 0;
 }

@@ -383,5 +383,13 @@ def test_too_few_open_files_are_a_warning(make_server):
     assert "open files" not in make_server().start().log()
 
 
+def test_arguments_behind_the_module_are_refused(make_server):
+    server = make_server()
+    command = server.command()
+    at = command.index("--loadmodule") + 2
+    server.command = lambda: [*command[:at], "faha.pool-bytes", "16mb", *command[at:]]
+    assert "'faha.pool-bytes' is one" in refuses_to_start(server, "BADCONFIG")
+
+
 def test_an_address_space_that_cannot_hold_the_pool(make_server):
     assert "bytes of address space cannot hold a pool of" in refuses_to_start(limited(make_server(args=["--faha.pool-bytes", "256mb"]), "-v 450000"), "BADCONFIG")
