@@ -153,6 +153,7 @@ constexpr auto kTable = std::to_array<Command>({
     {"forget", admin::Forget, 3, Access::kAdmin, "admin deny-script allow-stale"},
     {"failover", admin::Failover, -1, Access::kAdmin, "admin deny-script allow-stale"},
     {"refuse", admin::Refuse, -1, Access::kAdmin, "readonly fast allow-loading allow-stale"},
+    {"refuse-replica", admin::Refuse, -1, Access::kAdmin, "readonly fast allow-loading allow-stale no-auth"},
 });
 
 // Clients wait while the server loads its AOF; what comes meanwhile is replayed from there, or called by what is.

@@ -68,6 +68,7 @@ struct Filter {
   // What the filter puts in a name's place, for the life of the server.
   std::unordered_set<const RedisModuleString*> names;
   RedisModuleString* refuse = nullptr;
+  RedisModuleString* refuse_replica = nullptr;  // also those who have not authenticated
 };
 Filter& TheFilter() {
   static Filter filter;
@@ -183,7 +184,7 @@ Rule RuleForOurs(std::string_view name) {
   if (name == "faha.failover" || name == "faha.promote") return {.action = Action::kAlone, .line = kAlone};
   const auto& commands = Commands();
   const bool own = std::any_of(commands.begin(), commands.end(), [&](const Command& command) {
-    return command.access == Access::kAdmin && command.name != "refuse" && ModuleName(command) == name;
+    return command.access == Access::kAdmin && !command.name.starts_with("refuse") && ModuleName(command) == name;
   });
   return {.action = own ? Action::kPass : Action::kOurs, .line = kOurName};
 }
@@ -277,16 +278,24 @@ RedisModuleString* Made(std::string_view text) { return RedisModule_CreateString
 
 // What is to be queued becomes a name that the server does not know: that alone aborts a transaction.  Its error shows
 // 128 characters of the name.  Otherwise FAHA.REFUSE answers with the line; the command stays behind it, for SLOWLOG.
-void Refuse(RedisModuleCommandFilterCtx* filter, std::string_view line) {
+void Refuse(RedisModuleCommandFilterCtx* filter, std::string_view line,
+            RedisModuleString* answerer = TheFilter().refuse) {
   if (IsQueued(filter)) {
     for (int i = RedisModule_CommandFilterArgsCount(filter); i > 1; --i)
       RedisModule_CommandFilterArgDelete(filter, i - 1);
     RedisModule_CommandFilterArgReplace(filter, 0, Made(line.substr(0, line.find("; its docs"))));
     return;
   }
-  RedisModule_RetainString(nullptr, TheFilter().refuse);
-  RedisModule_CommandFilterArgInsert(filter, 0, TheFilter().refuse);
+  RedisModule_RetainString(nullptr, answerer);
+  RedisModule_CommandFilterArgInsert(filter, 0, answerer);
   RedisModule_CommandFilterArgInsert(filter, 1, Made(line));
+}
+
+// What the server would not know either is shown in no log, whatever secrets its arguments hold.
+void RefuseUnknown(RedisModuleCommandFilterCtx* filter, std::string_view line) {
+  for (int i = RedisModule_CommandFilterArgsCount(filter); i > 1; --i)
+    RedisModule_CommandFilterArgDelete(filter, i - 1);
+  Refuse(filter, line);
 }
 
 void PrecommitOrRefuse(RedisModuleCommandFilterCtx* filter) {
@@ -342,7 +351,7 @@ void ActOnContainer(RedisModuleCommandFilterCtx* filter, const Rule& rule) {
   if (sub != nullptr && sub->action == Action::kRefuse) return Refuse(filter, sub->line);
   const bool named = RedisModule_CommandFilterArgsCount(filter) > 1;
   if (rule.has_subcommands && named && HasZero(View(RedisModule_CommandFilterArgGet(filter, 1))))
-    return Refuse(filter, kUnclearName);
+    return RefuseUnknown(filter, kUnclearName);
   if (rule.action != Action::kYield) return;
   Foresee(filter, rule.name);
   PrecommitOrRefuse(filter);
@@ -359,12 +368,13 @@ void Act(RedisModuleCommandFilterCtx* filter, const Rule& rule) {
       break;
     case Action::kOurs:
       // A command that had to wait, for CLIENT PAUSE say, comes a second time as the filter has made it.
-      if (!TheFilter().names.contains(RedisModule_CommandFilterArgGet(filter, 0))) Refuse(filter, rule.line);
+      if (!TheFilter().names.contains(RedisModule_CommandFilterArgGet(filter, 0))) RefuseUnknown(filter, rule.line);
       break;
     case Action::kWatch: RememberAll(filter); break;
     case Action::kServeFor: ServeFor(filter, rule); break;
     case Action::kSync:
-      if (!MaySync()) Refuse(filter, rule.line);
+      // Before it is asked who it is: upon NOAUTH or NOPERM it would try again without a pause.
+      if (!MaySync()) Refuse(filter, rule.line, TheFilter().refuse_replica);
       break;
     case Action::kExec:
       EndUnit();
@@ -404,7 +414,7 @@ void OnCommand(RedisModuleCommandFilterCtx* filter) {
   const std::string_view name = View(RedisModule_CommandFilterArgGet(filter, 0));
   const auto found = TheFilter().rules.find(Lower(name, buffer));
   if (found != TheFilter().rules.end()) return Act(filter, found->second);
-  if (IsUnclear(name)) return Refuse(filter, kUnclearName);
+  if (IsUnclear(name)) return RefuseUnknown(filter, kUnclearName);
   if (const Rule* rule = Learn(name)) Act(filter, *rule);
 }
 
@@ -417,6 +427,7 @@ void OnModuleChange(RedisModuleCtx* ctx, RedisModuleEvent, uint64_t, void*) {
 
 bool StartFiltering(RedisModuleCtx* ctx) {
   TheFilter().refuse = MakeName("faha.refuse");
+  TheFilter().refuse_replica = MakeName("faha.refuse-replica");
   AddRules(ctx);
   ServeOurs(ctx);
   NameRules(ctx);

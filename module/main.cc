@@ -84,14 +84,18 @@ bool TakeDatabases(RedisModuleCtx* ctx, Options& options) {
 
 // What was queued, or waits, before FaHA is there would run natively.
 bool NobodyIsAmidst(RedisModuleCtx* ctx) {
-  bool open = false, waits = false;
+  bool open = false, waits = false, replica = false;
   ForEachClient(ctx, [&](const ListedClient& client) {
     open = open || client.Field("multi") != "-1";
+    replica = replica || client.Field("flags").find('S') != std::string_view::npos;
     waits = waits || client.Field("flags").find('b') != std::string_view::npos;
   });
   if (open) Log(LogLevel::kWarning, "UNAVAILABLE a client is in a transaction (MULTI): load FaHA once none is");
   if (waits) Log(LogLevel::kWarning, "UNAVAILABLE a client waits (BLPOP, say): load FaHA once none does");
-  return !open && !waits;
+  if (replica)
+    Log(LogLevel::kWarning,
+        "UNAVAILABLE a replica without FaHA is connected, and would stay empty: load FaHA once none is");
+  return !open && !waits && !replica;
 }
 
 bool Start(RedisModuleCtx* ctx) {
@@ -152,4 +156,10 @@ FAHA_EXPORT int RedisModule_OnLoad(RedisModuleCtx* ctx, RedisModuleString** argv
 }
 
 // The keyspace is the module's: it cannot go while the server runs.
-FAHA_EXPORT int RedisModule_OnUnload(RedisModuleCtx*) { return REDISMODULE_ERR; }
+FAHA_EXPORT int RedisModule_OnUnload(RedisModuleCtx*) {
+  faha::module::Log(
+      faha::LogLevel::kWarning,
+      "BADCONFIG FaHA holds the keyspace and stays loaded, also where MODULE LOADEX had a setting that the server "
+      "does not know: restart the server to be without it");
+  return REDISMODULE_ERR;
+}

@@ -1,12 +1,15 @@
 #include "module/replicas.h"
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <set>
+#include <string>
 #include <string_view>
 
 #include "module/client_list.h"
 #include "module/commands.h"
+#include "module/names.h"
 #include "module/state.h"
 
 namespace faha::module {
@@ -21,6 +24,22 @@ bool IsBackup(std::string_view address, std::int64_t port) {
   return std::any_of(peers.begin(), peers.end(), [&](const PeerInfo& peer) {
     return peer.member.redis_port == port && (peer.address == address || peer.member.host == address);
   });
+}
+
+// Its user.  Redis' own refusal has a replica try again without a pause.
+bool MayAskForIt(RedisModuleCtx* ctx) {
+  const std::string psync = ServersName("psync");
+  RedisModuleString* name = RedisModule_GetCurrentUserName(ctx);
+  RedisModuleUser* user = RedisModule_GetModuleUserFromUserName(name);
+  std::array<RedisModuleString*, 3> words{RedisModule_CreateString(ctx, psync.data(), psync.size()),
+                                          RedisModule_CreateString(ctx, "?", 1),
+                                          RedisModule_CreateString(ctx, "-1", 2)};
+  const bool may =
+      user != nullptr && RedisModule_ACLCheckCommandPermissions(user, words.data(), words.size()) == REDISMODULE_OK;
+  for (RedisModuleString* word : words) RedisModule_FreeString(ctx, word);
+  if (user != nullptr) RedisModule_FreeModuleUser(user);
+  RedisModule_FreeString(ctx, name);
+  return may;
 }
 
 }  // namespace
@@ -60,6 +79,7 @@ Reply ReplicaPort(Call& call) {
         "UNSUPPORTED this server holds FaHA's keys, which Redis' replication does not carry, and no backup of it "
         "listens at that port: load FaHA there first");
   }
+  if (!MayAskForIt(call.ctx())) return Reply::Error("NOPERM this user may not run PSYNC, by which a replica begins");
   admitted.insert(id);
   return Reply::Ok();
 }

@@ -117,7 +117,7 @@ std::string Compare(RedisModuleCtx* ctx, std::string_view rules) {
   for (const Command& command : Commands()) {
     const std::string ours = ModuleName(command);
     // Who is refused something is told so.
-    const bool may = command.name == "refuse"           ? true
+    const bool may = command.name.starts_with("refuse") ? true
                      : command.access == Access::kAdmin ? for_own[&command]->May(kOfAdmin)
                                                         : for_built_in.May(command.name);
     if (may != as_is.May(ours)) missing += (may ? " +" : " -") + ours;

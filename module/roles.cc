@@ -29,6 +29,9 @@ constexpr std::chrono::milliseconds kToldLasts{6000};
 // asked to hand over for so long.  One that would not by then is in Sentinel's next failover, or an operator's hands.
 constexpr std::chrono::milliseconds kAnotherLasts{5000}, kAskAgain{100};
 
+// Redis' own link may take so long without a line.
+constexpr std::chrono::seconds kLinkLook{1}, kLinkPatience{10};
+
 // What a replica receives is looked at before it is anywhere but in memory: otherwise a stranger's data set would stay
 // behind as this server's dump.  And there is nothing to be gained by a wait for other replicas, for the data set is
 // empty: Sentinel would wait as long until it tells clients of a new primary.
@@ -115,6 +118,25 @@ void Roles::Tick(RedisModuleCtx* ctx) {
   LeaveIfStranger(ctx);
   Align(ctx);
   SendClientsAway(ctx);
+  WatchRedisLink(ctx);
+}
+
+void Roles::WatchRedisLink(RedisModuleCtx* ctx) {
+  const Time now = std::chrono::steady_clock::now();
+  if (now < next_look_) return;
+  next_look_ = now + kLinkLook;
+  const RedisReplication redis = RedisReplicates(ctx);
+  if (!redis.primary || redis.up || !TheState().store->Info().streaming) {
+    link_down_since_.reset();
+    link_told_ = false;
+    return;
+  }
+  if (!link_down_since_) link_down_since_ = now;
+  if (link_told_ || now - *link_down_since_ < kLinkPatience) return;
+  link_told_ = true;
+  Log(LogLevel::kWarning,
+      "UNAVAILABLE FaHA follows, but Redis' own replication, which carries what is published, does not connect to " +
+          redis.primary->ToString() + ": where that asks for a password set masterauth, and masteruser, on every node");
 }
 
 // --- Orders.

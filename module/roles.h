@@ -61,6 +61,8 @@ class Roles : public StoreObserver {
   void StepOrder();
   void HandOverIfAsked();
   void LeaveIfStranger(RedisModuleCtx* ctx);
+  // Says so where Redis' own replication stays down although FaHA follows.
+  void WatchRedisLink(RedisModuleCtx* ctx);
   // Disconnects the clients of a node that serves no more, so that they find out who does.
   void SendClientsAway(RedisModuleCtx* ctx);
   // May those who wait for an outcome hear it before Redis becomes a replica?
@@ -79,8 +81,11 @@ class Roles : public StoreObserver {
 
   // What Redis is to be, until it is.
   enum class Wanted { kNothing, kPrimary, kReplica } wanted_ = Wanted::kNothing;
-  Endpoint primary_;                   // of which it is to be a replica
-  bool complained_ = false;            // said that Redis refuses the role
+  Endpoint primary_;         // of which it is to be a replica
+  bool complained_ = false;  // said that Redis refuses the role
+  Time next_look_{};         // at Redis' link
+  std::optional<Time> link_down_since_;
+  bool link_told_ = false;
   std::optional<Time> patience_ends_;  // of Align with those who wait for an outcome
   bool aligning_ = false;
   std::optional<Endpoint> heir_;

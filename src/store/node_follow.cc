@@ -288,11 +288,7 @@ void Node::Lost(const Status& reason) {
     loss_ = Loss::kRefused;  // at once: where the network is cut one is not answered at all
   }
   primary_ = {};
-  if (reason.code() == Code::kUnavailable) {
-    last_problem_ = reason;  // not worth a line at every attempt
-  } else {
-    Remember(reason);
-  }
+  Remember(reason);
   if (!fetching_) return;
   // The best log went away before it was read: ask again who is there.
   const MonoTime left = campaign_end_ == kForever ? kForever : campaign_end_ - clock_->Now();

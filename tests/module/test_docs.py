@@ -43,7 +43,7 @@ def table(server):
     arities = {entry[1][0][1]: entry[1][1][1] for entry in Connection(server.port).call("COMMAND")[1]}
     rows = []
     for name, arity in sorted(arities.items()):
-        if not name.startswith("faha.") or name == "faha.refuse":
+        if not name.startswith("faha.") or name.startswith("faha.refuse"):
             continue
         builtin = name.removeprefix("faha.")
         title = name if builtin in OWN else builtin.replace(".", " ")

@@ -106,6 +106,28 @@ def test_messages_reach_the_clients_of_backups(make_cluster):
             assert subscriber.get_message(timeout=10)["data"] == "now"
 
 
+@pytest.mark.parametrize("lacks", ["a password", "a right"])
+def test_a_link_of_redis_that_may_not_connect_is_told_of_once(make_cluster, lacks):
+    """FaHA's own replication needs no password; Redis' would try again at once, thousands of times a second."""
+    cluster = make_cluster()
+    for node in cluster.nodes:
+        with contextlib.closing(node.client()) as client:
+            client.acl_setuser("weak", enabled=True, nopass=True, commands=["+ping", "+replconf"])
+            if lacks == "a password":
+                client.config_set("requirepass", "pw")
+            else:
+                client.config_set("masteruser", "weak")
+                client.config_set("masterauth", "any")
+    heir = cluster[1]
+    with contextlib.closing(cluster[0].client(password="pw" if lacks == "a password" else None)) as client:
+        assert client.execute_command("FAHA.FAILOVER", "TO", HOST, heir.port) == "OK"
+    told = "Redis' own replication, which carries what is published, does not connect"
+    for node in (cluster[0], cluster[2]):
+        wait_for(lambda node=node: told in node.log(), what="the line")
+        lines = node.log().splitlines()
+        assert len(lines) < 400 and sum(told in line for line in lines) == 1
+
+
 @pytest.mark.parametrize("diskless", ["no", "yes"])
 def test_a_stock_replica_is_refused_and_keeps_its_keys(make_cluster, make_server, diskless):
     cluster = make_cluster(args=["--repl-diskless-sync", diskless, "--repl-diskless-sync-delay", "0"])

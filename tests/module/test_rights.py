@@ -7,7 +7,7 @@ import re
 import pytest
 import redis
 
-from cluster import MODULE, SANITIZED, wait_for
+from cluster import HOST, MODULE, SANITIZED, wait_for
 from resp import Connection, encode
 from test_docs import OWN
 from twins import words
@@ -40,7 +40,7 @@ SCRIPT = "return redis.pcall(unpack(ARGV))"
 def served(server):
     entries = server.client().execute_command("COMMAND")
     names = {name.removeprefix("faha.") for name in entries if name.startswith("faha.")}
-    return names - OWN - {"refuse", "waitaof"}  # the filter alone calls the one; the other is of later servers
+    return names - OWN - {"refuse", "refuse-replica", "waitaof"}  # the filter alone calls these; the last is of later servers
 
 
 @pytest.fixture(scope="module")
@@ -281,6 +281,15 @@ def test_the_module_is_not_loaded_while_a_client_waits(make_server, folder):
     assert other.call(*load) == ("+", "OK")
 
 
+@pytest.mark.skipif(SANITIZED, reason="a stock server cannot load the module")
+def test_the_module_is_not_loaded_where_a_replica_would_stay_empty(make_server, folder):
+    server = make_server(faha=False, args=["--enable-module-command", "yes"]).start()
+    replica = make_server(faha=False, args=["--replicaof", HOST, str(server.port)]).start()
+    wait_for(lambda: replica.client().info("replication")["master_link_status"] == "up", what="the replica")
+    load = ["MODULE", "LOADEX", MODULE, "CONFIG", "faha.pool-path", str(folder / "pool"), "CONFIG", "faha.pool-bytes", "256mb"]
+    assert Connection(server.port).call(*load)[0] == "-" and "UNAVAILABLE a replica without FaHA" in server.log()
+
+
 def test_a_renamed_command_is_known_by_its_new_name_alone(make_server):
     renames = {"SET": "PUT", "FLUSHALL": "", "OBJECT": "THING", "SORT": "ORDER", "WATCH": "LOOK", "LPUSH": "SHOVE"}
     args = [word for old, new in renames.items() for word in ("--rename-command", old, new or '""')]
@@ -370,6 +379,9 @@ def test_secrets_go_to_no_log(make_server):
         client.call("CONFIG", "SET", *args)
     client.send_raw(encode("MULTI") + encode("CONFIG", "SET", "masterauth", "hunter-2") + encode("EXEC"))
     assert [client.read()[0] for _ in range(3)] == ["+", "+", "*"]
+    for args in (["faha.config.set", "masterauth", "hunter-2"], ["CONFIG|SET", "masterauth", "hunter-2"], ["CONFIG", "SET\0x", "masterauth", "hunter-2"],
+                 ["faha.refuse", "hunter-2"], ["faha.refuse-replica", "hunter-2"]):  # fmt: skip
+        assert client.call(*args)[0] == "-"
     for name in ("MIGRATE", "migrate"):
         client.call(name, "127.0.0.1", "1", "k", "0", "1000", "AUTH", "hunter-2")
         client.call(name, "127.0.0.1", "1", "k", "0", "1000", "AUTH2", "me", "hunter-2")
