@@ -2,7 +2,6 @@
 #include <memory>
 
 #include "module/commands.h"
-#include "module/filter.h"
 #include "module/info.h"
 #include "module/peer_names.h"
 #include "module/roles.h"

@@ -91,10 +91,11 @@ constexpr std::pair<std::string_view, const char*> kFamilies[] = {
     {"@stream", "streams"}, {"@geo", "geo sets"}, {"@hyperloglog", "HyperLogLogs"}};
 constexpr const char* kEveryType = "keys of every type";
 
-// The lines of refusals.
+// The lines of refusals.  The end of the first is left out where there is no room for it.
+constexpr const char* kSeeDocs = "; its docs/commands.md lists what it serves";
 std::string Unserved(std::string_view name, std::string_view family) {
-  return "UNSUPPORTED '" + std::string(name) + "' works on " + std::string(family) +
-         ": FaHA does not serve it yet; its docs/commands.md lists what it serves";
+  return "UNSUPPORTED '" + std::string(name) + "' works on " + std::string(family) + ": FaHA does not serve it yet" +
+         kSeeDocs;
 }
 constexpr const char* kNoNativeFailover =
     "UNSUPPORTED 'failover' is of Redis' own replication, which holds no keys here: use FAHA.FAILOVER";
@@ -276,14 +277,18 @@ void Serve(RedisModuleCommandFilterCtx* filter, const Rule& rule) {
 
 RedisModuleString* Made(std::string_view text) { return RedisModule_CreateString(nullptr, text.data(), text.size()); }
 
+void DropArguments(RedisModuleCommandFilterCtx* filter) {
+  for (int i = RedisModule_CommandFilterArgsCount(filter); i > 1; --i)
+    RedisModule_CommandFilterArgDelete(filter, i - 1);
+}
+
 // What is to be queued becomes a name that the server does not know: that alone aborts a transaction.  Its error shows
 // 128 characters of the name.  Otherwise FAHA.REFUSE answers with the line; the command stays behind it, for SLOWLOG.
 void Refuse(RedisModuleCommandFilterCtx* filter, std::string_view line,
             RedisModuleString* answerer = TheFilter().refuse) {
   if (IsQueued(filter)) {
-    for (int i = RedisModule_CommandFilterArgsCount(filter); i > 1; --i)
-      RedisModule_CommandFilterArgDelete(filter, i - 1);
-    RedisModule_CommandFilterArgReplace(filter, 0, Made(line.substr(0, line.find("; its docs"))));
+    DropArguments(filter);
+    RedisModule_CommandFilterArgReplace(filter, 0, Made(line.substr(0, line.find(kSeeDocs))));
     return;
   }
   RedisModule_RetainString(nullptr, answerer);
@@ -293,8 +298,7 @@ void Refuse(RedisModuleCommandFilterCtx* filter, std::string_view line,
 
 // What the server would not know either is shown in no log, whatever secrets its arguments hold.
 void RefuseUnknown(RedisModuleCommandFilterCtx* filter, std::string_view line) {
-  for (int i = RedisModule_CommandFilterArgsCount(filter); i > 1; --i)
-    RedisModule_CommandFilterArgDelete(filter, i - 1);
+  DropArguments(filter);
   Refuse(filter, line);
 }
 
