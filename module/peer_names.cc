@@ -48,12 +48,8 @@ std::vector<Address> AddressesOf(const std::string& host) {
   return addresses;
 }
 
-bool SameMachine(const std::string& a, const std::string& b) {
-  if (a == b) return true;
-  const auto ours = AddressesOf(a), theirs = AddressesOf(b);
-  return std::any_of(ours.begin(), ours.end(), [&](const Address& address) {
-    return std::find(theirs.begin(), theirs.end(), address) != theirs.end();
-  });
+bool ShareOne(const std::vector<Address>& some, const std::vector<Address>& others) {
+  return std::find_first_of(some.begin(), some.end(), others.begin(), others.end()) != some.end();
 }
 
 }  // namespace
@@ -75,7 +71,9 @@ const Member* PeerNames::Find(const Members& members, const Endpoint& name) cons
     return found == members.end() ? nullptr : &*found;
   };
   if (const Member* same = find([&](const Member& each) { return each.Redis() == name; })) return same;
-  return find([&](const Member& each) { return each.redis_port == name.port && SameMachine(each.host, name.host); });
+  const auto meant = AddressesOf(name.host);  // once: the resolver may take long
+  return find(
+      [&](const Member& each) { return each.redis_port == name.port && ShareOne(AddressesOf(each.host), meant); });
 }
 
 Endpoint PeerNames::NameOf(const Member& member) const {
