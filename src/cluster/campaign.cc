@@ -57,7 +57,7 @@ void Campaign::Judge() {
       next_ = Next::kFollow;
       return;
     }
-    lease_may_run = lease_may_run || state.lease_may_run;
+    lease_may_run = lease_may_run || (state.lease_may_run && state.lease_holder != self_.id);
   }
   if (!MajorityAnswers()) return;
   if (lease_may_run && interrupts_ == Epoch{}) return;

@@ -1,7 +1,8 @@
 // One node's attempt to become the primary: events in, one decision out.  Pure: no clock, no disk, no network.
 // Thread: main loop only.
 // It asks first and raises the epoch only when a majority answers and nobody knows a living primary (Raft's pre-vote),
-// so a node that was cut off does not depose a healthy primary when it returns.  The candidate needs no longest log of
+// so a node that was cut off does not depose a healthy primary when it returns.  A primary that was started again does
+// not wait for the leases that it held itself.  The candidate needs no longest log of
 // its own: of the majority that promised it takes the best log, and that log's members are the ones that count (our
 // design).  A node that is being given a whole log has no log to offer, but its promise counts: as that of a node whose
 // log ends where the log ended that it gave up.  It is enough that a whole log among the majority reaches as far, for
@@ -21,6 +22,7 @@ namespace faha {
 struct PeerState {
   bool serving = false;        // it is the primary and a majority answers it
   bool lease_may_run = false;  // it heard a primary so recently that it would not promise
+  NodeId lease_holder{};       // to anybody but that primary; none: it does not know which
   bool whole = true;           // its log lacks nothing; if not, `end` is how far the one reached that it gave up
   Epoch promised;
   LogEnd end;

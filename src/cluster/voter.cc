@@ -22,9 +22,9 @@ namespace {
 MonoTime WithDrift(MonoTime lease) { return lease + lease / 8; }
 }  // namespace
 
-Voter::Voter(Epoch promised, NodeId voted_for, MonoTime lease, MonoTime now, bool alone)
+Voter::Voter(Epoch promised, NodeId voted_for, MonoTime lease, MonoTime now, Forgotten forgotten)
     : promised_(promised), voted_for_(voted_for), lease_(lease) {
-  if (!alone) lease_end_ = now + WithDrift(lease);
+  if (!forgotten.nothing) Heard(forgotten.holder, now);
 }
 
 Refusal Voter::Judge(Epoch epoch, NodeId candidate, Epoch interrupts, MonoTime now) const {

@@ -27,9 +27,13 @@ constexpr Refusal JudgePromise(EpochOrder order, bool same_candidate, bool lease
 
 class Voter {
  public:
-  // `promised`, `voted_for`: what the pool remembers.  A node that has just started may have given a lease it forgot,
-  // to whom it does not know (it may have voted for another than won), so one counts from `now`, unless `alone`.
-  Voter(Epoch promised, NodeId voted_for, MonoTime lease, MonoTime now, bool alone);
+  // What a node that has just started may have given to a primary before.
+  struct Forgotten {
+    bool nothing = false;  // it was alone, or the primary itself
+    NodeId holder{};       // otherwise one lease, to this node; none: to whom it does not know
+  };
+  // `promised`, `voted_for`: what the pool remembers.  A lease that was forgotten counts from `now`.
+  Voter(Epoch promised, NodeId voted_for, MonoTime lease, MonoTime now, Forgotten forgotten);
 
   // `interrupts`: the primary of that epoch gives its lease up for the candidate; 0: none does.  It can give up none
   // but its own: a lease of a later epoch goes on.
@@ -44,6 +48,8 @@ class Voter {
   [[nodiscard]] Epoch promised() const { return promised_; }
   [[nodiscard]] NodeId voted_for() const { return voted_for_; }
   [[nodiscard]] bool LeaseMayRun(MonoTime now) const { return now < lease_end_; }
+  // Whose lease it is that may run; none if that is not known, or none was given.
+  [[nodiscard]] NodeId LeaseHolder() const { return heard_; }
 
  private:
   Epoch promised_;

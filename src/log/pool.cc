@@ -116,6 +116,7 @@ std::uint64_t ChosenSegmentBytes(std::uint64_t pool_bytes) {
 ClusterId Pool::cluster() const { return ToUuid(super_.cluster); }
 NodeId Pool::node() const { return ToUuid(super_.node); }
 NodeId Pool::voted_for() const { return ToUuid(super_.voted_for); }
+NodeId Pool::leader() const { return Epoch{super_.leader_epoch} == promised() ? ToUuid(super_.leader) : NodeId{}; }
 LogKey Pool::log_key() const {
   if (Mutated(Mutant::kUnkeyedChecksum)) return {};
   return {super_.log_key_seed, super_.log_key_mix};
@@ -275,6 +276,16 @@ Status Pool::SetPromise(Epoch epoch, NodeId voted_for) {
   return WriteSuperblock();
 }
 
+Status Pool::SetLeader(Epoch epoch, NodeId leader) {
+  if (epoch > promised()) {
+    super_.promised_epoch = epoch.value;
+    FromUuid(leader, super_.voted_for);
+  }
+  super_.leader_epoch = epoch.value;
+  FromUuid(leader, super_.leader);
+  return WriteSuperblock();
+}
+
 void Pool::Claim(LogEnd end) {
   super_.claim_epoch = end.epoch.value;
   super_.claim_lsn = end.lsn.value;
@@ -335,6 +346,8 @@ Status Pool::Adopt(ClusterId cluster, const Geometry& geometry, const LogKey& ke
   super_.segment_count = SegmentsThatFit(*media_, geometry.segment_bytes);
   limit_ = UINT32_MAX;
   super_.granule = geometry.granule;
+  super_.leader_epoch = 0;
+  FromUuid(NodeId{}, super_.leader);
   return SetPromise(Epoch{}, NodeId{});
 }
 

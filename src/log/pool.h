@@ -69,8 +69,14 @@ class Pool {
   [[nodiscard]] Epoch promised() const { return Epoch{super_.promised_epoch}; }
   [[nodiscard]] NodeId voted_for() const;
 
+  // The primary of the promised epoch, if this node has been it or has followed it; none if that is not known.
+  [[nodiscard]] NodeId leader() const;
+
   // Errors: IoError - whether the promise survives is unknown; the node must fence itself.
   Status SetPromise(Epoch epoch, NodeId voted_for);
+  // `leader` is the primary of `epoch`, which is the promised one or a later one, and then a promise to `leader`, too.
+  // Before this node gives it a lease, or serves.  Errors: as SetPromise's.
+  Status SetLeader(Epoch epoch, NodeId leader);
 
   // The log is being given to this node by a primary and counts for nothing until it is whole.
   [[nodiscard]] bool installing() const { return (super_.state & format::kInstalling) != 0; }

@@ -59,10 +59,11 @@ struct StateReply {
   LogEnd end;
   Member primary;
   Members members;
-  bool whole = true;  // false while the log is damaged or being installed: it is no copy
+  bool whole = true;      // false while the log is damaged or being installed: it is no copy
+  NodeId lease_holder{};  // whose lease may run; none: it is not known
   template <typename Io>
   void Fields(Io& io) {
-    io(from, serving, lease_may_run, promised, end, primary, members, whole);
+    io(from, serving, lease_may_run, promised, end, primary, members, whole, lease_holder);
   }
 };
 

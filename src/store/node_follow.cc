@@ -22,6 +22,8 @@ void Node::Suggest(const Endpoint& primary) {
   seeds_ = {{primary.host, static_cast<std::uint16_t>(primary.port + options_.port_offset)}};
   // Where this node's own port does not follow from Redis', it is perhaps the same on all machines.
   if (options_.port != options_.redis_port + options_.port_offset) seeds_.push_back({primary.host, options_.port});
+  // Whoever began to give this node the cluster's log may be all that it knows of the cluster, and the name be wrong.
+  if (const auto source = pool_->InstallSource()) seeds_.push_back(*source);
   const Members& members = membership_.members();
   const auto known =
       std::find_if(members.begin(), members.end(), [&](const Member& m) { return m.Redis() == primary; });
@@ -88,6 +90,10 @@ Status Node::Accept(const wire::FollowReply& reply) {
     return {Code::kFenced, fmt::format("{} is primary of epoch {}, but this node promised epoch {}",
                                        reply.primary.Redis().ToString(), reply.epoch.value, voter_->promised().value)};
   }
+  if (fetching_ && reply.epoch > voter_->promised()) {
+    return {Code::kProtocol, fmt::format("{} answers a candidate with an epoch that it did not ask for",
+                                         reply.primary.Redis().ToString())};
+  }
   if (fetching_ && reply.install && !Mutated(Mutant::kCandidateInstalls)) {
     return {Code::kProtocol, fmt::format("{} offers a candidate the whole log", reply.primary.Redis().ToString())};
   }
@@ -100,9 +106,9 @@ Status Node::Accept(const wire::FollowReply& reply) {
             fmt::format("{} does not hold batch {}, which was committed: one of the two logs is damaged",
                         reply.primary.Redis().ToString(), log_->known_committed().value)};
   }
-  if (reply.epoch > voter_->promised()) {
-    if (Status status = pool_->SetPromise(reply.epoch, reply.primary.id); !status.ok()) return Fail(status);
-    voter_->Promised(reply.epoch, reply.primary.id);
+  if (!fetching_ && (reply.epoch > voter_->promised() || pool_->leader() != reply.primary.id)) {
+    if (Status status = pool_->SetLeader(reply.epoch, reply.primary.id); !status.ok()) return Fail(status);
+    if (reply.epoch > voter_->promised()) voter_->Promised(reply.epoch, reply.primary.id);
   }
   if (reply.install) {
     if (Status status = BeginInstall(reply); !status.ok()) return status;
@@ -160,7 +166,7 @@ Status Node::JoinCluster(const wire::FollowReply& reply) {
   heard_committed_ = Lsn{};
   told_ = {}, current_at_ = MonoTime{0};
   not_whole_ = true;
-  voter_.emplace(Epoch{}, NodeId{}, options_.lease, clock_->Now(), false);
+  voter_.emplace(Epoch{}, NodeId{}, options_.lease, clock_->Now(), Voter::Forgotten{});
   receiver_->SetMaxBatchBytes(static_cast<std::uint32_t>(reply.segment_bytes));
   Note(LogLevel::kNotice, fmt::format("joined the cluster of {}", reply.primary.Redis().ToString()));
   return Status::Ok();

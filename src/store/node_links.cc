@@ -213,7 +213,8 @@ void Node::AnswerState(LinkId link, const wire::StateRequest& request) {
                                                     .end = VouchedEnd(),
                                                     .primary = primary_,
                                                     .members = membership_.members(),
-                                                    .whole = !not_whole_}));
+                                                    .whole = !not_whole_,
+                                                    .lease_holder = voter_->LeaseHolder()}));
 }
 
 void Node::AnswerPromise(LinkId link, const wire::PromiseRequest& request) {
@@ -381,9 +382,10 @@ bool Node::OnAskFrame(NodeId peer, std::span<const std::byte> head) {
   asks_[peer].heard = clock_->Now();
   if (const auto reply = wire::Decode<wire::StateReply>(head)) {
     if (campaign_) {
-      campaign_->OnState(reply->from, {reply->serving, reply->lease_may_run, reply->whole, reply->promised, reply->end,
-                                       reply->primary, reply->members});
-    } else if (reply->serving && reply->promised > voter_->promised()) {
+      campaign_->OnState(reply->from, {reply->serving, reply->lease_may_run, reply->lease_holder, reply->whole,
+                                       reply->promised, reply->end, reply->primary, reply->members});
+    } else if (!reply->primary.id.IsNone() && reply->promised > voter_->promised()) {
+      // It is, or follows, the primary of a later epoch, which may lack just this node to serve.
       StepDown();
       Seek(reply->primary);
     } else {

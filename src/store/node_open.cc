@@ -107,7 +107,10 @@ Status Node::Start(std::unique_ptr<Media> media) {
   self_ = {pool_->node(), options_.announce_host, options_.port, options_.redis_port, pool_->media().bytes().size()};
   // While the log is being received the members are not known, and this node may have given a lease.
   const bool alone = !not_whole_ && membership_.members().size() <= 1;
-  voter_.emplace(pool_->promised(), pool_->voted_for(), options_.lease, clock_->Now(), alone);
+  // That it voted for itself proves nothing: another may have won that epoch, and had a lease of it.
+  const NodeId leader = pool_->leader();
+  voter_.emplace(pool_->promised(), pool_->voted_for(), options_.lease, clock_->Now(),
+                 Voter::Forgotten{.nothing = alone || leader == self_.id, .holder = leader});
   if (Status status = OpenFabric(); !status.ok()) return status;
   committer_.emplace(log_.get(), &membership_, &options_, self_);
   receiver_.emplace(fabric_, clock_, static_cast<BatchSink*>(this),

@@ -122,6 +122,10 @@ void Node::BecomePrimary() {
   campaign_.reset();
   fetching_ = false;
   CloseAsks();
+  if (Status status = pool_->SetLeader(epoch, self_.id); !status.ok()) {
+    (void)Fail(status);
+    return;
+  }
   role_ = Role::kPrimary;
   primary_ = self_;
   announced_ = false;

@@ -41,8 +41,9 @@ void ReportPool(const Pool& pool, const std::string& path, std::FILE* out) {
              pool.log_key().IsNone() ? "not keyed: a value can pass for one" : "keyed");
   for (const std::uint32_t copy : {0U, 1U}) fmt::print(out, "superblock {}: {}\n", copy, CopyText(pool, copy));
   fmt::print(out, "cluster: {}\nnode: {}\n", pool.cluster().ToString(), pool.node().ToString());
-  fmt::print(out, "promised epoch: {}, to {}\n", pool.promised().value,
-             pool.voted_for().IsNone() ? "nobody" : pool.voted_for().ToString());
+  fmt::print(out, "promised epoch: {}, to {}; its primary: {}\n", pool.promised().value,
+             pool.voted_for().IsNone() ? "nobody" : pool.voted_for().ToString(),
+             pool.leader().IsNone() ? "not known" : pool.leader().ToString());
   fmt::print(out, "geometry: {} segments of {} bytes, granule {} bytes\n", geometry.segment_count,
              geometry.segment_bytes, geometry.granule);
   fmt::print(out, "state: {}\n", pool.installing() ? "installing" : "normal");

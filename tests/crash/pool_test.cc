@@ -89,6 +89,23 @@ bool APromiseIsKept(World& world) {
   return true;
 }
 
+bool ALeaderIsRemembered(World& world) {
+  auto pool = world.Open();
+  for (std::uint64_t epoch = 1; epoch < 6; ++epoch) {
+    const NodeId candidate{{static_cast<std::uint8_t>(world.random() % 100 + 1)}}, leader{{200}};
+    EXPECT_TRUE(pool->SetPromise(Epoch{epoch}, candidate).ok());
+    world.Drop();
+    EXPECT_TRUE(pool->SetLeader(Epoch{epoch}, leader).ok());
+    pool.reset();
+    world.PowerFails();
+    pool = world.Open();
+    if (!pool || pool->promised() != Epoch{epoch} || pool->voted_for() != candidate || pool->leader() != leader) {
+      return false;
+    }
+  }
+  return true;
+}
+
 // What a killed process left in caches is told to be durable by the one that opens the log next.
 bool ALogThatIsOpenedStays(World& world) {
   auto pool = world.Open();
@@ -174,6 +191,7 @@ INSTANTIATE_TEST_SUITE_P(
     Pool, Promise,
     testing::Values(Told{"ANewPoolStaysWhoItIs", ANewPoolStaysWhoItIs, {Site::kSuperblock}},
                     Told{"APromiseIsKept", APromiseIsKept, {Site::kSuperblock}},
+                    Told{"ALeaderIsRemembered", ALeaderIsRemembered, {Site::kSuperblock}},
                     Told{"ALogThatIsOpenedStays", ALogThatIsOpenedStays, {Site::kBatch}},
                     Told{"WhatWasDrainedStays", WhatWasDrainedStays, {Site::kBatch}},
                     Told{"AnAdoptedPoolIsEmpty", AnAdoptedPoolIsEmpty, {Site::kEntryCleared, Site::kSuperblock}}),

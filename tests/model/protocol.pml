@@ -18,8 +18,9 @@
  *   Win           -> Campaign::OnPromise Campaign::JudgePromises Node::VouchedEnd
  *   Fetch         -> Node::FetchFromBest Node::Introduce Node::AnswerFollow Node::Admissible Node::CommonWith
  *   LeadInstead   -> Node::LeadInstead Node::Refused Node::EndCampaign
- *   Become        -> Node::BecomePrimary Committer::Begin
- *   Follow        -> Node::AnswerFollow Node::CommonWith Node::Accept Log::CutAfter Committer::Admit Voter::Heard
+ *   Become        -> Node::BecomePrimary Pool::SetLeader Committer::Begin
+ *   Follow        -> Node::AnswerFollow Node::CommonWith Node::Accept Pool::SetLeader Log::CutAfter Committer::Admit
+ *                    Voter::Heard
  *   BeginInstall  -> Node::AnswerFollow Node::Accept Node::BeginInstall Pool::BeginInstall Log::Reset
  *   EndInstall    -> Shipper::SendGap Node::Gap Node::Persist Pool::EndInstall
  *   Land          -> Shipper::Pump Receiver::OnBatch Node::Land
@@ -56,6 +57,9 @@
 byte promised[NODES], voted[NODES];
 byte persisted[NODES]; /* the promise as the pool has it */
 byte length[NODES], durable[NODES];
+#ifndef NO_LEASES
+byte leader[NODES];      /* the primary of the promised epoch, which it is or has followed; NONE: not known */
+#endif
 bit installing[NODES];   /* it takes a whole log, and has none until then */
 byte claim[NODES];       /* where the log ended that it gave up for that */
 byte entries[NODES * MAXLEN]; /* a batch is its epoch and the members from there on: a primary seals one batch per LSN */
@@ -187,6 +191,14 @@ inline CheckAgrees(copy, original) {
 }
 
 /* --- What a node does to itself. */
+inline SetLeader(knower, its_leader) {
+#ifdef NO_LEASES
+  skip
+#else
+  leader[knower] = its_leader
+#endif
+}
+
 inline EndTurn() {
   reader = NONE;
   answered[0] = 0;
@@ -226,7 +238,8 @@ inline SetPromise(pool, its_epoch, its_vote) {
   assert(promises_only_grow);
   promised[pool] = its_epoch;
   voted[pool] = its_vote;
-  persisted[pool] = its_epoch
+  persisted[pool] = its_epoch;
+  SetLeader(pool, NONE)
 }
 
 /* SetPromise drains, so that the end which is answered is that of a log which no power failure shortens. */
@@ -334,27 +347,28 @@ inline Append(appender, batch) {
 }
 
 /* One that was elected so late that a later epoch has committed will commit nothing itself. */
-inline Become(leader) {
-  one_primary_per_epoch = primary_of[promised[leader]] == NONE;
+inline Become(elected) {
+  one_primary_per_epoch = primary_of[promised[elected]] == NONE;
   assert(one_primary_per_epoch);
-  primary_of[promised[leader]] = leader;
+  primary_of[promised[elected]] = elected;
   if
-  :: promised[leader] > EpochOf(history[history_length - 1]) -> CheckHolds(leader)
+  :: promised[elected] > EpochOf(history[history_length - 1]) -> CheckHolds(elected)
   :: else
   fi;
 #ifdef REACH_FETCH
-  not_reached = source[leader] == NONE;
+  not_reached = source[elected] == NONE;
   assert(not_reached);
 #endif
 #ifdef REACH_INSTALLING
-  not_reached = !installing[Peer(leader, 1)] && !installing[Peer(leader, 2)] || dead == NONE;
+  not_reached = !installing[Peer(elected, 1)] && !installing[Peer(elected, 2)] || dead == NONE;
   assert(not_reached);
 #endif
-  link[leader] = NONE;
-  Forget(leader);
-  interrupts[leader] = 0;
-  role[leader] = PRIMARY;
-  Append(leader, Batch(promised[leader], Members(leader)))
+  link[elected] = NONE;
+  Forget(elected);
+  interrupts[elected] = 0;
+  role[elected] = PRIMARY;
+  SetLeader(elected, elected);
+  Append(elected, Batch(promised[elected], Members(elected)))
 }
 
 inline Subscribe(subscriber, publisher) {
@@ -366,11 +380,12 @@ inline Subscribe(subscriber, publisher) {
   gave_lease[subscriber] = 1;
   heard[subscriber] = publisher;
 #endif
+  SetLeader(subscriber, publisher);
   link[subscriber] = publisher
 }
 
-/* The primary counts what both logs hold as acknowledged, so it must be durable; the vote becomes the primary's, for
- * after a restart a node does not let its lease keep the one it voted for from trying. */
+/* The primary counts what both logs hold as acknowledged, so it must be durable; and the node remembers whom it follows,
+ * for after a restart its lease does not keep that one from trying. */
 inline Follow(follower, followed) {
   StepDown(follower);
   interrupts[follower] = 0;
@@ -515,13 +530,15 @@ inline Crash(failed, survives) {
 #elif defined INSTALLING_FORGETS_LEASE
   gave_lease[failed] = !installing[failed];
   heard[failed] = NONE
-#else
+#elif defined KEEP_OWN_VOTE
   gave_lease[failed] = 1;
-#ifdef KEEP_OWN_VOTE
   heard[failed] = voted[failed]
-#else
+#elif defined OWN_VOTE_GAVE_NO_LEASE
+  gave_lease[failed] = voted[failed] != failed;
   heard[failed] = NONE
-#endif
+#else
+  gave_lease[failed] = leader[failed] != failed;
+  heard[failed] = (gave_lease[failed] -> leader[failed] : NONE)
 #endif
 }
 
@@ -563,6 +580,7 @@ inline LosePool(lost) {
   claim[lost] = 0;
   persisted[lost] = 0;
   voted[lost] = NONE;
+  SetLeader(lost, NONE);
   Crash(lost, 0)
 }
 
@@ -744,6 +762,7 @@ init {
   d_step {
     for (k : 0 .. NODES - 1) {
       SetPromise(k, 1, 0);
+      SetLeader(k, 0);
       length[k] = 1;
       durable[k] = 1;
       Entry(k, 1) = Batch(1, FIRST_MEMBERS);

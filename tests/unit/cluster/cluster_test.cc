@@ -41,7 +41,7 @@ TEST(Voter, TheDecisionTableIsComplete) {
 }
 
 TEST(Voter, PromisesAnEpochOnce) {
-  Voter voter(Epoch{3}, kA.id, milliseconds(1000), MonoTime{0}, true);
+  Voter voter(Epoch{3}, kA.id, milliseconds(1000), MonoTime{0}, {.nothing = true, .holder = {}});
   EXPECT_EQ(voter.Judge(Epoch{3}, kA.id, Epoch{}, MonoTime{1}), Refusal::kNone);
   EXPECT_EQ(voter.Judge(Epoch{3}, kB.id, Epoch{}, MonoTime{1}), Refusal::kAlreadyPromised);
   EXPECT_EQ(voter.Judge(Epoch{2}, kA.id, Epoch{}, MonoTime{1}), Refusal::kOldEpoch);
@@ -51,7 +51,7 @@ TEST(Voter, PromisesAnEpochOnce) {
 }
 
 TEST(Voter, WaitsForTheLeaseItGaveAndForTheOneItForgot) {
-  Voter restarted(Epoch{3}, kA.id, milliseconds(1000), MonoTime{0}, false);
+  Voter restarted(Epoch{3}, kA.id, milliseconds(1000), MonoTime{0}, {});
   EXPECT_EQ(restarted.Judge(Epoch{4}, kB.id, Epoch{}, milliseconds(1000)), Refusal::kPrimaryAlive);
   // It voted for A, but may have followed another that won.
   EXPECT_EQ(restarted.Judge(Epoch{4}, kA.id, Epoch{}, milliseconds(1000)), Refusal::kPrimaryAlive);
@@ -63,8 +63,22 @@ TEST(Voter, WaitsForTheLeaseItGaveAndForTheOneItForgot) {
   EXPECT_EQ(restarted.Judge(Epoch{4}, kB.id, Epoch{}, milliseconds(3125)), Refusal::kNone);
 }
 
+TEST(Voter, ALeaseThatItKnowsOfDoesNotBindItsHolder) {
+  const Voter restarted(Epoch{3}, kA.id, milliseconds(1000), MonoTime{0}, {.nothing = false, .holder = kB.id});
+  EXPECT_EQ(restarted.Judge(Epoch{4}, kB.id, Epoch{}, MonoTime{1}), Refusal::kNone);
+  EXPECT_EQ(restarted.Judge(Epoch{4}, kA.id, Epoch{}, MonoTime{1}), Refusal::kPrimaryAlive) << "it voted for A";
+  EXPECT_EQ(restarted.Judge(Epoch{4}, kA.id, Epoch{}, milliseconds(1125)), Refusal::kNone);
+  EXPECT_EQ(restarted.LeaseHolder(), kB.id);
+}
+
+TEST(Voter, WhoWasThePrimaryHasGivenNoLease) {
+  const Voter restarted(Epoch{3}, kA.id, milliseconds(1000), MonoTime{0}, {.nothing = true, .holder = kA.id});
+  EXPECT_EQ(restarted.Judge(Epoch{4}, kB.id, Epoch{}, MonoTime{1}), Refusal::kNone);
+  EXPECT_FALSE(restarted.LeaseMayRun(MonoTime{1}));
+}
+
 TEST(Voter, NobodyGivesUpTheLeaseOfALaterEpoch) {
-  Voter voter(Epoch{1}, kA.id, milliseconds(1000), MonoTime{0}, true);
+  Voter voter(Epoch{1}, kA.id, milliseconds(1000), MonoTime{0}, {.nothing = true, .holder = {}});
   voter.Heard(kA.id, MonoTime{1});
   voter.Promised(Epoch{2}, kB.id);
   voter.Heard(kB.id, MonoTime{2});
@@ -157,6 +171,15 @@ TEST(Campaign, WaitsForALeaseUnlessThePrimaryHandsOver) {
   EXPECT_EQ(campaign.next(), Campaign::Next::kAsk);
   campaign.OnState(kC.id, State(Epoch{4}, End(4, 9), members, false, false));
   EXPECT_EQ(campaign.next(), Campaign::Next::kPromise);
+
+  // Its own: it was the primary, and was started again.
+  for (const NodeId& holder : {kB.id, kA.id, NodeId{}}) {
+    Campaign back(kB, members, Epoch{4}, End(4, 9), Epoch{});
+    PeerState state = State(Epoch{4}, End(4, 9), members, false, true);
+    state.lease_holder = holder;
+    back.OnState(kC.id, state);
+    EXPECT_EQ(back.next(), holder == kB.id ? Campaign::Next::kPromise : Campaign::Next::kAsk);
+  }
 
   Campaign heir(kB, members, Epoch{4}, End(4, 9), Epoch{4});
   heir.OnState(kA.id, State(Epoch{4}, End(4, 9), members, true, true));

@@ -445,6 +445,26 @@ TEST(Pool, APromiseSurvivesACrashAtEitherOfItsTwoCopies) {
   }
 }
 
+TEST(Pool, TheLeaderIsThatOfThePromisedEpoch) {
+  auto opened = Open(NewDisk());
+  Pool& pool = *opened->pool;
+  const NodeId a{{1}}, b{{2}};
+  EXPECT_TRUE(pool.leader().IsNone());
+  ASSERT_TRUE(pool.SetPromise(Epoch{1}, a).ok());
+  EXPECT_TRUE(pool.leader().IsNone()) << "it may not win";
+  ASSERT_TRUE(pool.SetLeader(Epoch{1}, b).ok());
+  EXPECT_EQ(std::pair(pool.leader(), pool.voted_for()), std::pair(b, a));
+  ASSERT_TRUE(pool.SetPromise(Epoch{2}, b).ok());
+  EXPECT_TRUE(pool.leader().IsNone()) << "that was an earlier epoch";
+  ASSERT_TRUE(pool.SetLeader(Epoch{3}, a).ok());
+  EXPECT_EQ(std::pair(pool.promised(), pool.voted_for()), std::pair(Epoch{3}, a)) << "whoever is followed is promised";
+  EXPECT_EQ(pool.leader(), a);
+  ASSERT_TRUE(pool.Adopt(ClusterId{{7}}, pool.geometry(), LogKey{1, 2}).ok());
+  EXPECT_TRUE(pool.leader().IsNone());
+  ASSERT_TRUE(pool.SetPromise(Epoch{3}, b).ok());
+  EXPECT_TRUE(pool.leader().IsNone()) << "that was another cluster's";
+}
+
 TEST(Pool, RefusesWhatIsNotAPool) {
   const auto open_code = [](const std::shared_ptr<CrashDisk>& disk) { return Open(disk).status().code(); };
   auto garbage = NewDisk();

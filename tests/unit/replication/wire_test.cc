@@ -27,8 +27,8 @@ void ReadsBackAndRefusesEveryOtherLength(const Message& message) {
 
 TEST(Wire, EveryMessageReadsBack) {
   ReadsBackAndRefusesEveryOtherLength(wire::StateRequest{ClusterId{{9}}});
-  ReadsBackAndRefusesEveryOtherLength(
-      wire::StateReply{kMember.id, true, false, Epoch{3}, {Epoch{2}, Lsn{7}}, kMember, {kMember, kMember}, false});
+  ReadsBackAndRefusesEveryOtherLength(wire::StateReply{
+      kMember.id, true, false, Epoch{3}, {Epoch{2}, Lsn{7}}, kMember, {kMember, kMember}, false, kMember.id});
   ReadsBackAndRefusesEveryOtherLength(wire::PromiseRequest{ClusterId{{9}}, Epoch{4}, kMember, Epoch{3}});
   ReadsBackAndRefusesEveryOtherLength(
       wire::PromiseReply{kMember.id, true, 2, Epoch{3}, {Epoch{2}, Lsn{7}}, {kMember}, false});
