@@ -156,7 +156,7 @@ void Receiver::OnHeartbeat(const wire::Heartbeat& heartbeat) {
   const MonoTime as_of{static_cast<MonoTime::rep>(heartbeat.echo)};
   if (!sink_->Heard(heartbeat.epoch, heartbeat.committed, as_of)) return;
   const auto now = static_cast<std::uint64_t>(clock_->Now().count());
-  fabric_->Send(control_, wire::Encode(wire::HeartbeatAck{heartbeat.epoch, heartbeat.sent_at, now}));
+  fabric_->Send(control_, wire::Encode(wire::HeartbeatAck{heartbeat.epoch, heartbeat.sent_at, now, sink_->MayLead()}));
 }
 
 void Receiver::OnPollEnd() {

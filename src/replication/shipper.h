@@ -100,7 +100,8 @@ class Shipper {
   // `leads`: the sender holds its lease.
   void SendHeartbeat(Epoch epoch, Lsn committed, MonoTime now, bool leads);
   // `at`: the receiver's time.
-  void OnHeartbeatAck(MonoTime sent_at, std::uint64_t at) {
+  void OnHeartbeatAck(MonoTime sent_at, std::uint64_t at, bool may_lead) {
+    may_lead_ = may_lead;
     echoed_ = std::max(echoed_, sent_at);
     receivers_time_ = std::max(receivers_time_, at);
   }
@@ -111,6 +112,8 @@ class Shipper {
   [[nodiscard]] const std::string& address() const { return terms_.address; }
   [[nodiscard]] PersistenceDomain domain() const { return terms_.domain; }
   [[nodiscard]] bool fetch() const { return terms_.fetch; }
+  // As the receiver said last, or has not said yet.
+  [[nodiscard]] bool may_lead() const { return may_lead_; }
   // It holds all that the log held when it began to receive: until then it is no copy.
   [[nodiscard]] bool whole() const { return whole_; }
   [[nodiscard]] Lsn acked() const { return acked_; }
@@ -171,7 +174,8 @@ class Shipper {
   Lsn progress_;                        // acked_ at the last NoteProgress()
   std::optional<std::uint64_t> taken_;  // bytes that the receiver's machine had taken half-way through the patience
   MonoTime progressed_at_{0};           // when it last moved, or nothing was on its way
-  std::uint64_t receivers_time_ = 0;    // of its newest answer to a heartbeat
+  bool may_lead_ = true;
+  std::uint64_t receivers_time_ = 0;  // of its newest answer to a heartbeat
   MonoTime echoed_{0};
   LinkId control_;
   LinkId data_ = LinkId::kNone;

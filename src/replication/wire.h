@@ -212,9 +212,10 @@ struct HeartbeatAck {
   Epoch epoch;
   std::uint64_t sent_at = 0;  // as received
   std::uint64_t at = 0;       // microseconds of this one's clock
+  bool may_lead = true;       // it would take the role if it were offered
   template <typename Io>
   void Fields(Io& io) {
-    io(epoch, sent_at, at);
+    io(epoch, sent_at, at, may_lead);
   }
 };
 

@@ -4,6 +4,7 @@
 //   node_space.cc  cleaning, and giving segments back
 //   node_term.cc   the primary's term: commit, lease, members, the end
 //   node_campaign.cc, node_hand_over.cc, node_follow.cc  becoming primary, planned changes, following one
+//   node_probe.cc  whether a node that is to become a member can be dialled
 //   node_loss.cc   a backup that misses its primary, a primary that serves no more
 //   node_links.cc  what peers say, and what this node answers
 //   node_info.cc   what an operator sees
@@ -155,6 +156,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
 
   // --- node_term.cc
   void Progress();
+  void AdmitMember();
   void NoteLost(const std::vector<Endpoint>& backups, std::string_view why) const;
   void CountLease();
   void BecomePrimary();
@@ -187,6 +189,12 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   void StepTakeOver();
   void EndTakeOver(const Status& outcome);
   void HandOverOffered(Epoch epoch) override;
+  [[nodiscard]] bool MayLead() const override { return !hides_; }
+
+  // --- node_probe.cc
+  bool Answers(const Member& member);
+  void EndProbe();
+  bool OnProbeFrame(std::span<const std::byte> head);
 
   // --- node_databases.cc
   // Could clients name every database that has keys?  Errors: BadConfig.
@@ -294,7 +302,16 @@ class Node final : public Store, private FabricHandler, private BatchSink {
     Epoch floor{};  // a later epoch that a peer was heard to have promised
   };
   std::optional<Offer> offer_;
-  bool waiting_ = false;                  // in WaitForPeers()
+  bool waiting_ = false;  // in WaitForPeers()
+  // The node that is to become a member is dialled where the others will dial it.
+  struct Probe {
+    Member member;
+    LinkId link = LinkId::kNone;
+    MonoTime next{0};  // when it is dialled again
+    bool answers = false;
+    bool told = false;  // that it does not
+  };
+  std::optional<Probe> probe_;
   std::uint64_t acknowledged_bytes_ = 0;  // Log::sealed_bytes() when all of the log was acknowledged last
   Lsn stalled_until_;                     // a Commit() failed: nothing is served until this is committed
   MonoTime hears_end_{0};

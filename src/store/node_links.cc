@@ -19,6 +19,7 @@ void Node::OnAccept(LinkId link, const Endpoint& peer, Lane lane) { guests_[link
 
 void Node::OnConnect(LinkId link) {
   if (receiver_->Owns(link)) return receiver_->OnConnect(link);
+  if (probe_ && probe_->link == link) fabric_->Send(link, wire::Encode(wire::StateRequest{pool_->cluster()}));
   for (auto& [id, ask] : asks_) {
     if (ask.link != link) continue;
     ask.connected = true;
@@ -36,6 +37,9 @@ void Node::OnFrame(LinkId link, std::span<const std::byte> head, std::span<const
   if (ask != asks_.end()) {
     known = OnAskFrame(ask->first, head);
     if (!known) asks_.erase(ask);
+  } else if (probe_ && probe_->link == link) {
+    known = OnProbeFrame(head);
+    if (!known) probe_->link = LinkId::kNone;
   } else if (Shipper* shipper = committer_->Find(link)) {
     known = OnShipperFrame(shipper, link, head);
     if (!known) committer_->Drop(link);
@@ -72,6 +76,7 @@ void Node::OnClose(LinkId link, const Status& reason) {
     committer_->Drop(link);
     return;
   }
+  if (probe_ && probe_->link == link) probe_->link = LinkId::kNone;
   for (auto& [id, ask] : asks_) {
     if (ask.link != link) continue;
     ask = {};
@@ -150,7 +155,7 @@ bool Node::OnShipperFrame(Shipper* shipper, LinkId link, std::span<const std::by
   if (!ack || ack->epoch != voter_->promised()) return false;
   const MonoTime sent_at{static_cast<MonoTime::rep>(ack->sent_at)};
   if (sent_at > clock_->Now()) return false;
-  shipper->OnHeartbeatAck(sent_at, ack->at);
+  shipper->OnHeartbeatAck(sent_at, ack->at, ack->may_lead);
   return true;
 }
 

@@ -29,21 +29,25 @@ void Node::Progress() {
     observer_->OnPrimary();
   }
   // A change of members is a batch of its own: in the middle of a unit it waits, for the unit must not be cut in two.
-  const auto joined = log_->InUnit() && !Mutated(Mutant::kMembersCutUnit) ? std::nullopt : committer_->Candidate();
-  if (joined) {
-    const Members next = membership_.Toward(*joined);
-    const char* what = membership_.Find(joined->id) != nullptr      ? "has changed and stays a member"
-                       : next.size() < membership_.members().size() ? "has lost its pool: it leaves before it joins"
-                                                                    : "has caught up and becomes a member";
-    Note(LogLevel::kNotice,
-         fmt::format("{} {} (its pool has {} bytes)", joined->Redis().ToString(), what, joined->pool_bytes));
-    (void)AppendMembers(next);
-  }
+  if (!log_->InUnit() || Mutated(Mutant::kMembersCutUnit)) AdmitMember();
   Ship();
   if (!committer_->active()) return;
   committer_->PumpSpared(voter_->promised(), clock_->Now());
   NoteLost(committer_->DropOverrun(),
            "what it lacks was cleaned away meanwhile; it is given the whole log when it connects again");
+}
+
+void Node::AdmitMember() {
+  const auto joined = committer_->Candidate();
+  if (!joined) return EndProbe();
+  if (!Answers(*joined)) return;
+  const Members next = membership_.Toward(*joined);
+  const char* what = membership_.Find(joined->id) != nullptr      ? "has changed and stays a member"
+                     : next.size() < membership_.members().size() ? "has lost its pool: it leaves before it joins"
+                                                                  : "has caught up and becomes a member";
+  Note(LogLevel::kNotice,
+       fmt::format("{} {} (its pool has {} bytes)", joined->Redis().ToString(), what, joined->pool_bytes));
+  (void)AppendMembers(next);
 }
 
 void Node::NoteLost(const std::vector<Endpoint>& backups, std::string_view why) const {
@@ -118,14 +122,14 @@ Status Node::Forget(const Endpoint& member) {
 
 void Node::BecomePrimary() {
   const Epoch epoch = campaign_->epoch();
-  receiver_->Stop();
-  campaign_.reset();
-  fetching_ = false;
-  CloseAsks();
   if (Status status = pool_->SetLeader(epoch, self_.id); !status.ok()) {
     (void)Fail(status);
     return;
   }
+  receiver_->Stop();
+  campaign_.reset();
+  fetching_ = false;
+  CloseAsks();
   role_ = Role::kPrimary;
   primary_ = self_;
   announced_ = false;
@@ -162,6 +166,7 @@ void Node::StepDown() {
     }
     Answer({Code::kFenced, "this node was deposed before it served"});
   }
+  EndProbe();
   role_ = Role::kBackup;
   primary_ = {};
   loss_ = Loss::kNone;

@@ -40,7 +40,7 @@ TEST(Wire, EveryMessageReadsBack) {
   ReadsBackAndRefusesEveryOtherLength(wire::Batch{Epoch{3}, LogAddress{4096}, Lsn{8}});
   ReadsBackAndRefusesEveryOtherLength(wire::Ack{Epoch{3}, Lsn{8}, Lsn{7}, false});
   ReadsBackAndRefusesEveryOtherLength(wire::Heartbeat{Epoch{3}, Lsn{8}, 123456, 789});
-  ReadsBackAndRefusesEveryOtherLength(wire::HeartbeatAck{Epoch{3}, 123456, 789});
+  ReadsBackAndRefusesEveryOtherLength(wire::HeartbeatAck{Epoch{3}, 123456, 789, false});
   ReadsBackAndRefusesEveryOtherLength(wire::HandOver{Epoch{3}});
   ReadsBackAndRefusesEveryOtherLength(wire::Committed{Epoch{3}, Lsn{8}});
   ReadsBackAndRefusesEveryOtherLength(wire::Gap{Epoch{3}, Lsn{8}});

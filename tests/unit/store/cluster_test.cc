@@ -212,6 +212,44 @@ TEST(Node, AHandOverKeepsEverythingAndTheOldPrimaryFollows) {
   EXPECT_EQ(cluster[0].store->CheckWrite(1, 1).code(), Code::kReadOnly);
 }
 
+TEST(Node, ABackupThatMayNotLeadIsNotOfferedTheRole) {
+  Cluster cluster(3);
+  ASSERT_TRUE(cluster[0].store->Put(9, "k", "v", 0).ok());
+  cluster[0].store->EndUnit();
+  ASSERT_TRUE(cluster[0].store->Commit().ok());
+  cluster[1].store->options().databases = 9;
+  cluster.world.Run(Options{}.lease);
+  ASSERT_TRUE(cluster[1].FollowsInSync(cluster[0]));
+  const MonoTime start = cluster.world.Now();
+  const Status named = cluster.HandOver(cluster[0], cluster[1].Redis());
+  EXPECT_EQ(named.code(), Code::kUnavailable);
+  EXPECT_NE(named.message().find("refuses to lead"), std::string::npos) << named.ToString();
+  std::optional<Status> chosen;
+  cluster[0].store->HandOver(std::nullopt, [&](const Status& status) { chosen = status; });
+  EXPECT_TRUE(cluster.world.RunUntil([&] { return chosen && cluster.AllInSync(cluster[2]); }));
+  EXPECT_TRUE(chosen && chosen->ok());
+  EXPECT_LT(cluster.world.Now() - start, Options{}.lease);
+}
+
+// It could be elected, and nobody could follow it.
+TEST(Node, ANodeThatCannotBeDialledDoesNotBecomeAMember) {
+  Cluster cluster(2);
+  SimNode late(&cluster.world, 3);
+  ASSERT_TRUE(late.Start().ok());
+  auto listener = cluster.world.listeners.extract(static_cast<std::uint16_t>(late.Redis().port + 10000));
+  ASSERT_FALSE(listener.empty());
+  late.store->Follow(cluster[0].Redis());
+  cluster.world.Run(Options{}.lease * 5);
+  const auto info = cluster[0].store->Info();
+  EXPECT_EQ(info.members.size(), 2U);
+  EXPECT_TRUE(info.peers.size() == 2 && info.peers[1].in_sync && !info.peers[1].voting);
+  EXPECT_NE(info.last_error.find("does not answer at 127.0.0.1:17003"), std::string::npos) << info.last_error;
+  ASSERT_TRUE(cluster[0].Set("k", "v").ok());
+  cluster.world.listeners.insert(std::move(listener));
+  EXPECT_TRUE(cluster.world.RunUntil([&] { return late.FollowsInSync(cluster[0]); }));
+  EXPECT_TRUE(cluster[0].store->Info().last_error.empty());
+}
+
 TEST(Node, ANodeWithDataOfItsOwnIsNotAdopted) {
   SimWorld world(1);
   SimNode first(&world, 1), second(&world, 2);
