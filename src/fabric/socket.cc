@@ -9,14 +9,19 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <system_error>
+#include <thread>
 #include <utility>
 
 namespace faha {
 namespace {
 
 constexpr int kBacklog = 128;
+// A port that is taken is tried so often, and so long apart, before the start of a node fails.
+constexpr int kBindAttempts = 30;
+constexpr std::chrono::milliseconds kBindPause{100};
 
 Status Refused(std::string_view what, const Endpoint& at, int error) {
   return {Code::kUnavailable, fmt::format("cannot {} {}: {}", what, at.ToString(), ErrnoText(error))};
@@ -36,6 +41,14 @@ Status CloseRefused(int fd, std::string_view what, const Endpoint& at) {
   const int error = errno;
   ::close(fd);
   return Refused(what, at, error);
+}
+
+Status Taken(int fd, const Endpoint& at) {
+  ::close(fd);
+  return {Code::kUnavailable,
+          fmt::format("cannot listen at {}: another process has had the port for {} ms: end it, or set another port; a "
+                      "port within net.ipv4.ip_local_port_range may also be the near end of a connection",
+                      at.ToString(), kBindAttempts * kBindPause.count())};
 }
 
 // Dialling a free local port from the same range can connect a socket to itself.
@@ -87,8 +100,10 @@ Result<int> OpenListener(const Endpoint& at) {
   const int on = 1;
   // A restarted node must not wait for the connections of its former life to time out.
   (void)::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  if (::bind(fd, address->get(), address->size) != 0 || ::listen(fd, kBacklog) != 0) {
-    return CloseRefused(fd, "listen at", at);
+  for (int attempt = 1; ::bind(fd, address->get(), address->size) != 0 || ::listen(fd, kBacklog) != 0; ++attempt) {
+    if (errno != EADDRINUSE) return CloseRefused(fd, "listen at", at);
+    if (attempt == kBindAttempts) return Taken(fd, at);
+    std::this_thread::sleep_for(kBindPause);
   }
   return fd;
 }

@@ -28,7 +28,8 @@ struct SocketAddress {
 // Errors: Unavailable - anything else.
 Result<SocketAddress> ResolveNumeric(const Endpoint& at);
 
-// A listening descriptor.  Errors: Unavailable - the address cannot be bound.
+// A listening descriptor.  A port that is taken is tried again for three seconds, in which the thread is blocked.
+// Errors: Unavailable - the address cannot be bound.
 Result<int> OpenListener(const Endpoint& at);
 
 // A descriptor whose connection to `to` is under way: writable once it is known how it went.

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstring>
 #include <memory>
+#include <thread>
 
 #include "certificates.h"
 #include "fabric/frame.h"
@@ -224,6 +225,20 @@ TEST_P(Listening, AUsedAddressIsUnavailable) {
   const Status status = b.fabric.Listen(a.at());
   EXPECT_EQ(status.code(), Code::kUnavailable);
   EXPECT_NE(status.message().find(a.at().ToString()), std::string::npos);
+}
+
+TEST_P(Listening, APortThatIsTakenForAMomentIsWaitedFor) {
+  Peer node;
+  auto taken = OpenListener({"127.0.0.1", 0});
+  ASSERT_TRUE(taken.ok());
+  const std::uint16_t port = LocalPort(*taken);
+  std::thread process([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+    ::close(*taken);
+  });
+  const Status status = node.fabric.Listen({"127.0.0.1", port});
+  process.join();
+  EXPECT_TRUE(status.ok()) << status.ToString();
 }
 
 TEST_P(Listening, PeersOverTheLimitAreHungUpOn) {
