@@ -24,11 +24,12 @@ bool Node::MissesPrimary() const {
 
 // A primary that only this backup does not hear is not to be replaced: the others are asked.  While the primary was
 // there, somebody watches over it, who says which backup is to lead.  A backup that has found none since its start
-// stands for all that was down: nobody may have been there to see it.  The old primary, if it is back, comes first.
+// stands for all that was down: nobody may have been there to see it.  The old primary, if it is back, comes first, and
+// of two backups the one that was started earlier.
 void Node::StepSilence() {
   if (!Silent()) return;
   if (clock_->Now() >= next_ask_) AskMembers(membership_.members());
-  if (followed_ || !MajorityMisses() || clock_->Now() - heard_at_ <= 2 * options_.lease) return;
+  if (followed_ || !MajorityMisses() || clock_->Now() - heard_at_ <= 3 * options_.lease / 2) return;
   Note(LogLevel::kNotice,
        "no primary was found since the start, nor by a majority of the members: this node offers itself");
   StartCampaign(Epoch{}, Epoch{}, std::chrono::milliseconds::max(), nullptr);

@@ -9,7 +9,7 @@ import subprocess
 import pytest
 import redis
 
-from cluster import PORT_OFFSET, wait_for
+from cluster import PORT_OFFSET, SANITIZED, wait_for
 from resp import Connection
 
 MB = 1 << 20
@@ -391,5 +391,6 @@ def test_arguments_behind_the_module_are_refused(make_server):
     assert "'faha.pool-bytes' is one" in refuses_to_start(server, "BADCONFIG")
 
 
+@pytest.mark.skipif(SANITIZED, reason="the sanitizer itself needs more address space than that")
 def test_an_address_space_that_cannot_hold_the_pool(make_server):
     assert "bytes of address space cannot hold a pool of" in refuses_to_start(limited(make_server(args=["--faha.pool-bytes", "256mb"]), "-v 450000"), "BADCONFIG")
