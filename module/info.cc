@@ -32,7 +32,7 @@ void Visit(const StoreInfo& info, const Fields& fields) {
   fields.number("applied-lsn", info.applied.value);
   fields.number("in-sync-backups",
                 static_cast<Number>(std::count_if(info.peers.begin(), info.peers.end(),
-                                                  [](const PeerInfo& peer) { return peer.in_sync; })));
+                                                  [](const PeerInfo& peer) { return peer.in_sync && peer.voting; })));
   fields.text("node", info.node.ToString());
   fields.text("cluster", info.cluster.ToString());
   fields.text("fabric", std::string(TransportName(info.source_transport.value_or(info.transport))));
@@ -73,7 +73,9 @@ void Visit(const StoreInfo& info, const Fields& fields) {
   fields.number("batch-bytes", info.batch_bytes);
   fields.number("records", info.records);
   fields.number("record-bytes", info.record_bytes);
-  fields.text("last-error", info.last_error);
+  const bool of_store = !info.last_error.empty();
+  fields.text("last-error", of_store ? info.last_error : TheRoles().Complaint());
+  fields.number("last-error-age-ms", of_store ? info.last_error_age.count() : 0);
 }
 
 void OnInfo(RedisModuleInfoCtx* ctx, int for_crash_report) {

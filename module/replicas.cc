@@ -10,6 +10,7 @@
 #include "module/client_list.h"
 #include "module/commands.h"
 #include "module/names.h"
+#include "module/shutdown.h"
 #include "module/state.h"
 
 namespace faha::module {
@@ -79,6 +80,7 @@ Reply ReplicaPort(Call& call) {
         "UNSUPPORTED this server holds FaHA's keys, which Redis' replication does not carry, and no backup of it "
         "listens at that port: load FaHA there first");
   }
+  if (EndsSoon()) return Reply::Error("UNAVAILABLE this server is about to end");
   if (!MayAskForIt(call.ctx())) return Reply::Error("NOPERM this user may not run PSYNC, by which a replica begins");
   admitted.insert(id);
   return Reply::Ok();

@@ -128,15 +128,15 @@ void Roles::WatchRedisLink(RedisModuleCtx* ctx) {
   const RedisReplication redis = RedisReplicates(ctx);
   if (!redis.primary || redis.up || !TheState().store->Info().streaming) {
     link_down_since_.reset();
-    link_told_ = false;
+    link_trouble_.clear();
     return;
   }
   if (!link_down_since_) link_down_since_ = now;
-  if (link_told_ || now - *link_down_since_ < kLinkPatience) return;
-  link_told_ = true;
-  Log(LogLevel::kWarning,
+  if (!link_trouble_.empty() || now - *link_down_since_ < kLinkPatience) return;
+  link_trouble_ =
       "UNAVAILABLE FaHA follows, but Redis' own replication, which carries what is published, does not connect to " +
-          redis.primary->ToString() + ": where that asks for a password set masterauth, and masteruser, on every node");
+      redis.primary->ToString() + ": where that asks for a password set masterauth, and masteruser, on every node";
+  Log(LogLevel::kWarning, link_trouble_);
 }
 
 // --- Orders.
@@ -144,9 +144,7 @@ void Roles::WatchRedisLink(RedisModuleCtx* ctx) {
 void Roles::RedisRoleChanged(RedisModuleCtx* ctx, bool is_primary) {
   if (aligning_) return;
   if (is_primary) return OrderToLead(ctx);
-  if (const auto primary = RedisReplicates(ctx).primary) {
-    if (const Status status = OrderToFollow(ctx, *primary); !status.ok()) Log(LogLevel::kWarning, status.ToString());
-  }
+  if (const auto primary = RedisReplicates(ctx).primary) (void)OrderToFollow(ctx, *primary);
 }
 
 void Roles::OrderToLead(RedisModuleCtx* ctx) {
@@ -170,10 +168,15 @@ Status Roles::OrderToFollow(RedisModuleCtx* ctx, const Endpoint& primary) {
   const Member* member = ThePeerNames().Find(info.members, primary);
   const bool leads = info.role == Role::kPrimary;
   if (leads && !info.blank && member == nullptr) {
-    return {Code::kClusterId, "this node leads a cluster with data, and " + primary.ToString() +
-                                  " is no member of it: to make this node a backup of another cluster stop it, move "
-                                  "its pool away, and start it again"};
+    const Status status{Code::kClusterId,
+                        "this node leads a cluster with data, and " + primary.ToString() +
+                            " is no member of it: to make this node a backup of another cluster stop it, move its pool "
+                            "away, and start it again"};
+    // Sentinel orders it again and again.
+    if (std::exchange(refused_, status.ToString()) != refused_) Log(LogLevel::kWarning, refused_);
+    return status;
   }
+  refused_.clear();
   ForgetOrder();
   if (member != nullptr) ThePeerNames().Remember(*member, primary);
   if (leads && !info.blank) {

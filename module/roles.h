@@ -39,6 +39,8 @@ class Roles : public StoreObserver {
   // Was this node told to lead, while a primary lives that hands over as soon as Sentinels tell clients of this node?
   // They do when they are shown a primary.
   [[nodiscard]] bool ShownToSentinels() const { return order_ && order_->shown; }
+  // What an operator should know of roles and orders, one line; empty if nothing.
+  [[nodiscard]] const std::string& Complaint() const { return refused_.empty() ? link_trouble_ : refused_; }
   // Was it told to lead lately, so that whoever told it tells clients of it?
   [[nodiscard]] bool ToldToLead() const;
   // A Sentinel tells clients of another primary than before.
@@ -85,7 +87,8 @@ class Roles : public StoreObserver {
   bool complained_ = false;  // said that Redis refuses the role
   Time next_look_{};         // at Redis' link
   std::optional<Time> link_down_since_;
-  bool link_told_ = false;
+  std::string link_trouble_;           // what the log was told of it
+  std::string refused_;                // the last order that was refused, and why
   std::optional<Time> patience_ends_;  // of Align with those who wait for an outcome
   bool aligning_ = false;
   std::optional<Endpoint> heir_;

@@ -26,6 +26,7 @@ struct sigaction redis_on_term, redis_on_int;
 bool judged = false;       // by the cron before this one at the latest
 bool child_lived = false;  // a child of Redis lived, or ended, since that cron began
 bool refused = false;      // because of that child
+bool ends_soon = false;    // see EndsSoon()
 
 const struct sigaction& ActionOfRedis(int number) { return number == SIGINT ? redis_on_int : redis_on_term; }
 
@@ -78,15 +79,15 @@ void OnChild(RedisModuleCtx*, RedisModuleEvent, uint64_t, void*) { child_lived =
 // The end of one of Redis' crons.
 void OnCron(RedisModuleCtx* ctx, RedisModuleEvent, uint64_t, void*) {
   const int number = received.load();
-  // What they lack is nothing: the data set is empty.
-  if (WaitsForReplicas(ctx)) Run(ctx, "CLIENT", "KILL", "TYPE", "REPLICA");
+  ends_soon = WaitsForReplicas(ctx);
+  if (ends_soon) Run(ctx, "CLIENT", "KILL", "TYPE", "REPLICA");
   if (number == 0) {
     child_lived = false;
     return;
   }
   const bool writing = Field(ctx, "persistence", "aof_rewrite_in_progress") == 1;
   child_lived = child_lived || writing;
-  if (WaitsForReplicas(ctx)) {
+  if (ends_soon) {
     judged = true;  // and will be judged again
     return;
   }
@@ -148,6 +149,8 @@ void TendShutdown(RedisModuleCtx* ctx) {
   if (hand_over->ordered && !hand_over->done && now - hand_over->began < kAllTakes) return;
   EndNow();
 }
+
+bool EndsSoon() { return ends_soon; }
 
 int ReceivedSignal() { return received.load(); }
 

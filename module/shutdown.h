@@ -18,6 +18,9 @@ bool StartWatchingSignals(RedisModuleCtx* ctx);
 // Every tick.
 void TendShutdown(RedisModuleCtx* ctx);
 
+// Redis waits for its replicas before it ends: they lack nothing, for its data set is empty, and must not come again.
+bool EndsSoon();
+
 // The signal that the server was sent and has not refused; 0: none.
 int ReceivedSignal();
 

@@ -245,6 +245,7 @@ Status Node::Fail(Status status) {
 
 void Node::Remember(const Status& problem) {
   last_problem_ = problem;
+  last_problem_at_ = clock_->Now();
   if (!complaints_.Admit(problem.message(), clock_->Now())) return;
   if (const auto more = complaints_.TakeLeftOut(); more != 0) {
     Note(LogLevel::kWarning, fmt::format("{} complaints about peers were left out", more));

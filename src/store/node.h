@@ -251,6 +251,8 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   void OnLaterEpoch(Epoch epoch);
   void LeadInstead(LinkId link, const wire::FollowRequest& request);
   [[nodiscard]] LogEnd VouchedEnd() const;
+  [[nodiscard]] bool SharesAddress(const Member& member) const;
+  void OnWrongAnswer(NodeId peer);
   [[nodiscard]] std::optional<Endpoint> TwinOf(const Member& member) const;
   Status Admissible(const wire::FollowRequest& request) const;
   Result<Lsn> CommonWith(const wire::FollowRequest& request) const;
@@ -285,6 +287,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   Member primary_;  // whom this node follows or is; its id is none if it knows nobody
   Status failure_;
   Status last_problem_;
+  MonoTime last_problem_at_{0};
   Complaints complaints_;
   std::string remark_;  // why batches do not go over RDMA, if they were to
   bool hides_ = false;  // there are keys in databases that clients cannot name

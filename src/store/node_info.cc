@@ -52,6 +52,7 @@ StoreInfo Node::Info() const {
   info.role = role_;
   info.state = StateWord();
   info.last_error = Trouble();
+  if (info.last_error == last_problem_.ToString()) info.last_error_age = Since(last_problem_at_);
   info.epoch = voter_->promised();
   info.node = self_.id;
   info.cluster = pool_->cluster();

@@ -258,6 +258,17 @@ std::optional<Endpoint> Node::TwinOf(const Member& member) const {
   return std::nullopt;
 }
 
+// Another node that lives says that clients reach it where `member` says the same of itself.
+bool Node::SharesAddress(const Member& member) const {
+  if (member.Redis() == self_.Redis()) return member.id != self_.id;
+  const auto& shippers = committer_->shippers();
+  return std::any_of(shippers.begin(), shippers.end(), [&](const auto& shipper) {
+    const Member& other = shipper->receiver();
+    const bool lives = clock_->Now() - shipper->echoed() <= options_.lease;
+    return other.id != member.id && other.Redis() == member.Redis() && lives;
+  });
+}
+
 // Errors: why the asker must not be shipped to.
 Status Node::Admissible(const wire::FollowRequest& request) const {
   if (request.self.id == self_.id && request.self.Replication() == self_.Replication())
@@ -267,6 +278,11 @@ Status Node::Admissible(const wire::FollowRequest& request) const {
             fmt::format("{} and {} have pools of the same id, so one is a copy of the other's, and the two "
                         "would count as one: give one of them a new pool",
                         request.self.Redis().ToString(), twin->ToString())};
+  }
+  if (SharesAddress(request.self)) {
+    return {Code::kBadConfig, fmt::format("{} is the address of another node, which lives: see faha.announce-host and "
+                                          "replica-announce-port of the node that asks",
+                                          request.self.Redis().ToString())};
   }
   const bool chosen = request.fetch && request.promised == voter_->promised() && request.self.id == voter_->voted_for();
   if (!chosen && (role_ != Role::kPrimary || request.fetch)) return {Code::kNotPrimary, "this node is not the primary"};
@@ -386,6 +402,7 @@ void Node::AnswerFollow(LinkId link, const wire::FollowRequest& request) {
 bool Node::OnAskFrame(NodeId peer, std::span<const std::byte> head) {
   asks_[peer].heard = clock_->Now();
   if (const auto reply = wire::Decode<wire::StateReply>(head)) {
+    if (reply->from != peer) return OnWrongAnswer(peer), true;
     if (campaign_) {
       campaign_->OnState(reply->from, {reply->serving, reply->lease_may_run, reply->lease_holder, reply->whole,
                                        reply->promised, reply->end, reply->primary, reply->members});
@@ -396,16 +413,31 @@ bool Node::OnAskFrame(NodeId peer, std::span<const std::byte> head) {
     } else {
       asks_[peer].misses = !reply->serving && !reply->lease_may_run;
     }
-    return reply->from == peer;
+    return true;
   }
   if (const auto reply = wire::Decode<wire::PromiseReply>(head)) {
+    if (reply->from != peer) return OnWrongAnswer(peer), true;
     if (campaign_) {
       const auto refusal = static_cast<Refusal>(std::min(reply->refusal, static_cast<std::uint8_t>(kLastRefusal)));
       campaign_->OnPromise(peer, {reply->granted, refusal, reply->whole, reply->promised, reply->end, reply->members});
     }
-    return reply->from == peer;
+    return true;
   }
   return false;
+}
+
+// What answers at the address of a member is another node, or this one.
+void Node::OnWrongAnswer(NodeId peer) {
+  fabric_->Close(asks_[peer].link);
+  asks_[peer] = {};
+  if (campaign_) campaign_->OnUnreachable(peer);
+  const Member* member = membership_.Find(peer);
+  Remember(
+      {Code::kUnavailable,
+       fmt::format("another node answers at {}, where {} should: see faha.announce-host and faha.port there, and what "
+                   "stands between the two",
+                   member != nullptr ? member->Replication().ToString() : "the address of a member",
+                   member != nullptr ? member->Redis().ToString() : peer.ToString())});
 }
 
 }  // namespace faha

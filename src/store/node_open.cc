@@ -152,7 +152,7 @@ void Node::ReadCheckpointIfAny() {
   if (status.ok()) {
     Note(LogLevel::kNotice, fmt::format("the index is that of the checkpoint {}", options_.checkpoint_path));
   } else if (status.code() != Code::kUnavailable) {
-    Note(LogLevel::kWarning, status.ToString());
+    Note(LogLevel::kNotice, std::string(status.message()));  // no data are concerned
   }
 }
 

@@ -16,8 +16,8 @@ bool Node::Answers(const Member& member) {
     probe_->told = true;
     Remember(
         {Code::kUnavailable,
-         fmt::format("{} is in sync and does not become a member, for it does not answer at {}, which it announces: "
-                     "see faha.announce-host and faha.port there, and what stands between the two",
+         fmt::format("{} is in sync and is not made a member there, for nothing that answers at {} is that node: see "
+                     "faha.announce-host and faha.port of it, and what stands between the two",
                      member.Redis().ToString(), member.Replication().ToString())});
   }
   probe_->next = now + options_.lease;

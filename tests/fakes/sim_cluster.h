@@ -22,7 +22,8 @@ inline constexpr std::size_t kDisk = (2ULL << 20) + 8 * kSegment;
 
 class SimNode : public StoreObserver {
  public:
-  SimNode(SimWorld* world, int number) : world_(world), number_(number) {}
+  SimNode(SimWorld* world, int number)
+      : redis_port(static_cast<std::uint16_t>(7000 + number)), world_(world), number_(number) {}
   ~SimNode() override { Kill(); }
 
   Status Start() {
@@ -32,8 +33,8 @@ class SimNode : public StoreObserver {
     options.segment_bytes = kSegment;
     options.pool_bytes = pool_bytes;
     options.batch_bytes = 4096;
-    options.redis_port = static_cast<std::uint16_t>(7000 + number_);
-    options.port = static_cast<std::uint16_t>(options.redis_port + options.port_offset);
+    options.redis_port = redis_port;
+    options.port = static_cast<std::uint16_t>(7000 + number_ + options.port_offset);
     options.log = [this](LogLevel, std::string_view line) {
       if (line.starts_with("taking the whole log")) ++installs;
       if (std::getenv("FAHA_SIM_LOG") != nullptr) {
@@ -108,6 +109,7 @@ class SimNode : public StoreObserver {
   int services_lost = 0;
   int installs = 0;
   std::uint64_t pool_bytes = kDisk;
+  std::uint16_t redis_port;
   std::shared_ptr<CrashDisk> disk = std::make_shared<CrashDisk>(kDisk);
   std::unique_ptr<Store> store;
 

@@ -95,6 +95,20 @@ def test_a_backup_that_hangs_does_not_hold_up_the_end(make_cluster):
         paused.signal(signal.SIGCONT)
 
 
+def test_a_shutdown_does_not_wait_for_replicas_that_come_again(make_cluster):
+    """What they are sent natively is not acknowledged yet, and those that Redis waits for are back at once."""
+    cluster = make_cluster(args=["--shutdown-timeout", "3600"])
+    primary, *backups = cluster.nodes
+    wait_for(lambda: all(node.info()["redis_link"] == "up" for node in backups), what="Redis' own links")
+    client = Connection(primary.port)
+    client.send_raw(encode("PUBLISH", "channel", "message") + encode("SHUTDOWN"))
+    assert primary.process.wait(30) == 0
+    primary.process = None
+    log = primary.log()
+    waited = log.partition("Waiting for replicas before shutting down")[2]
+    assert waited and "asks for synchronization" not in waited, waited
+
+
 def test_a_primary_that_nobody_can_follow_ends_all_the_same(make_cluster):
     cluster = make_cluster(args=["--faha.persist-timeout", "300"])
     for node in cluster.nodes[1:]:

@@ -243,11 +243,42 @@ TEST(Node, ANodeThatCannotBeDialledDoesNotBecomeAMember) {
   const auto info = cluster[0].store->Info();
   EXPECT_EQ(info.members.size(), 2U);
   EXPECT_TRUE(info.peers.size() == 2 && info.peers[1].in_sync && !info.peers[1].voting);
-  EXPECT_NE(info.last_error.find("does not answer at 127.0.0.1:17003"), std::string::npos) << info.last_error;
+  EXPECT_NE(info.last_error.find("answers at 127.0.0.1:17003 is that node"), std::string::npos) << info.last_error;
   ASSERT_TRUE(cluster[0].Set("k", "v").ok());
   cluster.world.listeners.insert(std::move(listener));
   EXPECT_TRUE(cluster.world.RunUntil([&] { return late.FollowsInSync(cluster[0]); }));
   EXPECT_TRUE(cluster[0].store->Info().last_error.empty());
+}
+
+TEST(Node, TheAddressOfANodeThatLivesIsNotAnotherOnes) {
+  Cluster cluster(2);
+  cluster.world.Run(Options{}.lease);  // the other one has answered a heartbeat
+  SimNode late(&cluster.world, 3);
+  late.redis_port = cluster[1].Redis().port;
+  ASSERT_TRUE(late.Start().ok());
+  late.store->Follow(cluster[0].Redis());
+  ASSERT_TRUE(cluster.world.RunUntil([&] { return !late.store->Info().last_error.empty(); }));
+  EXPECT_NE(late.store->Info().last_error.find("BADCONFIG 127.0.0.1:7002 is the address of another node"),
+            std::string::npos)
+      << late.store->Info().last_error;
+  cluster.world.Run(Options{}.lease * 3);
+  EXPECT_EQ(cluster[0].store->Info().members.size(), 2U);
+  // It is the address of whoever comes in the place of the one that is gone.
+  cluster[1].Kill();
+  EXPECT_TRUE(cluster.world.RunUntil([&] { return late.store->Info().streaming; }));
+}
+
+// The way to a member leads to another one: its answers count for nobody.
+TEST(Node, WhatAnswersInTheNameOfAMemberIsNamed) {
+  Cluster cluster(3);
+  auto& listeners = cluster.world.listeners;
+  cluster[1].Kill();
+  listeners[17002] = listeners.at(17003);
+  cluster.world.CutOff(1);
+  const auto told = [&] { return cluster[2].store->Info().last_error; };
+  EXPECT_TRUE(cluster.world.RunUntil([&] { return told().find("another node answers") != std::string::npos; }))
+      << told();
+  listeners.erase(17002);
 }
 
 TEST(Node, ANodeWithDataOfItsOwnIsNotAdopted) {
