@@ -101,7 +101,8 @@ constexpr const char* kNoNativeFailover =
     "UNSUPPORTED 'failover' is of Redis' own replication, which holds no keys here: use FAHA.FAILOVER";
 constexpr const char* kNoReplica =
     "UNSUPPORTED this server holds FaHA's keys, which Redis' replication does not carry: a replica without FaHA "
-    "would be emptied, and a dump (redis-cli --rdb) hold no keys; for a dump use BGSAVE";
+    "would be emptied, and a dump (redis-cli --rdb) hold no keys; for a dump use BGSAVE; a FaHA node that reads this "
+    "needs masterauth, or a user that may REPLCONF and PSYNC";
 constexpr const char* kAlone = "ERR FAHA.FAILOVER and FAHA.PROMOTE wait for peers: they cannot be in a transaction";
 constexpr const char* kOurName = "ERR unknown command: call it by Redis' own name";
 constexpr const char* kUnclearName = "ERR unknown command: FaHA serves none whose name holds a zero byte or a bar";
