@@ -204,14 +204,15 @@ MonoTime Committer::HeardByMajority(MonoTime now) const {
   });
 }
 
-std::optional<Member> Committer::Candidate() const {
-  if (!Serving() || membership_->ChangePending(committed_)) return std::nullopt;
+Members Committer::Candidates() const {
+  Members candidates;
+  if (!Serving() || membership_->ChangePending(committed_)) return candidates;
   for (const auto& shipper : shippers_) {
     if (!shipper->in_sync) continue;
     const Member* known = membership_->Find(shipper->receiver().id);
-    if (known == nullptr || *known != shipper->receiver()) return shipper->receiver();
+    if (known == nullptr || *known != shipper->receiver()) candidates.push_back(shipper->receiver());
   }
-  return std::nullopt;
+  return candidates;
 }
 
 }  // namespace faha

@@ -75,8 +75,8 @@ class Committer {
   // Does a receiver still need the segment that holds batches `first` to `last`, because a device reads what has been
   // placed, or because the receiver has been sent only a part of it?
   [[nodiscard]] bool Claimed(Lsn first, Lsn last) const;
-  // A backup that has caught up but does not vote yet, if the membership may change now.
-  [[nodiscard]] std::optional<Member> Candidate() const;
+  // The backups that have caught up but do not vote yet, or not as they are now, if the membership may change now.
+  [[nodiscard]] Members Candidates() const;
 
  private:
   // Clients that were not served for this long are no longer there: a tick.

@@ -192,9 +192,12 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   [[nodiscard]] bool MayLead() const override { return !hides_; }
 
   // --- node_probe.cc
+  struct Probe;
+  // Asks it, if it has not answered yet.
   bool Answers(const Member& member);
-  void EndProbe();
-  bool OnProbeFrame(std::span<const std::byte> head);
+  void EndProbes(const Members& but);
+  Probe* ProbeOf(LinkId link);
+  bool OnProbeFrame(Probe& probe, std::span<const std::byte> head);
 
   // --- node_databases.cc
   // Could clients name every database that has keys?  Errors: BadConfig.
@@ -306,7 +309,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   };
   std::optional<Offer> offer_;
   bool waiting_ = false;  // in WaitForPeers()
-  // The node that is to become a member is dialled where the others will dial it.
+  // A node that is to become a member is dialled where the others will dial it.
   struct Probe {
     Member member;
     LinkId link = LinkId::kNone;
@@ -314,7 +317,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
     bool answers = false;
     bool told = false;  // that it does not
   };
-  std::optional<Probe> probe_;
+  std::map<NodeId, Probe> probes_;
   std::uint64_t acknowledged_bytes_ = 0;  // Log::sealed_bytes() when all of the log was acknowledged last
   Lsn stalled_until_;                     // a Commit() failed: nothing is served until this is committed
   MonoTime hears_end_{0};

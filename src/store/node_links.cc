@@ -19,7 +19,7 @@ void Node::OnAccept(LinkId link, const Endpoint& peer, Lane lane) { guests_[link
 
 void Node::OnConnect(LinkId link) {
   if (receiver_->Owns(link)) return receiver_->OnConnect(link);
-  if (probe_ && probe_->link == link) fabric_->Send(link, wire::Encode(wire::StateRequest{pool_->cluster()}));
+  if (ProbeOf(link) != nullptr) fabric_->Send(link, wire::Encode(wire::StateRequest{pool_->cluster()}));
   for (auto& [id, ask] : asks_) {
     if (ask.link != link) continue;
     ask.connected = true;
@@ -37,9 +37,8 @@ void Node::OnFrame(LinkId link, std::span<const std::byte> head, std::span<const
   if (ask != asks_.end()) {
     known = OnAskFrame(ask->first, head);
     if (!known) asks_.erase(ask);
-  } else if (probe_ && probe_->link == link) {
-    known = OnProbeFrame(head);
-    if (!known) probe_->link = LinkId::kNone;
+  } else if (Probe* probe = ProbeOf(link)) {
+    known = OnProbeFrame(*probe, head);
   } else if (Shipper* shipper = committer_->Find(link)) {
     known = OnShipperFrame(shipper, link, head);
     if (!known) committer_->Drop(link);
@@ -76,7 +75,7 @@ void Node::OnClose(LinkId link, const Status& reason) {
     committer_->Drop(link);
     return;
   }
-  if (probe_ && probe_->link == link) probe_->link = LinkId::kNone;
+  if (Probe* probe = ProbeOf(link)) probe->link = LinkId::kNone;
   for (auto& [id, ask] : asks_) {
     if (ask.link != link) continue;
     ask = {};

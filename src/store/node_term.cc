@@ -38,9 +38,14 @@ void Node::Progress() {
 }
 
 void Node::AdmitMember() {
-  const auto joined = committer_->Candidate();
-  if (!joined) return EndProbe();
-  if (!Answers(*joined)) return;
+  const Members candidates = committer_->Candidates();
+  EndProbes(candidates);
+  // Whoever does not answer keeps nobody else out.
+  const Member* joined = nullptr;
+  for (const Member& candidate : candidates) {
+    if (Answers(candidate) && joined == nullptr) joined = &candidate;
+  }
+  if (joined == nullptr) return;
   const Members next = membership_.Toward(*joined);
   const char* what = membership_.Find(joined->id) != nullptr      ? "has changed and stays a member"
                      : next.size() < membership_.members().size() ? "has lost its pool: it leaves before it joins"
@@ -166,7 +171,7 @@ void Node::StepDown() {
     }
     Answer({Code::kFenced, "this node was deposed before it served"});
   }
-  EndProbe();
+  EndProbes({});
   role_ = Role::kBackup;
   primary_ = {};
   loss_ = Loss::kNone;

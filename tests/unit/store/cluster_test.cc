@@ -244,6 +244,11 @@ TEST(Node, ANodeThatCannotBeDialledDoesNotBecomeAMember) {
   EXPECT_EQ(info.members.size(), 2U);
   EXPECT_TRUE(info.peers.size() == 2 && info.peers[1].in_sync && !info.peers[1].voting);
   EXPECT_NE(info.last_error.find("answers at 127.0.0.1:17003 is that node"), std::string::npos) << info.last_error;
+  // It keeps nobody else out.
+  SimNode another(&cluster.world, 4);
+  ASSERT_TRUE(another.Start().ok());
+  another.store->Follow(cluster[0].Redis());
+  EXPECT_TRUE(cluster.world.RunUntil([&] { return another.FollowsInSync(cluster[0]); }));
   ASSERT_TRUE(cluster[0].Set("k", "v").ok());
   cluster.world.listeners.insert(std::move(listener));
   EXPECT_TRUE(cluster.world.RunUntil([&] { return late.FollowsInSync(cluster[0]); }));
