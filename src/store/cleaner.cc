@@ -20,12 +20,15 @@ constexpr std::uint64_t kTombstoneShare = 16;
 constexpr double kSparing = 0.15;
 // How far ahead the index is fetched.
 constexpr std::size_t kAhead = 8;
+
+bool IsFew(std::size_t free, const SegmentMap& segments) {
+  return free <= Log::kReservedSegments + 2 + segments.count() / 128;
+}
 }  // namespace
 
-bool Cleaner::Needed() const {
-  const SegmentMap& segments = log_->segments();
-  return segments.free() + log_->pending_frees() <= Log::kReservedSegments + 2 + segments.count() / 128;
-}
+bool Cleaner::Needed() const { return IsFew(log_->segments().free() + log_->pending_frees(), log_->segments()); }
+
+bool Cleaner::SpaceIsShort() const { return IsFew(log_->segments().free(), log_->segments()); }
 
 std::uint64_t Cleaner::Share(std::uint64_t appended) const {
   const double room = std::max(1 - needed_, 0.02);
@@ -38,10 +41,12 @@ std::uint64_t Cleaner::NeededBytes(const Segment& segment) const {
 }
 
 double Cleaner::NeededPart(const Segment& segment) const {
-  const std::uint64_t needed = NeededBytes(segment);
-  // What the segment never held is not gained by moving it: large records leave as much behind elsewhere.
-  const auto dead = static_cast<double>(segment.used_bytes - std::min(segment.used_bytes, needed));
-  return 1 - dead / static_cast<double>(log_->pool().geometry().segment_bytes);
+  const std::uint64_t size = log_->pool().geometry().segment_bytes, needed = NeededBytes(segment);
+  // What the segment never held is not gained by moving it, for large records leave as much behind elsewhere; but one
+  // that is not even half full was left early, at the end of a term or for its age, and all of it is gained.
+  const std::uint64_t holds = segment.used_bytes < size / 2 ? size : segment.used_bytes;
+  const auto dead = static_cast<double>(holds - std::min(holds, needed));
+  return 1 - dead / static_cast<double>(size);
 }
 
 Lsn Cleaner::OldestBut(std::uint32_t victim) const {

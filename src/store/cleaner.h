@@ -30,8 +30,10 @@ class Cleaner {
 
   Cleaner(Log* log, Engine* engine) : log_(log), engine_(engine) {}
 
-  // Are free segments so few that it should work?
+  // Are free segments so few that it should work?  What it has freed counts as free.
   [[nodiscard]] bool Needed() const;
+  // Are there so few, whatever it has freed?  A receiver may keep that from being given back.
+  [[nodiscard]] bool SpaceIsShort() const;
   // Are they so few that nobody's convenience counts?
   [[nodiscard]] bool Pressed() const { return log_->segments().free() <= Log::kReservedSegments; }
   // Looks at `bytes` of victims, and at one batch at least.  What happens is sealed when it returns.  `committed`,

@@ -91,7 +91,7 @@ void Node::Leave(const Segment& segment) {
 
 // A receiver that acknowledges nothing must not keep the others from using space again: sooner where space is short.
 void Node::DropStalled() {
-  const MonoTime patience = cleaner_->Needed() ? MonoTime{options_.persist_timeout} : kReceiverPatience;
+  const MonoTime patience = cleaner_->SpaceIsShort() ? MonoTime{options_.persist_timeout} : kReceiverPatience;
   NoteLost(committer_->DropStalled(clock_->Now(), patience),
            "it acknowledges nothing; it is sent what it lacks when it connects again");
 }

@@ -176,6 +176,29 @@ struct Worker {
   Engine engine;
   Cleaner cleaner;
 };
+std::shared_ptr<CrashDisk> NewDisk();
+
+// At the end of a term, or for its age, a segment may be left with hardly anything in it.
+TEST(Cleaner, ASegmentThatWasLeftEarlyIsGivenBack) {
+  Worker worker(NewDisk());
+  for (const std::string_view key : {"a", "b"}) {
+    worker.Put(0, key);
+    worker.CleanTail();  // the cold head holds it
+    worker.log->RetireColdTail();
+  }
+  for (const std::string_view key : {"a", "b", "filler"}) {
+    ASSERT_TRUE(worker.engine.Delete(key == "filler" ? 9 : 0, key).ok());
+    worker.Commit();
+  }
+  for (int i = 0; i < 20; ++i) {
+    const Lsn end = worker.log->end().lsn;
+    ASSERT_TRUE(worker.cleaner.Step(kSegment, end, end, true).ok());
+    worker.Commit();
+    worker.Release();
+  }
+  EXPECT_LE(worker.log->segments().in_order().size(), 2U) << "but for the two that are written to nothing is needed";
+}
+
 std::shared_ptr<CrashDisk> NewDisk() { return std::make_shared<CrashDisk>(format::kDataOffset + 8 * kSegment); }
 
 TEST(Engine, TheNewestSwapOutlivesItsSegment) {
