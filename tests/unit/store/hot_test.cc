@@ -1,6 +1,7 @@
 // The hot tier as readers and writers see it: through the engine, over a real log.
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <memory>
 #include <new>
@@ -15,7 +16,7 @@
 #include "tests/fakes/crash_media.h"
 
 namespace {
-std::uint64_t allocations = 0;
+std::atomic<std::uint64_t> allocations = 0;  // by any thread of the tests that are linked with these
 }  // namespace
 
 // The test's own, to see whether anything is allocated.
