@@ -43,8 +43,22 @@ Status CloseRefused(int fd, std::string_view what, const Endpoint& at) {
   return Refused(what, at, error);
 }
 
-Status Taken(int fd, const Endpoint& at) {
+// A listening descriptor; -1 with errno.  Each attempt has a socket of its own: one that was bound and may not listen
+// cannot be bound again.
+int Listen(const SocketAddress& address) {
+  const int fd = OpenStream(address);
+  if (fd < 0) return -1;
+  const int on = 1;
+  // A restarted node must not wait for the connections of its former life to time out.
+  (void)::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  if (::bind(fd, address.get(), address.size) == 0 && ::listen(fd, kBacklog) == 0) return fd;
+  const int error = errno;
   ::close(fd);
+  errno = error;
+  return -1;
+}
+
+Status Taken(const Endpoint& at) {
   return {Code::kUnavailable,
           fmt::format("cannot listen at {}: another process has had the port for {} ms: end it, or set another port; a "
                       "port within net.ipv4.ip_local_port_range may also be the near end of a connection",
@@ -95,17 +109,13 @@ Result<SocketAddress> ResolveNumeric(const Endpoint& at) {
 Result<int> OpenListener(const Endpoint& at) {
   auto address = ResolveNumeric(at);
   if (!address.ok()) return address.status();
-  const int fd = OpenStream(*address);
-  if (fd < 0) return Refused("listen at", at, errno);
-  const int on = 1;
-  // A restarted node must not wait for the connections of its former life to time out.
-  (void)::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  for (int attempt = 1; ::bind(fd, address->get(), address->size) != 0 || ::listen(fd, kBacklog) != 0; ++attempt) {
-    if (errno != EADDRINUSE) return CloseRefused(fd, "listen at", at);
-    if (attempt == kBindAttempts) return Taken(fd, at);
+  for (int attempt = 1;; ++attempt) {
+    const int fd = Listen(*address);
+    if (fd >= 0) return fd;
+    if (errno != EADDRINUSE) return Refused("listen at", at, errno);
+    if (attempt == kBindAttempts) return Taken(at);
     std::this_thread::sleep_for(kBindPause);
   }
-  return fd;
 }
 
 Result<int> OpenConnection(const Endpoint& to) {
