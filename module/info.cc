@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <functional>
 #include <string>
+#include <utility>
 
 #include "module/roles.h"
 #include "module/state.h"
@@ -73,9 +74,10 @@ void Visit(const StoreInfo& info, const Fields& fields) {
   fields.number("batch-bytes", info.batch_bytes);
   fields.number("records", info.records);
   fields.number("record-bytes", info.record_bytes);
-  const bool of_store = !info.last_error.empty();
-  fields.text("last-error", of_store ? info.last_error : TheRoles().Complaint());
-  fields.number("last-error-age-ms", of_store ? info.last_error_age.count() : 0);
+  const auto [error, age] =
+      info.last_error.empty() ? TheRoles().Complaint() : std::pair(info.last_error, info.last_error_age);
+  fields.text("last-error", error);
+  fields.number("last-error-age-ms", age.count());
 }
 
 void OnInfo(RedisModuleInfoCtx* ctx, int for_crash_report) {

@@ -121,6 +121,12 @@ void Roles::Tick(RedisModuleCtx* ctx) {
   WatchRedisLink(ctx);
 }
 
+std::pair<std::string, std::chrono::milliseconds> Roles::Complaint() const {
+  if (refused_.empty()) return {link_trouble_, {}};
+  const auto since = std::chrono::steady_clock::now() - refused_at_;
+  return {refused_, std::chrono::duration_cast<std::chrono::milliseconds>(since)};
+}
+
 void Roles::WatchRedisLink(RedisModuleCtx* ctx) {
   const Time now = std::chrono::steady_clock::now();
   if (now < next_look_) return;
@@ -172,6 +178,7 @@ Status Roles::OrderToFollow(RedisModuleCtx* ctx, const Endpoint& primary) {
                         "this node leads a cluster with data, and " + primary.ToString() +
                             " is no member of it: to make this node a backup of another cluster stop it, move its pool "
                             "away, and start it again"};
+    refused_at_ = std::chrono::steady_clock::now();
     // Sentinel orders it again and again.
     if (std::exchange(refused_, status.ToString()) != refused_) Log(LogLevel::kWarning, refused_);
     return status;

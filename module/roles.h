@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "faha/store.h"
 #include "module/redis_api.h"
@@ -39,8 +40,9 @@ class Roles : public StoreObserver {
   // Was this node told to lead, while a primary lives that hands over as soon as Sentinels tell clients of this node?
   // They do when they are shown a primary.
   [[nodiscard]] bool ShownToSentinels() const { return order_ && order_->shown; }
-  // What an operator should know of roles and orders, one line; empty if nothing.
-  [[nodiscard]] const std::string& Complaint() const { return refused_.empty() ? link_trouble_ : refused_; }
+  // What an operator should know of roles and orders, one line, and how long ago it was; 0: it goes on.  Empty if
+  // nothing.
+  [[nodiscard]] std::pair<std::string, std::chrono::milliseconds> Complaint() const;
   // Was it told to lead lately, so that whoever told it tells clients of it?
   [[nodiscard]] bool ToldToLead() const;
   // A Sentinel tells clients of another primary than before.
@@ -87,8 +89,9 @@ class Roles : public StoreObserver {
   bool complained_ = false;  // said that Redis refuses the role
   Time next_look_{};         // at Redis' link
   std::optional<Time> link_down_since_;
-  std::string link_trouble_;           // what the log was told of it
-  std::string refused_;                // the last order that was refused, and why
+  std::string link_trouble_;  // what the log was told of it
+  std::string refused_;       // the last order that was refused, and why
+  Time refused_at_{};
   std::optional<Time> patience_ends_;  // of Align with those who wait for an outcome
   bool aligning_ = false;
   std::optional<Endpoint> heir_;

@@ -52,6 +52,7 @@ struct StoreInfo {
   Role role = Role::kBackup;
   std::string state;       // one word on what the node waits for: "serving", "no-quorum", "syncing", ...
   std::string last_error;  // the newest refusal or fault, one line; empty when healthy
+  std::chrono::milliseconds last_error_age{0};  // 0: it goes on
   Epoch epoch;
   NodeId node;
   ClusterId cluster;
@@ -73,8 +74,7 @@ struct StoreInfo {
   std::uint64_t pool_writable_bytes = 0;
   // A backup that serves reads: how long ago all that was committed then was here.  Nothing: it serves none.
   std::optional<std::chrono::milliseconds> staleness;
-  std::chrono::milliseconds last_error_age{0};  // 0: it goes on
-  std::uint64_t pool_usable_bytes = 0;          // that the log may use: the segments that every member's pool has
+  std::uint64_t pool_usable_bytes = 0;  // that the log may use: the segments that every member's pool has
   std::uint32_t granule = 0;
   std::uint32_t segments = 0, free_segments = 0;
   std::uint64_t live_bytes = 0, tombstone_bytes = 0;    // of records: puts that count, and deletes

@@ -20,6 +20,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "cluster/campaign.h"
@@ -195,7 +196,8 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   struct Probe;
   // Asks it, if it has not answered yet.
   bool Answers(const Member& member);
-  void EndProbes(const Members& but);
+  // All of them but those of `candidates`.
+  void EndProbes(const Members& candidates);
   Probe* ProbeOf(LinkId link);
   bool OnProbeFrame(Probe& probe, std::span<const std::byte> head);
 
@@ -254,6 +256,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   void OnLaterEpoch(Epoch epoch);
   void LeadInstead(LinkId link, const wire::FollowRequest& request);
   [[nodiscard]] LogEnd VouchedEnd() const;
+  [[nodiscard]] bool Lives(const Shipper& shipper) const;
   [[nodiscard]] bool SharesAddress(const Member& member) const;
   void OnWrongAnswer(NodeId peer);
   [[nodiscard]] std::optional<Endpoint> TwinOf(const Member& member) const;
@@ -264,7 +267,8 @@ class Node final : public Store, private FabricHandler, private BatchSink {
 
   // --- node_info.cc
   [[nodiscard]] std::string_view StateWord() const;
-  [[nodiscard]] std::string Trouble() const;
+  // What is wrong, one line, and for how long it has been over; 0: it goes on.
+  [[nodiscard]] std::pair<std::string, std::chrono::milliseconds> Trouble() const;
   [[nodiscard]] std::chrono::milliseconds Since(MonoTime time) const;
   // It holds nothing of its own, nor has ever.
   [[nodiscard]] bool Blank() const { return !engine_->touched() && membership_.members().size() <= 1; }

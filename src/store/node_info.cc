@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <tuple>
 
 #include "store/node.h"
 
@@ -29,12 +30,14 @@ std::string_view Node::StateWord() const {
   return log_->end().lsn < heard_committed_ ? "syncing" : "following";
 }
 
-std::string Node::Trouble() const {
-  if (!failure_.ok()) return failure_.ToString();
+std::pair<std::string, std::chrono::milliseconds> Node::Trouble() const {
+  if (!failure_.ok()) return {failure_.ToString(), {}};
   if (campaign_ && !fetching_) {
-    return Status(Code::kNoPromise, fmt::format("no majority has promised yet: {}", campaign_->Obstacle())).ToString();
+    const Status obstacle{Code::kNoPromise, fmt::format("no majority has promised yet: {}", campaign_->Obstacle())};
+    return {obstacle.ToString(), {}};
   }
-  return last_problem_.ok() ? "" : last_problem_.ToString();
+  if (last_problem_.ok()) return {};
+  return {last_problem_.ToString(), Since(last_problem_at_)};
 }
 
 bool Node::Promotable() const {
@@ -51,8 +54,7 @@ StoreInfo Node::Info() const {
   StoreInfo info;
   info.role = role_;
   info.state = StateWord();
-  info.last_error = Trouble();
-  if (info.last_error == last_problem_.ToString()) info.last_error_age = Since(last_problem_at_);
+  std::tie(info.last_error, info.last_error_age) = Trouble();
   info.epoch = voter_->promised();
   info.node = self_.id;
   info.cluster = pool_->cluster();

@@ -246,13 +246,15 @@ void Node::AnswerPromise(LinkId link, const wire::PromiseRequest& request) {
                                                       .whole = !not_whole_}));
 }
 
+// It has answered a heartbeat within a lease.
+bool Node::Lives(const Shipper& shipper) const { return clock_->Now() - shipper.echoed() <= options_.lease; }
+
 // Another node that lives, elsewhere, with the id of `member`.
 std::optional<Endpoint> Node::TwinOf(const Member& member) const {
   if (member.id == self_.id) return self_.Redis();
   for (const auto& shipper : committer_->shippers()) {
     const Member& other = shipper->receiver();
-    const bool lives = clock_->Now() - shipper->echoed() <= options_.lease;
-    if (other.id == member.id && other.Replication() != member.Replication() && lives) return other.Redis();
+    if (other.id == member.id && other.Replication() != member.Replication() && Lives(*shipper)) return other.Redis();
   }
   return std::nullopt;
 }
@@ -263,8 +265,7 @@ bool Node::SharesAddress(const Member& member) const {
   const auto& shippers = committer_->shippers();
   return std::any_of(shippers.begin(), shippers.end(), [&](const auto& shipper) {
     const Member& other = shipper->receiver();
-    const bool lives = clock_->Now() - shipper->echoed() <= options_.lease;
-    return other.id != member.id && other.Redis() == member.Redis() && lives;
+    return other.id != member.id && other.Redis() == member.Redis() && Lives(*shipper);
   });
 }
 

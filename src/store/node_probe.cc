@@ -30,9 +30,10 @@ bool Node::Answers(const Member& member) {
   return false;
 }
 
-void Node::EndProbes(const Members& but) {
+void Node::EndProbes(const Members& candidates) {
   std::erase_if(probes_, [&](const auto& entry) {
-    const bool goes_on = std::any_of(but.begin(), but.end(), [&](const Member& m) { return m.id == entry.first; });
+    const bool goes_on =
+        std::any_of(candidates.begin(), candidates.end(), [&](const Member& m) { return m.id == entry.first; });
     if (!goes_on) fabric_->Close(entry.second.link);
     return !goes_on;
   });

@@ -29,7 +29,7 @@ std::uint64_t Number(const char* name, std::uint64_t otherwise) {
 
 std::string Again(std::uint64_t seed, Kind kind) {
   return fmt::format(
-      "FAHA_SIM_LOG=1 FAHA_FIRST_SEED={} FAHA_SEEDS=1 build/release/tests/sim/sim_cluster --gtest_filter=Sim.{}", seed,
+      "FAHA_SIM_LOG=1 FAHA_FIRST_SEED={} FAHA_SEEDS=1 build/ci/tests/sim/sim_cluster --gtest_filter=Sim.{}", seed,
       KindName(kind));
 }
 
