@@ -3,9 +3,10 @@
 // It asks first and raises the epoch only when a majority answers and nobody knows a living primary (Raft's pre-vote),
 // so a node that was cut off does not depose a healthy primary when it returns.  A primary that was started again does
 // not wait for the leases that it held itself.  The candidate needs no longest log of its own: of the majority that
-// promised it takes the best log, and that log's members are the ones that count (our design).  A node that is being given a whole log has no log to offer, but its promise counts: as that of a node whose
-// log ends where the log ended that it gave up.  It is enough that a whole log among the majority reaches as far, for
-// then that log holds all that was committed by means of the one that is gone (Raft 5.4.1 compares ends, no contents).
+// promised it takes the best log, and that log's members are the ones that count (our design).  A node that is being
+// given a whole log has no log to offer, but its promise counts: as that of a node whose log ends where the log ended
+// that it gave up.  It is enough that a whole log among the majority reaches as far, for then that log holds all that
+// was committed by means of the one that is gone (Raft 5.4.1 compares ends, no contents).
 #pragma once
 
 #include <map>
