@@ -24,6 +24,9 @@ enum class Mutant : std::uint8_t {
   kUnitOutlivesCut,       // a batch goes on with a unit whose rest was cut
   kHandOverBlocks,        // who offers its role waits for the heir
   kPromotedWithoutLease,  // a primary that is promoted says so whether a majority answers or not
+  // A pool that was full once counts as full whatever was given back since, and what was moved waits for a commit.
+  kFullForEver,
+  kPatienceGrows,  // a commit allows for bytes that were acknowledged long ago
   // What is taken back ends with the last sealed batch, although the unit that it belongs to has not ended.
   kRollBackKeepsHalfAUnit,
 };

@@ -168,10 +168,10 @@ Status Node::PersistOpenBatch() {
 
 Status Node::WaitAcknowledged() {
   const Lsn lsn = log_->end().lsn;
+  const std::uint64_t sealed = log_->sealed_bytes();
   const Epoch epoch = voter_->promised();
   // Persist-timeout is for a peer's answer; what is to be shipped and written has its own time.
-  const MonoTime deadline =
-      clock_->Now() + options_.persist_timeout + Shipper::TimeOf(log_->sealed_bytes() - acknowledged_bytes_);
+  const MonoTime deadline = clock_->Now() + options_.persist_timeout + Shipper::TimeOf(sealed - acknowledged_bytes_);
   while (!committer_->Acknowledged(lsn)) {
     if (clock_->Now() >= deadline) {
       for (const Endpoint& slow : committer_->GiveUpOn(lsn, clock_->Now())) {
@@ -191,6 +191,8 @@ Status Node::WaitAcknowledged() {
               "this node was deposed before the write was persistent on a majority: its outcome is unknown"};
     }
   }
+  // What the cleaner has sealed meanwhile is still on its way.
+  if (!Mutated(Mutant::kPatienceGrows)) acknowledged_bytes_ = std::max(acknowledged_bytes_, sealed);
   return Status::Ok();
 }
 
@@ -270,6 +272,7 @@ void Node::Tick() {
   StepCampaign();
   Progress();
   Clean(true);
+  DrainSealed();
   DropSilentGuests();
   TendHotTier(now);
 }

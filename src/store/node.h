@@ -110,8 +110,10 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   void ReadCheckpointIfAny();
 
   // --- node_space.cc
-  // A slice of cleaning, if the space asks for it.  `idle`: nothing else drains what it appends.
+  // A slice of cleaning, if the space asks for it.  `idle`: no turn has just ended.
   void Clean(bool idle);
+  // At a primary: makes durable what was sealed since the last commit.
+  void DrainSealed();
   Status CleanStep(std::uint64_t bytes, bool hurried, bool& worked);
   // Gives back what is freed, committed and not read any more.
   void ReleaseFreed();
@@ -322,7 +324,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
     bool told = false;  // that it does not
   };
   std::map<NodeId, Probe> probes_;
-  std::uint64_t acknowledged_bytes_ = 0;  // Log::sealed_bytes() when all of the log was acknowledged last
+  std::uint64_t acknowledged_bytes_ = 0;  // of Log::sealed_bytes(), so many were acknowledged
   Lsn stalled_until_;                     // a Commit() failed: nothing is served until this is committed
   MonoTime hears_end_{0};
   bool lease_lost_ = false;
@@ -372,7 +374,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   std::pair<Lsn, MonoTime> told_{};
   MonoTime current_at_{0};
   bool stale_reads_ = false;  // were served since the last Commit()
-  // FreeAndLive() when the last attempt to make room failed.
+  // FreeAndLive() when the last attempt to make room failed; none if a segment was given back since.
   std::optional<std::pair<std::uint32_t, std::uint64_t>> futile_;
   std::uint64_t sealed_before_ = 0;  // Log::sealed_bytes() after the last slice of cleaning
   std::uint64_t cleaning_owed_ = 0;  // bytes of victims to look at for what clients have appended

@@ -19,8 +19,8 @@ constexpr std::uint64_t kDensePercent = 97;
 constexpr MonoTime kReceiverPatience = std::chrono::seconds(3);
 }  // namespace
 
-// What is moved becomes durable, and is acknowledged, with the next turn's batch: nobody waits for it.  When idle there
-// is no next turn, so it is drained here.
+// What is moved becomes durable, and is acknowledged, with the next turn's batch or at the next tick: nobody waits for
+// it.
 void Node::Clean(bool idle) {
   if (!failure_.ok() || role_ != Role::kPrimary || !committer_->Serving()) return;
   ReleaseFreed();
@@ -34,20 +34,25 @@ void Node::Clean(bool idle) {
   if (idle || cleaner_->Pressed()) cleaning_owed_ = std::max(cleaning_owed_, kTurnBytes);
   const MonoTime end = clock_->Now() + kMaxTurn;
   Status status;
-  bool worked = true, any = false;
+  bool worked = true;
   while (status.ok() && worked && cleaning_owed_ > 0 && clock_->Now() < end) {
     const std::uint64_t piece = std::min(cleaning_owed_, Cleaner::kPieceBytes);
     status = CleanStep(piece, false, worked);
     cleaning_owed_ -= piece;
-    any = any || worked;
   }
-  if (status.ok() && idle && any) status = log_->Drain();
   sealed_before_ = log_->sealed_bytes();
-  if (!status.ok()) {
+  if (!status.ok()) (void)Fail(status);
+}
+
+// The next turn may never come: where space is short, it is this drain that lets segments be given back.
+void Node::DrainSealed() {
+  if (!failure_.ok() || role_ != Role::kPrimary || log_->durable() == log_->end().lsn) return;
+  if (Mutated(Mutant::kFullForEver) && log_->pending_frees() > 0) return;
+  if (Status status = log_->Drain(); !status.ok()) {
     (void)Fail(status);
-  } else if (idle && any) {
-    Progress();
+    return;
   }
+  Progress();
 }
 
 Status Node::CleanStep(std::uint64_t bytes, bool hurried, bool& worked) {
@@ -76,11 +81,14 @@ void Node::ReleaseFreed() {
                         : primary                                ? committer_->committed()
                                                                  : std::min(heard_committed_, engine_->applied());
   if (primary && !Mutated(Mutant::kStalledReceiverStays)) DropStalled();
+  const std::uint32_t free = log_->segments().free();
   const Status status = log_->Release(committed, [&](const Segment& segment) {
     if (committer_->Claimed(segment.first, segment.last)) return false;
     Leave(segment);
     return true;
   });
+  // Somebody may find room now, even if as many are free later as there were when nobody did.
+  if (log_->segments().free() > free && !Mutated(Mutant::kFullForEver)) futile_.reset();
   if (!status.ok()) (void)Fail(status);
 }
 

@@ -150,6 +150,7 @@ void Node::BecomePrimary() {
     return;
   }
   committer_->Begin(epoch, log_->end().lsn.Next());
+  acknowledged_bytes_ = log_->sealed_bytes();
   if (Status status = AppendMembers(members); !status.ok()) {
     (void)Fail(status);
     return;

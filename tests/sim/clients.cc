@@ -23,7 +23,8 @@ void Clients::Act(int client) {
   const auto dice = world_->Below(16);
   const bool reads = dice < plan_.reads || (plan_.readers && client % 2 == 0);
   const auto kind = reads ? Operation::Kind::kRead : Operation::Kind::kWrite;
-  const Value value = reads || dice == 15 ? kAbsent : NextValue();
+  const bool deletes = dice == 15 && !plan_.overwrites;
+  const Value value = reads || deletes ? kAbsent : NextValue();
   const int key = static_cast<int>(world_->Below(static_cast<std::uint64_t>(plan_.keys)));
   int& at = hosts_[static_cast<std::size_t>(client)];
   if (world_->OneIn(16)) at = cluster_->Any().number();
@@ -53,7 +54,7 @@ void Clients::Send(std::size_t entry, Host& host) {
   Request request{.kind = operation.kind,
                   .key = operation.key,
                   .value = operation.value,
-                  .bytes = 8 + world_->Below(plan_.value_bytes),
+                  .bytes = 8 + (plan_.overwrites ? plan_.value_bytes : world_->Below(plan_.value_bytes)),
                   .reply = {}};
   if (operation.client != plan_.clients) AddScript(request);
   if (request.busy > MonoTime{20'000} && request.noop != Noop::kNone) {

@@ -23,6 +23,8 @@ namespace {
 constexpr std::uint64_t kSegmentBytes = 1ULL << 20;
 // Besides what is live: the reserve, the two heads, what was freed and waits for its commit, and a victim.
 constexpr std::uint64_t kWorkingSegments = 7;
+// Without what waits, and the victim: then writers may meet a full pool for a moment.
+constexpr std::uint64_t kFewestSegments = 5;
 
 class Draw {
  public:
@@ -75,6 +77,22 @@ void Mixed(Draw& draw, Plan& plan) {
   plan.keys = static_cast<int>(draw.Between(50, 80));
 }
 
+// As many bytes are live all the time, so many that writers may meet a full pool, and backups hang again and again:
+// what is decided while space lacks must not be held to when there is some.
+void Overwrites(Draw& draw, Plan& plan) {
+  plan.segments = static_cast<std::uint32_t>(draw.Between(8, 16));
+  plan.value_bytes = draw.Between(50'000, 200'000);
+  const std::uint64_t live = (plan.segments - kFewestSegments) * kSegmentBytes * draw.Between(50, 80) / 100;
+  plan.keys = static_cast<int>(live / plan.value_bytes);
+  plan.clients = 4;
+  plan.think = MonoTime{draw.Between(200, 2000)};
+  plan.hangs = true;
+  plan.aways = plan.cuts = false;
+  plan.hang = draw.Ms(500, 1500);
+  plan.pause = draw.Ms(50, 200);
+  plan.length = draw.Ms(2500, 3500);
+}
+
 // What is live takes a part of what the cleaner can keep free; the larger the pool, the nearer that comes to all of it.
 void Pressure(Draw& draw, Plan& plan) {
   plan.hosts = draw.OneIn(4) ? 5 : 3;
@@ -100,6 +118,8 @@ void Pressure(Draw& draw, Plan& plan) {
   plan.judges_progress = true;
   // The pool is written over several times while the log is given.
   plan.slow_installs = draw.OneIn(6);
+  plan.overwrites = !plan.slow_installs && draw.OneIn(2);
+  if (plan.overwrites) Overwrites(draw, plan);
   if (!plan.slow_installs) return;
   plan.segments = static_cast<std::uint32_t>(draw.Between(10, 12));
   plan.value_bytes = draw.Between(80'000, 160'000);
@@ -230,11 +250,13 @@ std::string Plan::ToString() const {
   name(noops, "no-ops");
   name(forges, "forges");
   if (long_turn > MonoTime{0}) faults += fmt::format(" turns-of-{}ms", long_turn.count() / 1000);
-  return fmt::format("{} hosts ({} late), {}, {} keys, {} wide, of {} bytes{}, {} segments, granule {}:{}", hosts, late,
+  return fmt::format("{} hosts ({} late), {}, {} keys, {} wide, of {} bytes{}{}, {} segments, granule {}:{}", hosts,
+                     late,
                      flush  ? "rdma+flush"
                      : rdma ? "rdma"
                             : "tcp",
-                     keys, width, value_bytes, fills ? " (too many)" : "", segments, granule, faults);
+                     keys, width, value_bytes, overwrites ? " each" : " at most", fills ? " (too many)" : "", segments,
+                     granule, faults);
 }
 
 }  // namespace faha::sim
