@@ -67,6 +67,7 @@ Status OpenStore(Options options) {
   auto opened = Store::Open(options, &TheRoles(), std::move(env));
   if (!opened.ok()) return opened.status();
   state.store = std::move(opened.value());
+  TheSentinels().Recall();
   return Status::Ok();
 }
 

@@ -24,14 +24,26 @@ constexpr milliseconds kForgetAfter{30'000};
 // What it says was true a moment ago, and for longer than a change of roles takes.
 constexpr milliseconds kFresh{5000}, kMistakenFor{500};
 constexpr std::size_t kMaxKnown = 64;
-constexpr std::size_t kRunId = 40, kMaxName = 200;
+constexpr std::size_t kRunId = 40, kShortId = 8, kMaxName = 200;
+// A backup that misses its primary and is told to lead has been promised it by then.
+constexpr milliseconds kCampaign{300};
+// Whoever says something else each time is not written down each time.
+constexpr milliseconds kNotePeriod{10'000};
 
 std::string_view Advice(std::string_view answer) {
   const bool password = answer.starts_with("-NOAUTH") || answer.starts_with("-WRONGPASS");
   return password ? " (set faha.sentinel-password)" : "";
 }
 
-std::string ClientOf(std::string_view run_id) { return "sentinel-" + std::string(run_id.substr(0, 8)) + "-cmd"; }
+std::string ClientOf(std::string_view short_id) { return "sentinel-" + std::string(short_id) + "-cmd"; }
+
+// The text before the next `end`, which is taken away with it.
+std::string_view TakeField(std::string_view& text, char end) {
+  const std::size_t at = std::min(text.find(end), text.size());
+  const std::string_view field = text.substr(0, at);
+  text.remove_prefix(std::min(text.size(), at + 1));
+  return field;
+}
 
 }  // namespace
 
@@ -53,19 +65,54 @@ void Sentinels::OnHello(std::string_view message) {
   const auto number = ParseInteger(port).value_or(0);
   if (number <= 0 || number > 65535 || run_id.size() != kRunId || name.empty() || name.size() > kMaxName) return;
   const Time now = steady_clock::now();
-  if (known_.size() >= kMaxKnown && known_.find(run_id) == known_.end()) {
+  const std::string_view id = run_id.substr(0, kShortId);
+  if (known_.size() >= kMaxKnown && known_.find(id) == known_.end()) {
     std::erase_if(known_, [&](const auto& each) { return now - each.second.heard > kForgetAfter; });
     if (known_.size() >= kMaxKnown) return;
   }
-  Sentinel& sentinel = known_[std::string(run_id)];
+  Sentinel& sentinel = known_[std::string(id)];
   std::string primary = std::string(primary_host) + ":" + std::string(primary_port);
   if (!sentinel.primary.empty() && sentinel.primary != primary) TheRoles().SentinelTells();
-  sentinel = {{std::string(host), static_cast<std::uint16_t>(number)}, std::string(name), std::move(primary), now};
+  const Endpoint address{std::string(host), static_cast<std::uint16_t>(number)};
+  changed_ = changed_ || sentinel.address != address || sentinel.name != name;
+  sentinel = {address, std::string(name), std::move(primary), now};
+}
+
+// A line for each: id, port, host and name, which comes last, for nothing says what it may be made of.
+void Sentinels::Recall() {
+  std::string_view note = TheState().store->Remembered();
+  while (!note.empty()) {
+    std::string_view line = TakeField(note, '\n');
+    const std::string_view id = TakeField(line, ' ');
+    const auto port = ParseInteger(TakeField(line, ' ')).value_or(0);
+    const std::string_view host = TakeField(line, ' ');
+    if (id.size() != kShortId || port <= 0 || port > 65535 || host.empty() || line.empty()) return;
+    known_[std::string(id)] = {
+        {std::string(host), static_cast<std::uint16_t>(port)}, std::string(line), "", steady_clock::now()};
+  }
+}
+
+void Sentinels::Remember(RedisModuleCtx* ctx, Time now) {
+  if (!changed_ || now < next_note_) return;
+  next_note_ = now + kNotePeriod;
+  changed_ = false;
+  std::string note;
+  for (const std::string& id : Connected(ctx, now)) {
+    const Sentinel& sentinel = known_.find(id)->second;
+    const std::string line =
+        id + " " + std::to_string(sentinel.address.port) + " " + sentinel.address.host + " " + sentinel.name + "\n";
+    const bool fits = note.size() + line.size() <= Store::kMaxNote;
+    if (fits && sentinel.name.find('\n') == std::string::npos) note += line;
+  }
+  if (note.empty() || note == TheState().store->Remembered()) return;
+  if (const Status status = TheState().store->Remember(note); !status.ok()) Log(LogLevel::kWarning, status.ToString());
 }
 
 void Sentinels::Tick(RedisModuleCtx* ctx) {
   const Time now = steady_clock::now();
-  if (!TheState().store->MissesPrimary()) withhold_until_ = now + kWithhold;
+  if (TheState().store->MissesPrimary()) missed_at_ = now;
+  if (now - missed_at_ > kCampaign) withhold_until_ = now + kWithhold;
+  Remember(ctx, now);
   const std::string reason = TheState().options.sentinel_failover ? Reason(now) : "";
   if (reason.empty()) {
     order_.reset();
@@ -98,7 +145,7 @@ std::string Sentinels::Reason(Time now) {
 std::string Sentinels::Mistaken(Time now) const {
   if (known_.empty()) return "";
   const StoreInfo info = TheState().store->Info();
-  for (const auto& [run_id, sentinel] : known_) {
+  for (const auto& [id, sentinel] : known_) {
     if (now - sentinel.heard > kFresh) continue;
     for (const Member& member : info.members) {
       if (member.id != info.node && member.Redis().ToString() == sentinel.primary) return sentinel.primary;
@@ -107,19 +154,24 @@ std::string Sentinels::Mistaken(Time now) const {
   return "";
 }
 
-void Sentinels::Ask(RedisModuleCtx* ctx, Time now, const std::string& reason) {
-  std::vector<std::string> connected;
+std::vector<std::string> Sentinels::Connected(RedisModuleCtx* ctx, Time now) const {
+  std::vector<std::string> clients;
   ForEachClient(ctx, [&](const ListedClient& client) {
-    if (client.IsSentinel()) connected.emplace_back(client.Field("name"));
+    if (client.IsSentinel()) clients.emplace_back(client.Field("name"));
   });
-  std::vector<const Sentinel*> candidates;
-  for (const auto& [run_id, sentinel] : known_) {
-    const bool here = std::find(connected.begin(), connected.end(), ClientOf(run_id)) != connected.end();
-    if (here && now - sentinel.heard < kForgetAfter) candidates.push_back(&sentinel);
+  std::vector<std::string> connected;
+  for (const auto& [id, sentinel] : known_) {
+    const bool here = std::find(clients.begin(), clients.end(), ClientOf(id)) != clients.end();
+    if (here && now - sentinel.heard < kForgetAfter) connected.push_back(id);
   }
+  return connected;
+}
+
+void Sentinels::Ask(RedisModuleCtx* ctx, Time now, const std::string& reason) {
+  const auto candidates = Connected(ctx, now);
   next_ask_ = now + kAskNext;
   if (candidates.empty()) return;
-  const Sentinel& chosen = *candidates[turn_ % candidates.size()];
+  const Sentinel& chosen = known_.find(candidates[turn_ % candidates.size()])->second;
   if (said_.empty()) {
     Log(LogLevel::kNotice,
         reason + ": asking the Sentinel at " + chosen.address.ToString() + " to fail " + chosen.name + " over");
@@ -144,8 +196,9 @@ void Sentinels::Judge(SentinelOrder::Outcome outcome, Time now) {
 }
 
 bool Sentinels::Withholds(RedisModuleCtx* ctx) const {
-  if (steady_clock::now() >= withhold_until_ || !TheState().options.sentinel_failover) return false;
-  return TheState().store->MissesPrimary() && Asks(ctx);
+  const Time now = steady_clock::now();
+  if (now >= withhold_until_ || now - missed_at_ > kCampaign || !TheState().options.sentinel_failover) return false;
+  return !TheState().store->Serving() && Asks(ctx);
 }
 
 bool Sentinels::Asks(RedisModuleCtx* ctx) {

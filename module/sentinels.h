@@ -3,15 +3,16 @@
 //
 // Who the Sentinels are is overheard from what they publish on every node; only those count that are connected to this
 // one under their own ids, for anybody may publish.  All backups ask them in the same order, and a second order to the
-// same Sentinel is none.
+// same Sentinel is none.  They say it every two seconds, so a node that was started anew goes by what it had overheard
+// before.
 //
 // A primary that no Sentinel has ordered - by FAHA.FAILOVER, or where nobody was there to order anything - has Sentinel
 // fail over as well, if it tells clients of another member: Sentinel would take half a minute to find out.  And so does
 // one that is to stop, so that clients are told of the next one before.
 //
 // Sentinel sees its failover succeed in the new primary's INFO, and asks again only a second after the last answer.  So
-// a backup that misses its primary answers Sentinel's INFO with an error for a while: Sentinel, which has no answer,
-// goes on asking, and finds the new primary as soon as it is one.
+// a backup that misses its primary, or campaigns because it did, answers Sentinel's INFO with an error for a while:
+// Sentinel, which has no answer, goes on asking, and finds the new primary as soon as it is one.
 #pragma once
 
 #include <chrono>
@@ -20,6 +21,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "faha/types.h"
 #include "module/redis_api.h"
@@ -33,6 +35,8 @@ class Sentinels {
 
   // Somebody published this on the channel.
   void OnHello(std::string_view message);
+  // The store was opened: those that it remembers.
+  void Recall();
   void Tick(RedisModuleCtx* ctx);
   // This node is to stop: while it leads, Sentinel is to fail over.
   void Leave(bool leaves) { leaves_ = leaves; }
@@ -56,13 +60,17 @@ class Sentinels {
   std::string Reason(Time now);
   // What a Sentinel tells clients of, if that is a member which does not lead; empty: none does.
   [[nodiscard]] std::string Mistaken(Time now) const;
+  // Those that are connected, in the order of their ids.
+  [[nodiscard]] std::vector<std::string> Connected(RedisModuleCtx* ctx, Time now) const;
+  void Remember(RedisModuleCtx* ctx, Time now);
   void Ask(RedisModuleCtx* ctx, Time now, const std::string& reason);
   void Judge(SentinelOrder::Outcome outcome, Time now);
 
-  std::map<std::string, Sentinel, std::less<>> known_;  // by run id
+  std::map<std::string, Sentinel, std::less<>> known_;  // by the part of the run id that connections are named after
   std::unique_ptr<SentinelOrder> order_;
   std::size_t turn_ = 0;  // whom to ask
-  Time next_ask_, withhold_until_;
+  Time next_ask_, withhold_until_, missed_at_, next_note_;
+  bool changed_ = false;  // somebody is known whom the store need not remember
   std::optional<Time> mistaken_since_;
   bool leaves_ = false;
   std::string said_;  // the last trouble that the log was told

@@ -217,8 +217,15 @@ class Store {
   virtual void HandOver(const std::optional<Endpoint>& target, std::function<void(const Status&)> done) = 0;
 
   // Should somebody be told that this backup's primary is gone?  It hung up and refuses to be dialled, or this backup
-  // and a majority of the members have not heard it for a lease.
+  // and a majority of the members have not heard it for a lease, or since they were started.
   [[nodiscard]] virtual bool MissesPrimary() const = 0;
+
+  // Something that the caller wants to find again after the next start, however this process ends: kMaxNote bytes at
+  // most; it takes the place of what was remembered before.  A write and a drain of the pool, so not for what changes
+  // often.  Errors: TooLarge; Fenced.
+  static constexpr std::size_t kMaxNote = 190;
+  virtual Status Remember(std::string_view note) = 0;
+  [[nodiscard]] virtual std::string_view Remembered() const = 0;
 
   // --- A copy of all keys, for a process that is forked.
   // What every key is now, as of the batch that is returned, can be read by ReadHeld(), once, in a process that is

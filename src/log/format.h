@@ -57,14 +57,16 @@ struct Superblock {
   // may have given only while leader_epoch is promised_epoch; an earlier release leaves both as they are.
   std::uint64_t leader_epoch;
   std::uint8_t leader[16];
-  std::uint8_t reserved[208];
+  std::uint16_t note_bytes;  // of `note`, which is the caller's; an earlier release leaves it as it is
+  char note[190];
+  std::uint8_t reserved[16];
   std::uint64_t checksum;  // of all that stands before it
 };
 static_assert(sizeof(Superblock) == 512 && sizeof(Superblock) <= kSuperblockStride &&
               offsetof(Superblock, promised_epoch) == 72 && offsetof(Superblock, source_host) == 104 &&
               offsetof(Superblock, log_key_seed) == 232 && offsetof(Superblock, claim_lsn) == 264 &&
-              offsetof(Superblock, leader_epoch) == 272 && offsetof(Superblock, checksum) == 504 &&
-              std::is_trivially_copyable_v<Superblock>);
+              offsetof(Superblock, leader_epoch) == 272 && offsetof(Superblock, note_bytes) == 296 &&
+              offsetof(Superblock, checksum) == 504 && std::is_trivially_copyable_v<Superblock>);
 
 // Version 2 has the same fields up to source_host, then reserved bytes and, here, its checksum.
 inline constexpr std::uint64_t kUnkeyedSuperblockBytes = offsetof(Superblock, log_key_seed);

@@ -286,6 +286,18 @@ Status Pool::SetLeader(Epoch epoch, NodeId leader) {
   return WriteSuperblock();
 }
 
+std::string_view Pool::note() const { return {super_.note, std::min<std::size_t>(super_.note_bytes, kMaxNote)}; }
+
+Status Pool::SetNote(std::string_view note) {
+  if (note.size() > kMaxNote) {
+    return {Code::kTooLarge, fmt::format("a note of {} bytes is over the limit of {}", note.size(), kMaxNote)};
+  }
+  std::fill(std::begin(super_.note), std::end(super_.note), '\0');
+  std::copy(note.begin(), note.end(), super_.note);
+  super_.note_bytes = static_cast<std::uint16_t>(note.size());
+  return WriteSuperblock();
+}
+
 void Pool::Claim(LogEnd end) {
   super_.claim_epoch = end.epoch.value;
   super_.claim_lsn = end.lsn.value;

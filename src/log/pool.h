@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string_view>
 
 #include "base/log_key.h"
 #include "faha/media.h"
@@ -77,6 +78,12 @@ class Pool {
   // `leader` is the primary of `epoch`, which is the promised one or a later one, and then a promise to `leader`, too.
   // Before this node gives it a lease, or serves.  Errors: as SetPromise's.
   Status SetLeader(Epoch epoch, NodeId leader);
+
+  // What SetNote() said last, in whatever process; at most kMaxNote bytes, of no meaning here.
+  static constexpr std::size_t kMaxNote = sizeof(format::Superblock::note);
+  [[nodiscard]] std::string_view note() const;
+  // Errors: TooLarge; IoError - the node must fence itself.
+  Status SetNote(std::string_view note);
 
   // The log is being given to this node by a primary and counts for nothing until it is whole.
   [[nodiscard]] bool installing() const { return (super_.state & format::kInstalling) != 0; }

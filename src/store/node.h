@@ -91,6 +91,8 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   Status Forget(const Endpoint& member) override;
   void Force(std::function<void(const Status&)> done) override;
   [[nodiscard]] bool MissesPrimary() const override;
+  Status Remember(std::string_view note) override;
+  [[nodiscard]] std::string_view Remembered() const override { return pool_->note(); }
   Status Checkpoint() override;
   Result<Lsn> HoldSegments(std::function<void(const Status&)> lost) override;
   void ReleaseSegments(const Status& outcome) override;

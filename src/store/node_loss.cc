@@ -17,9 +17,13 @@ bool Node::MajorityMisses() const {
   return static_cast<std::size_t>(agree) + 1 >= Majority(membership_.members().size());
 }
 
-bool Node::MissesPrimary() const {
-  if (!followed_) return false;
-  return loss_ == Loss::kRefused ? DependsOnPrimary() : Silent() && MajorityMisses();
+bool Node::MissesPrimary() const { return loss_ == Loss::kRefused ? DependsOnPrimary() : Silent() && MajorityMisses(); }
+
+Status Node::Remember(std::string_view note) {
+  static_assert(Store::kMaxNote == Pool::kMaxNote);
+  if (!failure_.ok()) return failure_;
+  const Status status = pool_->SetNote(note);
+  return status.ok() || status.code() == Code::kTooLarge ? status : Fail(status);
 }
 
 // A primary that only this backup does not hear is not to be replaced: the others are asked.  While the primary was

@@ -106,6 +106,22 @@ def test_a_backup_whose_primary_is_gone_has_sentinel_fail_over_at_once(make_clus
     assert any("asking the Sentinel" in node.log() for node in cluster.nodes if node is not old)
 
 
+def test_backups_that_were_started_anew_ask_the_sentinels_that_they_knew(make_cluster, make_sentinels):
+    cluster = make_cluster()
+    sentinels = make_sentinels(cluster, down_after=NEVER)
+    knows_sentinels(cluster, sentinels)
+    backups = cluster.nodes[1:]
+    for node in cluster.nodes:
+        node.kill()
+    for node in backups:
+        # Nobody can say hello to them.
+        node.args += ["--user", *"default on nopass ~* &* +@all -publish".split()]
+        node.start()
+    client = sentinels.finder().master_for(NAME, socket_timeout=2, decode_responses=True)
+    write_until_acknowledged(client, "after", "v", 30)
+    assert any("the primary is gone: asking the Sentinel" in node.log() for node in backups)
+
+
 def test_a_primary_that_a_majority_does_not_hear_is_replaced_though_sentinel_sees_nothing_wrong(make_cluster, make_sentinels):
     cluster = make_cluster()
     sentinels = make_sentinels(cluster, down_after=NEVER)

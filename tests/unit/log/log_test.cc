@@ -465,6 +465,20 @@ TEST(Pool, TheLeaderIsThatOfThePromisedEpoch) {
   EXPECT_TRUE(pool.leader().IsNone()) << "that was another cluster's";
 }
 
+TEST(Pool, ANoteIsFoundAgain) {
+  const auto disk = NewDisk();
+  const std::string longest(Pool::kMaxNote, 'n');
+  {
+    auto opened = Open(disk);
+    EXPECT_EQ(opened->pool->note(), "");
+    ASSERT_TRUE(opened->pool->SetNote(longest).ok());
+    EXPECT_EQ(opened->pool->SetNote(longest + "n").code(), Code::kTooLarge);
+    EXPECT_EQ(opened->pool->note(), longest);
+    ASSERT_TRUE(opened->pool->SetNote("short").ok());
+  }
+  EXPECT_EQ(Open(disk)->pool->note(), "short");
+}
+
 TEST(Pool, RefusesWhatIsNotAPool) {
   const auto open_code = [](const std::shared_ptr<CrashDisk>& disk) { return Open(disk).status().code(); };
   auto garbage = NewDisk();
