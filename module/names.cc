@@ -16,15 +16,16 @@ std::map<std::string, std::string, std::less<>>& Aliases() {
 
 }  // namespace
 
-std::string BuiltInName(RedisModuleCtx* ctx, std::string_view name) {
+ServersCommand Lookup(RedisModuleCtx* ctx, std::string_view name) {
   RedisModuleCallReply* reply = CallServer(ctx, "COMMAND", "cb", "INFO", name.data(), name.size());
   RedisModuleCallReply* entry = reply == nullptr ? nullptr : RedisModule_CallReplyArrayElement(reply, 0);
-  std::string built_in;
+  ServersCommand found;
   if (entry != nullptr && RedisModule_CallReplyType(entry) == REDISMODULE_REPLY_ARRAY) {
-    built_in = TextOf(RedisModule_CallReplyArrayElement(entry, 0));
+    found.built_in = TextOf(RedisModule_CallReplyArrayElement(entry, 0));
+    found.arity = RedisModule_CallReplyInteger(RedisModule_CallReplyArrayElement(entry, 1));
   }
   if (reply != nullptr) RedisModule_FreeCallReply(reply);
-  return built_in;
+  return found;
 }
 
 void RememberAlias(std::string_view name, std::string_view alias) { Aliases()[std::string(name)] = alias; }

@@ -2,6 +2,7 @@
 // but says what it runs for a name that is asked for.  Thread: main loop only.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -10,8 +11,16 @@
 
 namespace faha::module {
 
+// A command as the server has it.
+struct ServersCommand {
+  std::string built_in;    // its built-in name, lower case; empty: there is none
+  std::int64_t arity = 0;  // of its words, the name among them: as many, or, if negative, as many at least
+};
+// What the server runs for `name`, which may be one of a command and its subcommand: "object|freq".
+ServersCommand Lookup(RedisModuleCtx* ctx, std::string_view name);
+
 // The built-in name of the command that the server runs for `name`, lower case; empty if it runs none.
-std::string BuiltInName(RedisModuleCtx* ctx, std::string_view name);
+inline std::string BuiltInName(RedisModuleCtx* ctx, std::string_view name) { return Lookup(ctx, name).built_in; }
 
 // The server runs the built-in command `name` for `alias`.
 void RememberAlias(std::string_view name, std::string_view alias);

@@ -1,5 +1,6 @@
 #include "module/rights.h"
 
+#include <cstdlib>
 #include <map>
 #include <memory>
 
@@ -24,25 +25,40 @@ std::vector<std::string_view> Words(std::string_view text) {
   return words;
 }
 
-// The arguments that Redis finds the command `name` by: "object|freq" is "object" and "freq".
-class Name {
+// The words of a call of the command `name`: "object|freq" is "object", "freq" and, for those that it takes, any.
+// Redis 8 refuses to judge a call that has too few or too many of them.
+class AnyCall {
  public:
-  Name(RedisModuleCtx* ctx, std::string_view name) : ctx_(ctx) {
+  AnyCall(RedisModuleCtx* ctx, std::string_view name) : ctx_(ctx) {
     const std::size_t bar = name.find('|');
-    Add(bar == std::string_view::npos ? ServersName(name) : ServersName(name.substr(0, bar)));
-    if (bar != std::string_view::npos) Add(std::string(name.substr(bar + 1)));
+    const std::string_view whole = name.substr(0, bar);
+    known_ = BuiltInName(ctx, ServersName(whole)) == whole;
+    if (!known_) return;
+    std::string servers = ServersName(whole);
+    Add(servers);
+    if (bar != std::string_view::npos) {
+      Add(std::string(name.substr(bar + 1)));
+      servers += name.substr(bar);
+    }
+    const auto count = static_cast<std::size_t>(std::abs(Lookup(ctx, servers).arity));
+    while (words_.size() < count) Add(kAnyWord);
   }
-  ~Name() {
+  ~AnyCall() {
     for (RedisModuleString* word : words_) RedisModule_FreeString(ctx_, word);
   }
-  Name(const Name&) = delete;
-  Name& operator=(const Name&) = delete;
+  AnyCall(const AnyCall&) = delete;
+  AnyCall& operator=(const AnyCall&) = delete;
+  // The server has the command.
+  [[nodiscard]] bool known() const { return known_; }
   [[nodiscard]] std::vector<RedisModuleString*>& words() { return words_; }
 
  private:
+  // No rule such as "+get|a" allows it.
+  static constexpr const char* kAnyWord = "\x01";
   void Add(const std::string& word) { words_.push_back(RedisModule_CreateString(ctx_, word.data(), word.size())); }
   RedisModuleCtx* ctx_;
   std::vector<RedisModuleString*> words_;
+  bool known_ = false;
 };
 
 // A user whom nobody knows, with one set of rules for commands, and all keys: to be asked about commands alone.
@@ -59,11 +75,9 @@ class Probe {
   void Add(const std::string& rule) { (void)RedisModule_SetModuleUserACL(user_, rule.c_str()); }
   // May it run this command, if the server has it?
   [[nodiscard]] bool May(std::string_view command) {
-    const std::string_view whole = command.substr(0, command.find('|'));
-    if (BuiltInName(ctx_, ServersName(whole)) != whole) return false;
-    Name name(ctx_, command);
-    return RedisModule_ACLCheckCommandPermissions(user_, name.words().data(), static_cast<int>(name.words().size())) ==
-           REDISMODULE_OK;
+    AnyCall call(ctx_, command);
+    return call.known() && RedisModule_ACLCheckCommandPermissions(
+                               user_, call.words().data(), static_cast<int>(call.words().size())) == REDISMODULE_OK;
   }
 
  private:

@@ -121,6 +121,8 @@ def test_rights_are_those_of_stock_redis(pair, protocol):
                 if name == "save":  # Redis says first that it cannot be in a transaction; a module's command can
                     del seen[-1]["queued"]
                     seen[-1].pop("executed", None)
+                if name.startswith("wait"):  # from a script of Redis 7.2 and later it may be called; FaHA's never
+                    del seen[-1]["script"], seen[-1]["function"]
                 connection.socket.close()
             assert seen[0] == seen[1], f"{name}, {case}, RESP{protocol}: {rules}\nstock: {seen[0]}\nFaHA:  {seen[1]}"
             denied += seen[1]["direct"] != "allowed"
@@ -222,7 +224,8 @@ def test_a_name_that_another_command_has_taken(make_server, renames):
         client.call("MSET", "a", "1", "b", "2")
         calls = [["W", "a", "3"], ["SET", "a"], ["GET", "a", "4"], ["GET", "a"], ["DEL", "a"], ["MGET", "a", "b"]]
         replies.append([client.call(*call) for call in calls])
-    assert replies[0] == replies[1]
+    # Redis 8 takes what is renamed SET for SET where it counts the words.
+    assert all(stock == faha or "wrong number" in stock[1] for stock, faha in zip(*replies)), replies
 
 
 def test_sort_reads_what_its_caller_may(make_server):
@@ -252,7 +255,7 @@ def test_a_name_with_a_bar_is_not_served(make_server):
     client = Connection(server.port)
     for args in (["w|set", "k", "v"], ["l|p", "k", "v"]):
         assert client.call(*args)[1].startswith("ERR unknown command"), args
-    assert client.call("DBSIZE") == (":", 0) and server.client().memory_stats()["keys.count"] == 0
+    assert client.call("DBSIZE") == (":", 0) and server.native_keys() == 0
 
 
 @pytest.mark.skipif(SANITIZED, reason="a stock server cannot load the module")
@@ -265,7 +268,7 @@ def test_the_module_is_not_loaded_into_an_open_transaction(make_server, folder):
     assert other.call(*load)[0] == "-" and "UNAVAILABLE a client is in a transaction" in server.log()
     assert client.call("DISCARD") == ("+", "OK")
     assert other.call(*load) == ("+", "OK")
-    assert client.call("SET", "k", "v") == ("+", "OK") and server.client().memory_stats()["keys.count"] == 0
+    assert client.call("SET", "k", "v") == ("+", "OK") and server.native_keys() == 0
 
 
 @pytest.mark.skipif(SANITIZED, reason="a stock server cannot load the module")
@@ -308,7 +311,7 @@ def test_a_renamed_command_is_known_by_its_new_name_alone(make_server):
     assert Connection(server.port).call("FLUSHDB") == ("+", "OK")
     client.send_raw(encode("MULTI") + encode("PING") + encode("EXEC"))
     assert [client.read() for _ in range(3)][2] == ("*", None)
-    assert server.client().memory_stats()["keys.count"] == 0
+    assert server.native_keys() == 0
     server.kill()
     server.start()
     assert Connection(server.port).call("DBSIZE") == (":", 0)
@@ -334,7 +337,7 @@ def test_a_renamed_command_may_have_a_long_name(make_server, length):
     server.start()
     client = Connection(server.port)
     assert client.call("GET", "k") == ("$", "v") and "rights" in str(client.call(names["FUNCTION"], "LIST"))
-    assert server.client().memory_stats()["keys.count"] == 0
+    assert server.native_keys() == 0
 
 
 FIRST_ARGUMENTS = [
@@ -400,7 +403,7 @@ def test_a_zero_byte_hides_no_command(make_server):
         for args in (["SET" + suffix, "k", "v"], ["DEBUG", "POPULATE" + suffix, "3"], ["OBJECT", "FREQ" + suffix, "k"]):
             assert client.call(*args)[0] == "-", args
     assert client.call("SET" + "\0" + "x" * 100, "k", "v")[0] == "-"
-    assert client.call("DBSIZE") == (":", 0) and server.client().memory_stats()["keys.count"] == 0
+    assert client.call("DBSIZE") == (":", 0) and server.native_keys() == 0
 
 
 # --- Strangers.
