@@ -279,7 +279,8 @@ def test_a_member_may_be_called_by_another_name(make_cluster, name):
     with contextlib.closing(third.client()) as client:
         assert client.execute_command("FAHA.FAILOVER", "TO", name, first.port) == "OK"
     cluster.wait_in_sync(first)
-    assert (replication(second)["master_host"], replication(third)["master_host"])[0] == name
+    # The third one, which served a moment ago, is still disconnecting its clients.
+    assert replication(second)["master_host"] == name
 
 
 def test_a_node_joins_by_a_host_name(make_server):
