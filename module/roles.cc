@@ -37,6 +37,11 @@ constexpr std::chrono::seconds kLinkLook{1}, kLinkPatience{10};
 // empty: Sentinel would wait as long until it tells clients of a new primary.
 void SetUpReplication(RedisModuleCtx* ctx) {
   Run(ctx, "CONFIG", "SET", "repl-diskless-load", "on-empty-db", "repl-diskless-sync-delay", "0");
+  // What Redis 8 and Valkey call the second connection over which a replica may fetch a data set: it does not tell
+  // whose it is, so it is taken for a stranger's, and there is nothing to fetch.
+  for (const char* name : {"repl-rdb-channel", "dual-channel-replication-enabled"}) {
+    if (ConfigValue(ctx, name) == "yes") Run(ctx, "CONFIG", "SET", name, "no");
+  }
 }
 
 void OnRoleChange(RedisModuleCtx* ctx, RedisModuleEvent, uint64_t subevent, void*) {
