@@ -26,6 +26,8 @@ enum class Mutant : std::uint8_t {
   kPromotedWithoutLease,  // a primary that is promoted says so whether a majority answers or not
   // A pool that was full once counts as full whatever was given back since, and what was moved waits for a commit.
   kFullForEver,
+  // A node that is about to lead, or has just been elected, and is told to lead, asks for a new election.
+  kOrderBeginsAnew,
   kPatienceGrows,  // a commit allows for bytes that were acknowledged long ago
   // What is taken back ends with the last sealed batch, although the unit that it belongs to has not ended.
   kRollBackKeepsHalfAUnit,

@@ -165,7 +165,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   void NoteLost(const std::vector<Endpoint>& backups, std::string_view why) const;
   void CountLease();
   void BecomePrimary();
-  void StepDown();
+  void StepDown(std::string_view why);
   // Errors: NoSpace, and those of a failure of this node.
   Status AppendMembers(Members members, Head head = Head::kHot);
   [[nodiscard]] std::uint32_t SegmentsOf(const Members& members) const;
@@ -173,6 +173,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   // --- node_campaign.cc
   void StartCampaign(Epoch interrupts, Epoch floor, std::chrono::milliseconds patience,
                      std::function<void(const Status&)> done);
+  void SetPatience(std::chrono::milliseconds patience);
   void StepCampaign();
   void AskForPromises();
   void AskMembers(const Members& members);

@@ -23,7 +23,19 @@ void Node::Promote(std::chrono::milliseconds patience, std::function<void(const 
     return done(
         {Code::kNoPromise, "this node has not become a member yet: wait until it is in sync, or promote another"});
   }
-  StartCampaign(Epoch{}, Epoch{}, patience, std::move(done));
+  // What is under way goes on: to begin anew would give up a promise, or a role that no majority has confirmed yet.
+  const bool under_way = campaign_ || (role_ == Role::kPrimary && !offer_);
+  if (!under_way || Mutated(Mutant::kOrderBeginsAnew)) {
+    return StartCampaign(Epoch{}, Epoch{}, patience, std::move(done));
+  }
+  Answer({Code::kNoPromise, "another attempt has taken its place"});
+  SetPatience(patience);
+  done_ = std::move(done);
+}
+
+void Node::SetPatience(std::chrono::milliseconds patience) {
+  const bool forever = patience == std::chrono::milliseconds::max();
+  campaign_end_ = forever ? kForever : clock_->Now() + patience;
 }
 
 // The campaign of a cluster of one, whose own promise is a majority.
@@ -38,7 +50,7 @@ void Node::Force(std::function<void(const Status&)> done) {
   if (Status status = CheckDatabases(); !status.ok()) return done(status);
   EndTakeOver({Code::kNoPromise, "another attempt has taken its place"});
   EndCampaign({Code::kNoPromise, "another attempt has taken its place"});
-  if (role_ == Role::kPrimary) StepDown();
+  if (role_ == Role::kPrimary) StepDown("it is forced to lead alone");
   receiver_->Stop();
   Note(LogLevel::kWarning,
        fmt::format(
@@ -66,12 +78,11 @@ void Node::StartCampaign(Epoch interrupts, Epoch floor, std::chrono::millisecond
     return;
   }
   EndCampaign({Code::kNoPromise, "another attempt has taken its place"});
-  if (role_ == Role::kPrimary) StepDown();
+  if (role_ == Role::kPrimary) StepDown("it seeks a later epoch");
   Members members = membership_.members();
   if (members.empty()) members = {self_};
   campaign_.emplace(self_, members, std::max(voter_->promised(), floor), log_->end(), interrupts);
-  const bool forever = patience == std::chrono::milliseconds::max();
-  campaign_end_ = forever ? kForever : clock_->Now() + patience;
+  SetPatience(patience);
   asked_epoch_ = Epoch{};
   next_ask_ = MonoTime{0};
   done_ = std::move(done);
@@ -81,7 +92,8 @@ void Node::StartCampaign(Epoch interrupts, Epoch floor, std::chrono::millisecond
 void Node::StepCampaign() {
   if (!campaign_ || !failure_.ok()) {
     if (done_ && clock_->Now() >= campaign_end_)
-      Answer({Code::kNoQuorum, "elected, but a majority does not follow yet"});
+      Answer({Code::kNoQuorum,
+              "this node is elected, but a majority of the members does not answer: start their servers"});
     return;
   }
   switch (campaign_->next()) {
@@ -207,7 +219,7 @@ Status Node::GivePromise(Epoch epoch, const NodeId& candidate) {
   voter_->Promised(epoch, candidate);
   promised_at_ = clock_->Now();
   receiver_->Stop();
-  StepDown();
+  StepDown(fmt::format("epoch {} was promised", epoch.value));
   return Status::Ok();
 }
 

@@ -13,7 +13,7 @@ void Node::Follow(const Endpoint& primary) {
   EndTakeOver({Code::kNoPromise, "this node was told to follow another"});
   if (!failure_.ok() || (receiver_->streaming() && primary_.Redis() == primary)) return;
   EndCampaign({Code::kNoPromise, "this node was told to follow another"});
-  StepDown();
+  StepDown(fmt::format("it was told to follow {}", primary.ToString()));
   Suggest(primary);
 }
 

@@ -90,7 +90,7 @@ void Node::EndOffer(const Status& outcome) {
 
 void Node::HandOverOffered(Epoch epoch) {
   if (epoch != voter_->promised() || membership_.Find(self_.id) == nullptr) return;
-  auto done = heir_ ? std::move(heir_->done) : nullptr;
+  auto done = std::exchange(heir_ ? heir_->done : done_, nullptr);
   heir_.reset();
   StartCampaign(epoch, Epoch{}, kHandOverPatience, std::move(done));
 }
@@ -98,7 +98,8 @@ void Node::HandOverOffered(Epoch epoch) {
 void Node::TakeOver(std::chrono::milliseconds patience, std::function<void(const Status&)> done) {
   EndTakeOver({Code::kNoPromise, "another attempt has taken its place"});
   if (Status status = CheckDatabases(); !status.ok()) return done(status);
-  if (!receiver_->streaming() || membership_.Find(self_.id) == nullptr) return Promote(patience, std::move(done));
+  const bool asks = receiver_->streaming() && (!campaign_ || Mutated(Mutant::kOrderBeginsAnew));
+  if (!asks || membership_.Find(self_.id) == nullptr) return Promote(patience, std::move(done));
   heir_ = {.patience = patience, .done = std::move(done), .end = clock_->Now() + kHandOverPatience};
   StepTakeOver();
 }

@@ -328,6 +328,7 @@ void Node::OnLaterEpoch(Epoch epoch) {
   if (offer_) {
     offer_->floor = std::max(offer_->floor, epoch);
   } else {
+    Note(LogLevel::kNotice, fmt::format("a member has promised epoch {}, of which nobody is the primary", epoch.value));
     StartCampaign(voter_->promised(), epoch, std::chrono::milliseconds::max(), nullptr);
   }
 }
@@ -408,7 +409,7 @@ bool Node::OnAskFrame(NodeId peer, std::span<const std::byte> head) {
                                        reply->promised, reply->end, reply->primary, reply->members});
     } else if (!reply->primary.id.IsNone() && reply->promised > voter_->promised()) {
       // It is, or follows, the primary of a later epoch, which may lack just this node to serve.
-      StepDown();
+      StepDown(fmt::format("epoch {} has another primary", reply->promised.value));
       Seek(reply->primary);
     } else {
       asks_[peer].misses = !reply->serving && !reply->lease_may_run;

@@ -28,6 +28,7 @@ void Node::Progress() {
     Answer(Status::Ok());
     observer_->OnPrimary();
   }
+  if (done_ && Leads()) Answer(Status::Ok());
   // A change of members is a batch of its own: in the middle of a unit it waits, for the unit must not be cut in two.
   if (!log_->InUnit() || Mutated(Mutant::kMembersCutUnit)) AdmitMember();
   Ship();
@@ -158,11 +159,11 @@ void Node::BecomePrimary() {
   Progress();
 }
 
-void Node::StepDown() {
+void Node::StepDown(std::string_view why) {
   deposed_ = deposed_ || NeedsCommit();
   log_->LimitSegments(UINT32_MAX);  // where a batch goes is for the next primary to say
   if (role_ == Role::kPrimary) {
-    Note(LogLevel::kWarning, fmt::format("no longer primary of epoch {}", log_->end().epoch.value));
+    Note(LogLevel::kWarning, fmt::format("no longer primary of epoch {}: {}", log_->end().epoch.value, why));
     // What was not sealed exists nowhere but here, and a unit that was not ended never ends: the index must not show
     // them.
     engine_->Appended();

@@ -26,6 +26,7 @@ Faults::Faults(World* world, Cluster* cluster, Clients* clients, Progress* progr
       {plan.voters, &Faults::HangVoters},
       {plan.heirs, &Faults::LoseHeir},
       {plan.cut_off, &Faults::PromoteCutOff},
+      {plan.planned, &Faults::ChangeAsPlanned},
       {plan.disk_errors, &Faults::RefuseDisk},
   };
   for (const auto& [wanted, kind] : all) {
@@ -233,6 +234,14 @@ void Faults::Promote(Host& host) {
     progress_->Ordered(host.number());
     const auto answered = [this, &host](const Status& status) { Promoted(host, status); };
     store.Promote(std::chrono::duration_cast<milliseconds>(plan_.promotion_patience), answered);
+  });
+}
+
+void Faults::TakeOver(Host& heir) {
+  heir.Command([this, &heir](Store& store) {
+    Say(heir.number(), "is to take over");
+    store.TakeOver(std::chrono::duration_cast<milliseconds>(plan_.promotion_patience),
+                   [this, &heir](const Status& status) { Promoted(heir, status); });
   });
 }
 

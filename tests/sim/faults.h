@@ -44,6 +44,7 @@ class Faults {
   void HangVoters();
   void LoseHeir();
   void PromoteCutOff();
+  void ChangeAsPlanned();
   void RefuseDisk();
   void JoinLate();
   void Depose(Host& host);
@@ -68,6 +69,7 @@ class Faults {
   // At the next write that is acknowledged, that very moment.
   void AtNextWrite(std::function<void()> what);
   void Promote(Host& host);
+  void TakeOver(Host& heir);
   void Promoted(const Host& host, const Status& status);
   void Say(int host, const std::string& what) { world_->Trace(host, what); }
   void Pause(const Host& host);

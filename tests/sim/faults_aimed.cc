@@ -195,6 +195,21 @@ void Faults::PromoteCutOff() {
   });
 }
 
+// One Sentinel tells the heir to lead, and the primary to follow it; another, or an operator, does so as well.
+void Faults::ChangeAsPlanned() {
+  Host* primary = cluster_->Primary();
+  if (primary == nullptr || !cluster_->AllInSync(Lsn{}) || !progress_->Planned()) return;
+  Host& heir = Another(primary);
+  free_from_ = world_->Now() + milliseconds(600);
+  const MonoTime apart = milliseconds(world_->OneIn(2) ? 1 : 20);
+  for (std::uint64_t orders = 2 + world_->Below(3); orders > 0; --orders) {
+    world_->After(world_->UpTo(apart), [this, primary, &heir, takes = world_->OneIn(2)] {
+      if (ended_) return;
+      takes ? TakeOver(heir) : HandOver(*primary, heir);
+    });
+  }
+}
+
 // In the middle of a unit, of which the others hold a part, it is cut off until another campaigns.  That one dies of
 // it, so that this one may lead again, or leads.  Nobody writes until all have applied the same.
 void Faults::Depose(Host& host) {

@@ -222,4 +222,8 @@ void Host::OnPrimary() {
   if (store_) referee_->OnPrimary(number_, store_->Info().epoch);
 }
 
+void Host::OnHandOverAsked(const Endpoint& heir) {
+  Command([heir](Store& store) { store.HandOver(heir, [](const Status&) {}); });
+}
+
 }  // namespace faha::sim

@@ -163,6 +163,7 @@ class Host : private StoreObserver {
   void Log(std::string_view line);
   void OnPrimary() override;
   void OnFollowing(const Member&) override {}
+  void OnHandOverAsked(const Endpoint& heir) override;
 
   World* world_;
   int number_;

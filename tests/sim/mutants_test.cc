@@ -103,6 +103,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Case{Mutant::kUnitOutlivesCut, "UnitOutlivesCut", 1, Kind::kTurns},
                     Case{Mutant::kRollBackKeepsHalfAUnit, "RollBackKeepsHalfAUnit", 1, Kind::kTurns},
                     Case{Mutant::kHandOverBlocks, "HandOverBlocks", 1, Kind::kElections},
+                    Case{Mutant::kOrderBeginsAnew, "OrderBeginsAnew", 1, Kind::kElections, true},
                     Case{Mutant::kPromotedWithoutLease, "PromotedWithoutLease", 1, Kind::kElections}),
     [](const auto& test) { return test.param.name; });
 

@@ -150,6 +150,7 @@ void Elections(Draw& draw, Plan& plan) {
   if (!plan.behind && !plan.voters && !plan.heirs) plan.heirs = true;
   plan.promotion_patience = std::chrono::milliseconds(draw.OneIn(2) ? 1500 : 8000);
   plan.judges_progress = true;
+  plan.planned = draw.OneIn(2);
 }
 
 void Turns(Draw& draw, Plan& plan) {
@@ -243,6 +244,7 @@ std::string Plan::ToString() const {
   name(voters, "voters");
   name(heirs, "heirs");
   name(cut_off, "cut-off");
+  name(planned, "planned");
   name(torn, "torn");
   name(deposes, "deposes");
   name(slow_installs, "slow-installs");

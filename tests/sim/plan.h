@@ -65,6 +65,7 @@ struct Plan {
   bool voters = false;         // two of five hang while a third campaigns
   bool heirs = false;          // the heir of a hand-over goes away when it is offered the role
   bool cut_off = false;        // a primary that is cut off is told to be primary
+  bool planned = false;        // all are well, and a backup is told to lead: by several, who do not know of each other
   bool slow_installs = false;  // the link over which the whole log comes is slow
   bool deposes = false;        // who is in the middle of a unit is deposed
   bool torn = false;           // who changes its members in the middle of a unit is killed

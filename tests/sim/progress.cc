@@ -22,6 +22,10 @@ constexpr milliseconds kOrderBound{3000};
 // Orders may come too early, or to the wrong ones.
 constexpr milliseconds kElectionSlack{4000};
 constexpr int kOrders = 4;
+// Nobody waits for a lease to end.
+constexpr milliseconds kPlannedBound{250};
+// Of a planned change, and before it: what went wrong earlier is over.
+constexpr milliseconds kPlannedLasts{600}, kWellBefore{500};
 }  // namespace
 
 void Progress::Begin() {
@@ -32,6 +36,20 @@ void Progress::Begin() {
 void Progress::Ordered(int host) {
   ordered_ = host;
   ordered_at_ = world_->Now();
+}
+
+bool Progress::Planned() {
+  if (!AllWellSince(world_->Now() - kWellBefore)) return false;
+  planned_at_ = world_->Now();
+  return true;
+}
+
+bool Progress::AllWellSince(MonoTime time) const {
+  for (int number = 1; number <= cluster_->size(); ++number) {
+    const auto since = well_since_.find(number);
+    if (since == well_since_.end() || since->second > time) return false;
+  }
+  return true;
 }
 
 bool Progress::ReachesOthers(const Host& host) const {
@@ -97,6 +115,10 @@ void Progress::Look() {
   } else if (ordered && plan_.promotion_patience > kOrderBound) {
     bound = kOrderBound;
     from = std::max(since, ordered_at_);
+  }
+  if (planned_at_ > MonoTime{0} && now - planned_at_ < kPlannedLasts && AllWellSince(planned_at_ - kWellBefore)) {
+    from = std::max(clients_->last_written(), planned_at_);
+    bound = kPlannedBound;
   }
   if (now - from <= bound) return;
   cluster_->NoProgress(fmt::format("no write has succeeded for {} ms, although a majority is well{}:",

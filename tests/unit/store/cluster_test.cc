@@ -366,6 +366,24 @@ TEST(Node, ABackupAsksALivingPrimaryToHandOver) {
   EXPECT_TRUE(answer->ok()) << answer->ToString();
 }
 
+TEST(Node, AnOrderToLeadDuringAHandOverBeginsNoOtherElection) {
+  Cluster cluster(3);
+  ASSERT_TRUE(cluster[0].Set("k", "v").ok());
+  const Epoch before = cluster[0].store->Info().epoch;
+  cluster[0].store->HandOver(cluster[1].Redis(), [](const Status&) {});
+  std::optional<Status> answer;
+  // Also at every moment while it is being elected.
+  ASSERT_TRUE(cluster.world.RunUntil([&] {
+    if (cluster[1].store->Serving()) return true;
+    cluster[1].store->TakeOver(std::chrono::seconds(10), [&](const Status& status) { answer = status; });
+    return false;
+  }));
+  ASSERT_TRUE(cluster.world.RunUntil([&] { return cluster.AllInSync(cluster[1]); }));
+  ASSERT_TRUE(answer.has_value());
+  EXPECT_TRUE(answer->ok()) << answer->ToString();
+  EXPECT_EQ(cluster[1].store->Info().epoch.value, before.value + 1);
+}
+
 TEST(Node, WhoLeadsAgainDoesNotAcknowledgeWhatItLostMeanwhile) {
   Cluster cluster(3);
   ASSERT_TRUE(cluster[0].store->CheckWrite(2, 1).ok());
