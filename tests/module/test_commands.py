@@ -351,8 +351,11 @@ def test_debug_changes_what_it_changes_in_redis(twins):
 def test_debug_populates_more_than_one_unit_holds(make_server):
     server = make_server(args=[*DEBUG, "--faha.segment-bytes", "1mb", "--faha.pool-bytes", "16mb"]).start()
     client = server.client()
+    before = server.info()["committed_lsn"]
     assert client.execute_command("DEBUG POPULATE 50000 k 100")
     assert client.dbsize() == 50_000
+    # It commits now and then, so that peers hear of a primary in time: each commit is a batch.
+    assert server.info()["committed_lsn"] >= before + 50
     with pytest.raises(redis.ResponseError, match="^NOSPACE "):
         client.execute_command("DEBUG POPULATE 500000 k 100")
     assert client.dbsize() > 50_000 and client.delete("k:1") == 1
