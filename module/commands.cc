@@ -100,6 +100,7 @@ constexpr auto kTable = std::to_array<Command>({
     {"object|idletime", object::IdleTime, 3, Access::kRead, kReadOnly, 2, 2, 1, kLook},
     {"object|refcount", object::RefCount, 3, Access::kRead, kReadOnly, 2, 2, 1, kLook},
     {"memory|usage", native::MemoryUsage, -3, Access::kRead, kReadOnly, 2, 2, 1, kLook},
+    {"memory|stats", server::MemoryStats, 2, Access::kServer, ""},
     {"debug|object", object::DebugObject, -3, Access::kRead, kDebug},
     {"debug|digest", object::DebugDigest, 2, Access::kRead, kDebug},
     {"debug|digest-value", object::DebugDigestValue, -2, Access::kRead, kDebug},

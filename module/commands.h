@@ -119,6 +119,7 @@ Reply SetActiveExpire(Call& call);
 
 namespace server {
 Reply Info(Call& call);
+Reply MemoryStats(Call& call);
 Reply PublishHello(Call& call);
 Reply ListClients(Call& call);
 Reply ClientInfo(Call& call);

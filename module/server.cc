@@ -1,11 +1,13 @@
-// INFO, as Redis answers it, but for what Redis cannot know: the keyspace, which it believes to be empty, and FaHA's
-// replication.
+// INFO and MEMORY STATS, as Redis answers them, but for what Redis cannot know: the keyspace, which it believes to be
+// empty, and FaHA's replication.
+#include <algorithm>
 #include <string>
 #include <string_view>
 
 #include "module/commands.h"
 #include "module/info_text.h"
 #include "module/names.h"
+#include "module/pairs.h"
 #include "module/replication_info.h"
 #include "module/scratch.h"
 #include "module/sentinels.h"
@@ -57,6 +59,32 @@ Reply Info(Call& call) {
   TellLookups(text);
   TellCommands(text);
   RedisModule_ReplyWithVerbatimStringType(call.ctx(), text.data(), text.size(), "txt");
+  return Reply::Sent();
+}
+
+// MEMORY STATS: Redis counts the keys of its own data set.
+Reply MemoryStats(Call& call) {
+  const NativeReply reply = RunNative(call, "memory");
+  if (IsError(reply)) return Reply::Native(reply);
+  const Pairs stats(reply.get());
+  const auto number = [&](std::string_view name) {
+    RedisModuleCallReply* found = stats.Find(name);
+    return found == nullptr ? 0 : std::max(0LL, RedisModule_CallReplyInteger(found));
+  };
+  long long keys = 0;
+  for (DbId db = 0; db < TheState().databases; ++db) keys += static_cast<long long>(call.store().Size(db));
+  const long long taken = std::max(0LL, number("total.allocated") - number("startup.allocated"));
+  stats.Begin(call.ctx(), stats.all().size());
+  for (const auto& [name, value] : stats.all()) {
+    RedisModule_ReplyWithCallReply(call.ctx(), name);
+    if (TextOf(name) == "keys.count") {
+      RedisModule_ReplyWithLongLong(call.ctx(), keys);
+    } else if (TextOf(name) == "keys.bytes-per-key") {
+      RedisModule_ReplyWithLongLong(call.ctx(), keys == 0 ? 0 : taken / keys);
+    } else {
+      RedisModule_ReplyWithCallReply(call.ctx(), value);
+    }
+  }
   return Reply::Sent();
 }
 

@@ -8,6 +8,7 @@
 #include "module/commands.h"
 #include "module/info_text.h"
 #include "module/names.h"
+#include "module/pairs.h"
 #include "module/scratch.h"
 
 namespace faha::module {
@@ -113,39 +114,6 @@ void ReplyWords(RedisModuleCtx* ctx, RedisModuleCallReply* words) {
   }
 }
 
-// The elements of a map, or of the array that stands for one before RESP3, in the same form.
-using Pair = std::pair<RedisModuleCallReply*, RedisModuleCallReply*>;
-class Pairs {
- public:
-  explicit Pairs(RedisModuleCallReply* reply) : is_map_(RedisModule_CallReplyType(reply) == REDISMODULE_REPLY_MAP) {
-    const size_t elements = RedisModule_CallReplyLength(reply);
-    for (size_t i = 0; i < (is_map_ ? elements : elements / 2); ++i) {
-      Pair pair{};
-      if (is_map_) {
-        RedisModule_CallReplyMapElement(reply, i, &pair.first, &pair.second);
-      } else {
-        pair = {RedisModule_CallReplyArrayElement(reply, 2 * i), RedisModule_CallReplyArrayElement(reply, 2 * i + 1)};
-      }
-      pairs_.push_back(pair);
-    }
-  }
-  [[nodiscard]] const std::vector<Pair>& all() const { return pairs_; }
-  [[nodiscard]] std::string_view Value(std::string_view name) const {
-    for (const Pair& pair : pairs_) {
-      if (TextOf(pair.first) == name) return TextOf(pair.second);
-    }
-    return {};
-  }
-  void Begin(RedisModuleCtx* ctx, std::size_t count) const {
-    is_map_ ? RedisModule_ReplyWithMap(ctx, static_cast<long>(count))
-            : RedisModule_ReplyWithArray(ctx, static_cast<long>(2 * count));
-  }
-
- private:
-  bool is_map_;
-  std::vector<Pair> pairs_;
-};
-
 void Text(RedisModuleCtx* ctx, std::string_view text) {
   RedisModule_ReplyWithStringBuffer(ctx, text.data(), text.size());
 }
@@ -156,7 +124,7 @@ void ReplyDenial(RedisModuleCtx* ctx, RedisModuleCallReply* entry) {
   fields.Begin(ctx, fields.all().size());
   for (const auto& [name, value] : fields.all()) {
     RedisModule_ReplyWithCallReply(ctx, name);
-    if (TextOf(name) == "object" && fields.Value("reason") == "command") {
+    if (TextOf(name) == "object" && TextOf(fields.Find("reason")) == "command") {
       Text(ctx, ShownName(TextOf(value)));
     } else if (TextOf(name) == "client-info") {
       Text(ctx, Shown(std::string(TextOf(value))));

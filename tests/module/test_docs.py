@@ -15,6 +15,7 @@ NOTES = {
     "OBJECT FREQ": "0 where Redis counts",
     "OBJECT IDLETIME": "0",
     "OBJECT REFCOUNT": "1",
+    "MEMORY STATS": "native; the keys are FaHA's",
     "MEMORY USAGE": "native; as after a SET",
     "RESTORE": "native; strings only",
     "SORT": "native; there is nothing to sort",

@@ -104,6 +104,27 @@ def keyspace(connection, *sections):
     return kind, None if start is None else [line for line in lines[start + 1 :] if line.startswith("db")], lines
 
 
+@pytest.mark.parametrize("protocol", ["2", "3"])
+def test_memory_stats_count_the_keys(twins, protocol):
+    for each in twins.connections:
+        each.call("HELLO", protocol)
+    twins("SELECT", "2")
+    for key in range(10):
+        twins("SET", f"k{key}", "v" * 1000)
+    stock, faha = [each.call("MEMORY", "STATS") for each in twins.connections]
+
+    def stats(reply):
+        kind, value = reply
+        pairs = value if kind == "%" else zip(value[::2], value[1::2], strict=True)
+        return kind, {name[1]: value for name, value in pairs}
+
+    (kind, stock), (same_kind, faha) = stats(stock), stats(faha)
+    assert kind == same_kind and stock.keys() - faha.keys() == {"db.2"} and not faha.keys() - stock.keys()
+    assert stock["keys.count"] == faha["keys.count"] == (":", 10)
+    assert faha["keys.bytes-per-key"][1] > 0
+    assert {name: value[0] for name, value in faha.items()} == {name: value[0] for name, value in stock.items() if name != "db.2"}
+
+
 def test_info_tells_of_the_keyspace(twins):
     """As Redis' own, whatever the sections, in both protocols."""
     for line in (

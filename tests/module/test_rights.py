@@ -20,7 +20,7 @@ CALLS = {
     "exists": "{k}", "expire": "{k} 9", "expireat": "{k} 9", "expiretime": "{k}", "flushall": "", "flushdb": "",
     "get": "{k}", "getbit": "{k} 1", "getdel": "{k}", "getex": "{k}", "getrange": "{k} 0 1", "getset": "{k} v",
     "incr": "{k}", "incrby": "{k} 1", "incrbyfloat": "{k} 1", "info": "server", "keys": "x", "lcs": "{k} {k}",
-    "bgsave": "", "lastsave": "", "save": "", "memory|usage": "{k}", "mget": "{k}", "move": "{k} 1", "mset": "{k} v", "msetnx": "{k} v", "object|encoding": "{k}",
+    "bgsave": "", "lastsave": "", "save": "", "memory|stats": "", "memory|usage": "{k}", "mget": "{k}", "move": "{k} 1", "mset": "{k} v", "msetnx": "{k} v", "object|encoding": "{k}",
     "object|freq": "{k}", "object|idletime": "{k}", "object|refcount": "{k}", "persist": "{k}", "pexpire": "{k} 9",
     "pexpireat": "{k} 9", "pexpiretime": "{k}", "pfadd": "{k} v", "pfcount": "{k}", "pfmerge": "{k}",
     "psetex": "{k} 9 v", "pttl": "{k}", "randomkey": "", "rename": "{k} {k}2", "renamenx": "{k} {k}2",
