@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/checksum.h"
+#include "log/record_kinds.h"
 
 namespace faha {
 namespace {
@@ -13,10 +14,6 @@ using format::RecordHeader;
 using format::RecordKind;
 
 std::string_view Text(const std::byte* at, std::size_t size) { return {reinterpret_cast<const char*>(at), size}; }
-
-bool KnownKind(std::uint8_t kind) {
-  return kind >= static_cast<std::uint8_t>(RecordKind::kPut) && kind <= static_cast<std::uint8_t>(RecordKind::kSwap);
-}
 
 template <typename T>
 T Load(const std::byte* at) {
@@ -46,13 +43,13 @@ Record TrustedRecord(const std::byte* at) {
 std::optional<Record> ParseRecord(std::span<const std::byte> from) {
   if (from.size() < sizeof(RecordHeader)) return std::nullopt;
   const auto header = Load<RecordHeader>(from.data());
-  if (!KnownKind(header.kind) || (header.flags & ~format::kHasExpiry) != 0 || header.reserved != 0) return std::nullopt;
+  const RecordKindInfo* kind = FindRecordKind(header.kind);
+  if (kind == nullptr || (header.flags & ~format::kHasExpiry) != 0 || header.reserved != 0) return std::nullopt;
   const std::uint64_t bytes =
       format::RecordBytes(header.key_bytes, header.value_bytes, (header.flags & format::kHasExpiry) != 0);
   if (bytes > from.size()) return std::nullopt;
   const Record record = TrustedRecord(from.data());
-  // What later ones are read by must not be wrong.
-  if (record.kind == RecordKind::kSwap && !ReadSwap(record)) return std::nullopt;
+  if (kind->well_formed != nullptr && !kind->well_formed(record)) return std::nullopt;
   return record;
 }
 
@@ -110,8 +107,7 @@ std::uint64_t BatchBuilder::Add(const Record& record) {
   put(record.key.data(), record.key.size());
   put(record.value.data(), record.value.size());
   ++records_;
-  if (record.kind == RecordKind::kConfig) flags_ |= format::kHasConfig;
-  if (record.kind == RecordKind::kFree) flags_ |= format::kHasFree;
+  flags_ |= InfoOf(record.kind).batch_flag;
   return offset;
 }
 

@@ -6,10 +6,9 @@
 #include <vector>
 
 #include "base/check.h"
+#include "log/record_kinds.h"
 
 namespace faha {
-
-using format::RecordKind;
 
 namespace {
 // Fuller victims give back less than the work costs.
@@ -199,8 +198,9 @@ Status Cleaner::MoveBatch(const BatchView& batch, LogAddress at) {
   std::vector<Found> found;
   found.reserve(batch.header().record_count);
   const bool well_formed = batch.ForEach([&](const Record& record, std::uint64_t offset) {
-    if (record.kind != RecordKind::kPut && record.kind != RecordKind::kDelete) return;
-    found.push_back({record, 0, at + offset});
+    const WhenCleaned what = InfoOf(record.kind).when_cleaned;
+    const bool may_move = what == WhenCleaned::kMovedIfNewest || what == WhenCleaned::kMovedIfHiding;
+    if (may_move) found.push_back({record, 0, at + offset});
   });
   FAHA_CHECK(well_formed || !log_->pool().Readable(), "records are checked before a batch enters the log");
   for (std::size_t i = 0; i < std::min(found.size(), kAhead); ++i)
@@ -215,7 +215,7 @@ Status Cleaner::MoveBatch(const BatchView& batch, LogAddress at) {
 
 Status Cleaner::MoveRecord(const Record& record, std::uint64_t hash, LogAddress at, Lsn lsn) {
   Result<bool> moved = false;
-  if (record.kind == RecordKind::kPut) {
+  if (InfoOf(record.kind).when_cleaned == WhenCleaned::kMovedIfNewest) {
     moved = engine_->MovePut(record, hash, at);
   } else {
     Lsn of = lsn;

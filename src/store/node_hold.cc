@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "log/record_kinds.h"
 #include "store/node.h"
 
 namespace faha {
@@ -63,7 +64,8 @@ bool Node::ReadSegment(const SegmentHold::Held& held, const HeldVisitor& visit, 
     if (batch.header().generation != segment.generation || bytes > segment.used_bytes - offset) return false;
     found.clear();
     const bool well_formed = batch.ForEach([&](const Record& record, std::uint64_t in_batch) {
-      if (record.kind == format::RecordKind::kPut) found.push_back({record, 0, at + offset + in_batch});
+      if (InfoOf(record.kind).when_cleaned != WhenCleaned::kMovedIfNewest) return;
+      found.push_back({record, 0, at + offset + in_batch});
     });
     if (!well_formed) return false;
     for (std::size_t i = 0; i < std::min(found.size(), kAhead); ++i)

@@ -4,6 +4,7 @@
 
 #include <cstring>
 
+#include "log/record_kinds.h"
 #include "tools/text.h"
 
 namespace faha {
@@ -50,11 +51,14 @@ class Dumper {
   [[nodiscard]] bool Wanted(const Record& record) const {
     if (!options_.key && !options_.db) return true;
     if (record.kind == RecordKind::kSwap) return true;  // it tells whose number a database has
-    if (record.kind == RecordKind::kFlush) {
-      return !options_.db || record.db == format::kAllDatabases || record.db == *options_.db;
+    const bool of_db = !options_.db || record.db == format::kAllDatabases || record.db == *options_.db;
+    switch (InfoOf(record.kind).concerns) {
+      case Concerns::kKey: return of_db && (!options_.key || record.key == *options_.key);
+      case Concerns::kDatabases: return of_db;
+      case Concerns::kCluster:
+      case Concerns::kLog: break;
     }
-    if (record.kind != RecordKind::kPut && record.kind != RecordKind::kDelete) return false;
-    return (!options_.key || record.key == *options_.key) && (!options_.db || record.db == *options_.db);
+    return false;
   }
 
   struct BatchPlace {
@@ -132,7 +136,7 @@ class Dumper {
   }
 
   void HumanRecord(const Record& record, std::uint64_t number) {
-    fmt::print(out_, "{}.{} {} {}{}\n", lsn_.value, number, KindName(record.kind), HumanContent(record),
+    fmt::print(out_, "{}.{} {} {}{}\n", lsn_.value, number, InfoOf(record.kind).name, HumanContent(record),
                in_log_ ? "" : " not-in-the-log");
   }
 
@@ -144,7 +148,7 @@ class Dumper {
                R"({{"type":"record","lsn":{},"number":{},"kind":"{}","db":{},"key":{},"value":{},"expire_at":{},)"
                R"("moved_from":{},"in_log":{}}})"
                "\n",
-               lsn_.value, number, KindName(record.kind), db == "all" ? "\"all\"" : db, JsonString(record.key),
+               lsn_.value, number, InfoOf(record.kind).name, db == "all" ? "\"all\"" : db, JsonString(record.key),
                JsonString(record.value), record.expire_at != kNoExpiry ? fmt::format("{}", record.expire_at) : "null",
                moved ? fmt::format("{}", *moved) : "null", in_log_);
   }

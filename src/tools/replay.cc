@@ -34,7 +34,7 @@ void Replay::Count(const StreamedBatch& next) {
   totals_.bytes += next.batch.bytes.size();
   totals_.padding += next.batch.bytes.size() - sizeof view.header() - view.header().payload_bytes;
   (void)view.ForEach([&](const Record& record, std::uint64_t) {
-    KindTotals& kind = totals_.kinds[static_cast<std::size_t>(record.kind)];
+    KindTotals& kind = totals_.kinds[static_cast<std::size_t>(record.kind) - 1];
     ++kind.records;
     kind.bytes += record.bytes;
     if (record.kind == format::RecordKind::kConfig) totals_.members = record.value;

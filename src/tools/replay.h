@@ -11,12 +11,11 @@
 #include <vector>
 
 #include "log/log.h"
+#include "log/record_kinds.h"
 #include "store/engine.h"
 #include "tools/survey.h"
 
 namespace faha {
-
-inline constexpr std::size_t kRecordKinds = static_cast<std::size_t>(format::RecordKind::kSwap) + 1;
 
 struct KindTotals {
   std::uint64_t records = 0, bytes = 0;
@@ -27,12 +26,12 @@ struct Totals {
   Lsn first, last;
   Epoch first_epoch, last_epoch;
   std::uint64_t epochs = 0;
-  std::uint64_t gaps = 0, missing = 0;  // in the LSNs, and how many are in them
-  std::uint64_t unexplained = 0;        // gaps that cleaning cannot have left
-  std::array<KindTotals, kRecordKinds> kinds{};
-  std::string members;               // the newest configuration, as stored
-  std::uint64_t half_units = 0;      // that end in the middle, for a crash cut their rest
-  std::uint64_t headless_units = 0;  // left out, for their beginning is lost
+  std::uint64_t gaps = 0, missing = 0;                  // in the LSNs, and how many are in them
+  std::uint64_t unexplained = 0;                        // gaps that cleaning cannot have left
+  std::array<KindTotals, kRecordKinds.size()> kinds{};  // as in the table of kinds
+  std::string members;                                  // the newest configuration, as stored
+  std::uint64_t half_units = 0;                         // that end in the middle, for a crash cut their rest
+  std::uint64_t headless_units = 0;                     // left out, for their beginning is lost
   std::uint64_t headless_records = 0;
 };
 

@@ -57,9 +57,9 @@ void ReportLog(const Pool& pool, const Survey& survey, const Replay& replay, std
              totals.missing);
   fmt::print(out, "epochs: {} of them, {} to {}\n", totals.epochs, totals.first_epoch.value, totals.last_epoch.value);
   if (survey.log) fmt::print(out, "known as committed: {}\n", survey.log->known_committed.value);
-  for (std::size_t kind = 1; kind < kRecordKinds; ++kind) {
-    fmt::print(out, "records, {}: {}, {} bytes\n", KindName(static_cast<format::RecordKind>(kind)),
-               totals.kinds[kind].records, totals.kinds[kind].bytes);
+  for (std::size_t i = 0; i < kRecordKinds.size(); ++i) {
+    fmt::print(out, "records, {}: {}, {} bytes\n", kRecordKinds[i].name, totals.kinds[i].records,
+               totals.kinds[i].bytes);
   }
   if (totals.half_units > 0) fmt::print(out, "units that a crash left half, not applied: {}\n", totals.half_units);
   for (const DbId db : replay.databases()) fmt::print(out, "keys, db {}: {}\n", db, engine.Size(db));

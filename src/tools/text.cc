@@ -15,20 +15,6 @@ bool Plain(char c) { return c >= 0x20 && c < 0x7f && c != '\\' && c != '"'; }
 
 }  // namespace
 
-std::string_view KindName(format::RecordKind kind) {
-  switch (kind) {
-    case format::RecordKind::kPut: return "put";
-    case format::RecordKind::kDelete: return "delete";
-    case format::RecordKind::kFlush: return "flush";
-    case format::RecordKind::kConfig: return "config";
-    case format::RecordKind::kEpochStart: return "epoch";
-    case format::RecordKind::kFree: return "free";
-    case format::RecordKind::kSwap: return "swap";
-  }
-  FAHA_CHECK(false, "a record that was parsed is of a known kind");
-  __builtin_unreachable();
-}
-
 std::string MembersText(std::string_view value) {
   ByteReader in(std::as_bytes(std::span(value)));
   Members members;

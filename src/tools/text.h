@@ -10,7 +10,6 @@
 namespace faha {
 
 // "put", "delete", ...
-std::string_view KindName(format::RecordKind kind);
 // A configuration record's value: who the members are.
 std::string MembersText(std::string_view value);
 

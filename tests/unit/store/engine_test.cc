@@ -3,12 +3,15 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <memory>
 #include <random>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "log/record_kinds.h"
+#include "log/scan.h"
 #include "store/cleaner.h"
 #include "store/database_map.h"
 #include "tests/fakes/crash_media.h"
@@ -142,6 +145,12 @@ struct Worker {
     ASSERT_TRUE(engine.Swap(a, b).ok());
     Commit();
   }
+  // As the node does it.
+  void Config(std::string_view members) {
+    ASSERT_TRUE(log->Append({.kind = format::RecordKind::kConfig, .key = {}, .value = members}).ok());
+    Commit();
+    cleaner.SetConfig(log->end().lsn);
+  }
   void Commit() {
     ASSERT_TRUE(log->Seal().ok());
     ASSERT_TRUE(log->Drain().ok());
@@ -165,6 +174,7 @@ struct Worker {
       Put(9, "filler", 200'000);
       ASSERT_TRUE(cleaner.Step(kSegment, log->end().lsn, log->end().lsn).ok());
       Commit();
+      if (cleaner.WantsConfig()) Config(std::string(NewestConfig(*pool)));
       Release();
     }
     ASSERT_FALSE(log->segments().in_order().contains(tail));
@@ -200,6 +210,82 @@ TEST(Cleaner, ASegmentThatWasLeftEarlyIsGivenBack) {
 }
 
 std::shared_ptr<CrashDisk> NewDisk() { return std::make_shared<CrashDisk>(format::kDataOffset + 8 * kSegment); }
+
+// What a record of a kind does, and whether it is so.  A kind that is added needs a case here.
+struct Effect {
+  std::function<void(Worker&)> write;
+  std::function<bool(Worker&)> holds;
+};
+
+Effect EffectOf(format::RecordKind kind) {
+  // A segment with a key, so much of which lives that it is not cleaned soon, or less; then another one begins.
+  const auto older = [](Worker& node, int lives) {
+    node.Put(3, "k");
+    for (int i = 0; i < 4; ++i) node.Put(i < lives ? 0 : 9, i < lives ? std::to_string(i) : "filler", 250'000);
+    node.Put(9, "filler", 200'000);
+  };
+  const auto key_is_gone = [](Worker& node) { return !node.engine.Get(3, "k") && node.engine.Get(0, "0"); };
+  switch (kind) {
+    case format::RecordKind::kPut:
+      return {[](Worker& node) { node.Put(3, "k"); }, [](Worker& node) { return node.engine.Get(3, "k").has_value(); }};
+    case format::RecordKind::kDelete:
+      return {[older](Worker& node) {
+                older(node, 4);
+                EXPECT_TRUE(node.engine.Delete(3, "k").ok());
+                node.Commit();
+              },
+              key_is_gone};
+    case format::RecordKind::kFlush:
+      return {[older](Worker& node) {
+                older(node, 1);
+                EXPECT_TRUE(node.engine.Flush(DbId{3}).ok());
+                node.Commit();
+              },
+              key_is_gone};
+    case format::RecordKind::kSwap:
+      return {[](Worker& node) {
+                node.Put(3, "k");
+                node.Swap(3, 5);
+              },
+              [](Worker& node) { return node.engine.Get(5, "k") && !node.engine.Get(3, "k"); }};
+    case format::RecordKind::kConfig:
+      return {[](Worker& node) { node.Config("members"); },
+              [](Worker& node) { return NewestConfig(*node.pool) == "members"; }};
+    case format::RecordKind::kEpochStart:
+      return {[](Worker& node) {
+                node.log->SetEpoch(Epoch{7});
+                EXPECT_TRUE(node.log->Append({.kind = format::RecordKind::kEpochStart, .key = {}, .value = {}}).ok());
+                node.Commit();
+              },
+              [](Worker& node) { return node.log->end().epoch == Epoch{7}; }};
+    case format::RecordKind::kFree:
+      return {[](Worker& node) {
+                node.Put(0, "k");
+                node.CleanTail();
+              },
+              [](Worker& node) { return node.log->segments().in_order().size() < 5; }};
+  }
+  return {};
+}
+
+class EveryKind : public testing::TestWithParam<RecordKindInfo> {};
+
+TEST_P(EveryKind, DoesWhatItDoesAfterItsSegmentWasGivenBack) {
+  const Effect effect = EffectOf(GetParam().kind);
+  ASSERT_TRUE(effect.write && effect.holds);
+  auto disk = NewDisk();
+  {
+    Worker node(disk);
+    effect.write(node);
+    node.CleanTail();
+    EXPECT_TRUE(effect.holds(node));
+  }
+  Worker again(disk);
+  EXPECT_TRUE(effect.holds(again)) << "after a restart";
+}
+
+INSTANTIATE_TEST_SUITE_P(Records, EveryKind, testing::ValuesIn(kRecordKinds),
+                         [](const auto& test) { return std::string(test.param.name); });
 
 TEST(Engine, TheNewestSwapOutlivesItsSegment) {
   auto disk = NewDisk();

@@ -1,0 +1,73 @@
+// What this release knows of each kind of record, in one table: how it is checked, whose state it changes, and what
+// becomes of it when its segment is cleaned.  A kind that is not in the table is refused wherever records are read.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "log/batch.h"
+#include "log/format.h"
+
+namespace faha {
+
+// Whose state a record changes.
+enum class Concerns : std::uint8_t {
+  kKey,        // one key: the engine's
+  kDatabases,  // one database or all of them: the engine's
+  kCluster,    // its members and epochs: the node's
+  kLog,        // its segments: the log's
+};
+
+// What becomes of a record when the segment that holds it is cleaned.
+enum class WhenCleaned : std::uint8_t {
+  kMovedIfNewest,  // it holds what its key has, and the index names it; any other is dead
+  kMovedIfHiding,  // it stays until no older record of its key can be left
+  kPins,           // its segment is not cleaned before everything that is older
+  kWrittenAnew,    // what the newest of its kind says is appended again before the segment is freed
+  kForgotten,      // by then nothing needs it
+};
+
+struct RecordKindInfo {
+  format::RecordKind kind;
+  std::string_view name;  // as faha-check prints it
+  Concerns concerns;
+  WhenCleaned when_cleaned;
+  std::uint16_t batch_flag;            // of the batch that holds it; 0: none
+  bool (*well_formed)(const Record&);  // beyond what is checked of every kind; null: always
+};
+
+inline bool IsSwapRecord(const Record& record) { return ReadSwap(record).has_value(); }
+
+// By the number of the kind, from 1 on.
+inline constexpr std::array kRecordKinds = {
+    RecordKindInfo{format::RecordKind::kPut, "put", Concerns::kKey, WhenCleaned::kMovedIfNewest, 0, nullptr},
+    RecordKindInfo{format::RecordKind::kDelete, "delete", Concerns::kKey, WhenCleaned::kMovedIfHiding, 0, nullptr},
+    RecordKindInfo{format::RecordKind::kFlush, "flush", Concerns::kDatabases, WhenCleaned::kPins, 0, nullptr},
+    RecordKindInfo{format::RecordKind::kConfig, "config", Concerns::kCluster, WhenCleaned::kWrittenAnew,
+                   format::kHasConfig, nullptr},
+    RecordKindInfo{format::RecordKind::kEpochStart, "epoch", Concerns::kCluster, WhenCleaned::kForgotten, 0, nullptr},
+    RecordKindInfo{format::RecordKind::kFree, "free", Concerns::kLog, WhenCleaned::kForgotten, format::kHasFree,
+                   nullptr},
+    RecordKindInfo{format::RecordKind::kSwap, "swap", Concerns::kDatabases, WhenCleaned::kWrittenAnew, 0, IsSwapRecord},
+};
+
+// Null if this release does not know it.
+constexpr const RecordKindInfo* FindRecordKind(std::uint8_t number) {
+  return number == 0 || number > kRecordKinds.size() ? nullptr : &kRecordKinds[number - std::size_t{1}];
+}
+constexpr const RecordKindInfo& InfoOf(format::RecordKind kind) {
+  return kRecordKinds[static_cast<std::size_t>(kind) - 1];
+}
+
+static_assert(
+    [] {
+      for (const RecordKindInfo& info : kRecordKinds) {
+        if (&InfoOf(info.kind) != &info) return false;
+      }
+      return true;
+    }(),
+    "each kind stands at its number's place");
+
+}  // namespace faha
