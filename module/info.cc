@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "faha/version.h"
 #include "module/roles.h"
 #include "module/state.h"
 
@@ -20,6 +21,7 @@ struct Fields {
 };
 
 void Visit(const StoreInfo& info, const Fields& fields) {
+  fields.text("version", std::string(Version()));
   fields.text("role", std::string(RoleName(info.role)));
   fields.text("state", info.state);
   fields.number("epoch", info.epoch.value);

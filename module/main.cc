@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <string>
 
+#include "faha/version.h"
 #include "module/active_expiry.h"
 #include "module/barrier.h"
 #include "module/client_list.h"
@@ -144,7 +145,8 @@ bool Start(RedisModuleCtx* ctx) {
 #define FAHA_EXPORT extern "C" __attribute__((visibility("default")))
 
 FAHA_EXPORT int RedisModule_OnLoad(RedisModuleCtx* ctx, RedisModuleString** argv, int argc) {
-  if (RedisModule_Init(ctx, "faha", 1, REDISMODULE_APIVER_1) == REDISMODULE_ERR) return REDISMODULE_ERR;
+  if (RedisModule_Init(ctx, "faha", faha::VersionNumber(), REDISMODULE_APIVER_1) == REDISMODULE_ERR)
+    return REDISMODULE_ERR;
   if (argc > 0) {
     faha::module::Log(
         faha::LogLevel::kWarning,

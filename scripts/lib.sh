@@ -12,6 +12,16 @@ fuzz_packages=(clang libclang-rt-dev)
 vm_packages=(qemu-system-x86 linux-image-amd64 busybox-static cpio kmod xz-utils python3 ndctl e2fsprogs iproute2
              rdma-core ibverbs-providers)
 
+# The head of a script says what it does and takes: --help prints that before anything is done.  What stands behind "--"
+# is another command's.
+for argument in "$@"; do
+  case $argument in
+    --) break ;;
+    -h | --help) sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    --version) sed -n 's/^project(faha VERSION \([0-9.]*\).*/faha \1/p' "$root/CMakeLists.txt"; exit 0 ;;
+  esac
+done
+
 say() { printf '%s\n' "$*"; }
 die() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; exit 1; }
 

@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 #include <exception>
 
+#include "faha/version.h"
 #include "pmem/pool_media.h"
 #include "tools/dump.h"
 #include "tools/extract.h"
@@ -101,10 +102,14 @@ int Check(int argc, const char* const* argv, std::FILE* out, std::FILE* err) {
       "Looks at a FaHA pool that no server has open: verifies it and counts what is in it.  Writes nothing to it.",
       "faha-check");
   AddOptions(app, settings, key, db);
+  app.set_version_flag("--version", "faha-check " + std::string(Version()));
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {
     fmt::print(out, "{}", app.help());
+    return 0;
+  } catch (const CLI::CallForVersion& version) {
+    fmt::print(out, "{}\n", version.what());
     return 0;
   } catch (const CLI::ParseError& error) {
     fmt::print(err, "faha-check: {}; see --help\n", error.what());

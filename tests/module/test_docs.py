@@ -1,10 +1,16 @@
-"""docs/commands.md lists what the server serves.  FAHA_UPDATE=1 writes its table anew."""
+"""docs/commands.md lists what the server serves (FAHA_UPDATE=1 writes its table anew), and --help and --version answer."""
 
 import os
+import pathlib
+import re
+import subprocess
 
-from cluster import ROOT
+import pytest
+
+from cluster import MODULE, ROOT
 from resp import Connection
 
+CHECK = os.environ.get("FAHA_CHECK", str(pathlib.Path(MODULE).with_name("faha-check")))
 PAGE = ROOT / "docs" / "commands.md"
 OWN = {"failover", "forget", "promote", "status"}  # beside the built-in ones
 BEGIN, END = "<!-- generated: FAHA_UPDATE=1 pytest tests/module/test_docs.py -->\n", "<!-- end -->\n"
@@ -63,3 +69,24 @@ def test_the_page_lists_what_is_served(make_server):
         PAGE.write_text(head + BEGIN + served + END + tail)
     else:
         assert written == served
+
+
+SCRIPTS = [path for path in (ROOT / "scripts").iterdir() if path.is_file() and os.access(path, os.X_OK)]
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_a_script_says_what_it_does_and_does_nothing(script):
+    said = subprocess.run([script, "--help"], capture_output=True, text=True, check=True, timeout=20)
+    head = re.match(r"#!.*\n((?:#.*\n)+)", script.read_text())[1]
+    assert said.stdout == re.sub(r"^# ?", "", head, flags=re.MULTILINE) and said.stderr == ""
+
+
+def test_all_have_one_version(make_server):
+    version = re.search(r"^project\(faha VERSION ([0-9.]+)", (ROOT / "CMakeLists.txt").read_text(), re.MULTILINE)[1]
+    server = make_server().start()
+    assert server.info()["version"] == version
+    major, minor, patch = map(int, version.split("."))
+    assert server.client().module_list()[0]["ver"] == 10000 * major + 100 * minor + patch
+    for command in [CHECK, *SCRIPTS]:
+        told = subprocess.run([command, "--version"], capture_output=True, text=True, check=True, timeout=20).stdout
+        assert told.split()[-1] == version, command
