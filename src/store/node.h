@@ -178,6 +178,11 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   void AskForPromises();
   void AskMembers(const Members& members);
   void TendAsks(const Members& members);
+  struct SeedAsk;
+  void TendSeedAsks();
+  bool OnSeedFrame(SeedAsk& seed, std::span<const std::byte> head);
+  // Where `member` was found, or said that it is.
+  [[nodiscard]] Endpoint AddressOf(const Member& member) const;
   void RequestPromises();
   void EndCampaign(const Status& outcome);
   void CloseAsks();
@@ -371,6 +376,15 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   bool forced_ = false;  // this node's promise is enough, and it is the only member then
   std::function<void(const Status&)> done_;
   std::map<NodeId, Ask> asks_;
+  // Where somebody said that a node is, who answers there is told by its answer: a member may have moved.
+  struct SeedAsk {
+    Endpoint at;
+    LinkId link = LinkId::kNone;
+    MonoTime dialled{0};
+    bool answered = false;
+  };
+  std::vector<SeedAsk> seed_asks_;
+  std::map<NodeId, Endpoint> found_at_;  // members that may have moved: where they were found last
   MonoTime next_ask_{0};
 
   // At a backup: behind this LSN nothing had been acknowledged at that time; and such a time of which all is applied.

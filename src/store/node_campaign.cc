@@ -131,6 +131,7 @@ void Node::StepCampaign() {
 void Node::TendAsks(const Members& members) {
   const MonoTime now = clock_->Now();
   next_ask_ = now + kAskPeriod;
+  bool all_answer = true;
   for (const Member& member : members) {
     if (member.id == self_.id) continue;
     Ask& ask = asks_[member.id];
@@ -139,10 +140,49 @@ void Node::TendAsks(const Members& members) {
       ask = {};
       if (campaign_) campaign_->OnUnreachable(member.id);
     }
+    all_answer = all_answer && ask.connected;
     if (ask.link != LinkId::kNone) continue;
     ask.heard = now;
-    ask.link = fabric_->Dial(member.Replication());
+    ask.link = fabric_->Dial(AddressOf(member));
   }
+  if (!all_answer) TendSeedAsks();
+}
+
+Endpoint Node::AddressOf(const Member& member) const {
+  const auto found = found_at_.find(member.id);
+  return found == found_at_.end() ? member.Replication() : found->second;
+}
+
+// Members that all have other addresses since they ran last find each other by what they were told: see Suggest().
+void Node::TendSeedAsks() {
+  const MonoTime now = clock_->Now();
+  std::erase_if(seed_asks_, [&](const SeedAsk& ask) {
+    const bool silent = !ask.answered && now - ask.dialled > options_.lease;
+    if (silent) fabric_->Close(ask.link);
+    return silent;
+  });
+  for (const Endpoint& seed : seeds_) {
+    const bool asked =
+        std::any_of(seed_asks_.begin(), seed_asks_.end(), [&](const auto& ask) { return ask.at == seed; });
+    if (!asked) seed_asks_.push_back({.at = seed, .link = fabric_->Dial(seed), .dialled = now});
+  }
+}
+
+// A member that answers where it said that it is is asked there alone.
+bool Node::OnSeedFrame(SeedAsk& seed, std::span<const std::byte> head) {
+  const auto reply = wire::Decode<wire::StateReply>(head);
+  if (!reply) return false;
+  seed.answered = true;
+  const Member* member = membership_.Find(reply->from);
+  if (member == nullptr || member->id == self_.id || asks_[member->id].connected) return true;
+  Ask& ask = asks_[member->id];
+  fabric_->Close(ask.link);
+  ask = {};
+  ask.link = std::exchange(seed.link, LinkId::kNone);
+  ask.connected = true;
+  found_at_[member->id] = seed.at;
+  Note(LogLevel::kNotice, fmt::format("{} answers at {}", member->Redis().ToString(), seed.at.ToString()));
+  return OnAskFrame(member->id, head);
 }
 
 void Node::AskMembers(const Members& members) {
@@ -195,6 +235,8 @@ void Node::EndCampaign(const Status& outcome) {
 void Node::CloseAsks() {
   for (const auto& [id, ask] : asks_) fabric_->Close(ask.link);
   asks_.clear();
+  for (const SeedAsk& ask : seed_asks_) fabric_->Close(ask.link);
+  seed_asks_.clear();
 }
 
 // A majority promised, and no other primary can commit any more: take over the most that any of them holds.

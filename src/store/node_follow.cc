@@ -37,15 +37,15 @@ void Node::Seek(const Member& primary) {
 }
 
 std::optional<Endpoint> Node::NextSource() {
-  if (fetching_) return campaign_->best().Replication();
+  if (fetching_) return AddressOf(campaign_->best());
   if (hint_) return std::exchange(hint_, std::nullopt);
   // Whom this node has promised an epoch to may not be the primary yet; others, which may hang, are asked later.
   const Member* chosen = membership_.Find(voter_->voted_for());
   if (chosen != nullptr && chosen->id != self_.id && clock_->Now() - promised_at_ < 2 * options_.lease)
-    return chosen->Replication();
+    return AddressOf(*chosen);
   std::vector<Endpoint> sources = seeds_;
   for (const Member& member : membership_.members()) {
-    if (member.id != self_.id) sources.push_back(member.Replication());
+    if (member.id != self_.id) sources.push_back(AddressOf(member));
   }
   if (sources.empty()) return std::nullopt;
   return sources[next_source_++ % sources.size()];

@@ -20,6 +20,9 @@ void Node::OnAccept(LinkId link, const Endpoint& peer, Lane lane) { guests_[link
 void Node::OnConnect(LinkId link) {
   if (receiver_->Owns(link)) return receiver_->OnConnect(link);
   if (ProbeOf(link) != nullptr) fabric_->Send(link, wire::Encode(wire::StateRequest{pool_->cluster()}));
+  for (const SeedAsk& ask : seed_asks_) {
+    if (ask.link == link) fabric_->Send(link, wire::Encode(wire::StateRequest{pool_->cluster()}));
+  }
   for (auto& [id, ask] : asks_) {
     if (ask.link != link) continue;
     ask.connected = true;
@@ -37,6 +40,11 @@ void Node::OnFrame(LinkId link, std::span<const std::byte> head, std::span<const
   if (ask != asks_.end()) {
     known = OnAskFrame(ask->first, head);
     if (!known) asks_.erase(ask);
+  } else if (const auto seed = std::find_if(seed_asks_.begin(), seed_asks_.end(),
+                                            [&](const SeedAsk& each) { return each.link == link; });
+             seed != seed_asks_.end()) {
+    known = OnSeedFrame(*seed, head);
+    if (!known) seed_asks_.erase(seed);
   } else if (Probe* probe = ProbeOf(link)) {
     known = OnProbeFrame(*probe, head);
   } else if (Shipper* shipper = committer_->Find(link)) {
@@ -76,8 +84,11 @@ void Node::OnClose(LinkId link, const Status& reason) {
     return;
   }
   if (Probe* probe = ProbeOf(link)) probe->link = LinkId::kNone;
+  std::erase_if(seed_asks_, [&](const SeedAsk& ask) { return ask.link == link; });
   for (auto& [id, ask] : asks_) {
     if (ask.link != link) continue;
+    if (!ask.connected) found_at_.erase(id);
+    std::erase_if(seed_asks_, [](const SeedAsk& seed) { return seed.link == LinkId::kNone; });
     ask = {};
     if (campaign_) campaign_->OnUnreachable(id);
     return;
@@ -235,6 +246,9 @@ void Node::AnswerPromise(LinkId link, const wire::PromiseRequest& request) {
     if (!GivePromise(request.epoch, request.candidate.id).ok()) return fabric_->Close(link);
     Note(LogLevel::kNotice,
          fmt::format("promised epoch {} to {}", request.epoch.value, request.candidate.Redis().ToString()));
+    if (membership_.Find(request.candidate.id) != nullptr) {
+      found_at_[request.candidate.id] = request.candidate.Replication();
+    }
     Seek(request.candidate);
   }
   fabric_->Send(link, wire::Encode(wire::PromiseReply{.from = self_.id,

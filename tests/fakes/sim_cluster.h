@@ -33,8 +33,8 @@ class SimNode : public StoreObserver {
     options.segment_bytes = kSegment;
     options.pool_bytes = pool_bytes;
     options.batch_bytes = 4096;
-    options.redis_port = redis_port;
-    options.port = static_cast<std::uint16_t>(7000 + number_ + options.port_offset);
+    options.redis_port = static_cast<std::uint16_t>(redis_port + moved_by);
+    options.port = static_cast<std::uint16_t>(7000 + number_ + moved_by + options.port_offset);
     options.log = [this](LogLevel, std::string_view line) {
       if (line.starts_with("taking the whole log")) ++installs;
       if (std::getenv("FAHA_SIM_LOG") != nullptr) {
@@ -95,10 +95,10 @@ class SimNode : public StoreObserver {
     if (!store || !primary.store) return false;
     const auto info = primary.store->Info();
     return std::any_of(info.peers.begin(), info.peers.end(), [&](const PeerInfo& peer) {
-      return peer.in_sync && peer.voting && peer.member.redis_port == 7000 + number_;
+      return peer.in_sync && peer.voting && peer.member.redis_port == Redis().port;
     });
   }
-  [[nodiscard]] Endpoint Redis() const { return {"127.0.0.1", static_cast<std::uint16_t>(7000 + number_)}; }
+  [[nodiscard]] Endpoint Redis() const { return {"127.0.0.1", static_cast<std::uint16_t>(7000 + number_ + moved_by)}; }
 
   void OnPrimary() override { ++elections; }
   void OnFollowing(const Member&) override {}
@@ -110,6 +110,7 @@ class SimNode : public StoreObserver {
   int installs = 0;
   std::uint64_t pool_bytes = kDisk;
   std::uint16_t redis_port;
+  int moved_by = 0;  // its ports, from the next start on
   std::shared_ptr<CrashDisk> disk = std::make_shared<CrashDisk>(kDisk);
   std::unique_ptr<Store> store;
 

@@ -226,3 +226,25 @@ def test_nodes_of_one_port_on_many_addresses_find_each_other(make_server):
     wait_for(lambda: primary.info()["in_sync_backups"] == 1, what="the backup")
     assert primary.client().execute_command("FAHA.FAILOVER")
     wait_for(lambda: primary.info()["state"] == "following", what="the old primary to follow")
+
+
+@pytest.mark.parametrize("how", ["replicaof in the configuration", "REPLICAOF and PROMOTE"])
+def test_nodes_that_all_have_other_addresses_find_each_other(make_cluster, how):
+    """The log knows the old ones, at which nobody answers any more."""
+    cluster = make_cluster()
+    cluster[0].client().set("k", "v")
+    for node in cluster:
+        node.kill()
+        node.port = free_port()
+    if how.startswith("replicaof"):
+        for node in cluster[1:]:
+            node.args += ["--replicaof", HOST, str(cluster[0].port)]
+    for node in cluster:
+        node.start()
+    if how.startswith("REPLICAOF"):
+        for node in cluster[1:]:
+            assert node.client().execute_command("REPLICAOF", HOST, cluster[0].port)
+        assert cluster[1].client().execute_command("FAHA.PROMOTE", "20000")
+    wait_for(lambda: any(node.info()["in_sync_backups"] == 2 for node in cluster), what="all in sync")
+    primary = next(node for node in cluster if node.info()["state"] == "serving")
+    assert primary.client().get("k") == "v" and primary.client().set("k", "w")

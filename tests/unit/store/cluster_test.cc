@@ -384,6 +384,34 @@ TEST(Node, AnOrderToLeadDuringAHandOverBeginsNoOtherElection) {
   EXPECT_EQ(cluster[1].store->Info().epoch.value, before.value + 1);
 }
 
+// Nobody answers where the log says that members are: the backups are told where the old primary is now.
+TEST(Node, MembersThatHaveAllMovedFindEachOtherByWhatTheyAreTold) {
+  for (const bool primary_has_more : {false, true}) {
+    for (const int told : {0, 1}) {
+      Cluster cluster(3);
+      ASSERT_TRUE(cluster[0].Set("k", "v").ok());
+      if (primary_has_more) {
+        for (int i : {1, 2}) cluster[i].Kill();
+        EXPECT_FALSE(cluster[0].Set("more", "v").ok());
+      }
+      for (int i : {0, 1, 2}) {
+        cluster[i].Kill();
+        cluster[i].moved_by = 100;
+      }
+      for (int i : {0, 1, 2}) ASSERT_TRUE(cluster[i].Start().ok());
+      for (int i : {0, 1, 2}) {
+        if (i != told) cluster[i].store->Suggest(cluster[told].Redis());
+      }
+      ASSERT_TRUE(cluster.world.RunUntil([&] {
+        SimNode* primary = cluster.Primary();
+        return primary != nullptr && cluster.AllInSync(*primary);
+      })) << primary_has_more
+          << told;
+      EXPECT_EQ(cluster.Primary()->Get("k").value(), "v");
+    }
+  }
+}
+
 TEST(Node, WhoLeadsAgainDoesNotAcknowledgeWhatItLostMeanwhile) {
   Cluster cluster(3);
   ASSERT_TRUE(cluster[0].store->CheckWrite(2, 1).ok());
