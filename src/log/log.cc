@@ -63,7 +63,7 @@ Status Log::ZeroPadding(LogAddress at) {
 
 std::uint64_t Log::TailRoom(Head head) const {
   const Segment* tail = segments_.Tail(head);
-  const bool closed = tail == nullptr || (head == Head::kCold && cold_retired_);
+  const bool closed = tail == nullptr || Retired(head);
   return closed ? 0 : pool_->geometry().segment_bytes - tail->used_bytes;
 }
 
@@ -95,7 +95,7 @@ Result<LogAddress> Log::Append(const Record& record, Head head) {
 Status Log::AppendFree(std::uint32_t index) {
   const Segment& segment = segments_.at(index);
   FAHA_CHECK(segments_.InUse(index) && segment.freed_by == Lsn{} &&
-                 (&segment != segments_.Tail(segment.head) || (segment.head == Head::kCold && cold_retired_)),
+                 (&segment != segments_.Tail(segment.head) || Retired(segment.head)),
              "a segment that no head fills is freed once");
   Lsn through = std::max(freed_through_, segment.last);
   for (const std::uint32_t pending : freed_) through = std::max(through, segments_.at(pending).last);
@@ -105,7 +105,11 @@ Status Log::AppendFree(std::uint32_t index) {
                               .index = index,
                               .reserved = 0};
   const std::string_view value(reinterpret_cast<const char*>(&note), sizeof note);
-  auto at = Append({.kind = format::RecordKind::kFree, .key = {}, .value = value}, Head::kCold);
+  const Head head = &segment == segments_.Tail(Head::kHot) ? Head::kHot : Head::kCold;
+  if (head == Head::kHot) {
+    if (Status status = Seal(); !status.ok()) return status;
+  }
+  auto at = Append({.kind = format::RecordKind::kFree, .key = {}, .value = value}, head);
   EndUnit();
   return at.status();
 }
@@ -163,7 +167,7 @@ Status Log::SealAs(bool continues) {
 Status Log::OpenSegment(std::uint32_t index, Head head, std::uint64_t generation, Lsn first) {
   if (Held(index)) LoseHold(SpaceIsNeeded());
   segments_.Open(index, head, generation, first);
-  if (head == Head::kCold) cold_retired_ = false;
+  retired_[static_cast<std::size_t>(head)] = false;
   return pool_->WriteEntry(index, generation, first, head);
 }
 
@@ -322,7 +326,7 @@ Status Log::SpaceIsNeeded() {
 Status Log::CutAfter(Lsn keep) {
   open_.Reset();
   open_segment_.reset();
-  cold_retired_ = false;
+  retired_ = {};
   EndUnit();
   // Whatever was cut in the middle of a unit, the unit never ends: the next batch belongs to another one.
   if (!Mutated(Mutant::kUnitOutlivesCut)) continued_ = false;
@@ -360,7 +364,8 @@ void Log::Reset() {
   freed_.clear();
   end_ = {};
   durable_ = known_committed_ = committed_ = freed_through_ = released_through_ = Lsn{};
-  gap_allowed_ = cold_retired_ = false;
+  gap_allowed_ = false;
+  retired_ = {};
   open_.Reset();
   open_segment_.reset();
   continued_ = false;

@@ -83,10 +83,11 @@ class Log {
   // where the segment ends, marking the unit as continued.
   // Errors: NoSpace, TooLarge - nothing has changed; IoError - fence.
   Result<LogAddress> Append(const Record& record, Head head = Head::kHot);
-  // The cold head's next batch opens a new segment.
-  void RetireColdTail() { cold_retired_ = true; }
-  // Adds the record that frees a segment no head fills any more and whose batches are all committed, to the cold head.
-  // Errors: as Append.
+  // The head's next batch opens a new segment.
+  void RetireTail(Head head) { retired_[static_cast<std::size_t>(head)] = true; }
+  // Adds the record that frees a segment no head fills any more and whose batches are all committed, to the cold head;
+  // to the hot head, after sealing what is open, where that is the one that has left the segment, for what frees a tail
+  // must stand in the next segment of its head.  Errors: as Append and Seal.
   Status AppendFree(std::uint32_t index);
   // Records that were ever appended here.  A call that left it as it was has written nothing.
   [[nodiscard]] std::uint64_t appended() const { return appended_; }
@@ -145,6 +146,8 @@ class Log {
     pool_->LimitSegments(count);
     segments_.Limit(count);
   }
+  // What still fits into the segment that the head fills, with the headers of its batches.
+  [[nodiscard]] std::uint64_t TailRoom(Head head) const;
   // Can records of `bytes` (as RecordBytes counts them) be appended to the hot head and `reserve` segments stay free?
   [[nodiscard]] bool HasRoom(std::uint64_t bytes, std::uint32_t reserve = kReservedSegments) const;
   // Errors: NoSpace, always: what to tell when there is no room.
@@ -195,7 +198,6 @@ class Log {
   static Status SpaceIsNeeded();
   [[nodiscard]] bool HoldsPendingFree(const Segment& segment) const;
   Status GiveBack(std::uint32_t index, Lsn freed_by);
-  [[nodiscard]] std::uint64_t TailRoom(Head head) const;
   Status PlaceOpenBatch(Head head, std::uint64_t record_bytes);
   Status SealAs(bool continues);
   bool Settle(Head head, LogCursor& cursor) const;
@@ -221,8 +223,9 @@ class Log {
   std::uint64_t unit_records_ = 0;             // of the current unit, in any batch
   std::uint64_t appended_ = 0;                 // records
   std::uint64_t sealed_batches_ = 0, sealed_bytes_ = 0;
-  bool cold_retired_ = false;
-  bool continued_ = false;  // the last sealed batch left its unit open
+  [[nodiscard]] bool Retired(Head head) const { return retired_[static_cast<std::size_t>(head)]; }
+  std::array<bool, 2> retired_{};  // by head: its tail is filled no further
+  bool continued_ = false;         // the last sealed batch left its unit open
 };
 
 }  // namespace faha

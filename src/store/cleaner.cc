@@ -17,6 +17,8 @@ constexpr double kFullest = 0.97;
 constexpr std::uint64_t kTombstoneShare = 16;
 // The part of a segment that may be moved in addition so that no member needs to be given the whole log.
 constexpr double kSparing = 0.15;
+// A tail that is left early gives back so much of a segment at least.
+constexpr double kLeastGain = 0.125;
 // How far ahead the index is fetched.
 constexpr std::size_t kAhead = 8;
 
@@ -57,8 +59,12 @@ Lsn Cleaner::OldestBut(std::uint32_t victim) const {
 }
 
 bool Cleaner::Eligible(const Segment& segment, Lsn limit) const {
+  return &segment != log_->segments().Tail(segment.head) && MayGo(segment, limit);
+}
+
+bool Cleaner::MayGo(const Segment& segment, Lsn limit) const {
   const SegmentMap& segments = log_->segments();
-  if (segment.freed_by != Lsn{} || segment.last > limit || &segment == segments.Tail(segment.head)) return false;
+  if (segment.freed_by != Lsn{} || segment.last > limit) return false;
   // A flush hides everything older; it cannot be moved, for it would hide what was put since.
   if (engine_->usage().of(segment.index).flushes > 0 && OldestBut(segment.index) < segment.last) return false;
   // Where a unit goes on in a next segment the first part goes first: without its end it would be dropped.
@@ -81,8 +87,28 @@ std::optional<std::uint32_t> Cleaner::OldColdTail(Lsn limit) {
            (usage.flushes > 0 || usage.tombstone_bytes > 0);
   });
   if (!holds_back) return std::nullopt;
-  log_->RetireColdTail();
+  log_->RetireTail(Head::kCold);
   return tail->index;
+}
+
+// A segment that a head fills is no victim, for what it still lacks is not lost.  But in a small pool much of what is
+// dead may be in the tails, and a full one has no space to fill others: then they are left early.  The hot tail only
+// where all that is needed of it fits into the cold one, so that no segment of the reserve is spent; otherwise the cold
+// one, if it holds enough that is dead.
+std::optional<std::uint32_t> Cleaner::WastefulTail(Lsn limit, double least) {
+  const std::uint64_t segment_bytes = log_->pool().geometry().segment_bytes;
+  for (const Head head : {Head::kHot, Head::kCold}) {
+    const Segment* tail = log_->segments().Tail(head);
+    if (tail == nullptr || !MayGo(*tail, limit)) continue;
+    const std::uint64_t needed = NeededBytes(*tail);
+    const double gain =
+        static_cast<double>(tail->used_bytes - std::min(needed, tail->used_bytes)) / static_cast<double>(segment_bytes);
+    if (gain < least) continue;
+    if (head == Head::kHot && needed + segment_bytes / 16 > log_->TailRoom(Head::kCold)) continue;
+    log_->RetireTail(head);
+    return tail->index;
+  }
+  return std::nullopt;
 }
 
 // A member that has not received a victim's batches must later be given the whole log, so one that every member has is
@@ -92,6 +118,10 @@ std::optional<std::uint32_t> Cleaner::Choose(Lsn committed, Lsn everywhere, bool
   const bool is_short = hurried || log_->segments().free() + log_->pending_frees() <= Log::kReservedSegments + 1;
   const auto part = [&](std::uint32_t index) { return NeededPart(log_->segments().at(index)); };
   auto best = ChooseUpTo(committed, true);
+  if (hurried) {
+    const double gain = best ? 1 - part(*best) + kSparing : kLeastGain;
+    if (const auto tail = WastefulTail(committed, gain)) return tail;
+  }
   if (!best) return OldColdTail(committed);
   // What a hold needs gives no space before it was read, or the hold is lost: another one is taken that is about as
   // good, or none for now.

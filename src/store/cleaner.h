@@ -64,7 +64,11 @@ class Cleaner {
   [[nodiscard]] std::optional<std::uint32_t> ChooseUpTo(Lsn limit, bool held) const;
   [[nodiscard]] double Worth(const Segment& segment, double needed) const;
   [[nodiscard]] std::optional<std::uint32_t> OldColdTail(Lsn limit);
+  // A tail of which `least` of a segment, or more, is dead.
+  std::optional<std::uint32_t> WastefulTail(Lsn limit, double least);
   [[nodiscard]] bool Eligible(const Segment& segment, Lsn limit) const;
+  // The same of a tail, if its head fills it no further.
+  [[nodiscard]] bool MayGo(const Segment& segment, Lsn limit) const;
   // Of its records, what must be moved before it can be freed.
   [[nodiscard]] std::uint64_t NeededBytes(const Segment& segment) const;
   [[nodiscard]] double NeededPart(const Segment& segment) const;

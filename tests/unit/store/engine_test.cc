@@ -194,7 +194,7 @@ TEST(Cleaner, ASegmentThatWasLeftEarlyIsGivenBack) {
   for (const std::string_view key : {"a", "b"}) {
     worker.Put(0, key);
     worker.CleanTail();  // the cold head holds it
-    worker.log->RetireColdTail();
+    worker.log->RetireTail(Head::kCold);
   }
   for (const std::string_view key : {"a", "b", "filler"}) {
     ASSERT_TRUE(worker.engine.Delete(key == "filler" ? 9 : 0, key).ok());

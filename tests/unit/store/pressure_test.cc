@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <optional>
+#include <random>
 #include <string>
 
 #include "tests/fakes/sim_cluster.h"
@@ -206,6 +207,51 @@ TEST_P(Pressure, APrimaryWithoutAMajorityIsNotPromoted) {
   const Status status = cluster.Promote(cluster[0], seconds(1));
   EXPECT_EQ(status.code(), Code::kNoQuorum) << status.ToString();
 }
+
+// A pool is filled, a part of the keys is deleted, and others are written in their place.
+struct Refill {
+  int segments;
+  std::size_t value_bytes;
+  int deleted_percent;
+};
+
+class SmallPool : public testing::TestWithParam<Refill> {};
+
+TEST_P(SmallPool, WhatItSaysCanBeWrittenCanBeWritten) {
+  const auto [segments, value_bytes, deleted_percent] = GetParam();
+  SimWorld world(1);
+  SimNode node(&world, 1);
+  node.pool_bytes = (2ULL << 20) + static_cast<std::uint64_t>(segments) * kSegment;
+  node.disk = std::make_shared<CrashDisk>(node.pool_bytes);
+  ASSERT_TRUE(node.Start().ok());
+  ASSERT_TRUE(world.RunUntil([&] { return node.Serving(); }));
+  const auto fill = [&](const std::string& name) {
+    int written = 0;
+    while (node.Set(name + std::to_string(written), std::string(value_bytes, 'v')).ok()) ++written;
+    return written;
+  };
+  const int keys = fill("key");
+  std::mt19937_64 random(1);
+  for (int key = 0; key < keys; ++key) {
+    if (static_cast<int>(random() % 100) >= deleted_percent) continue;
+    ASSERT_TRUE(node.Delete("key" + std::to_string(key)).ok());
+    world.Run(milliseconds(1));
+  }
+  const std::uint64_t writable = node.store->Info().pool_writable_bytes;
+  const std::uint64_t live = node.store->Info().live_bytes;
+  fill("again");
+  EXPECT_GE(node.store->Info().live_bytes - live, writable / 10 * 8) << keys << " keys filled it; live bytes are now "
+                                      << node.store->Info().live_bytes;
+}
+
+INSTANTIATE_TEST_SUITE_P(Refills, SmallPool,
+                         testing::Values(Refill{6, 100, 50}, Refill{6, 5000, 30}, Refill{6, 100'000, 60},
+                                         Refill{10, 100, 40}, Refill{14, 100, 10}, Refill{14, 5000, 15},
+                                         Refill{14, 100'000, 40}),
+                         [](const auto& test) {
+                           return std::to_string(test.param.segments) + "Segments" +
+                                  std::to_string(test.param.value_bytes) + "Bytes";
+                         });
 
 INSTANTIATE_TEST_SUITE_P(Seeds, Pressure, testing::Values(1, 2, 3, 4));
 
