@@ -28,6 +28,7 @@ namespace fs = std::filesystem;
 using Finding = std::optional<std::string>;
 
 constexpr const char* kEndsEarly = "is damaged and may hold keys";
+constexpr const char* kFunctions = "holds functions";
 
 // --- Dumps.  Redis' format: opcodes, lengths of 6 to 64 bits, strings.  What is not known is taken for a key.
 
@@ -109,7 +110,7 @@ Finding InDump(std::istream& file, const Passes& passes) {
         break;
       case kFunction:
         SkipString(file);
-        if (!passes("function")) nothing = "holds functions";
+        if (!passes("function")) nothing = kFunctions;
         break;
       case kModuleAux: SkipModuleAux(file); break;
       case kSelectDb: where = "holds keys in database " + std::to_string(ReadLength(file)); break;
@@ -156,7 +157,7 @@ Finding InCommands(std::istream& file, const Passes& passes) {
     if (!file) return std::nullopt;
     for (char& c : name) c = LowerCase(c);
     const bool harmless = std::find(kWithoutKeys.begin(), kWithoutKeys.end(), name) != kWithoutKeys.end();
-    if (!harmless && !passes(name)) return "holds writes such as " + name;
+    if (!harmless && !passes(name)) return name == "function" ? kFunctions : "holds writes such as " + name;
     Skip(file, size - name.size() + 2);
     for (std::uint64_t i = 1; i < count && file; ++i) Skip(file, ReadCount(file, '$') + 2);
   }
@@ -209,11 +210,20 @@ std::vector<File> RedisFiles(RedisModuleCtx* ctx) {
   return files;
 }
 
+// What helps depends on what was found: keys in memory, functions in a file, or keys there.
 void Complain(const std::string& where) {
-  Log(LogLevel::kWarning,
-      "NATIVEDATA " + where +
-          ", which FaHA did not write and would hide: move the file to another directory, or start without FaHA and "
-          "copy the keys into a new FaHA cluster with DUMP and RESTORE; nothing was changed");
+  const std::string_view way = !where.starts_with("the file")
+                                   ? "copy the keys to a FaHA cluster with MIGRATE, or DUMP and RESTORE, and load FaHA "
+                                     "into a server without keys"
+                               : where.ends_with(kFunctions)
+                                   ? "if this node was one of a FaHA cluster, its log has them: move the file to "
+                                     "another directory; otherwise set "
+                                     "appendonly yes, so that Redis loads them and FaHA takes them over"
+                                   : "move the file to another directory, or start without FaHA and copy the keys to a "
+                                     "FaHA cluster with MIGRATE, "
+                                     "or DUMP and RESTORE";
+  Log(LogLevel::kWarning, "NATIVEDATA " + where + ", which FaHA did not write and would hide: " + std::string(way) +
+                              "; nothing was changed");
 }
 
 void OnLoading(RedisModuleCtx* ctx, RedisModuleEvent, uint64_t subevent, void*) {

@@ -161,12 +161,15 @@ void Roles::RedisRoleChanged(RedisModuleCtx* ctx, bool is_primary) {
 void Roles::OrderToLead(RedisModuleCtx* ctx) {
   asked_.reset();
   order_ = Order{};
-  ordered_at_ = std::chrono::steady_clock::now();
   said_.clear();
+  // Nobody tells clients of a primary that an operator has ordered, so Sentinel is to hear of it at once.
+  const bool by_sentinel = Sentinels::Asks(ctx);
+  ordered_at_.reset();
+  if (by_sentinel) ordered_at_ = std::chrono::steady_clock::now();
   // Clients go where Sentinel says, and it says so up to a second after it has ordered the change: until then a primary
   // that lives goes on serving.
   const StoreInfo info = TheState().store->Info();
-  order_->shown = info.streaming && !TheState().store->MissesPrimary() && Sentinels::Watched(ctx);
+  order_->shown = by_sentinel && info.streaming && !TheState().store->MissesPrimary();
   if (order_->shown) {
     order_->ask_at = std::chrono::steady_clock::now() + kSentinelPatience;
   } else {
@@ -182,7 +185,7 @@ Status Roles::OrderToFollow(RedisModuleCtx* ctx, const Endpoint& primary) {
     const Status status{Code::kClusterId,
                         "this node leads a cluster with data, and " + primary.ToString() +
                             " is no member of it: to make this node a backup of another cluster stop it, move its pool "
-                            "away, and start it again"};
+                            "away, and what Redis has written in its dir, and start it again"};
     refused_at_ = std::chrono::steady_clock::now();
     // Sentinel orders it again and again.
     if (std::exchange(refused_, status.ToString()) != refused_) Log(LogLevel::kWarning, refused_);

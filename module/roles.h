@@ -43,7 +43,7 @@ class Roles : public StoreObserver {
   // What an operator should know of roles and orders, one line, and how long ago it was; 0: it goes on.  Empty if
   // nothing.
   [[nodiscard]] std::pair<std::string, std::chrono::milliseconds> Complaint() const;
-  // Was it told to lead lately, so that whoever told it tells clients of it?
+  // Did a Sentinel tell it to lead lately, which tells clients of it then?
   [[nodiscard]] bool ToldToLead() const;
   // A Sentinel tells clients of another primary than before.
   void SentinelTells();

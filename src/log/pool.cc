@@ -94,11 +94,11 @@ bool IsPossible(const Geometry& geometry) {
          geometry.granule >= kMinGranule && geometry.granule <= kMaxGranule && geometry.segment_count >= kMinSegments;
 }
 
-Status TooSmall(const Media& media, std::uint64_t segment_bytes) {
+Status TooSmall(std::uint64_t pool_bytes, std::uint64_t segment_bytes) {
   return {Code::kPoolSize,
-          fmt::format("a pool of {} bytes is too small for segments of {}: {} of them must fit behind the "
-                      "first {} bytes; raise faha.pool-bytes or lower faha.segment-bytes",
-                      media.bytes().size(), segment_bytes, kMinSegments, format::kDataOffset)};
+          fmt::format("a pool of {} bytes is too small for {} segments of {}: raise faha.pool-bytes to {} at least, or "
+                      "lower faha.segment-bytes",
+                      pool_bytes, kMinSegments, segment_bytes, format::kDataOffset + kMinSegments * segment_bytes)};
 }
 
 }  // namespace
@@ -111,6 +111,12 @@ std::uint32_t SegmentsThatFit(std::uint64_t pool_bytes, std::uint64_t segment_by
 std::uint64_t ChosenSegmentBytes(std::uint64_t pool_bytes) {
   constexpr std::uint64_t kMost = 16ULL << 20, kWanted = 64;
   return std::clamp(std::bit_floor(pool_bytes / kWanted), format::kMinSegmentBytes, kMost);
+}
+
+Status CheckNewPool(std::uint64_t pool_bytes, std::uint64_t segment_bytes) {
+  if (segment_bytes == 0) segment_bytes = ChosenSegmentBytes(pool_bytes);
+  if (Status status = CheckSegmentBytes(segment_bytes); !status.ok()) return status;
+  return SegmentsThatFit(pool_bytes, segment_bytes) < kMinSegments ? TooSmall(pool_bytes, segment_bytes) : Status::Ok();
 }
 
 ClusterId Pool::cluster() const { return ToUuid(super_.cluster); }
@@ -248,7 +254,7 @@ bool Pool::NeverUsed(std::uint64_t segment_bytes) const {
 Status Pool::Format(std::uint64_t segment_bytes) {
   if (Status status = CheckSegmentBytes(segment_bytes); !status.ok()) return status;
   const std::uint32_t count = SegmentsThatFit(*media_, segment_bytes);
-  if (count < kMinSegments) return TooSmall(*media_, segment_bytes);
+  if (count < kMinSegments) return TooSmall(media_->bytes().size(), segment_bytes);
   super_ = {};
   super_.magic = format::kPoolMagic;
   super_.version = format::kPoolVersion;

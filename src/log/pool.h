@@ -35,6 +35,9 @@ struct Geometry {
 // the cleaner wants many of them.
 std::uint64_t ChosenSegmentBytes(std::uint64_t pool_bytes);
 
+// Before there is a pool: can one be made like that?  `segment_bytes` 0: chosen.  Errors: PoolSize, BadConfig.
+Status CheckNewPool(std::uint64_t pool_bytes, std::uint64_t segment_bytes);
+
 // The segments that a pool of `pool_bytes` has.
 std::uint32_t SegmentsThatFit(std::uint64_t pool_bytes, std::uint64_t segment_bytes);
 

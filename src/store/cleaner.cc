@@ -80,13 +80,19 @@ std::optional<std::uint32_t> Cleaner::OldColdTail(Lsn limit) {
   const SegmentMap& segments = log_->segments();
   const Segment* tail = segments.Tail(Head::kCold);
   if (tail == nullptr || tail->last > limit) return std::nullopt;
-  const bool holds_back = std::any_of(segments.in_order().begin(), segments.in_order().end(), [&](const auto& entry) {
-    const Segment& other = segments.at(entry.second);
-    const SegmentUsage& usage = engine_->usage().of(other.index);
-    return &other != tail && other.freed_by == Lsn{} && tail->first < other.last &&
-           (usage.flushes > 0 || usage.tombstone_bytes > 0);
-  });
-  if (!holds_back) return std::nullopt;
+  // What the hot tail holds is not held back: it is no victim yet.  And a few tombstones are not worth a segment's
+  // move: where deletes go on there are some all the time.
+  bool pins = false;
+  std::uint64_t tombstones = 0;
+  for (const auto& [generation, index] : segments.in_order()) {
+    const Segment& other = segments.at(index);
+    if (&other == segments.Tail(other.head) || other.freed_by != Lsn{} || tail->first >= other.last) continue;
+    pins = pins || engine_->usage().of(index).flushes > 0;
+    tombstones += engine_->usage().of(index).tombstone_bytes;
+  }
+  const auto least =
+      static_cast<std::uint64_t>(static_cast<double>(log_->pool().geometry().segment_bytes) * kLeastGain);
+  if (!pins && tombstones < least) return std::nullopt;
   log_->RetireTail(Head::kCold);
   return tail->index;
 }

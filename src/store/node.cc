@@ -35,14 +35,20 @@ Status Node::CheckServing(Code not_primary) {
   if (committer_->committed() < stalled_until_) {
     return {Code::kNoQuorum, "earlier writes still wait for a majority of the members: start their servers"};
   }
-  if (not_primary == Code::kReadOnly && !committer_->EnoughCopies()) {
-    return {Code::kNoQuorum,
-            fmt::format("writes wait for the {} copies of faha.min-acks: start the other servers, or lower it",
-                        options_.min_acks)};
+  if (not_primary == Code::kReadOnly) {
+    if (Status status = CheckCopies(); !status.ok()) return status;
   }
   // Once a turn is enough: Commit() sees to it that the lease held to the end.  While the role is offered to another
   // node there is no lease, and Commit() asks a majority.
   return NeedsCommit() || offer_ || LeaseHeld() ? Status::Ok() : RenewLease();
+}
+
+Status Node::CheckCopies() const {
+  if (committer_->EnoughCopies()) return Status::Ok();
+  return {
+      Code::kNoQuorum,
+      fmt::format("writes wait for the {} copies of faha.min-acks, of {} members: start the other servers, or lower it",
+                  options_.min_acks, membership_.members().size())};
 }
 
 Status Node::CheckRead() {

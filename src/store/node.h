@@ -138,6 +138,8 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   // --- node.cc
   // Ships what was sealed.
   void Ship();
+  // Are there as many as faha.min-acks asks for?
+  [[nodiscard]] Status CheckCopies() const;
   Status CheckServing(Code not_primary);
   // Makes a change, `write`, and ships what it has filled.
   template <typename Write>

@@ -36,6 +36,9 @@ std::pair<std::string, std::chrono::milliseconds> Node::Trouble() const {
     const Status obstacle{Code::kNoPromise, fmt::format("no majority has promised yet: {}", campaign_->Obstacle())};
     return {obstacle.ToString(), {}};
   }
+  if (role_ == Role::kPrimary && committer_->Serving()) {
+    if (const Status copies = CheckCopies(); !copies.ok()) return {copies.ToString(), {}};
+  }
   if (last_problem_.ok()) return {};
   return {last_problem_.ToString(), Since(last_problem_at_)};
 }

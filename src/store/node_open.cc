@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
 
 #include "base/check.h"
 #include "base/system_clock.h"
@@ -19,6 +20,11 @@ Result<std::unique_ptr<Store>> Store::Open(const Options& options, StoreObserver
   // Before the pool is touched: what it refuses is most often a setting.
   if (Status status = node->ChooseFabric(); !status.ok()) return status;
   if (!media) {
+    // A file that is made and then refused would stand in the way of the next start.
+    std::error_code error;
+    const bool exists = std::filesystem::exists(options.pool_path, error) || error;
+    const Status possible = exists ? Status::Ok() : CheckNewPool(options.pool_bytes, options.segment_bytes);
+    if (!possible.ok()) return possible;
     auto opened = OpenMedia({options.pool_path, options.pool_bytes, options.persistence_domain, options.log});
     if (!opened.ok()) return opened.status();
     media = std::move(opened.value());

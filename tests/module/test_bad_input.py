@@ -236,6 +236,15 @@ def test_a_bad_option(make_server, option):
     assert "faha: BADCONFIG " in server.log() or "faha: POOLSIZE " in server.log(), server.log()
 
 
+@pytest.mark.parametrize("size", ["1mb", "6mb"])
+def test_a_pool_that_is_too_small_is_not_made(make_server, size):
+    server = make_server(args=["--faha.pool-bytes", size])
+    assert f"raise faha.pool-bytes to {22 << 20} at least" in refuses_to_start(server, "POOLSIZE")
+    assert not server.pool_path.exists()
+    server.args[1] = "64mb"
+    assert server.start().client().set("k", "v")
+
+
 def test_options_at_run_time(make_server):
     server = make_server().start()
     client = server.client()

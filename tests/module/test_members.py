@@ -153,6 +153,9 @@ def test_without_the_copies_that_are_asked_for_writes_are_refused_at_once_and_re
             client.set("k", "6")
         client.config_set("faha.min-acks", 2)
         assert client.set("k", "7")
+        client.config_set("faha.min-acks", 4)
+        assert primary.info()["state"] == "no-quorum"
+        assert "NOQUORUM writes wait for the 4 copies of faha.min-acks, of 3 members" in primary.info()["last_error"]
 
 
 def test_of_two_nodes_none_takes_over_alone(make_cluster):
