@@ -82,8 +82,7 @@ Reply ReplicaOf(Call& call) {
     TheRoles().OrderToLead(call.ctx());
   } else {
     const auto port = ParseInteger(call.arg(2));
-    if (!port) return Call::NotAnInteger();
-    if (*port < 0 || *port > 65535) return Reply::Error("ERR Invalid master port");
+    if (!port || *port < 0 || *port > 65535) return Reply::Error("ERR Invalid master port");
     const Endpoint primary{std::string(call.arg(1)), static_cast<std::uint16_t>(*port)};
     if (const Status status = TheRoles().OrderToFollow(call.ctx(), primary); !status.ok()) return Reply::Error(status);
   }

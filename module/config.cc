@@ -1,6 +1,7 @@
 #include "module/config.h"
 
 #include <algorithm>
+#include <cctype>
 #include <iterator>
 #include <limits>
 #include <numeric>
@@ -193,6 +194,10 @@ bool DeriveAddresses(RedisModuleCtx* ctx, Options& options) {
   const std::string host = ConfigValue(ctx, "replica-announce-ip");
   if (!host.empty() && options.announce_host == Options{}.announce_host)
     options.announce_host = Numeric({host, 0}).host;
+  const bool plain = std::all_of(options.announce_host.begin(), options.announce_host.end(),
+                                 [](unsigned char c) { return std::isgraph(c) != 0 && c != ','; });
+  if (!plain)
+    return Refuse("faha.announce-host '" + options.announce_host + "' is no address: use one, such as 192.0.2.1");
   if (options.port != 0 || own == 0) return true;
   const int port = own + options.port_offset;
   if (port > 65535) {

@@ -117,9 +117,27 @@ void KeepReplicaOf(RedisModuleCtx* ctx, const std::optional<Endpoint>& primary) 
 
 namespace server {
 
+namespace {
+// By these peers know where a node is, and tell clients.  They learn it when it starts.
+constexpr std::array<std::string_view, 5> kAddress = {"port", "replica-announce-port", "replica-announce-ip",
+                                                      "slave-announce-port", "slave-announce-ip"};
+
+std::optional<Reply> RefusedForMembers(const Call& call) {
+  if (call.store().Info().members.size() <= 1) return std::nullopt;
+  for (int i = 2; i + 1 < call.size(); i += 2) {
+    const auto name = std::find_if(kAddress.begin(), kAddress.end(), [&](auto each) { return call.Is(i, each); });
+    if (name == kAddress.end()) continue;
+    return Reply::Error("BADCONFIG the other nodes know this one by its address, and send clients there: set " +
+                        std::string(*name) + " in its configuration file and restart it");
+  }
+  return std::nullopt;
+}
+}  // namespace
+
 // CONFIG SET: as Redis does it, but for the secrets of FaHA, which Redis 7.0 would tell SLOWLOG.  Of its own it hides
 // those of the command that it runs, and not of the client's, which is this one.
 Reply SetConfig(Call& call) {
+  if (auto error = RefusedForMembers(call)) return *std::move(error);
   std::vector<RedisModuleString*> others;
   std::optional<std::string_view> password;
   for (int i = 2; i + 1 < call.size(); i += 2) {

@@ -55,7 +55,9 @@ void Node::Force(std::function<void(const Status&)> done) {
   Note(LogLevel::kWarning,
        fmt::format(
            "forced to lead a cluster of this node alone: {} members leave it, and what they have acknowledged and "
-           "this node never received (behind LSN {}) is lost; wipe their pools before they join again",
+           "this node never received (behind LSN {}) is lost; when they return they follow, and one that refuses "
+           "(CORRUPT) "
+           "has committed writes that this node lacks",
            membership_.members().size() - (membership_.Find(self_.id) != nullptr ? 1 : 0), log_->end().lsn.value));
   forced_ = true;
   campaign_.emplace(self_, Members{self_}, Epoch{voter_->promised().value + kForcedEpochs}, log_->end(), Epoch{});

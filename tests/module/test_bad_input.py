@@ -223,6 +223,7 @@ def test_a_full_pool_can_be_deleted_empty_and_says_so_when_even_that_ends(make_s
         ["--faha.port", "70000"],
         ["--faha.port-offset", "60000"],
         ["--faha.min-acks", "-1"],
+        ["--faha.announce-host", "a b"],
         ["--faha.pool-path", ""],
         ["--cluster-enabled", "yes"],
     ],

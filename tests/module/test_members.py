@@ -251,3 +251,15 @@ def test_nodes_that_all_have_other_addresses_find_each_other(make_cluster, how):
     wait_for(lambda: any(node.info()["in_sync_backups"] == 2 for node in cluster), what="all in sync")
     primary = next(node for node in cluster if node.info()["state"] == "serving")
     assert primary.client().get("k") == "v" and primary.client().set("k", "w")
+
+
+def test_an_address_that_others_know_is_not_changed_at_run_time(make_cluster, make_server):
+    cluster = make_cluster()
+    for node in cluster:
+        for option, value in (("port", free_port()), ("replica-announce-port", "7"), ("REPLICA-ANNOUNCE-IP", HOST)):
+            with contextlib.closing(node.client()) as client, pytest.raises(redis.exceptions.ResponseError, match="^BADCONFIG .*restart"):
+                client.config_set(option, value)
+    alone = make_server().start()
+    alone.client().config_set("port", port := free_port())
+    alone.port = port
+    assert alone.client().ping()
