@@ -85,7 +85,9 @@ Result<LogAddress> Log::Append(const Record& record, Head head) {
     }
   }
   if (open_.empty()) {
-    if (Status status = PlaceOpenBatch(head, bytes); !status.ok()) return status;
+    // What frees a segment gives back what it takes.
+    const bool spares = head == Head::kHot && record.kind != format::RecordKind::kFree;
+    if (Status status = PlaceOpenBatch(head, bytes, spares ? kCleanerSegments : 0); !status.ok()) return status;
   }
   ++unit_records_;
   ++appended_;
@@ -114,8 +116,8 @@ Status Log::AppendFree(std::uint32_t index) {
   return at.status();
 }
 
-// Decides where the open batch, whose first record has `record_bytes`, will stand.
-Status Log::PlaceOpenBatch(Head head, std::uint64_t record_bytes) {
+// Decides where the open batch, whose first record has `record_bytes`, will stand; `reserve` segments stay free.
+Status Log::PlaceOpenBatch(Head head, std::uint64_t record_bytes, std::uint32_t reserve) {
   open_segment_.reset();
   open_head_ = head;
   if (sizeof(BatchHeader) + record_bytes <= TailRoom(head)) {
@@ -123,7 +125,7 @@ Status Log::PlaceOpenBatch(Head head, std::uint64_t record_bytes) {
     open_at_ = pool_->SegmentStart(tail->index) + tail->used_bytes;
     return Status::Ok();
   }
-  if (segments_.free() <= (head == Head::kHot ? kCleanerSegments : 0)) return Full();
+  if (segments_.free() <= reserve) return Full();
   open_segment_ = segments_.NextFree([this](std::uint32_t index) { return Held(index); });
   open_at_ = pool_->SegmentStart(*open_segment_);
   return Status::Ok();

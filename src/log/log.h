@@ -198,7 +198,7 @@ class Log {
   static Status SpaceIsNeeded();
   [[nodiscard]] bool HoldsPendingFree(const Segment& segment) const;
   Status GiveBack(std::uint32_t index, Lsn freed_by);
-  Status PlaceOpenBatch(Head head, std::uint64_t record_bytes);
+  Status PlaceOpenBatch(Head head, std::uint64_t record_bytes, std::uint32_t reserve);
   Status SealAs(bool continues);
   bool Settle(Head head, LogCursor& cursor) const;
   Status EraseBehind(Lsn keep);

@@ -212,10 +212,9 @@ Result<bool> Cleaner::Step(std::uint64_t bytes, Lsn committed, Lsn everywhere, b
   if (status.ok() && offset_ >= segment.used_bytes && !WantsConfig()) {
     status = engine_->MoveSwap(*victim_);
     if (status.ok()) status = log_->AppendFree(*victim_);
-    if (status.ok()) {
-      ++stats_.segments;
-      victim_.reset();
-    }
+    if (status.ok()) ++stats_.segments;
+    // Where its record has no room another one may need less.
+    if (status.ok() || status.code() == Code::kNoSpace) victim_.reset();
   }
   // Where there is no room for a move, the slice ends before it and the next one tries again.
   const bool stuck = status.code() == Code::kNoSpace;
