@@ -262,6 +262,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   void OnStrangerFrame(LinkId link, std::span<const std::byte> head);
   bool OpenData(LinkId link, std::span<const std::byte> head);
   bool OnAskFrame(NodeId peer, std::span<const std::byte> head);
+  [[nodiscard]] bool IsNotToBeReplaced() const;
   void AnswerState(LinkId link, const wire::StateRequest& request);
   void AnswerPromise(LinkId link, const wire::PromiseRequest& request);
   void AnswerFollow(LinkId link, const wire::FollowRequest& request);
@@ -371,6 +372,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
     Epoch promise;        // a promise of this epoch was asked of it
   };
   std::optional<Campaign> campaign_;
+  MonoTime elected_at_{0};  // of the term under way
   MonoTime campaign_end_{0};
   Epoch asked_epoch_;        // promises of this epoch have been asked for
   MonoTime asked_since_{0};  // since then

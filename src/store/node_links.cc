@@ -218,9 +218,15 @@ LogEnd Node::VouchedEnd() const {
   return pool_->installing() ? pool_->claim() : kUnknownClaim;
 }
 
+// One that was elected a moment ago has its time to be heard: to elect another meanwhile would only prolong the time in
+// which nobody serves.
+bool Node::IsNotToBeReplaced() const {
+  return Leads() || (role_ == Role::kPrimary && clock_->Now() - elected_at_ < options_.lease);
+}
+
 void Node::AnswerState(LinkId link, const wire::StateRequest& request) {
   if (request.cluster != pool_->cluster()) return fabric_->Close(link);
-  const bool serving = Leads();
+  const bool serving = IsNotToBeReplaced();
   fabric_->Send(link, wire::Encode(wire::StateReply{.from = self_.id,
                                                     .serving = serving,
                                                     .lease_may_run = serving || voter_->LeaseMayRun(clock_->Now()),
@@ -235,7 +241,7 @@ void Node::AnswerState(LinkId link, const wire::StateRequest& request) {
 void Node::AnswerPromise(LinkId link, const wire::PromiseRequest& request) {
   if (request.cluster != pool_->cluster()) return fabric_->Close(link);
   Refusal refusal = voter_->Judge(request.epoch, request.candidate.id, request.interrupts, clock_->Now());
-  const bool serving = Leads();
+  const bool serving = IsNotToBeReplaced();
   // Not knowing what it lost it cannot say how far the log must reach that is to take its place.
   if (not_whole_ && VouchedEnd() == kUnknownClaim) refusal = Refusal::kNotWhole;
   if (refusal == Refusal::kNone && serving && request.interrupts != voter_->promised())

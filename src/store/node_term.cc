@@ -137,6 +137,7 @@ void Node::BecomePrimary() {
   fetching_ = false;
   CloseAsks();
   role_ = Role::kPrimary;
+  elected_at_ = clock_->Now();
   primary_ = self_;
   announced_ = false;
   engine_->ApplyTail();

@@ -200,6 +200,30 @@ TEST_P(Pressure, WhileTheRoleIsOfferedReadsAskAMajority) {
   EXPECT_FALSE(read && old.Commit().ok());
 }
 
+// The primary has the segments freed that clients fill: the others follow that, and lead afterwards.
+TEST_P(Pressure, WhatIsDeletedInAFullClusterCanBeWrittenAgainAndOthersHaveIt) {
+  Cluster cluster(3, GetParam());
+  const auto fill = [&](const std::string& name) {
+    int written = 0;
+    while (cluster[0].Set(name + std::to_string(written), std::string(900, 'v')).ok()) ++written;
+    return written;
+  };
+  const int keys = fill("key");
+  for (int key = 0; key < keys; key += 2) {
+    ASSERT_TRUE(cluster[0].Delete("key" + std::to_string(key)).ok());
+    if (key % 64 == 0) cluster.world.Run(milliseconds(1));
+  }
+  EXPECT_GE(fill("again"), keys * 2 / 5);
+  ASSERT_TRUE(cluster.world.RunUntil([&] { return cluster.AllInSync(cluster[0]); }));
+  const std::uint64_t held = cluster[0].store->Info().keys;
+  cluster[0].Kill();
+  ASSERT_TRUE(cluster.Promote(cluster[1]).ok());
+  EXPECT_EQ(cluster[1].store->Info().keys, held);
+  ASSERT_TRUE(cluster[0].Start().ok());
+  ASSERT_TRUE(cluster.world.RunUntil([&] { return cluster.AllInSync(cluster[1]); }));
+  EXPECT_EQ(cluster[0].installs, 0);
+}
+
 TEST_P(Pressure, APrimaryWithoutAMajorityIsNotPromoted) {
   Cluster cluster(3, GetParam());
   cluster.world.CutOff(1);
@@ -246,6 +270,11 @@ TEST_P(SmallPool, WhatItSaysCanBeWrittenCanBeWritten) {
   fill("again");
   EXPECT_GE(node.store->Info().live_bytes - live, writable / 10 * 8)
       << keys << " keys filled it; live bytes are now " << node.store->Info().live_bytes;
+  const std::uint64_t held = node.store->Info().keys;
+  node.Kill();
+  ASSERT_TRUE(node.Start().ok());
+  ASSERT_TRUE(world.RunUntil([&] { return node.Serving(); }));
+  EXPECT_EQ(node.store->Info().keys, held);
 }
 
 INSTANTIATE_TEST_SUITE_P(Refills, SmallPool,
