@@ -126,7 +126,7 @@ class Store {
   // May this node answer reads now?  Errors: NotPrimary, NoQuorum, Fenced.
   virtual Status CheckRead() = 0;
   // May this node put `records` records of `bytes` (keys and values together) now?  Without records: may it write at
-  // all? May clean the log and commit to make room.  Errors: ReadOnly, NoQuorum, Fenced, NoSpace, TooLarge.
+  // all? May clean the log and commit to make room.  Errors: ReadOnly, NoQuorum, Fenced, NoSpace.
   virtual Status CheckWrite(std::uint64_t bytes, std::uint64_t records) = 0;
   // The same for deletes, for which a full pool keeps a reserve; `bytes`: of the keys.
   virtual Status CheckErase(std::uint64_t bytes, std::uint64_t records) = 0;
