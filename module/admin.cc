@@ -34,7 +34,7 @@ Reply GetStatus(Call& call) {
 
 // FAHA.PROMOTE [milliseconds | FORCE]
 Reply Promote(Call& call) {
-  if (call.size() > 2) return call.WrongArity();
+  if (call.size() > 2) return Reply::Error("ERR wrong number of arguments for 'faha.promote' command");
   const bool force = call.size() == 2 && call.Is(1, "force");
   const auto patience = call.size() == 2 && !force ? ParseInteger(call.arg(1)) : std::optional(kPromoteMs);
   if (!patience || *patience < 0 || *patience > 3600'000) {
