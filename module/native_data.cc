@@ -210,18 +210,17 @@ std::vector<File> RedisFiles(RedisModuleCtx* ctx) {
   return files;
 }
 
-// What helps depends on what was found: keys in memory, functions in a file, or keys there.
-void Complain(const std::string& where) {
-  const std::string_view way = !where.starts_with("the file")
-                                   ? "copy the keys to a FaHA cluster with MIGRATE, or DUMP and RESTORE, and load FaHA "
-                                     "into a server without keys"
-                               : where.ends_with(kFunctions)
-                                   ? "if this node was one of a FaHA cluster, its log has them: move the file to "
-                                     "another directory; otherwise set "
-                                     "appendonly yes, so that Redis loads them and FaHA takes them over"
-                                   : "move the file to another directory, or start without FaHA and copy the keys to a "
-                                     "FaHA cluster with MIGRATE, "
-                                     "or DUMP and RESTORE";
+constexpr std::string_view kWayOfMemory =
+    "copy the keys to a FaHA cluster with MIGRATE, or DUMP and RESTORE, and load FaHA into a server without keys";
+constexpr std::string_view kWayOfKeys =
+    "move the file to another directory, or start without FaHA and copy the keys to a FaHA cluster with MIGRATE, or "
+    "DUMP "
+    "and RESTORE";
+constexpr std::string_view kWayOfFunctions =
+    "if this node was one of a FaHA cluster, its log has them: move the file to another directory; otherwise set "
+    "appendonly yes, so that Redis loads them and FaHA takes them over";
+
+void Complain(const std::string& where, std::string_view way) {
   Log(LogLevel::kWarning, "NATIVEDATA " + where + ", which FaHA did not write and would hide: " + std::string(way) +
                               "; nothing was changed");
 }
@@ -240,7 +239,7 @@ void OnLoading(RedisModuleCtx* ctx, RedisModuleEvent, uint64_t subevent, void*) 
     const auto keys = NativeKeys(ctx);
     if (!keys) return;
     if (!replicated) {  // at the start, of a file that was not there before
-      Complain("Redis has loaded a file of which " + *keys);
+      Complain("Redis has loaded a file of which " + *keys, kWayOfKeys);
       exit(1);
     }
     RedisModule_ResetDataset(0, 0);
@@ -278,14 +277,13 @@ std::optional<std::string> NativeFiles(RedisModuleCtx* ctx, bool has_pool) {
 }
 
 bool NoNativeData(RedisModuleCtx* ctx, bool has_pool) {
-  auto found = NativeKeys(ctx);
-  if (found) {
-    found = "Redis' own " + *found;
-  } else {
-    found = NativeFiles(ctx, has_pool);
+  if (const auto keys = NativeKeys(ctx)) {
+    Complain("Redis' own " + *keys, kWayOfMemory);
+    return false;
   }
-  if (found) Complain(*found);
-  return !found;
+  const auto file = NativeFiles(ctx, has_pool);
+  if (file) Complain(*file, file->ends_with(kFunctions) ? kWayOfFunctions : kWayOfKeys);
+  return !file;
 }
 
 bool StartWatchingLoads(RedisModuleCtx* ctx) {

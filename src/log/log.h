@@ -85,9 +85,9 @@ class Log {
   Result<LogAddress> Append(const Record& record, Head head = Head::kHot);
   // The head's next batch opens a new segment.
   void RetireTail(Head head) { retired_[static_cast<std::size_t>(head)] = true; }
-  // Adds the record that frees a segment no head fills any more and whose batches are all committed, to the cold head;
-  // to the hot head, after sealing what is open, where that is the one that has left the segment, for what frees a tail
-  // must stand in the next segment of its head.  Errors: as Append and Seal.
+  // Adds the record that frees a segment which no head fills any more and whose batches are all committed.  It goes to
+  // the cold head.  The retired tail of the hot head is freed by a record in that head's next segment, for backups
+  // refuse a batch that frees what a head still fills; what is open is sealed before.  Errors: as Append and Seal.
   Status AppendFree(std::uint32_t index);
   // Records that were ever appended here.  A call that left it as it was has written nothing.
   [[nodiscard]] std::uint64_t appended() const { return appended_; }
@@ -198,6 +198,7 @@ class Log {
   static Status SpaceIsNeeded();
   [[nodiscard]] bool HoldsPendingFree(const Segment& segment) const;
   Status GiveBack(std::uint32_t index, Lsn freed_by);
+  [[nodiscard]] bool Retired(Head head) const { return retired_[static_cast<std::size_t>(head)]; }
   Status PlaceOpenBatch(Head head, std::uint64_t record_bytes, std::uint32_t reserve);
   Status SealAs(bool continues);
   bool Settle(Head head, LogCursor& cursor) const;
@@ -223,7 +224,6 @@ class Log {
   std::uint64_t unit_records_ = 0;             // of the current unit, in any batch
   std::uint64_t appended_ = 0;                 // records
   std::uint64_t sealed_batches_ = 0, sealed_bytes_ = 0;
-  [[nodiscard]] bool Retired(Head head) const { return retired_[static_cast<std::size_t>(head)]; }
   std::array<bool, 2> retired_{};  // by head: its tail is filled no further
   bool continued_ = false;         // the last sealed batch left its unit open
 };

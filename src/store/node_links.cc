@@ -88,6 +88,7 @@ void Node::OnClose(LinkId link, const Status& reason) {
   for (auto& [id, ask] : asks_) {
     if (ask.link != link) continue;
     if (!ask.connected) found_at_.erase(id);
+    // The seed that led to a member has no link of its own any more: it is asked again.
     std::erase_if(seed_asks_, [](const SeedAsk& seed) { return seed.link == LinkId::kNone; });
     ask = {};
     if (campaign_) campaign_->OnUnreachable(id);

@@ -9,7 +9,6 @@
 
 namespace faha {
 
-// "put", "delete", ...
 // A configuration record's value: who the members are.
 std::string MembersText(std::string_view value);
 

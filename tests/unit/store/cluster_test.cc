@@ -412,6 +412,19 @@ TEST(Node, MembersThatHaveAllMovedFindEachOtherByWhatTheyAreTold) {
   }
 }
 
+// It comes back before the new one has heard an answer to its first heartbeat.
+TEST(Node, AnOldPrimaryDoesNotReplaceTheOneThatWasJustElected) {
+  for (std::uint64_t seed = 1; seed <= 8; ++seed) {
+    Cluster cluster(3, seed);
+    ASSERT_TRUE(cluster[0].Set("k", "v").ok());
+    cluster[0].Kill();
+    ASSERT_TRUE(cluster.Promote(cluster[1]).ok());
+    ASSERT_TRUE(cluster[0].Start().ok());
+    EXPECT_TRUE(cluster.world.RunUntil([&] { return cluster.AllInSync(cluster[1]); }, std::chrono::seconds(20)))
+        << seed;
+  }
+}
+
 TEST(Node, WhoLeadsAgainDoesNotAcknowledgeWhatItLostMeanwhile) {
   Cluster cluster(3);
   ASSERT_TRUE(cluster[0].store->CheckWrite(2, 1).ok());
