@@ -67,6 +67,12 @@ std::uint64_t Log::TailRoom(Head head) const {
   return closed ? 0 : pool_->geometry().segment_bytes - tail->used_bytes;
 }
 
+bool Log::FitsTail(Head head, std::uint64_t bytes) const {
+  const bool open = !open_.empty() && open_head_ == head;
+  const std::uint64_t room = open && open_segment_ ? pool_->geometry().segment_bytes : TailRoom(head);
+  return (open ? open_.size() : sizeof(BatchHeader)) + bytes <= room;
+}
+
 Result<LogAddress> Log::Append(const Record& record, Head head) {
   const std::uint64_t bytes = record.Size();
   if (bytes > MaxRecordBytes()) {
@@ -76,8 +82,7 @@ Result<LogAddress> Log::Append(const Record& record, Head head) {
   }
   if (!open_.empty()) {
     FAHA_CHECK(head == open_head_, "a batch belongs to one head");
-    const std::uint64_t room = open_segment_ ? pool_->geometry().segment_bytes : TailRoom(head);
-    if (open_.size() + bytes > room) {
+    if (!FitsTail(head, bytes)) {
       // Whether the record has a place is settled before the unit is cut in two: a unit must not stay half.
       const std::uint32_t needed = (open_segment_ ? 2U : 1U) + (head == Head::kHot ? kCleanerSegments : 0);
       if (segments_.free() < needed) return Full();
@@ -85,8 +90,8 @@ Result<LogAddress> Log::Append(const Record& record, Head head) {
     }
   }
   if (open_.empty()) {
-    // What frees a segment gives back what it takes.
-    const bool spares = head == Head::kHot && record.kind != format::RecordKind::kFree;
+    // What frees a segment gives back what it takes, and a tail is retired when it is about to be freed.
+    const bool spares = head == Head::kHot && record.kind != format::RecordKind::kFree && !Retired(head);
     if (Status status = PlaceOpenBatch(head, bytes, spares ? kCleanerSegments : 0); !status.ok()) return status;
   }
   ++unit_records_;
@@ -94,10 +99,10 @@ Result<LogAddress> Log::Append(const Record& record, Head head) {
   return open_at_ + open_.Add(record);
 }
 
-Status Log::AppendFree(std::uint32_t index) {
+Status Log::AppendFree(std::uint32_t index, Head head) {
   const Segment& segment = segments_.at(index);
   FAHA_CHECK(segments_.InUse(index) && segment.freed_by == Lsn{} &&
-                 (&segment != segments_.Tail(segment.head) || Retired(segment.head)),
+                 (&segment != segments_.Tail(segment.head) || (Retired(segment.head) && head == segment.head)),
              "a segment that no head fills is freed once");
   Lsn through = std::max(freed_through_, segment.last);
   for (const std::uint32_t pending : freed_) through = std::max(through, segments_.at(pending).last);
@@ -107,10 +112,6 @@ Status Log::AppendFree(std::uint32_t index) {
                               .index = index,
                               .reserved = 0};
   const std::string_view value(reinterpret_cast<const char*>(&note), sizeof note);
-  const Head head = &segment == segments_.Tail(Head::kHot) ? Head::kHot : Head::kCold;
-  if (head == Head::kHot) {
-    if (Status status = Seal(); !status.ok()) return status;
-  }
   auto at = Append({.kind = format::RecordKind::kFree, .key = {}, .value = value}, head);
   EndUnit();
   return at.status();

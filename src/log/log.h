@@ -76,8 +76,11 @@ class Log {
   [[nodiscard]] std::uint64_t records_at_open() const { return records_at_open_; }
 
   // --- Appending (primary).
-  // The epoch and commit LSN that the next sealed batches carry.
-  void SetEpoch(Epoch epoch) { epoch_ = epoch; }
+  // The epoch and commit LSN that the next sealed batches carry.  With an epoch the heads go on filling their tails.
+  void SetEpoch(Epoch epoch) {
+    epoch_ = epoch;
+    retired_ = {};
+  }
   void SetCommitted(Lsn lsn) { committed_ = lsn; }
   // Adds `record` to the open batch, which must be of `head` if there is one; its address is final.  Seals by itself
   // where the segment ends, marking the unit as continued.
@@ -86,9 +89,9 @@ class Log {
   // The head's next batch opens a new segment.
   void RetireTail(Head head) { retired_[static_cast<std::size_t>(head)] = true; }
   // Adds the record that frees a segment which no head fills any more and whose batches are all committed.  It goes to
-  // the cold head.  The retired tail of the hot head is freed by a record in that head's next segment, for backups
-  // refuse a batch that frees what a head still fills; what is open is sealed before.  Errors: as Append and Seal.
-  Status AppendFree(std::uint32_t index);
+  // `head`; but what was a head's tail until now is freed by a record in that head's next segment, for backups refuse a
+  // batch that frees what a head still fills.  Errors: as Append.
+  Status AppendFree(std::uint32_t index, Head head = Head::kCold);
   // Records that were ever appended here.  A call that left it as it was has written nothing.
   [[nodiscard]] std::uint64_t appended() const { return appended_; }
   // Has the current unit records, in the open batch or in sealed ones?
@@ -99,6 +102,8 @@ class Log {
   Status Seal();
   [[nodiscard]] bool HasOpenBatch() const { return !open_.empty(); }
   [[nodiscard]] std::uint64_t OpenBatchBytes() const { return open_.size(); }
+  // Of the open batch, if there is one.
+  [[nodiscard]] Head open_head() const { return open_head_; }
   // Makes every sealed and landed batch durable.  Errors: IoError - fence.
   Status Drain();
 
@@ -148,6 +153,10 @@ class Log {
   }
   // What still fits into the segment that the head fills, with the headers of its batches.
   [[nodiscard]] std::uint64_t TailRoom(Head head) const;
+  // The head's tail will be filled no further.
+  [[nodiscard]] bool Retired(Head head) const { return retired_[static_cast<std::size_t>(head)]; }
+  // Does a record of `bytes` fit into the segment that the head fills, or that the open batch is about to open?
+  [[nodiscard]] bool FitsTail(Head head, std::uint64_t bytes) const;
   // Can records of `bytes` (as RecordBytes counts them) be appended to the hot head and `reserve` segments stay free?
   [[nodiscard]] bool HasRoom(std::uint64_t bytes, std::uint32_t reserve = kReservedSegments) const;
   // Errors: NoSpace, always: what to tell when there is no room.
@@ -198,7 +207,6 @@ class Log {
   static Status SpaceIsNeeded();
   [[nodiscard]] bool HoldsPendingFree(const Segment& segment) const;
   Status GiveBack(std::uint32_t index, Lsn freed_by);
-  [[nodiscard]] bool Retired(Head head) const { return retired_[static_cast<std::size_t>(head)]; }
   Status PlaceOpenBatch(Head head, std::uint64_t record_bytes, std::uint32_t reserve);
   Status SealAs(bool continues);
   bool Settle(Head head, LogCursor& cursor) const;

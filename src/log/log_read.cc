@@ -125,7 +125,7 @@ std::uint64_t Log::UsedBytes() const {
 bool Log::HoldsPendingFree(const Segment& segment) const {
   return std::any_of(freed_.begin(), freed_.end(), [&](std::uint32_t index) {
     const Lsn freed_by = segments_.at(index).freed_by;
-    return segment.head == Head::kCold && segment.first <= freed_by && freed_by <= segment.last;
+    return segment.first <= freed_by && freed_by <= segment.last;
   });
 }
 

@@ -17,7 +17,7 @@ constexpr double kFullest = 0.97;
 constexpr std::uint64_t kTombstoneShare = 16;
 // The part of a segment that may be moved in addition so that no member needs to be given the whole log.
 constexpr double kSparing = 0.15;
-// A tail that is left early gives back so much of a segment at least.
+// So much of a segment, in tombstones or in room that no client can use, is worth a segment's move.
 constexpr double kLeastGain = 0.125;
 // How far ahead the index is fetched.
 constexpr std::size_t kAhead = 8;
@@ -42,12 +42,7 @@ std::uint64_t Cleaner::NeededBytes(const Segment& segment) const {
 }
 
 double Cleaner::NeededPart(const Segment& segment) const {
-  const std::uint64_t size = log_->pool().geometry().segment_bytes, needed = NeededBytes(segment);
-  // What the segment never held is not gained by moving it, for large records leave as much behind elsewhere; but one
-  // that is not even half full was left early, at the end of a term or for its age, and all of it is gained.
-  const std::uint64_t holds = segment.used_bytes < size / 2 ? size : segment.used_bytes;
-  const auto dead = static_cast<double>(holds - std::min(holds, needed));
-  return 1 - dead / static_cast<double>(size);
+  return 1 - static_cast<double>(DeadBytes(segment)) / static_cast<double>(log_->pool().geometry().segment_bytes);
 }
 
 Lsn Cleaner::OldestBut(std::uint32_t victim) const {
@@ -58,9 +53,7 @@ Lsn Cleaner::OldestBut(std::uint32_t victim) const {
   return Lsn{~0ULL};
 }
 
-bool Cleaner::Eligible(const Segment& segment, Lsn limit) const {
-  return &segment != log_->segments().Tail(segment.head) && MayGo(segment, limit);
-}
+bool Cleaner::Eligible(const Segment& segment, Lsn limit) const { return !IsTail(segment) && MayGo(segment, limit); }
 
 bool Cleaner::MayGo(const Segment& segment, Lsn limit) const {
   const SegmentMap& segments = log_->segments();
@@ -93,28 +86,50 @@ std::optional<std::uint32_t> Cleaner::OldColdTail(Lsn limit) {
   const auto least =
       static_cast<std::uint64_t>(static_cast<double>(log_->pool().geometry().segment_bytes) * kLeastGain);
   if (!pins && tombstones < least) return std::nullopt;
-  log_->RetireTail(Head::kCold);
   return tail->index;
 }
 
-// A segment that a head fills is no victim, for what it still lacks is not lost.  But in a small pool much of what is
-// dead may be in the tails, and a full one has no space to fill others: then they are left early.  The hot tail only
-// where all that is needed of it fits into the cold one, so that no segment of the reserve is spent; otherwise the cold
-// one, if it holds enough that is dead.
-std::optional<std::uint32_t> Cleaner::WastefulTail(Lsn limit, double least) {
-  const std::uint64_t segment_bytes = log_->pool().geometry().segment_bytes;
-  for (const Head head : {Head::kHot, Head::kCold}) {
-    const Segment* tail = log_->segments().Tail(head);
-    if (tail == nullptr || !MayGo(*tail, limit)) continue;
-    const std::uint64_t needed = NeededBytes(*tail);
-    const double gain =
-        static_cast<double>(tail->used_bytes - std::min(needed, tail->used_bytes)) / static_cast<double>(segment_bytes);
-    if (gain < least) continue;
-    if (head == Head::kHot && needed + segment_bytes / 16 > log_->TailRoom(Head::kCold)) continue;
-    log_->RetireTail(head);
-    return tail->index;
+std::uint64_t Cleaner::DeadBytes(const Segment& segment) const {
+  const std::uint64_t size = log_->pool().geometry().segment_bytes, needed = NeededBytes(segment);
+  // What the segment never held is not gained by moving it, for large records leave as much behind elsewhere; but one
+  // that is not even half full was left early, at the end of a term or for its age, and all of it is gained.  Of one
+  // that is being filled, what it still lacks is not lost.
+  const bool left_early = !IsTail(segment) && segment.used_bytes < size / 2;
+  const std::uint64_t holds = left_early ? size : segment.used_bytes;
+  return holds - std::min(holds, needed);
+}
+
+// Besides what is dead in it: room in the cold tail, which clients cannot use, is filled with what must be moved, and
+// they have as much more in what is given back.  The hot tail has room for what overflows then; for that of the hot
+// tail itself it is the hot head's next segment.  The cold tail overflows into no other head: its next segment holds
+// the record that frees it.
+double Cleaner::Gain(const Segment& segment) const {
+  const std::uint64_t size = log_->pool().geometry().segment_bytes, needed = NeededBytes(segment);
+  std::uint64_t gain = DeadBytes(segment);
+  if (!IsTail(segment) || segment.head == Head::kHot) {
+    const std::uint64_t cold_room = log_->TailRoom(Head::kCold), slack = size / 16;
+    const std::uint64_t hot_room = IsTail(segment) ? size : log_->TailRoom(Head::kHot);
+    const bool overflow_fits = needed + slack <= cold_room + hot_room;
+    if (IsTail(segment) && !overflow_fits) return 0;
+    const bool counts = static_cast<double>(cold_room) >= kLeastGain * static_cast<double>(size);
+    if (overflow_fits && counts) gain += std::min(cold_room, needed);
   }
-  return std::nullopt;
+  return static_cast<double>(gain) / static_cast<double>(size);
+}
+
+// For a client that waits, of all segments, also those that the heads fill: in a small pool much of what is dead may be
+// in these, and a full one has no space to fill others.
+std::optional<std::uint32_t> Cleaner::MostGain(Lsn limit, double least) const {
+  std::optional<std::uint32_t> best;
+  for (const auto& [generation, index] : log_->segments().in_order()) {
+    const Segment& segment = log_->segments().at(index);
+    if (!MayGo(segment, limit)) continue;
+    const double gain = Gain(segment);
+    if (gain < least) continue;
+    best = index;
+    least = gain;
+  }
+  return best;
 }
 
 // A member that has not received a victim's batches must later be given the whole log, so one that every member has is
@@ -125,8 +140,8 @@ std::optional<std::uint32_t> Cleaner::Choose(Lsn committed, Lsn everywhere, bool
   const auto part = [&](std::uint32_t index) { return NeededPart(log_->segments().at(index)); };
   auto best = ChooseUpTo(committed, true);
   if (hurried) {
-    const double gain = best ? 1 - part(*best) + kSparing : kLeastGain;
-    if (const auto tail = WastefulTail(committed, gain)) return tail;
+    const double gain = best ? 1 - part(*best) + kSparing : 1 - kFullest;
+    if (const auto better = MostGain(committed, gain)) return better;
   }
   if (!best) return OldColdTail(committed);
   // What a hold needs gives no space before it was read, or the hold is lost: another one is taken that is about as
@@ -188,12 +203,14 @@ bool Cleaner::WantsConfig() const {
 
 Result<bool> Cleaner::Step(std::uint64_t bytes, Lsn committed, Lsn everywhere, bool hurried) {
   FAHA_CHECK(!log_->HasOpenBatch(), "the cleaner works between batches");
+  hurried_ = hurried || (victim_ && hurried_);
   if (!victim_) {
     engine_->SettleUsage();
     victim_ = Choose(committed, everywhere, hurried);
     offset_ = 0;
     if (!victim_) return false;
     const Segment& chosen = log_->segments().at(*victim_);
+    if (IsTail(chosen)) log_->RetireTail(chosen.head);
     needed_ += (NeededPart(chosen) - needed_) / 4;
     if (NeededBytes(chosen) == 0) offset_ = chosen.used_bytes;  // there is nothing to look for
   }
@@ -210,8 +227,7 @@ Result<bool> Cleaner::Step(std::uint64_t bytes, Lsn committed, Lsn everywhere, b
     if (status.ok()) offset_ += batch.PaddedBytes(log_->pool().geometry().granule);
   }
   if (status.ok() && offset_ >= segment.used_bytes && !WantsConfig()) {
-    status = engine_->MoveSwap(*victim_);
-    if (status.ok()) status = log_->AppendFree(*victim_);
+    status = FreeVictim();
     if (status.ok()) ++stats_.segments;
     // Where its record has no room another one may need less.
     if (status.ok() || status.code() == Code::kNoSpace) victim_.reset();
@@ -222,6 +238,28 @@ Result<bool> Cleaner::Step(std::uint64_t bytes, Lsn committed, Lsn everywhere, b
   if (status.ok() || stuck) status = log_->Seal();
   if (!status.ok()) return status;
   return worked;
+}
+
+Result<Head> Cleaner::HeadFor(std::uint64_t bytes, bool frees) {
+  // A tail is freed by a record in its head's next segment.
+  const Segment& victim = log_->segments().at(*victim_);
+  const bool leaves_hot = IsTail(victim) && victim.head == Head::kHot, leaves_cold = IsTail(victim) && !leaves_hot;
+  const bool overflows = hurried_ && !leaves_cold && !log_->FitsTail(Head::kCold, bytes);
+  const bool hot = leaves_hot ? frees || overflows : overflows && log_->FitsTail(Head::kHot, bytes);
+  const Head head = hot ? Head::kHot : Head::kCold;
+  if (log_->HasOpenBatch() && log_->open_head() != head) {
+    if (Status status = log_->Seal(); !status.ok()) return status;
+  }
+  return head;
+}
+
+Status Cleaner::FreeVictim() {
+  auto head = HeadFor(engine_->SwapBytes());
+  if (!head.ok()) return head.status();
+  if (Status status = engine_->MoveSwap(*victim_, *head); !status.ok()) return status;
+  head = HeadFor(format::RecordBytes(0, sizeof(format::FreeNote), false), true);
+  if (!head.ok()) return head.status();
+  return log_->AppendFree(*victim_, *head);
 }
 
 Status Cleaner::MoveBatch(const BatchView& batch, LogAddress at) {
@@ -249,17 +287,21 @@ Status Cleaner::MoveBatch(const BatchView& batch, LogAddress at) {
 }
 
 Status Cleaner::MoveRecord(const Record& record, std::uint64_t hash, LogAddress at, Lsn lsn) {
-  Result<bool> moved = false;
-  if (InfoOf(record.kind).when_cleaned == WhenCleaned::kMovedIfNewest) {
-    moved = engine_->MovePut(record, hash, at);
+  const bool put = InfoOf(record.kind).when_cleaned == WhenCleaned::kMovedIfNewest;
+  Lsn of = lsn;
+  if (put) {
+    if (!engine_->IsNewest(record, hash, at)) return Status::Ok();
   } else {
-    Lsn of = lsn;
     if (!record.value.empty()) std::memcpy(&of.value, record.value.data(), sizeof of.value);
     // Whatever is older than the delete is in this very segment, or is gone: then it hides nothing.
-    if (oldest_ < of) moved = engine_->MoveDelete(record, of);
+    if (oldest_ >= of || engine_->HasKeyOf(record)) return Status::Ok();
   }
-  if (moved.ok() && *moved) stats_.moved_bytes += record.bytes;
-  return moved.status();
+  // A delete that is moved for the first time gets a value.
+  const auto head = HeadFor(record.bytes + (put ? 0 : sizeof of));
+  if (!head.ok()) return head.status();
+  const Status moved = put ? engine_->MovePut(record, hash, at, *head) : engine_->MoveDelete(record, of, *head);
+  if (moved.ok()) stats_.moved_bytes += record.bytes;
+  return moved;
 }
 
 }  // namespace faha

@@ -1,5 +1,6 @@
 // The cleaner: gives back segments whose records are mostly dead.  It appends what is live in a victim again, to the
-// log's cold head and through the same commit as everything else, and then the record that frees the victim.
+// log's cold head and through the same commit as everything else, and then the record that frees the victim.  Where a
+// client waits for space and the cold head's segment is full, the rest goes to the segment that clients fill.
 // Victims are chosen by cost and benefit (Rosenblum & Ousterhout 1992): (1 - u) * age / (1 + u), u being the part that
 // is still needed.  Thread: main loop only, between units, on a primary. Invariants: (1) what is moved stands in the
 // log before what frees its old place.
@@ -50,6 +51,9 @@ class Cleaner {
   [[nodiscard]] std::vector<std::uint32_t> BestFirst() const;
   // The victim cannot be freed, for it holds the newest configuration.
   [[nodiscard]] bool WantsConfig() const;
+  // The head that takes a record of `bytes` of the victim under way, or the one that frees it (`frees`); what is open
+  // of the other head is sealed.  Errors: IoError - fence.
+  Result<Head> HeadFor(std::uint64_t bytes, bool frees = false);
   // The log was cut or the term ended: what was begun is forgotten.
   void Abandon() { victim_.reset(); }
   [[nodiscard]] const CleanerStats& stats() const { return stats_; }
@@ -64,22 +68,27 @@ class Cleaner {
   [[nodiscard]] std::optional<std::uint32_t> ChooseUpTo(Lsn limit, bool held) const;
   [[nodiscard]] double Worth(const Segment& segment, double needed) const;
   [[nodiscard]] std::optional<std::uint32_t> OldColdTail(Lsn limit);
-  // A tail of which `least` of a segment, or more, is dead.
-  std::optional<std::uint32_t> WastefulTail(Lsn limit, double least);
+  // The segment, tails included, that gives clients most room, if that is `least` of a segment or more.
+  [[nodiscard]] std::optional<std::uint32_t> MostGain(Lsn limit, double least) const;
+  [[nodiscard]] double Gain(const Segment& segment) const;
+  [[nodiscard]] bool IsTail(const Segment& segment) const { return &segment == log_->segments().Tail(segment.head); }
   [[nodiscard]] bool Eligible(const Segment& segment, Lsn limit) const;
   // The same of a tail, if its head fills it no further.
   [[nodiscard]] bool MayGo(const Segment& segment, Lsn limit) const;
   // Of its records, what must be moved before it can be freed.
   [[nodiscard]] std::uint64_t NeededBytes(const Segment& segment) const;
+  [[nodiscard]] std::uint64_t DeadBytes(const Segment& segment) const;
   [[nodiscard]] double NeededPart(const Segment& segment) const;
   // The first LSN of the oldest segment besides `victim` that stays.
   [[nodiscard]] Lsn OldestBut(std::uint32_t victim) const;
+  Status FreeVictim();
   Status MoveBatch(const BatchView& batch, LogAddress at);
   Status MoveRecord(const Record& record, std::uint64_t hash, LogAddress at, Lsn lsn);
 
   Log* log_;
   Engine* engine_;
   std::optional<std::uint32_t> victim_;
+  bool hurried_ = false;      // somebody waited for space while it was under way
   std::uint64_t offset_ = 0;  // in the victim: what stands before it has been looked at
   Lsn oldest_;                // OldestBut(victim), at the start of a slice
   Lsn config_;

@@ -99,9 +99,9 @@ Status Engine::Swap(DbId a, DbId b) {
   return Status::Ok();
 }
 
-Status Engine::MoveSwap(std::uint32_t segment) {
+Status Engine::MoveSwap(std::uint32_t segment, Head head) {
   if (swap_at_ == LogAddress{} || log_->pool().SegmentOf(swap_at_) != segment) return Status::Ok();
-  const auto to = Append(log_->RecordAt(swap_at_), Head::kCold);
+  const auto to = Append(log_->RecordAt(swap_at_), head);
   if (!to.ok()) return to.status();
   log_->EndUnit();
   Note(Undo::Kind::kSwap, 0, 0, to.value(), swap_at_.value);
@@ -109,28 +109,26 @@ Status Engine::MoveSwap(std::uint32_t segment) {
   return Status::Ok();
 }
 
-Result<bool> Engine::MovePut(const Record& record, std::uint64_t hash, LogAddress at) {
-  if (!index_.Holds(record.db, hash, at)) return false;
-  const auto to = Append(record, Head::kCold);
+Status Engine::MovePut(const Record& record, std::uint64_t hash, LogAddress at, Head head) {
+  const auto to = Append(record, head);
   if (!to.ok()) return to.status();
   log_->EndUnit();
   Note(Undo::Kind::kMove, record.db, hash, to.value(), at.value);
   index_.Move(record.db, hash, at, to.value());
   usage_.DropLive(at, record.bytes);
   usage_.AddLive(to.value(), record.bytes);
-  return true;
+  return Status::Ok();
 }
 
-Result<bool> Engine::MoveDelete(const Record& record, Lsn of) {
-  if (!index_.Find(record.db, record.key).IsNone()) return false;
+Status Engine::MoveDelete(const Record& record, Lsn of, Head head) {
   Record moved = record;
   moved.value = {reinterpret_cast<const char*>(&of.value), sizeof of.value};
-  const auto to = Append(moved, Head::kCold);
+  const auto to = Append(moved, head);
   if (!to.ok()) return to.status();
   log_->EndUnit();
   Note(Undo::Kind::kDelete, record.db, 0, to.value(), 0);
   usage_.AddTombstone(to.value(), moved.Size());
-  return true;
+  return Status::Ok();
 }
 
 void Engine::DropNamed(const Segment& segment) {

@@ -84,6 +84,8 @@ class Engine final : private KeySource {
   [[nodiscard]] bool IsNewest(const Record& record, std::uint64_t hash, LogAddress at) const {
     return index_.Holds(record.db, hash, at);
   }
+  // Has the key of `record` a value?
+  [[nodiscard]] bool HasKeyOf(const Record& record) const { return !index_.Find(record.db, record.key).IsNone(); }
 
   // --- The hot tier.
   void SetHotBytes(std::uint64_t bytes) { hot_.SetLimit(bytes); }
@@ -105,13 +107,12 @@ class Engine final : private KeySource {
   // --- For the cleaner (primary).
   // What must be known of a record to move it, fetched ahead.
   [[nodiscard]] std::uint64_t PrepareMove(const Record& record) const { return Ahead(record.db, record.key); }
-  // Appends the put at `at` again to the cold head if it is the newest of its key; true if it was.  Errors: as
-  // Log::Append.
-  Result<bool> MovePut(const Record& record, std::uint64_t hash, LogAddress at);
-  // The same for a delete of LSN `of`, unless its key exists.
-  Result<bool> MoveDelete(const Record& record, Lsn of);
+  // Appends the put at `at`, which is the newest of its key, again to `head`.  Errors: as Log::Append.
+  Status MovePut(const Record& record, std::uint64_t hash, LogAddress at, Head head);
+  // The same for a delete of LSN `of` whose key is absent.
+  Status MoveDelete(const Record& record, Lsn of, Head head);
   // The newest kSwap record, if it stands in `segment`: also one that says nothing, for it hides what older ones say.
-  Status MoveSwap(std::uint32_t segment);
+  Status MoveSwap(std::uint32_t segment, Head head);
   [[nodiscard]] const Usage& usage() const { return usage_; }
   // The log is being received and the segment leaves it, although the index may still name records in it: their newer
   // copies are in a gap, or have not come yet.  These keys are absent until the copies come.

@@ -63,7 +63,10 @@ Status Node::CleanStep(std::uint64_t bytes, bool hurried, bool& worked) {
   cleaner_->SetConfig(membership_.newest());
   if (cleaner_->WantsConfig() && !membership_.ChangePending(committer_->committed())) {
     // Where the newest configuration stands in the victim, it is written again, to where the cleaner writes.
-    if (Status status = AppendMembers(membership_.members(), Head::kCold); !failure_.ok()) return status;
+    const Members members = membership_.members();
+    const auto head = cleaner_->HeadFor(format::RecordBytes(0, EncodeMembers(members).size(), false));
+    if (!head.ok()) return head.status();
+    if (Status status = AppendMembers(members, *head); !failure_.ok()) return status;
     cleaner_->SetConfig(membership_.newest());
   }
   const auto step = cleaner_->Step(bytes, committer_->committed(), committer_->Everywhere(), hurried);
@@ -118,13 +121,12 @@ std::uint64_t Node::UsableSegments() const {
   return std::min(pool_->geometry().segment_count, SegmentsOf(membership_.members()));
 }
 
-// What the cleaner can bring together, less what is there.  Besides the reserve about one segment is half full: that of
-// clients, and that of the cleaner.
+// What the cleaner can bring together in all segments but the reserve, less what is there.
 std::uint64_t Node::WritableBytes() const {
-  constexpr std::uint64_t kNotFull = Log::kReservedSegments + 1;
   const std::uint64_t segments = UsableSegments();
-  if (futile_ == FreeAndLive() || segments <= kNotFull) return 0;
-  const std::uint64_t most = (segments - kNotFull) * pool_->geometry().segment_bytes / 100 * kDensePercent;
+  if (futile_ == FreeAndLive() || segments <= Log::kReservedSegments) return 0;
+  const std::uint64_t most =
+      (segments - Log::kReservedSegments) * pool_->geometry().segment_bytes / 100 * kDensePercent;
   const std::uint64_t taken = engine_->usage().live_bytes() + engine_->usage().tombstone_bytes();
   return most > taken ? most - taken : 0;
 }

@@ -23,7 +23,7 @@ void Clients::Act(int client) {
   const auto dice = world_->Below(16);
   const bool reads = dice < plan_.reads || (plan_.readers && client % 2 == 0);
   const auto kind = reads ? Operation::Kind::kRead : Operation::Kind::kWrite;
-  const bool deletes = dice == 15 && !plan_.overwrites;
+  const bool deletes = dice >= 16 - plan_.deletes;
   const Value value = reads || deletes ? kAbsent : NextValue();
   const int key = static_cast<int>(world_->Below(static_cast<std::uint64_t>(plan_.keys)));
   int& at = hosts_[static_cast<std::size_t>(client)];

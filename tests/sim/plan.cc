@@ -85,6 +85,7 @@ void Overwrites(Draw& draw, Plan& plan) {
   const std::uint64_t live = (plan.segments - kFewestSegments) * kSegmentBytes * draw.Between(50, 80) / 100;
   plan.keys = static_cast<int>(live / plan.value_bytes);
   plan.clients = 4;
+  plan.deletes = 0;
   plan.think = MonoTime{draw.Between(200, 2000)};
   plan.hangs = true;
   plan.aways = plan.cuts = false;
@@ -125,6 +126,7 @@ void Pressure(Draw& draw, Plan& plan) {
   plan.value_bytes = draw.Between(80'000, 160'000);
   plan.keys = static_cast<int>((plan.segments - kWorkingSegments) * draw.Between(6, 14));
   plan.clients = 4;
+  plan.deletes = 6;
   plan.think = draw.Ms(2, 12);
   plan.batch_depth = 2;
   plan.length = draw.Ms(3500, 5000);

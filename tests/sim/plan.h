@@ -40,6 +40,7 @@ struct Plan {
   int width = 1;                 // a key of a client is so many of the store, written as one unit and read in one turn
   bool prefilled = false;        // every key is written before the faults begin
   std::uint64_t reads = 7;       // of 16 operations
+  std::uint64_t deletes = 1;     // of 16 requests
   bool overwrites = false;       // all values are of one size and no key is deleted: how much is live never changes
   bool noops = false;            // clients also write what writes nothing
   MonoTime long_turn{0};         // a client's script runs for so long in one turn at most; 0: there are none

@@ -268,7 +268,7 @@ TEST_F(Hot, StandsForTheRecordWhereverThatIs) {
   }
   for (const LogAddress at : puts) {
     const Record record = log_->RecordAt(at);
-    ASSERT_TRUE(engine_->MovePut(record, engine_->PrepareMove(record), at).value());
+    ASSERT_TRUE(engine_->MovePut(record, engine_->PrepareMove(record), at, Head::kCold).ok());
   }
   Commit();
   EXPECT_EQ(stats().keys, hot);

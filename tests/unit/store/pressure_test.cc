@@ -1,10 +1,13 @@
 // What must hold when peers hang, pools are nearly full, and logs are given away while they are cleaned.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
 #include <chrono>
 #include <optional>
 #include <random>
 #include <string>
+#include <vector>
 
 #include "tests/fakes/sim_cluster.h"
 
@@ -284,6 +287,62 @@ INSTANTIATE_TEST_SUITE_P(Refills, SmallPool,
                          [](const auto& test) {
                            return std::to_string(test.param.segments) + "Segments" +
                                   std::to_string(test.param.value_bytes) + "Bytes";
+                         });
+
+// A pool is filled with values of many sizes, and then to the brim with small ones; a part of them is deleted.
+struct Brim {
+  int segments;
+  int deleted_percent;
+  char order;  // of the deletes: 'r' in any, 'f' the oldest, 'b' the newest
+};
+
+class FullPool : public testing::TestWithParam<Brim> {};
+
+TEST_P(FullPool, WhatIsDeletedCanBeWrittenAgain) {
+  const auto [segments, deleted_percent, order] = GetParam();
+  for (std::uint64_t seed = 1; seed <= 4; ++seed) {
+    SCOPED_TRACE(seed);
+    SimWorld world(seed);
+    SimNode node(&world, 1);
+    node.pool_bytes = (2ULL << 20) + static_cast<std::uint64_t>(segments) * kSegment;
+    node.disk = std::make_shared<CrashDisk>(node.pool_bytes);
+    ASSERT_TRUE(node.Start().ok());
+    ASSERT_TRUE(world.RunUntil([&] { return node.Serving(); }));
+    std::mt19937_64 random(seed);
+    std::vector<std::string> keys;
+    constexpr std::array<std::size_t, 4> kSizes{16, 300, 4000, 16'000};
+    for (int refused = 0; refused < 30;) {
+      const std::size_t size = refused < 15 ? kSizes[random() % kSizes.size()] : 16;
+      const std::string key = "key" + std::to_string(keys.size());
+      if (node.Set(key, std::string(size, 'v')).ok()) {
+        keys.push_back(key);
+      } else {
+        ++refused;
+      }
+    }
+    const std::uint64_t full = node.store->Info().live_bytes;
+    if (order == 'r') std::shuffle(keys.begin(), keys.end(), random);
+    if (order == 'b') std::reverse(keys.begin(), keys.end());
+    keys.resize(keys.size() * static_cast<std::size_t>(deleted_percent) / 100);
+    for (const std::string& key : keys) ASSERT_TRUE(node.Delete(key).ok());
+    const StoreInfo deleted = node.store->Info();
+    int again = 0;
+    while (node.Set("again" + std::to_string(again), std::string(16, 'v')).ok()) ++again;
+    const std::uint64_t filled = node.store->Info().live_bytes;
+    EXPECT_GE(filled + kSegment / 10, full) << "deleted down to " << deleted.live_bytes;
+    const std::uint64_t written = filled - deleted.live_bytes;
+    EXPECT_NEAR(static_cast<double>(deleted.pool_writable_bytes), static_cast<double>(written),
+                static_cast<double>(full) / 40);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Brims, FullPool,
+                         testing::Values(Brim{6, 10, 'r'}, Brim{6, 25, 'r'}, Brim{6, 25, 'f'}, Brim{6, 25, 'b'},
+                                         Brim{10, 10, 'r'}, Brim{10, 25, 'r'}, Brim{10, 10, 'f'}, Brim{10, 10, 'b'},
+                                         Brim{24, 5, 'r'}),
+                         [](const auto& test) {
+                           return std::to_string(test.param.segments) + "Segments" +
+                                  std::to_string(test.param.deleted_percent) + "Percent" + test.param.order;
                          });
 
 INSTANTIATE_TEST_SUITE_P(Seeds, Pressure, testing::Values(1, 2, 3, 4));
