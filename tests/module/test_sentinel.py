@@ -233,19 +233,24 @@ def test_a_promotion_that_finds_no_majority_is_visible(make_cluster):
         cluster[2].client().set("k", "v")
 
 
-def test_clients_are_told_of_a_primary_that_no_sentinel_has_ordered(make_cluster, make_sentinels):
-    """FAHA.FAILOVER: Sentinel would not find out, or, with a shorter time, take the old primary for dead."""
+@pytest.mark.parametrize("order", ["FAHA.FAILOVER", "REPLICAOF NO ONE"])
+def test_clients_are_told_of_a_primary_that_no_sentinel_has_ordered(make_cluster, make_sentinels, order):
+    """Sentinel would not find out, or, with a shorter time, take the old primary for dead."""
     cluster = make_cluster()
     sentinels = make_sentinels(cluster, down_after=NEVER)
     knows_sentinels(cluster, sentinels)
     cluster[0].client().set("k", "v")
-    assert cluster[0].client().execute_command("FAHA.FAILOVER", "TO", cluster[1].place.host, cluster[1].port)
+    if order == "FAHA.FAILOVER":
+        assert cluster[0].client().execute_command(order, "TO", cluster[1].place.host, cluster[1].port)
+    else:
+        cluster[1].client().execute_command(order)
 
     def agreed():
         primary = cluster.primary()
         return primary and primary is not cluster[0] and all(sentinels.primary(i) == primary.port for i in range(3)) and primary
 
     primary = wait_for(agreed, 60, "the Sentinels to name the node that serves")
+    assert any("asking the Sentinel" in node.log() for node in cluster.nodes)
     assert primary.client().get("k") == "v"
     client = sentinels.finder().master_for(NAME, socket_timeout=2, decode_responses=True)
     write_until_acknowledged(client, "after", "v", 30)
