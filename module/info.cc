@@ -38,6 +38,8 @@ void Visit(const StoreInfo& info, const Fields& fields) {
                                                   [](const PeerInfo& peer) { return peer.in_sync && peer.voting; })));
   fields.text("node", info.node.ToString());
   fields.text("cluster", info.cluster.ToString());
+  fields.number("feature-level", info.feature_level);
+  fields.number("offered-level", info.offered_level);
   fields.text("fabric", std::string(TransportName(info.source_transport.value_or(info.transport))));
   fields.text("fabric-remark", info.transport_remark);
   fields.text("domain", std::string(DomainName(info.domain)));

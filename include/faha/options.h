@@ -30,6 +30,9 @@ struct Options {
   // Where the index is written at a planned stop and read at the next start; empty: nowhere.
   std::string checkpoint_path;
 
+  // What this node offers to its cluster.
+  FeatureLevel feature_level = kHighestLevel;
+
   // How many databases clients can name.  A node that holds keys in others does not serve: nobody would see them, and a
   // flush would erase them.
   std::uint32_t databases = std::uint32_t{std::numeric_limits<DbId>::max()} + 1;

@@ -61,6 +61,7 @@ struct StoreInfo {
   bool blank = false;                   // it holds nothing of its own, nor has ever: it may join another cluster
   std::chrono::milliseconds silent{0};  // a backup's: since it heard a primary last, or since its start
   Members members;
+  FeatureLevel feature_level = kLowestLevel, offered_level = kHighestLevel;  // the cluster's, and this node's
   std::vector<PeerInfo> peers;
   Lsn last, durable, committed, applied;
   PersistenceDomain domain = PersistenceDomain::kVolatile;

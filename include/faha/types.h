@@ -81,4 +81,21 @@ struct Member {
 };
 using Members = std::vector<Member>;
 
+// Feature levels: what is on media and on the wire beyond what every release knows.  A release reads all levels up to
+// its highest one, which it offers.  A cluster is at one level, which its configuration says: the primary raises it
+// when every member is connected and offers more.  Until then every member may go back to its earlier release.  It
+// never falls: from then on nobody who offers less is admitted, and an earlier release refuses the pools.
+//
+//   1  what there was before there were levels
+using FeatureLevel = std::uint16_t;
+inline constexpr FeatureLevel kLowestLevel = 1;
+inline constexpr FeatureLevel kHighestLevel = 1;  // of this release
+
+// Who is in the cluster, and what all of them know.
+struct Configuration {
+  Members members;
+  FeatureLevel level = kLowestLevel;
+  auto operator<=>(const Configuration&) const = default;
+};
+
 }  // namespace faha

@@ -1,4 +1,4 @@
-// Members as bytes: the same in the log and on the wire.  Thread: any.
+// Members as bytes, in the log and on the wire.  Thread: any.
 #pragma once
 
 #include "base/bytes.h"
@@ -8,6 +8,7 @@ namespace faha {
 
 inline constexpr std::size_t kMaxMembers = 64;
 
+// The fields of level 1.
 inline void WriteMember(ByteWriter& out, const Member& member) {
   out.Id(member.id);
   out.String(member.host);
@@ -21,20 +22,57 @@ inline bool ReadMember(ByteReader& in, Member& member) {
          in.U16(member.redis_port) && in.U64(member.pool_bytes);
 }
 
-inline void WriteMembers(ByteWriter& out, const Members& members) {
-  FAHA_CHECK(members.size() <= kMaxMembers, "a cluster has few members");
-  out.U16(static_cast<std::uint16_t>(members.size()));
-  for (const Member& member : members) WriteMember(out, member);
+// On the wire, and in a configuration from level 2 on: 16 bits of length, then so many bytes.  A later release may have
+// more fields at their end, which a reader passes over.
+inline void WriteSizedMember(ByteWriter& out, const Member& member) {
+  ByteWriter fields;
+  WriteMember(fields, member);
+  out.U16(static_cast<std::uint16_t>(fields.size()));
+  out.Raw(fields.bytes());
 }
 
-inline bool ReadMembers(ByteReader& in, Members& members) {
+inline bool ReadSizedMember(ByteReader& in, Member& member) {
+  std::uint16_t size = 0;
+  std::span<const std::byte> bytes;
+  if (!in.U16(size) || !in.Raw(size, bytes)) return false;
+  ByteReader fields(bytes);
+  return ReadMember(fields, member);
+}
+
+inline void WriteMembers(ByteWriter& out, const Members& members, void (*write)(ByteWriter&, const Member&)) {
+  FAHA_CHECK(members.size() <= kMaxMembers, "a cluster has few members");
+  out.U16(static_cast<std::uint16_t>(members.size()));
+  for (const Member& member : members) write(out, member);
+}
+
+inline bool ReadMembers(ByteReader& in, Members& members, bool (*read)(ByteReader&, Member&)) {
   std::uint16_t count = 0;
   if (!in.U16(count) || count > kMaxMembers) return false;
   members.resize(count);
   for (Member& member : members) {
-    if (!ReadMember(in, member)) return false;
+    if (!read(in, member)) return false;
   }
   return true;
+}
+
+// As a kConfig record holds it.  At level 1 it is the members alone; otherwise kLeveled, the level and the members.
+inline constexpr std::uint16_t kLeveled = 0xffff;  // more than kMaxMembers
+
+inline void WriteConfiguration(ByteWriter& out, const Configuration& configuration) {
+  if (configuration.level == kLowestLevel) return WriteMembers(out, configuration.members, WriteMember);
+  out.U16(kLeveled);
+  out.U16(configuration.level);
+  WriteMembers(out, configuration.members, WriteSizedMember);
+}
+
+// Of whatever level: that it is too high is for the caller to see.
+inline bool ReadConfiguration(ByteReader in, Configuration& configuration) {
+  ByteReader leveled = in;
+  std::uint16_t first = 0;
+  configuration.level = kLowestLevel;
+  if (!leveled.U16(first) || first != kLeveled) return ReadMembers(in, configuration.members, ReadMember) && in.AtEnd();
+  return leveled.U16(configuration.level) && configuration.level > kLowestLevel &&
+         ReadMembers(leveled, configuration.members, ReadSizedMember) && leveled.AtEnd();
 }
 
 }  // namespace faha

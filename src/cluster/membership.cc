@@ -6,20 +6,19 @@
 
 namespace faha {
 
-std::string EncodeMembers(const Members& members) {
+std::string Encode(const Configuration& configuration) {
   ByteWriter out;
-  WriteMembers(out, members);
+  WriteConfiguration(out, configuration);
   return {reinterpret_cast<const char*>(out.bytes().data()), out.size()};
 }
 
-std::optional<Members> DecodeMembers(std::string_view text) {
-  ByteReader in(std::as_bytes(std::span(text)));
-  Members members;
-  if (!ReadMembers(in, members) || !in.AtEnd()) return std::nullopt;
-  return members;
+std::optional<Configuration> DecodeConfiguration(std::string_view text) {
+  Configuration configuration;
+  if (!ReadConfiguration(ByteReader(std::as_bytes(std::span(text))), configuration)) return std::nullopt;
+  return configuration;
 }
 
-void Membership::Add(Lsn lsn, Members members) { history_.emplace_back(lsn, std::move(members)); }
+void Membership::Add(Lsn lsn, Configuration configuration) { history_.emplace_back(lsn, std::move(configuration)); }
 
 void Membership::CutAfter(Lsn keep) {
   while (!history_.empty() && history_.back().first > keep) history_.pop_back();
@@ -27,7 +26,7 @@ void Membership::CutAfter(Lsn keep) {
 
 void Membership::Rebase() {
   if (history_.empty()) return;
-  Members last = std::move(history_.back().second);
+  Configuration last = std::move(history_.back().second);
   history_.clear();
   history_.emplace_back(Lsn{}, std::move(last));
 }
@@ -38,8 +37,8 @@ void Membership::Committed(Lsn lsn) {
   if (later - history_.begin() > 1) history_.erase(history_.begin(), later - 1);
 }
 
-const Members& Membership::members() const {
-  static const Members nobody;
+const Configuration& Membership::newest_configuration() const {
+  static const Configuration nobody;
   return history_.empty() ? nobody : history_.back().second;
 }
 

@@ -12,14 +12,14 @@
 
 namespace faha {
 
-std::string EncodeMembers(const Members& members);
-// Nothing if `text` is not what EncodeMembers writes.
-std::optional<Members> DecodeMembers(std::string_view text);
+std::string Encode(const Configuration& configuration);
+// Nothing if `text` is not what Encode writes.
+std::optional<Configuration> DecodeConfiguration(std::string_view text);
 
 class Membership {
  public:
   // A configuration record stands in the batch `lsn`.
-  void Add(Lsn lsn, Members members);
+  void Add(Lsn lsn, Configuration configuration);
   // The log was cut after `keep`.
   void CutAfter(Lsn keep);
   void Reset() { history_.clear(); }
@@ -28,7 +28,8 @@ class Membership {
   // Earlier configurations will not be needed again.
   void Committed(Lsn lsn);
 
-  [[nodiscard]] const Members& members() const;
+  [[nodiscard]] const Members& members() const { return newest_configuration().members; }
+  [[nodiscard]] FeatureLevel level() const { return newest_configuration().level; }
   // The batch of the newest configuration; 0 if none is in the log.
   [[nodiscard]] Lsn newest() const { return history_.empty() ? Lsn{} : history_.back().first; }
   // Is a change still uncommitted?  Then no other may start.
@@ -41,7 +42,9 @@ class Membership {
   [[nodiscard]] Members Toward(const Member& member) const;
 
  private:
-  std::vector<std::pair<Lsn, Members>> history_;
+  [[nodiscard]] const Configuration& newest_configuration() const;
+
+  std::vector<std::pair<Lsn, Configuration>> history_;
 };
 
 }  // namespace faha

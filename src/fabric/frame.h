@@ -18,7 +18,7 @@
 namespace faha {
 
 inline constexpr std::uint32_t kFrameMagic = 0x41486146;  // "FaHA"
-inline constexpr std::uint16_t kWireVersion = 6;
+inline constexpr std::uint16_t kWireVersion = 7;
 
 // Little-endian on the wire.
 struct FrameHeader {

@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/mutant.h"
+#include "log/record_kinds.h"
 #include "log/scan.h"
 
 namespace faha {
@@ -74,6 +75,7 @@ bool Log::FitsTail(Head head, std::uint64_t bytes) const {
 }
 
 Result<LogAddress> Log::Append(const Record& record, Head head) {
+  FAHA_CHECK(InfoOf(record.kind).since <= pool_->level(), "a record is written once every member knows its kind");
   const std::uint64_t bytes = record.Size();
   if (bytes > MaxRecordBytes()) {
     return Status{Code::kTooLarge,

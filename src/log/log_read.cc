@@ -71,6 +71,18 @@ std::vector<LocatedBatch> Log::ConfigsAtOpen() const {
   return batches;
 }
 
+bool Log::IsIntact(LogAddress at) const {
+  const std::uint32_t index = pool_->SegmentOf(at);
+  const auto bytes = pool_->SegmentBytes(index).subspan(at.value - pool_->SegmentStart(index).value);
+  if (BatchView::Parse(bytes, pool_->log_key())) return true;
+  pool_->NoteDamage(
+      {Code::kCorrupt,
+       fmt::format("the pool was changed by somebody else, or its medium has lost what it held: the batch "
+                   "at byte {} was whole and fails its checksum",
+                   at.value)});
+  return false;
+}
+
 std::optional<LocatedBatch> Log::Find(Lsn lsn) const {
   LogCursor cursor{.next = lsn};
   auto batch = Next(cursor);

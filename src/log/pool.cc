@@ -6,6 +6,7 @@
 #include <bit>
 #include <cstring>
 
+#include "base/check.h"
 #include "base/checksum.h"
 #include "base/mutant.h"
 #include "base/uuid.h"
@@ -25,10 +26,6 @@ T LoadFrom(const Media& media, std::uint64_t offset) {
 
 std::uint64_t SuperblockChecksum(const Superblock& super) {
   return Checksum(std::as_bytes(std::span(&super, 1)).first(offsetof(Superblock, checksum)));
-}
-
-bool Reads(const Superblock& super) {
-  return (super.version == format::kPoolVersion || super.version == format::kUnkeyedPoolVersion) && super.features == 0;
 }
 
 // A superblock of version 2, whose bytes `old` are, in the form of this version; nothing if it is not whole.
@@ -132,9 +129,9 @@ Geometry Pool::geometry() const {
 }
 
 Result<std::unique_ptr<Pool>> Pool::Open(std::unique_ptr<Media> media, std::uint64_t segment_bytes,
-                                         std::uint64_t pool_bytes) {
+                                         std::uint64_t pool_bytes, FeatureLevel reads) {
   if (segment_bytes == 0) segment_bytes = ChosenSegmentBytes(media->bytes().size());
-  std::unique_ptr<Pool> pool(new Pool(std::move(media)));
+  std::unique_ptr<Pool> pool(new Pool(std::move(media), reads));
   Status status = pool->Load();
   // What cannot be read looks empty, and is not.
   if (Status bad = pool->HeaderHealth(); !bad.ok()) return bad;
@@ -171,7 +168,7 @@ Status Pool::Upgrade() {
 }
 
 Result<std::unique_ptr<Pool>> Pool::Inspect(std::unique_ptr<Media> media) {
-  std::unique_ptr<Pool> pool(new Pool(std::move(media)));
+  std::unique_ptr<Pool> pool(new Pool(std::move(media), kHighestLevel));
   if (Status status = pool->Load(); !status.ok()) return pool->Readable() ? status : pool->media_->Health();
   return pool;
 }
@@ -180,6 +177,11 @@ Status Pool::HeaderHealth() const {
   const auto unreadable = media_->Unreadable();
   const bool in_header = !unreadable.empty() && unreadable.front().offset < format::kDataOffset;
   return in_header ? media_->Health() : Status::Ok();
+}
+
+bool Pool::Reads(const Superblock& super) const {
+  return (super.version == format::kPoolVersion || super.version == format::kUnkeyedPoolVersion) &&
+         super.features <= std::uint32_t{reads_} - kLowestLevel;
 }
 
 std::optional<Superblock> Pool::ReadCopy(std::uint32_t copy) const {
@@ -206,9 +208,10 @@ Status Pool::Load() {
     // Another version may keep its checksum elsewhere: only magic, version and features stand still.
     if (!Reads(copy) && copy.version != 0) {  // 0 was never written: the copy is torn
       foreign = {Code::kPoolVersion,
-                 fmt::format("the pool has format version {} with features {:#x}, this release knows "
-                             "versions {} and {}: run the release that wrote it",
-                             copy.version, copy.features, format::kUnkeyedPoolVersion, format::kPoolVersion)};
+                 fmt::format("the pool has format version {} and feature level {}, this release knows versions {} and "
+                             "{} and levels up to {}: run the release that wrote it, or a later one",
+                             copy.version, std::uint64_t{copy.features} + kLowestLevel, format::kUnkeyedPoolVersion,
+                             format::kPoolVersion, reads_)};
     }
     const auto whole = ReadCopy(index);
     if (!whole) continue;
@@ -276,6 +279,15 @@ Status Pool::WriteSuperblock() {
   return media_->Drain();
 }
 
+// Both copies: an earlier release must not take one that it knows for the whole truth.
+Status Pool::RaiseLevel(FeatureLevel level) {
+  FAHA_CHECK(level <= reads_, "what is written can be read");
+  if (level <= this->level()) return Status::Ok();
+  super_.features = std::uint32_t{level} - kLowestLevel;
+  if (Status status = WriteSuperblock(); !status.ok()) return status;
+  return WriteSuperblock();
+}
+
 Status Pool::SetPromise(Epoch epoch, NodeId voted_for) {
   super_.promised_epoch = epoch.value;
   FromUuid(voted_for, super_.voted_for);
@@ -311,6 +323,7 @@ void Pool::Claim(LogEnd end) {
 
 Status Pool::BeginInstall(const Endpoint& source, LogEnd claim) {
   if (Status status = media_->DropUnreadable(); !status.ok()) return status;
+  damage_ = Status::Ok();
   Claim(installing() ? std::max(this->claim(), claim) : claim);
   super_.state |= format::kInstalling;
   const bool fits = source.host.size() <= sizeof super_.source_host;
@@ -364,6 +377,7 @@ Status Pool::Adopt(ClusterId cluster, const Geometry& geometry, const LogKey& ke
   super_.segment_count = SegmentsThatFit(*media_, geometry.segment_bytes);
   limit_ = UINT32_MAX;
   super_.granule = geometry.granule;
+  super_.features = 0;
   super_.leader_epoch = 0;
   FromUuid(NodeId{}, super_.leader);
   return SetPromise(Epoch{}, NodeId{});

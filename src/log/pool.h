@@ -47,24 +47,34 @@ class Pool {
   // one of this version.  A medium smaller than `pool_bytes` grows first, and the pool has all the segments that then
   // fit; it never shrinks.
   // Errors: NoSpace - it cannot grow; BadPool - no superblock copy is whole, or it contradicts the medium; PoolVersion
-  // - another format version or unknown features; PoolSize - too small; BadConfig - segment_bytes is unusable; IoError
+  // - another format version or a higher feature level; PoolSize - too small; BadConfig - segment_bytes is unusable;
+  // IoError
   // - also where its header cannot be read.
+  // `reads`: the highest feature level that the caller knows.
   static Result<std::unique_ptr<Pool>> Open(std::unique_ptr<Media> media, std::uint64_t segment_bytes,
-                                            std::uint64_t pool_bytes = 0);
+                                            std::uint64_t pool_bytes = 0, FeatureLevel reads = kHighestLevel);
   // Opens a pool to be looked at: nothing is written to it, not even where it was never used.
   // Errors: as Open; BadPool as well if it was never used.
   static Result<std::unique_ptr<Pool>> Inspect(std::unique_ptr<Media> media);
 
   [[nodiscard]] Media& media() { return *media_; }
   [[nodiscard]] const Media& media() const { return *media_; }
-  // See Media::Health: where this is false, what is read need not make sense, and no check may end the process for it.
-  [[nodiscard]] bool Readable() const { return media_->Health().ok(); }
+  // What was whole when it was written, or when the pool was opened, is so no more.  It is forgotten when the log is
+  // given to this node as a whole.  Errors of damage(): Corrupt.
+  void NoteDamage(Status damage) const { damage_ = std::move(damage); }
+  [[nodiscard]] const Status& damage() const { return damage_; }
+  // Where this is false, what is read need not make sense, and no check may end the process for it: see Media::Health.
+  [[nodiscard]] bool Readable() const { return damage_.ok() && media_->Health().ok(); }
   [[nodiscard]] ClusterId cluster() const;
   [[nodiscard]] NodeId node() const;
   // Of the format; an older one than kPoolVersion only where a pool is looked at.
   [[nodiscard]] std::uint32_t version() const { return version_; }
   // The cluster's: of all batches.  None if the pool began as one of version 2: then values can pass for batches.
   [[nodiscard]] LogKey log_key() const;
+  // Of what the log may hold.  It never falls.
+  [[nodiscard]] FeatureLevel level() const { return static_cast<FeatureLevel>(super_.features + kLowestLevel); }
+  // Before anything of that level, which the caller knows, is written here.  Durable on return.  Errors: IoError.
+  Status RaiseLevel(FeatureLevel level);
   // This pool's own random number, for as long as the pool lives.
   [[nodiscard]] std::uint64_t hash_seed() const { return super_.hash_seed; }
   [[nodiscard]] Geometry geometry() const;
@@ -131,8 +141,9 @@ class Pool {
   }
 
  private:
-  explicit Pool(std::unique_ptr<Media> media) : media_(std::move(media)) {}
+  Pool(std::unique_ptr<Media> media, FeatureLevel reads) : media_(std::move(media)), reads_(reads) {}
   Status Load();
+  [[nodiscard]] bool Reads(const format::Superblock& super) const;
   // Errors: IoError - superblock or table cannot be read, as far as they were.
   [[nodiscard]] Status HeaderHealth() const;
   Status Format(std::uint64_t segment_bytes);
@@ -144,9 +155,11 @@ class Pool {
   [[nodiscard]] bool NeverUsed(std::uint64_t segment_bytes) const;
 
   std::unique_ptr<Media> media_;
+  FeatureLevel reads_;  // feature levels up to this one
   format::Superblock super_{};
   std::uint32_t version_ = format::kPoolVersion;  // of the copy that counts, as it was found
   std::uint32_t limit_ = UINT32_MAX;              // of segments
+  mutable Status damage_;                         // seen while the pool is in use
 };
 
 }  // namespace faha

@@ -36,6 +36,7 @@ struct RecordKindInfo {
   WhenCleaned when_cleaned;
   std::uint16_t batch_flag;            // of the batch that holds it; 0: none
   bool (*well_formed)(const Record&);  // beyond what is checked of every kind; null: always
+  FeatureLevel since = kLowestLevel;   // it is written to pools of that level or a higher one
 };
 
 inline bool IsSwapRecord(const Record& record) { return ReadSwap(record).has_value(); }

@@ -104,9 +104,11 @@ bool Shipper::Stalled(MonoTime now, MonoTime patience) {
     taken_.reset();
     return false;
   }
+  // Once the oldest batch is there it can be acknowledged: what its machine takes of later ones says nothing of a
+  // process that hangs.
   const auto left = fabric_->BytesOnTheWay(data_);
-  if (!left) return silent > patience;
-  const std::uint64_t taken = posted_bytes_ - std::min(posted_bytes_, *left);
+  const std::uint64_t taken = left ? posted_bytes_ - std::min(posted_bytes_, *left) : posted_bytes_;
+  if (taken >= in_flight_.front().posted_bytes) return silent > patience;
   if (!taken_) taken_ = taken;
   if (taken > *taken_) {
     progressed_at_ = now;

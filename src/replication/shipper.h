@@ -67,6 +67,7 @@ class Shipper {
   struct Terms {
     Member receiver;
     PersistenceDomain domain = PersistenceDomain::kVolatile;
+    FeatureLevel offers = kLowestLevel;
     bool fetch = false;    // a candidate takes over what is there and leaves
     bool install = false;  // it holds nothing, and there are gaps
     Lsn released_through;  // installing: what was given back by then is no concern of the receiver
@@ -109,6 +110,7 @@ class Shipper {
   void Close();
 
   [[nodiscard]] const Member& receiver() const { return terms_.receiver; }
+  [[nodiscard]] FeatureLevel offers() const { return terms_.offers; }
   [[nodiscard]] const std::string& address() const { return terms_.address; }
   [[nodiscard]] PersistenceDomain domain() const { return terms_.domain; }
   [[nodiscard]] bool fetch() const { return terms_.fetch; }
@@ -126,9 +128,9 @@ class Shipper {
     if (in_flight_.empty() || acked_ > progress_) progressed_at_ = now;
     progress_ = acked_;
   }
-  // Something is on its way, and nothing was acknowledged for `patience` and the time that its bytes may take, nor has
-  // the receiver's machine taken any of it for the second half of that: a large batch on a slow way is no stall.
-  // It compares with what the machine had taken half-way, so it is to be called in every turn.
+  // Something is on its way, and nothing was acknowledged for `patience` and the time that its bytes may take.  While
+  // its oldest batch is not there yet, that it moves is progress: a large batch on a slow way is no stall.  It compares
+  // with what the receiver's machine had taken half-way, so it is to be called in every turn.
   [[nodiscard]] bool Stalled(MonoTime now, MonoTime patience);
   // When the newest heartbeat that the receiver has answered was sent; 0 if none.
   [[nodiscard]] MonoTime echoed() const { return echoed_; }

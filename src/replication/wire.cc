@@ -18,6 +18,7 @@ class Out {
  private:
   void One(const bool& v) { bytes_->U8(v ? 1 : 0); }
   void One(const std::uint8_t& v) { bytes_->U8(v); }
+  void One(const std::uint16_t& v) { bytes_->U16(v); }
   void One(const std::uint32_t& v) { bytes_->U32(v); }
   void One(const std::uint64_t& v) { bytes_->U64(v); }
   void One(const Lsn& v) { bytes_->U64(v.value); }
@@ -26,8 +27,8 @@ class Out {
   void One(const Uuid& v) { bytes_->Id(v); }
   void One(const std::string& v) { bytes_->String(std::string_view(v).substr(0, kMaxText)); }
   void One(const LogEnd& v) { (One(v.epoch), One(v.lsn)); }
-  void One(const Member& v) { WriteMember(*bytes_, v); }
-  void One(const Members& v) { WriteMembers(*bytes_, v); }
+  void One(const Member& v) { WriteSizedMember(*bytes_, v); }
+  void One(const Members& v) { WriteMembers(*bytes_, v, WriteSizedMember); }
   void One(const LogKey& v) { (One(v.seed), One(v.mix)); }
   void One(const std::vector<TailBatch>& v) {
     FAHA_CHECK(v.size() <= kMaxTail, "a tail is bounded");
@@ -45,7 +46,8 @@ class In {
   void operator()(Field&... fields) {
     ok_ = ok_ && (One(fields) && ...);
   }
-  [[nodiscard]] bool ok() const { return ok_ && bytes_->AtEnd(); }
+  // What follows is of a later release.
+  [[nodiscard]] bool ok() const { return ok_; }
 
  private:
   bool One(bool& v) {
@@ -55,6 +57,7 @@ class In {
     return true;
   }
   bool One(std::uint8_t& v) { return bytes_->U8(v); }
+  bool One(std::uint16_t& v) { return bytes_->U16(v); }
   bool One(std::uint32_t& v) { return bytes_->U32(v); }
   bool One(std::uint64_t& v) { return bytes_->U64(v); }
   bool One(Lsn& v) { return bytes_->U64(v.value); }
@@ -63,8 +66,8 @@ class In {
   bool One(Uuid& v) { return bytes_->Id(v); }
   bool One(std::string& v) { return bytes_->String(v, kMaxText); }
   bool One(LogEnd& v) { return One(v.epoch) && One(v.lsn); }
-  bool One(Member& v) { return ReadMember(*bytes_, v); }
-  bool One(Members& v) { return ReadMembers(*bytes_, v); }
+  bool One(Member& v) { return ReadSizedMember(*bytes_, v); }
+  bool One(Members& v) { return ReadMembers(*bytes_, v, ReadSizedMember); }
   bool One(LogKey& v) { return One(v.seed) && One(v.mix); }
   bool One(std::vector<TailBatch>& v) {
     std::uint16_t count = 0;

@@ -1,4 +1,6 @@
 // The messages of the replication protocol (the frame around them carries the version).  Thread: any.
+// A later release may send more fields at the end of a message, or of a member in it, than a reader knows, and it
+// passes over them.  Whether all members know them the cluster's feature level says.
 //
 // A receiver dials its source twice.  On the control link:     FollowRequest ->  <- FollowReply
 //                                                              <- Heartbeat, HandOver   HeartbeatAck, HandOver ->
@@ -110,9 +112,10 @@ struct FollowRequest {
   bool installing = false;  // holds no log that counts: it must be given the whole one
   std::uint8_t domain = 0;
   std::vector<TailBatch> tail;  // the newest batches, newest first, down to one known as committed
+  FeatureLevel offers = kLowestLevel;
   template <typename Io>
   void Fields(Io& io) {
-    io(cluster, self, empty, fetch, promised, installing, domain, tail);
+    io(cluster, self, empty, fetch, promised, installing, domain, tail, offers);
   }
 };
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "base/mutant.h"
 #include "log/record_kinds.h"
 
 namespace faha {
@@ -203,6 +204,7 @@ bool Cleaner::WantsConfig() const {
 
 Result<bool> Cleaner::Step(std::uint64_t bytes, Lsn committed, Lsn everywhere, bool hurried) {
   FAHA_CHECK(!log_->HasOpenBatch(), "the cleaner works between batches");
+  if (!log_->pool().damage().ok()) return false;
   hurried_ = hurried || (victim_ && hurried_);
   if (!victim_) {
     engine_->SettleUsage();
@@ -222,11 +224,16 @@ Result<bool> Cleaner::Step(std::uint64_t bytes, Lsn committed, Lsn everywhere, b
   const std::uint64_t end = std::min(segment.used_bytes, offset_ + std::max<std::uint64_t>(bytes, 1));
   Status status;
   while (status.ok() && offset_ < end) {
+    // What is moved gets a new checksum, which must not vouch for what was damaged since.
+    if (!Mutated(Mutant::kMovesUnseen) && !log_->IsIntact(at + offset_)) {
+      victim_.reset();
+      break;
+    }
     const auto batch = BatchView::Trusted(start + offset_);
     status = MoveBatch(batch, at + offset_);
     if (status.ok()) offset_ += batch.PaddedBytes(log_->pool().geometry().granule);
   }
-  if (status.ok() && offset_ >= segment.used_bytes && !WantsConfig()) {
+  if (status.ok() && victim_ && offset_ >= segment.used_bytes && !WantsConfig()) {
     status = FreeVictim();
     if (status.ok()) ++stats_.segments;
     // Where its record has no room another one may need less.

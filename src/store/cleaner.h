@@ -40,7 +40,8 @@ class Cleaner {
   // Looks at `bytes` of victims, and at one batch at least.  What happens is sealed when it returns.  `committed`,
   // `everywhere`: the last batch that a majority, and that every member, has; a victim is at or before the first, and
   // at or before the second as long as space is not short and that costs little.  False: nothing was done, because
-  // there is no victim, no room for what must be moved, or the newest configuration must be written again first.
+  // there is no victim, no room for what must be moved, the newest configuration must be written again first, or a
+  // victim is damaged: see Pool::damage.
   // `hurried`: somebody waits for space.  Errors: IoError - fence.
   Result<bool> Step(std::uint64_t bytes, Lsn committed, Lsn everywhere, bool hurried = false);
   // The victim under way, which holds batches up to its `last`; none between two.

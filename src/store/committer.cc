@@ -204,6 +204,16 @@ MonoTime Committer::HeardByMajority(MonoTime now) const {
   });
 }
 
+FeatureLevel Committer::Offered(const Members& members) const {
+  FeatureLevel offered = options_->feature_level;
+  for (const Member& member : members) {
+    if (member.id == self_.id) continue;
+    const Shipper* shipper = Of(member.id);
+    offered = std::min(offered, shipper == nullptr ? kLowestLevel : shipper->offers());
+  }
+  return offered;
+}
+
 Members Committer::Candidates() const {
   Members candidates;
   if (!Serving() || membership_->ChangePending(committed_)) return candidates;

@@ -77,6 +77,8 @@ class Committer {
   [[nodiscard]] bool Claimed(Lsn first, Lsn last) const;
   // The backups that have caught up but do not vote yet, or not as they are now, if the membership may change now.
   [[nodiscard]] Members Candidates() const;
+  // The feature level that all of `members` offer; the lowest there is where one of them is not connected.
+  [[nodiscard]] FeatureLevel Offered(const Members& members) const;
 
  private:
   // Clients that were not served for this long are no longer there: a tick.

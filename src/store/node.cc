@@ -261,6 +261,28 @@ void Node::Remember(const Status& problem) {
   Note(LogLevel::kWarning, problem.ToString());
 }
 
+// What is damaged was found by a look at old batches, and no longer is moved or shipped.  The others have it whole, so
+// a primary hands its role over and then takes all that they hold, as does a backup.  Until it hands over it goes on,
+// for without it there may be no majority.
+void Node::TendDamage() {
+  const Status damage = pool_->damage();
+  if (damage.ok() || not_whole_ || offer_ || log_->InUnit()) return;
+  Remember(damage);
+  if (membership_.members().size() < 2) {
+    (void)Fail(damage);
+  } else if (role_ == Role::kPrimary) {
+    HandOver(std::nullopt, [this, damage](const Status& status) {
+      if (!status.ok() && !pool_->damage().ok()) (void)Fail(damage);
+    });
+  } else {
+    Note(LogLevel::kWarning, "this node gives up its log, which is damaged, and asks its peers for all of it");
+    not_whole_ = true;
+    EndCampaign(damage);
+    receiver_->Stop();
+    receiver_->Start();
+  }
+}
+
 void Node::Tick() {
   StepService();
   if (!failure_.ok() || !CheckMedium().ok()) return;
@@ -272,6 +294,7 @@ void Node::Tick() {
   fabric_->SetSpin(options_.rdma_spin);
   receiver_->OnTick();
   LookAtDatabases();
+  TendDamage();
   StepTakeOver();
   StepOffer();
   StepSilence();

@@ -107,7 +107,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   // --- node_open.cc
   Status OpenPool(std::unique_ptr<Media> media);
   Status OpenLog();
-  void ReadMembership();
+  Status ReadMembership();
   Status CheckPromise();
   void ReadCheckpointIfAny();
 
@@ -157,6 +157,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   void WaitForPeers(MonoTime deadline);
   void TendHotTier(MonoTime now);
   Status CheckMedium();
+  void TendDamage();
   Status Fail(Status status);
   void Note(LogLevel level, const std::string& line) const { options_.log(level, line); }
   void Remember(const Status& problem);
@@ -170,6 +171,10 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   void StepDown(std::string_view why);
   // Errors: NoSpace, and those of a failure of this node.
   Status AppendMembers(Members members, Head head = Head::kHot);
+  void RaiseLevel();
+  // That a configuration with these members has.
+  [[nodiscard]] FeatureLevel LevelOf(const Members& members) const;
+  Status AddConfiguration(Lsn lsn, std::string_view record);
   [[nodiscard]] std::uint32_t SegmentsOf(const Members& members) const;
 
   // --- node_campaign.cc

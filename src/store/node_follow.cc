@@ -60,6 +60,7 @@ wire::FollowRequest Node::Introduce() {
   request.installing = not_whole_;
   request.promised = voter_->promised();
   request.domain = static_cast<std::uint8_t>(pool_->media().domain());
+  request.offers = options_.feature_level;
   // Down to a batch known as committed: that one is in every primary's log.
   if (not_whole_) return request;
   const Lsn floor = log_->known_committed();
@@ -194,11 +195,13 @@ Status Node::Land(const wire::Batch& batch, std::span<const std::byte> bytes) {
   heard_committed_ = std::max({heard_committed_, batch.committed, log_->known_committed()});
   const auto view = BatchView::Trusted(bytes.data());
   if ((view.header().flags & format::kHasConfig) != 0) {
+    Status status;
     FAHA_CHECK(view.ForEach([&](const Record& record, std::uint64_t) {
-      if (record.kind != format::RecordKind::kConfig) return;
-      if (auto members = DecodeMembers(record.value)) membership_.Add(view.lsn(), std::move(*members));
+      if (record.kind != format::RecordKind::kConfig || !status.ok()) return;
+      status = AddConfiguration(view.lsn(), record.value);
     }),
                "Land has checked every record");
+    if (!status.ok()) return Fail(status);
   }
   return Status::Ok();
 }

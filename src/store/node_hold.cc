@@ -90,6 +90,7 @@ Status Node::ReadHeld(const HeldVisitor& visit) const {
   for (const SegmentHold::Held& held : hold->order()) {
     const bool read = ReadSegment(held, visit, goes_on);
     // What cannot be read may look like anything.
+    if (!pool_->damage().ok()) return pool_->damage();
     if (Status health = pool_->media().Health(); !health.ok()) return health;
     if (!goes_on) break;
     if (!read || !hold->Read()) return {Code::kUnavailable, "a part of the log was written to before it was read"};

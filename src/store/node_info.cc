@@ -66,6 +66,8 @@ StoreInfo Node::Info() const {
   info.blank = Blank();
   info.silent = Since(heard_at_);
   info.members = membership_.members();
+  info.feature_level = membership_.level();
+  info.offered_level = options_.feature_level;
   for (const auto& shipper : committer_->shippers()) {
     const Member& receiver = shipper->receiver();
     info.peers.push_back(

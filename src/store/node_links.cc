@@ -119,6 +119,8 @@ class LogReader final : public BatchReader {
     ahead_ = cursor_;
     const auto batch = log_->Next(ahead_);
     if (!batch) return std::nullopt;
+    // One that was sealed in this turn was not drained yet.  An older one a receiver that lacks it would refuse.
+    if (batch->view.lsn() <= log_->durable() && !log_->IsIntact(batch->at)) return std::nullopt;
     return Shippable{batch->view.lsn(), batch->at, batch->bytes, batch->opens_segment ? batch->reused_after : Lsn{},
                      batch->opens_segment};
   }
@@ -216,7 +218,8 @@ bool Node::OpenData(LinkId link, std::span<const std::byte> head) {
 // How far this node's log reaches, or reached when it was given up for another one that is not whole yet.
 LogEnd Node::VouchedEnd() const {
   if (!not_whole_) return log_->end();
-  return pool_->installing() ? pool_->claim() : kUnknownClaim;
+  if (pool_->installing()) return pool_->claim();
+  return pool_->damage().ok() ? kUnknownClaim : log_->end();  // damage that was seen in use leaves its end known
 }
 
 // One that was elected a moment ago has its time to be heard: to elect another meanwhile would only prolong the time in
@@ -318,6 +321,11 @@ Status Node::Admissible(const wire::FollowRequest& request) const {
             "the node's pool is on memory, and this cluster's are not: put it on a disk or on persistent "
             "memory, or name its faha.persistence-domain"};
   }
+  if (request.offers < membership_.level()) {
+    return {Code::kPeerVersion, fmt::format("the node's release knows feature levels up to {}, and this cluster is at "
+                                            "{}: run the release of the other nodes on it",
+                                            request.offers, membership_.level())};
+  }
   const std::uint64_t segment_bytes = pool_->geometry().segment_bytes;
   const std::uint32_t needed = SegmentsOf(membership_.members());
   if (SegmentsThatFit(request.self.pool_bytes, segment_bytes) >= needed) return Status::Ok();
@@ -405,6 +413,7 @@ void Node::AnswerFollow(LinkId link, const wire::FollowRequest& request) {
       std::make_unique<Shipper>(fabric_, ReaderFrom(reply.common.Next()),
                                 Shipper::Terms{.receiver = request.self,
                                                .domain = domain,
+                                               .offers = request.offers,
                                                .fetch = request.fetch,
                                                .install = reply.install,
                                                .released_through = reply.install ? log_->released_through() : Lsn{},

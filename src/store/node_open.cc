@@ -79,7 +79,7 @@ Node::~Node() {
 // The pool, as large as faha.pool-bytes wants it if it is not larger.
 Status Node::OpenPool(std::unique_ptr<Media> media) {
   const std::uint64_t before = media->bytes().size();
-  auto pool = Pool::Open(std::move(media), options_.segment_bytes, options_.pool_bytes);
+  auto pool = Pool::Open(std::move(media), options_.segment_bytes, options_.pool_bytes, options_.feature_level);
   if (!pool.ok()) return pool.status();
   pool_ = std::move(pool.value());
   const std::uint64_t bytes = pool_->media().bytes().size();
@@ -183,29 +183,46 @@ Status Node::OpenLog() {
   if (log.ok()) {
     log_ = std::move(log.value());
     not_whole_ = pool_->installing();
-    ReadMembership();
-    return CheckPromise();
+    Status status = ReadMembership();
+    return status.ok() ? CheckPromise() : status;
   }
   if (log.status().code() != Code::kCorrupt) return log.status();
   // The damaged pool stays as it is until a primary has promised a whole log.
-  const auto members = DecodeMembers(NewestConfig(*pool_));
-  if (!members || members->size() < 2) return log.status();
+  const auto configuration = DecodeConfiguration(NewestConfig(*pool_));
+  if (!configuration || configuration->members.size() < 2) return log.status();
   Note(LogLevel::kWarning, fmt::format("{}; this node asks its peers for all of it", log.status().ToString()));
-  membership_.Add(Lsn{}, *members);
+  membership_.Add(Lsn{}, *configuration);
   log_ = Log::Empty(pool_.get());
   not_whole_ = true;
   return Status::Ok();
 }
 
 // Every configuration in the log, committed or not: the newest counts.
-void Node::ReadMembership() {
+Status Node::ReadMembership() {
+  Status status;
   for (const LocatedBatch& batch : log_->ConfigsAtOpen()) {
     const bool well_formed = batch.view.ForEach([&](const Record& record, std::uint64_t) {
-      if (record.kind != format::RecordKind::kConfig) return;
-      if (auto members = DecodeMembers(record.value)) membership_.Add(batch.view.lsn(), std::move(*members));
+      if (record.kind != format::RecordKind::kConfig || !status.ok()) return;
+      status = AddConfiguration(batch.view.lsn(), record.value);
     });
     FAHA_CHECK(well_formed || !pool_->Readable(), "the scan has checked every record");
   }
+  return status;
+}
+
+// Before anything is acknowledged that only its level allows, the pool says that it may hold that.
+Status Node::AddConfiguration(Lsn lsn, std::string_view record) {
+  auto configuration = DecodeConfiguration(record);
+  if (!configuration) return {Code::kCorrupt, fmt::format("batch {} holds members that cannot be read", lsn.value)};
+  if (configuration->level > options_.feature_level) {
+    return {Code::kPoolVersion,
+            fmt::format("the cluster is at feature level {}, this release knows levels up to {}: run "
+                        "the release of the other nodes, or a later one",
+                        configuration->level, options_.feature_level)};
+  }
+  if (Status status = pool_->RaiseLevel(configuration->level); !status.ok()) return status;
+  membership_.Add(lsn, std::move(*configuration));
+  return Status::Ok();
 }
 
 }  // namespace faha

@@ -15,6 +15,8 @@ constexpr MonoTime kMaxTurn = std::chrono::microseconds(700);
 constexpr std::uint64_t kTurnBytes = 12 * Cleaner::kPieceBytes;
 // Of segments, the share that holds live data when the pool is full: measured, 92 to 99 with values of 10 B to 200 kB.
 constexpr std::uint64_t kDensePercent = 97;
+// Of a record, what is neither key nor value, on average.
+constexpr std::uint64_t kOwnBytes = sizeof(format::RecordHeader) + format::kRecordAlign / 2;
 // A receiver that has acknowledged nothing for so long is given up, as it gives up a source that is silent for so long.
 constexpr MonoTime kReceiverPatience = std::chrono::seconds(3);
 }  // namespace
@@ -64,15 +66,17 @@ Status Node::CleanStep(std::uint64_t bytes, bool hurried, bool& worked) {
   if (cleaner_->WantsConfig() && !membership_.ChangePending(committer_->committed())) {
     // Where the newest configuration stands in the victim, it is written again, to where the cleaner writes.
     const Members members = membership_.members();
-    const auto head = cleaner_->HeadFor(format::RecordBytes(0, EncodeMembers(members).size(), false));
+    const auto head = cleaner_->HeadFor(format::RecordBytes(0, Encode({members, LevelOf(members)}).size(), false));
     if (!head.ok()) return head.status();
     if (Status status = AppendMembers(members, *head); !failure_.ok()) return status;
     cleaner_->SetConfig(membership_.newest());
   }
+  const bool wanted = cleaner_->WantsConfig();
   const auto step = cleaner_->Step(bytes, committer_->committed(), committer_->Everywhere(), hurried);
   engine_->Appended();
   if (!step.ok()) return step.status();
-  worked = *step;
+  // A victim was chosen that holds the newest configuration, which the next step writes.
+  worked = *step || (!wanted && cleaner_->WantsConfig());
   Ship();
   return Status::Ok();
 }
@@ -121,14 +125,17 @@ std::uint64_t Node::UsableSegments() const {
   return std::min(pool_->geometry().segment_count, SegmentsOf(membership_.members()));
 }
 
-// What the cleaner can bring together in all segments but the reserve, less what is there.
+// What the cleaner can bring together in all segments but the reserve, less what is there; of that the part that keys
+// and values have in what is there.
 std::uint64_t Node::WritableBytes() const {
   const std::uint64_t segments = UsableSegments();
   if (futile_ == FreeAndLive() || segments <= Log::kReservedSegments) return 0;
   const std::uint64_t most =
       (segments - Log::kReservedSegments) * pool_->geometry().segment_bytes / 100 * kDensePercent;
   const std::uint64_t taken = engine_->usage().live_bytes() + engine_->usage().tombstone_bytes();
-  return most > taken ? most - taken : 0;
+  const std::uint64_t room = most > taken ? most - taken : 0;
+  const std::uint64_t live = engine_->usage().live_bytes(), own = engine_->Size() * kOwnBytes;
+  return live <= own ? room : room / 100 * (100 * (live - own) / live);
 }
 
 // The last resort of a writer that is faster than the slices: its own call cleans until there is room.  As a commit
@@ -146,11 +153,14 @@ Status Node::MakeRoom(std::uint64_t bytes, std::uint32_t reserve) {
   while (!log_->HasRoom(bytes, reserve)) {
     bool worked = false;
     const auto before = FreeAndLive();
+    const Lsn committed = committer_->committed();
     if (Status status = GainSegment(worked); !status.ok()) return status;
     worked = worked || FreeAndLive() != before;
     if (log_->HasRoom(bytes, reserve)) break;
-    const bool waits = log_->pending_frees() > 0 || membership_.ChangePending(committer_->committed());
-    if ((!worked && !waits) || clock_->Now() >= deadline || --attempts == 0) {
+    // What this turn has written is no victim before it is committed, as an attempt has it do.
+    const bool waits = log_->pending_frees() > 0 || committer_->committed() < log_->end().lsn ||
+                       committer_->committed() > committed || membership_.ChangePending(committer_->committed());
+    if ((!worked && !waits) || clock_->Now() >= deadline || (worked && --attempts == 0)) {
       futile_ = FreeAndLive();
       return Full();
     }

@@ -46,7 +46,7 @@ void Node::AdmitMember() {
   for (const Member& candidate : candidates) {
     if (Answers(candidate) && joined == nullptr) joined = &candidate;
   }
-  if (joined == nullptr) return;
+  if (joined == nullptr) return RaiseLevel();
   const Members next = membership_.Toward(*joined);
   const char* what = membership_.Find(joined->id) != nullptr      ? "has changed and stays a member"
                      : next.size() < membership_.members().size() ? "has lost its pool: it leaves before it joins"
@@ -54,6 +54,22 @@ void Node::AdmitMember() {
   Note(LogLevel::kNotice,
        fmt::format("{} {} (its pool has {} bytes)", joined->Redis().ToString(), what, joined->pool_bytes));
   (void)AppendMembers(next);
+}
+
+// The last member that lacked it offers a higher feature level.
+void Node::RaiseLevel() {
+  if (membership_.level() >= options_.feature_level) return;
+  if (!committer_->Serving() || membership_.ChangePending(committer_->committed())) return;
+  const FeatureLevel level = LevelOf(membership_.members());
+  if (level <= membership_.level()) return;
+  Note(LogLevel::kNotice, fmt::format("all members offer feature level {}: the cluster goes from {} to it, and no "
+                                      "earlier release opens its pools from now on",
+                                      level, membership_.level()));
+  (void)AppendMembers(membership_.members());
+}
+
+FeatureLevel Node::LevelOf(const Members& members) const {
+  return std::max(membership_.level(), committer_->Offered(members));
 }
 
 void Node::NoteLost(const std::vector<Endpoint>& backups, std::string_view why) const {
@@ -90,11 +106,13 @@ std::uint32_t Node::SegmentsOf(const Members& members) const {
 // Takes effect as it is appended; the next change waits until it is committed.
 // By value: it may come from the membership that it is added to.
 Status Node::AppendMembers(Members members, Head head) {
-  const auto at = log_->Append({.kind = format::RecordKind::kConfig, .key = {}, .value = EncodeMembers(members)}, head);
-  Status status = at.status();
+  const Configuration next{members, LevelOf(members)};
+  Status status = pool_->RaiseLevel(next.level);
+  if (status.ok())
+    status = log_->Append({.kind = format::RecordKind::kConfig, .key = {}, .value = Encode(next)}, head).status();
   if (status.ok()) status = log_->Seal();
   if (status.ok()) {
-    membership_.Add(log_->end().lsn, members);
+    membership_.Add(log_->end().lsn, next);
     log_->LimitSegments(SegmentsOf(members));
     next_heartbeat_ = MonoTime{0};  // the lease needs to hear from the new majority
     engine_->Appended();

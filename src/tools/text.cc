@@ -16,14 +16,15 @@ bool Plain(char c) { return c >= 0x20 && c < 0x7f && c != '\\' && c != '"'; }
 }  // namespace
 
 std::string MembersText(std::string_view value) {
-  ByteReader in(std::as_bytes(std::span(value)));
-  Members members;
-  if (!ReadMembers(in, members) || !in.AtEnd()) return "members that cannot be read";
+  Configuration configuration;
+  if (!ReadConfiguration(ByteReader(std::as_bytes(std::span(value))), configuration))
+    return "members that cannot be read";
   std::string text;
-  for (const Member& member : members) {
+  for (const Member& member : configuration.members) {
     fmt::format_to(std::back_inserter(text), "{}{} at {}", text.empty() ? "" : ", ", member.id.ToString(),
                    member.Redis().ToString());
   }
+  if (configuration.level > kLowestLevel) fmt::format_to(std::back_inserter(text), ", level {}", configuration.level);
   return text;
 }
 

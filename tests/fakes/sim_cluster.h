@@ -33,6 +33,7 @@ class SimNode : public StoreObserver {
     options.segment_bytes = kSegment;
     options.pool_bytes = pool_bytes;
     options.batch_bytes = 4096;
+    options.feature_level = feature_level;
     options.redis_port = static_cast<std::uint16_t>(redis_port + moved_by);
     options.port = static_cast<std::uint16_t>(7000 + number_ + moved_by + options.port_offset);
     options.log = [this](LogLevel, std::string_view line) {
@@ -109,6 +110,7 @@ class SimNode : public StoreObserver {
   int services_lost = 0;
   int installs = 0;
   std::uint64_t pool_bytes = kDisk;
+  FeatureLevel feature_level = kHighestLevel;  // of its release, from the next start on
   std::uint16_t redis_port;
   int moved_by = 0;  // its ports, from the next start on
   std::shared_ptr<CrashDisk> disk = std::make_shared<CrashDisk>(kDisk);

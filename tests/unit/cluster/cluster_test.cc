@@ -104,14 +104,14 @@ TEST(Quorum, CountsWhatAMajorityHas) {
 TEST(Membership, ChangesOneAtATimeAndFollowsACut) {
   Membership membership;
   EXPECT_TRUE(membership.members().empty());
-  membership.Add(Lsn{1}, {kA});
-  membership.Add(Lsn{5}, {kA, kB});
+  membership.Add(Lsn{1}, {{kA}});
+  membership.Add(Lsn{5}, {{kA, kB}});
   EXPECT_TRUE(membership.ChangePending(Lsn{4}));
   EXPECT_FALSE(membership.ChangePending(Lsn{5}));
   EXPECT_NE(membership.Find(kB.id), nullptr);
   membership.CutAfter(Lsn{4});
   EXPECT_EQ(membership.members(), Members{kA});
-  membership.Add(Lsn{6}, {kA, kC});
+  membership.Add(Lsn{6}, {{kA, kC}});
   membership.Committed(Lsn{6});
   membership.CutAfter(Lsn{6});
   EXPECT_EQ(membership.members(), (Members{kA, kC}));
@@ -119,11 +119,11 @@ TEST(Membership, ChangesOneAtATimeAndFollowsACut) {
 
 TEST(Membership, ANodeThatLostItsPoolTakesItsOwnPlace) {
   Membership membership;
-  membership.Add(Lsn{1}, {kA, kB, kC});
+  membership.Add(Lsn{1}, {{kA, kB, kC}});
   Member reborn = kC;
   reborn.id = kE.id;
   EXPECT_EQ(membership.Toward(reborn), (Members{kA, kB})) << "first the old one goes";
-  membership.Add(Lsn{2}, {kA, kB});
+  membership.Add(Lsn{2}, {{kA, kB}});
   EXPECT_EQ(membership.Toward(reborn), (Members{kA, kB, reborn}));
   Member moved = kB;
   moved.port = 99;
@@ -131,11 +131,31 @@ TEST(Membership, ANodeThatLostItsPoolTakesItsOwnPlace) {
 }
 
 TEST(Membership, ReadsWhatItWroteAndNothingElse) {
-  const Members members{kA, kB, kC};
-  const std::string text = EncodeMembers(members);
-  EXPECT_EQ(DecodeMembers(text), members);
-  for (std::size_t size = 0; size < text.size(); ++size) EXPECT_FALSE(DecodeMembers(text.substr(0, size)));
-  EXPECT_FALSE(DecodeMembers(text + "x"));
+  for (const FeatureLevel level : std::initializer_list<FeatureLevel>{1, 2, 7}) {
+    const Configuration configuration{{kA, kB, kC}, level};
+    const std::string text = Encode(configuration);
+    EXPECT_EQ(DecodeConfiguration(text), configuration);
+    for (std::size_t size = 0; size < text.size(); ++size) EXPECT_FALSE(DecodeConfiguration(text.substr(0, size)));
+    EXPECT_FALSE(DecodeConfiguration(text + "x"));
+  }
+}
+
+// What every release reads, to the bit.
+TEST(Membership, OfLevel1IsWhatItWasBeforeThereWereLevels) {
+  const Member member{NodeId{{1, 2}}, "host", 0x0102, 0x0304, 0x05060708};
+  const std::string text = Encode({{member}, 1});
+  const std::string id = std::string("\x01\x02", 2) + std::string(14, '\0');
+  EXPECT_EQ(text,
+            std::string("\x01\0", 2) + id + std::string("\x04\0host\x02\x01\x04\x03\x08\x07\x06\x05\0\0\0\0", 18));
+}
+
+// A later release has more fields.
+TEST(Membership, PassesOverWhatItDoesNotKnowOfAMember) {
+  std::string text = Encode({{kA, kB}, 2});
+  const auto sizes = text.find(kA.host) - sizeof(std::uint16_t) - sizeof(NodeId) - sizeof(std::uint16_t);
+  text[sizes] = static_cast<char>(text[sizes] + 3);
+  text.insert(sizes + sizeof(std::uint16_t) + static_cast<std::size_t>(text[sizes]) - 3, "new");
+  EXPECT_EQ(DecodeConfiguration(text), (Configuration{{kA, kB}, 2}));
 }
 
 TEST(Campaign, ANodeAloneWinsAtOnce) {

@@ -131,6 +131,30 @@ TEST(Pool, TheClaimIsTheHighestOfAllInstallsSinceTheLogWasWhole) {
   EXPECT_EQ(begin(kEnd), kEnd) << "the log was whole in between";
 }
 
+TEST(Pool, AReleaseThatDoesNotKnowItsLevelRefusesIt) {
+  const auto open = [](const Disk& disk, FeatureLevel reads) {
+    return Pool::Open(std::make_unique<CrashMedia>(disk, 64), kSegment, 0, reads);
+  };
+  auto disk = NewDisk();
+  EXPECT_EQ(open(disk, 3).value()->level(), kLowestLevel);
+  ASSERT_TRUE(open(disk, 3).value()->RaiseLevel(2).ok());
+  const auto refused = open(disk, 1);
+  EXPECT_EQ(refused.status().code(), Code::kPoolVersion);
+  EXPECT_NE(refused.status().message().find("feature level 2"), std::string::npos) << refused.status().message();
+  EXPECT_EQ(open(disk, 2).value()->level(), 2);
+  ASSERT_TRUE(open(disk, 3).value()->RaiseLevel(1).ok());
+  EXPECT_EQ(open(disk, 3).value()->level(), 2) << "it never falls";
+  // Whichever copy is lost.
+  for (const std::uint64_t copy : {0, 1}) {
+    auto torn = std::make_shared<CrashDisk>(*disk);
+    torn->written[copy * format::kSuperblockStride + 100] ^= std::byte{1};
+    torn->drained = torn->written;
+    EXPECT_EQ(open(torn, 1).status().code(), Code::kPoolVersion) << "copy " << copy;
+  }
+  ASSERT_TRUE(open(disk, 2).value()->Adopt(ClusterId{{7}}, Open(NewDisk())->geometry(), LogKey{1, 2}).ok());
+  EXPECT_TRUE(open(disk, 1).ok()) << "the cluster that it belongs to now may be at a lower one";
+}
+
 TEST(Pool, OneOfVersion2IsReadWithoutAKeyAndBecomesOneOfThisVersion) {
   NodeId node;
   auto disk = NewUnkeyed(node);

@@ -150,6 +150,26 @@ TEST_F(ShipperTest, WhoseMachineStillTakesBytesIsNotStalled) {
   EXPECT_LT(now - stopped, 2 * (patience + Shipper::TimeOf(kBytes)));
 }
 
+// A process that hangs, on a machine that lives: what clients write meanwhile goes into that machine's buffers.
+TEST_F(ShipperTest, WhoseMachineTakesWhatIsSentLaterIsStalled) {
+  Shipper shipper = Shipping(64);
+  const MonoTime patience = std::chrono::seconds(1);
+  fabric_.on_the_way = 0;
+  shipper.NoteProgress(MonoTime{0});
+  shipper.Pump(Epoch{1}, Lsn{}, 1);
+  MonoTime now{0};
+  for (; now < patience; now += patience / 10) {
+    if (now == patience / 2) {
+      shipper.Pump(Epoch{1}, Lsn{}, 3);
+      fabric_.on_the_way = 128;
+    }
+    if (now > patience / 2) fabric_.on_the_way = 128 - 128 * (now - patience / 2) / patience;
+    EXPECT_FALSE(shipper.Stalled(now, patience));
+    shipper.NoteProgress(now);
+  }
+  EXPECT_TRUE(shipper.Stalled(now + Shipper::TimeOf(3 * 64) + MonoTime{1}, patience));
+}
+
 TEST_F(ShipperTest, WhoAcknowledgesNothingForTooLongIsStalled) {
   Shipper shipper = Shipping(64);
   const MonoTime patience = std::chrono::seconds(1);

@@ -648,5 +648,176 @@ TEST(Node, ANodeWithASmallerPoolIsToldHowLargeItMustBe) {
   EXPECT_TRUE(cluster.world.RunUntil([&] { return late.FollowsInSync(cluster[0]); }));
 }
 
+// --- What was whole and is so no more.
+
+// The medium of that node loses what it held of the value of `key`.
+void Rot(SimNode& node, const std::string& value) {
+  auto& bytes = node.disk->written;
+  const auto* needle = reinterpret_cast<const std::byte*>(value.data());
+  const auto found = std::search(bytes.begin(), bytes.end(), needle, needle + value.size());
+  ASSERT_NE(found, bytes.end());
+  const auto at = static_cast<std::size_t>(found - bytes.begin()) + value.size() / 2;
+  node.disk->written[at] ^= std::byte{1};
+  node.disk->drained[at] ^= std::byte{1};
+}
+
+// "k" is among what is overwritten until the cleaner, or a node that lacks it, comes to it.
+void WriteAround(SimNode& node, int from) {
+  for (int i = from; i < from + 400 && node.store->CheckWrite(0, 0).ok(); ++i) {
+    if (!node.Set("filler" + std::to_string(i % 40), std::string(20'000, 'f')).ok()) break;
+  }
+}
+
+// The primary that finds it hands over, and takes what the others hold.
+void ExpectHealed(Cluster& cluster, const std::string& value) {
+  ASSERT_TRUE(cluster.world.RunUntil([&] { return cluster[0].installs > 0; }));
+  SimNode* primary = nullptr;
+  ASSERT_TRUE(cluster.world.RunUntil([&] {
+    primary = cluster.Primary();
+    return primary != nullptr && cluster.AllInSync(*primary);
+  }));
+  EXPECT_NE(primary, &cluster[0]);
+  EXPECT_EQ(primary->Get("k").value(), value);
+  ASSERT_TRUE(cluster.HandOver(*primary, cluster[0].Redis()).ok());
+  ASSERT_TRUE(cluster.world.RunUntil([&] { return cluster[0].Serving(); }));
+  EXPECT_EQ(cluster[0].Get("k").value(), value);
+}
+
+TEST(Rot, IsNotMovedByTheCleaner) {
+  for (const std::uint64_t seed : {1, 2, 3, 4}) {
+    SCOPED_TRACE(seed);
+    Cluster cluster(3, seed);
+    const std::string value = "a value that is found on the medium";
+    ASSERT_TRUE(cluster[0].Set("k", value).ok());
+    ASSERT_TRUE(cluster.world.RunUntil([&] { return cluster.AllInSync(cluster[0]); }));
+    Rot(cluster[0], value);
+    for (int round = 0; round < 20 && cluster[0].Serving(); ++round) {
+      WriteAround(cluster[0], 400 * round);
+      cluster.world.Run(std::chrono::milliseconds(50));
+    }
+    ExpectHealed(cluster, value);
+  }
+}
+
+TEST(Rot, IsNotShipped) {
+  for (const std::uint64_t seed : {1, 2, 3, 4}) {
+    SCOPED_TRACE(seed);
+    Cluster cluster(3, seed);
+    const std::string value = "a value that is found on the medium";
+    ASSERT_TRUE(cluster[0].Set("k", value).ok());
+    ASSERT_TRUE(cluster[0].Set("other", "v").ok());
+    ASSERT_TRUE(cluster.world.RunUntil([&] { return cluster.AllInSync(cluster[0]); }));
+    cluster[2].Kill();
+    Rot(cluster[0], value);
+    cluster[2].disk = std::make_shared<CrashDisk>(kDisk);  // it has lost its pool
+    ASSERT_TRUE(cluster[2].Start().ok());
+    cluster[2].store->Follow(cluster[0].Redis());
+    ExpectHealed(cluster, value);
+  }
+}
+
+TEST(Rot, EndsTheServiceOfANodeThatIsAlone) {
+  Cluster cluster(1);
+  const std::string value = "a value that is found on the medium";
+  ASSERT_TRUE(cluster[0].Set("k", value).ok());
+  Rot(cluster[0], value);
+  for (int round = 0; round < 20 && cluster[0].Serving(); ++round) {
+    WriteAround(cluster[0], 400 * round);
+    cluster.world.Run(std::chrono::milliseconds(50));
+  }
+  EXPECT_EQ(cluster[0].store->Info().state, "failed");
+  EXPECT_NE(cluster[0].store->Info().last_error.find("CORRUPT"), std::string::npos)
+      << cluster[0].store->Info().last_error;
+}
+
+// --- Feature levels.
+
+void Restart(SimNode& node, FeatureLevel level) {
+  node.Kill();
+  node.feature_level = level;
+  ASSERT_TRUE(node.Start().ok());
+}
+
+TEST(Levels, AreRaisedWhenTheLastMemberIsUpgradedAndNotBefore) {
+  for (const std::uint64_t seed : {1, 2, 4}) {
+    SCOPED_TRACE(seed);
+    Cluster cluster(3, seed);
+    const auto in_sync = [&](SimNode& primary) {
+      return cluster.world.RunUntil([&] { return cluster.AllInSync(primary); });
+    };
+    const auto levels = [&] {
+      std::vector<FeatureLevel> found;
+      for (const auto& node : cluster.all) found.push_back(node->store->Info().feature_level);
+      return found;
+    };
+    ASSERT_TRUE(cluster[0].Set("k", "v").ok());
+    Restart(cluster[1], 2);
+    Restart(cluster[2], 2);
+    ASSERT_TRUE(in_sync(cluster[0]));
+    EXPECT_EQ(levels(), (std::vector<FeatureLevel>{1, 1, 1}));
+    Restart(cluster[2], 1);  // the way back is open
+    ASSERT_TRUE(in_sync(cluster[0]));
+    Restart(cluster[2], 2);
+    ASSERT_TRUE(in_sync(cluster[0]));
+    cluster[0].Kill();
+    ASSERT_TRUE(cluster.Promote(cluster[1]).ok());
+    ASSERT_TRUE(cluster[1].Set("without", "one").ok());
+    EXPECT_EQ(cluster[1].store->Info().feature_level, 1) << "a member that is away may come back as it was";
+    Restart(cluster[0], 1);
+    ASSERT_TRUE(in_sync(cluster[1]));
+    Restart(cluster[0], 2);
+    ASSERT_TRUE(cluster.world.RunUntil([&] { return levels() == std::vector<FeatureLevel>{2, 2, 2}; }));
+    ASSERT_TRUE(in_sync(cluster[1]));
+    ASSERT_TRUE(cluster[1].Set("k", "w").ok());
+    // No way back.
+    cluster[2].Kill();
+    cluster[2].feature_level = 1;
+    EXPECT_EQ(cluster[2].Start().code(), Code::kPoolVersion);
+    cluster[2].feature_level = 3;
+    ASSERT_TRUE(cluster[2].Start().ok());
+    ASSERT_TRUE(in_sync(cluster[1]));
+    cluster[1].Kill();
+    ASSERT_TRUE(cluster.Promote(cluster[2]).ok());
+    Restart(cluster[1], 2);
+    ASSERT_TRUE(in_sync(cluster[2]));
+    EXPECT_EQ(levels(), (std::vector<FeatureLevel>{2, 2, 2})) << "one of three offers more";
+    EXPECT_EQ(cluster[2].Get("k").value(), "w");
+    EXPECT_EQ(cluster[2].Get("without").value(), "one");
+  }
+}
+
+TEST(Levels, WhoOffersLessThanTheClusterIsNotAdmitted) {
+  Cluster cluster(3);
+  for (const auto& node : cluster.all) Restart(*node, 2);
+  ASSERT_TRUE(cluster.world.RunUntil([&] { return cluster.Primary() != nullptr; }));
+  ASSERT_TRUE(cluster.world.RunUntil([&] { return cluster.Primary()->store->Info().feature_level == 2; }));
+  SimNode old(&cluster.world, 4);
+  old.feature_level = 1;
+  ASSERT_TRUE(old.Start().ok());
+  SimNode* primary = cluster.Primary();
+  ASSERT_NE(primary, nullptr);
+  old.store->Follow(primary->Redis());
+  ASSERT_TRUE(cluster.world.RunUntil([&] { return old.store->Info().last_error.starts_with("PEERVERSION"); }));
+  EXPECT_EQ(primary->store->Info().members.size(), 3U);
+  Restart(old, 2);
+  old.store->Follow(primary->Redis());
+  EXPECT_TRUE(cluster.world.RunUntil([&] { return old.FollowsInSync(*primary); }));
+  EXPECT_EQ(old.store->Info().feature_level, 2);
+}
+
+TEST(Levels, ANodeAloneOffersItsOwnAndMayJoinAClusterOfALowerOne) {
+  Cluster cluster(3);
+  SimNode later(&cluster.world, 4);
+  later.feature_level = 2;
+  ASSERT_TRUE(later.Start().ok());
+  ASSERT_TRUE(cluster.world.RunUntil([&] { return later.Serving(); }));
+  EXPECT_EQ(later.store->Info().feature_level, 2);
+  later.store->Follow(cluster[0].Redis());
+  ASSERT_TRUE(cluster.world.RunUntil([&] { return later.FollowsInSync(cluster[0]); }));
+  EXPECT_EQ(later.store->Info().feature_level, 1);
+  Restart(later, 1);
+  EXPECT_TRUE(cluster.world.RunUntil([&] { return later.FollowsInSync(cluster[0]); }));
+}
+
 }  // namespace
 }  // namespace faha

@@ -23,7 +23,7 @@ class CommitterTest : public testing::Test {
     pool_ = std::move(Pool::Open(std::make_unique<CrashMedia>(disk, 64), kSegment).value());
     log_ = std::move(Log::Open(pool_.get(), {}).value());
     self_ = {pool_->node(), "127.0.0.1", 17001, 7001};
-    membership_.Add(Lsn{1}, {self_});
+    membership_.Add(Lsn{1}, {{self_}});
     committer_ = std::make_unique<Committer>(log_.get(), &membership_, &options_, self_);
   }
   void AppendDurably(Epoch epoch) {
@@ -80,7 +80,7 @@ class CatchingUpTest : public CommitterTest {
   void SetUp() override {
     CommitterTest::SetUp();
     const Member near{NodeId{{1}}, "127.0.0.1", 17002, 7002}, far{NodeId{{2}}, "127.0.0.1", 17003, 7003};
-    membership_.Add(Lsn{2}, {self_, near, far});
+    membership_.Add(Lsn{2}, {{self_, near, far}});
     near_ = Admit(near, kNear);
     far_ = Admit(far, kFar);
     far_->owed = Lsn{100};

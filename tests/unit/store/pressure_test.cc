@@ -336,6 +336,73 @@ TEST_P(FullPool, WhatIsDeletedCanBeWrittenAgain) {
   }
 }
 
+TEST(FullPool, ALargeValueTakesTheRoomOfOneThatWasDeleted) {
+  for (const std::size_t size : {700'000, 900'000}) {
+    SCOPED_TRACE(size);
+    SimWorld world(1);
+    SimNode node(&world, 1);
+    node.pool_bytes = (2ULL << 20) + 6 * kSegment;
+    node.disk = std::make_shared<CrashDisk>(node.pool_bytes);
+    ASSERT_TRUE(node.Start().ok());
+    ASSERT_TRUE(world.RunUntil([&] { return node.Serving(); }));
+    int keys = 0;
+    while (node.Set(std::to_string(keys), std::string(size, 'v')).ok()) ++keys;
+    for (int i = 0; i < 25; ++i) {
+      const std::string key = std::to_string(i * 7 % keys);
+      ASSERT_TRUE(node.Delete(key).ok());
+      const Status again = node.Set(key, std::string(size, 'w'));
+      ASSERT_TRUE(again.ok()) << "cycle " << i << " of " << keys << " keys: " << again.ToString();
+      world.Run(milliseconds(i % 3));
+    }
+  }
+}
+
+// A client that pipelines: many units in one turn, and one commit at its end.
+struct Turns {
+  int segments;
+  std::size_t value_bytes;
+  int writes;        // in a turn
+  int live_percent;  // of what the pool can hold
+};
+
+class LongTurns : public testing::TestWithParam<Turns> {};
+
+TEST_P(LongTurns, OverwritesAreNotRefused) {
+  const auto [segments, value_bytes, writes, live_percent] = GetParam();
+  SimWorld world(1);
+  SimNode node(&world, 1);
+  node.pool_bytes = (2ULL << 20) + static_cast<std::uint64_t>(segments) * kSegment;
+  node.disk = std::make_shared<CrashDisk>(node.pool_bytes);
+  ASSERT_TRUE(node.Start().ok());
+  ASSERT_TRUE(world.RunUntil([&] { return node.Serving(); }));
+  const std::uint64_t most = (static_cast<std::uint64_t>(segments) - 3) * kSegment;
+  int keys = 0;
+  while (node.store->Info().live_bytes < most / 100 * static_cast<std::uint64_t>(live_percent))
+    ASSERT_TRUE(node.Set("key" + std::to_string(keys++), std::string(value_bytes, 'v')).ok());
+  std::mt19937_64 random(1);
+  const int turns = static_cast<int>(4 * most / (value_bytes * static_cast<std::size_t>(writes))) + 4;
+  Store& store = *node.store;
+  for (int turn = 0; turn < turns; ++turn) {
+    for (int i = 0; i < writes; ++i) {
+      const std::string key = "key" + std::to_string(random() % static_cast<std::uint64_t>(keys));
+      const Status room = store.CheckWrite(key.size() + value_bytes, 1);
+      ASSERT_TRUE(room.ok()) << "turn " << turn << ", write " << i << ": " << room.ToString();
+      ASSERT_TRUE(store.Put(0, key, std::string(value_bytes, 'w'), kNoExpiry).ok());
+      store.EndUnit();
+    }
+    ASSERT_TRUE(store.Commit().ok());
+    world.Run(milliseconds(1));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Pipelines, LongTurns,
+                         testing::Values(Turns{6, 200, 500, 60}, Turns{6, 200, 10, 75}, Turns{6, 10'000, 50, 61},
+                                         Turns{7, 200, 500, 85}, Turns{10, 200, 500, 90}, Turns{10, 1000, 2000, 80}),
+                         [](const auto& test) {
+                           return std::to_string(test.param.segments) + "Segments" +
+                                  std::to_string(test.param.value_bytes) + "Bytes" + std::to_string(test.param.writes);
+                         });
+
 INSTANTIATE_TEST_SUITE_P(Brims, FullPool,
                          testing::Values(Brim{6, 10, 'r'}, Brim{6, 25, 'r'}, Brim{6, 25, 'f'}, Brim{6, 25, 'b'},
                                          Brim{10, 10, 'r'}, Brim{10, 25, 'r'}, Brim{10, 10, 'f'}, Brim{10, 10, 'b'},
