@@ -16,7 +16,6 @@ enum class Mutant : std::uint8_t {
   kUnkeyedChecksum,       // batches are not keyed: a client's value can pass for one
   kWriteErrorIsNoSpace,   // a batch that the medium did not take is told as a full pool
   kStalledReceiverStays,  // a receiver that acknowledges nothing keeps its claim on segments
-  kMovesUnseen,           // the cleaner moves what fails its checksum
   kGapHidesFrees,         // a node that takes the whole log is not told which segments a gap has freed
   kCandidateInstalls,     // a candidate that is far behind gives its log up for that of the best
   kHungVoterCounts,       // what a voter said counts for as long as its link stands

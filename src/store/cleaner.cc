@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "base/check.h"
-#include "base/mutant.h"
 #include "log/record_kinds.h"
 
 namespace faha {
@@ -225,7 +224,7 @@ Result<bool> Cleaner::Step(std::uint64_t bytes, Lsn committed, Lsn everywhere, b
   Status status;
   while (status.ok() && offset_ < end) {
     // What is moved gets a new checksum, which must not vouch for what was damaged since.
-    if (!Mutated(Mutant::kMovesUnseen) && !log_->IsIntact(at + offset_)) {
+    if (!log_->IsIntact(at + offset_)) {
       victim_.reset();
       break;
     }
