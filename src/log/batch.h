@@ -89,6 +89,10 @@ class BatchView {
   static BatchView Trusted(const format::BatchHeader& header, const std::byte* at);
 
   [[nodiscard]] const format::BatchHeader& header() const { return header_; }
+  // Does the checksum hold?  All that the header calls the batch's is read.
+  [[nodiscard]] bool IsWhole(const LogKey& key) const {
+    return BatchChecksum(header_, payload_, key) == header_.checksum;
+  }
   [[nodiscard]] Lsn lsn() const { return Lsn{header_.lsn}; }
   [[nodiscard]] Epoch epoch() const { return Epoch{header_.epoch}; }
   [[nodiscard]] std::uint64_t PaddedBytes(std::uint32_t granule) const {

@@ -71,10 +71,10 @@ std::vector<LocatedBatch> Log::ConfigsAtOpen() const {
   return batches;
 }
 
-bool Log::IsIntact(LogAddress at) const {
-  const std::uint32_t index = pool_->SegmentOf(at);
-  const auto bytes = pool_->SegmentBytes(index).subspan(at.value - pool_->SegmentStart(index).value);
-  if (BatchView::Parse(bytes, pool_->log_key())) return true;
+bool Log::IsIntact(const BatchView& batch, LogAddress at) const {
+  const std::uint64_t end = pool_->SegmentStart(pool_->SegmentOf(at)).value + pool_->geometry().segment_bytes;
+  const bool fits = batch.PaddedBytes(pool_->geometry().granule) <= end - at.value;
+  if (fits && batch.IsWhole(pool_->log_key())) return true;
   pool_->NoteDamage(
       {Code::kCorrupt,
        fmt::format("the pool was changed by somebody else, or its medium has lost what it held: the batch "

@@ -223,12 +223,12 @@ Result<bool> Cleaner::Step(std::uint64_t bytes, Lsn committed, Lsn everywhere, b
   const std::uint64_t end = std::min(segment.used_bytes, offset_ + std::max<std::uint64_t>(bytes, 1));
   Status status;
   while (status.ok() && offset_ < end) {
+    const auto batch = BatchView::Trusted(start + offset_);
     // What is moved gets a new checksum, which must not vouch for what was damaged since.
-    if (!log_->IsIntact(at + offset_)) {
+    if (!log_->IsIntact(batch, at + offset_)) {
       victim_.reset();
       break;
     }
-    const auto batch = BatchView::Trusted(start + offset_);
     status = MoveBatch(batch, at + offset_);
     if (status.ok()) offset_ += batch.PaddedBytes(log_->pool().geometry().granule);
   }

@@ -251,9 +251,13 @@ Status Node::Fail(Status status) {
   return failure_;
 }
 
-void Node::Remember(const Status& problem) {
+void Node::NoteProblem(const Status& problem) {
   last_problem_ = problem;
   last_problem_at_ = clock_->Now();
+}
+
+void Node::Remember(const Status& problem) {
+  NoteProblem(problem);
   if (!complaints_.Admit(problem.message(), clock_->Now())) return;
   if (const auto more = complaints_.TakeLeftOut(); more != 0) {
     Note(LogLevel::kWarning, fmt::format("{} complaints about peers were left out", more));

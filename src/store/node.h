@@ -160,6 +160,8 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   void TendDamage();
   Status Fail(Status status);
   void Note(LogLevel level, const std::string& line) const { options_.log(level, line); }
+  // In last-error, from now on; Remember() tells the log as well.
+  void NoteProblem(const Status& problem);
   void Remember(const Status& problem);
 
   // --- node_term.cc
@@ -225,7 +227,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
 
   // --- node_hold.cc
   [[nodiscard]] Status CheckHoldable() const;
-  bool ReadSegment(const SegmentHold::Held& held, const HeldVisitor& visit, bool& goes_on) const;
+  Status ReadSegment(const SegmentHold::Held& held, const HeldVisitor& visit, bool& goes_on) const;
 
   // --- node_loss.cc
   // This backup could be a primary, and does nothing to become one.

@@ -15,6 +15,8 @@ namespace faha {
 namespace {
 // How far ahead the index is fetched.
 constexpr std::size_t kAhead = 8;
+
+Status Overwritten() { return {Code::kUnavailable, "a part of the log was written to before it was read"}; }
 }  // namespace
 
 // Is what the index shows committed, and will it stay?
@@ -43,11 +45,12 @@ Result<Lsn> Node::HoldSegments(std::function<void(const Status&)> lost) {
 
 void Node::ReleaseSegments(const Status& outcome) {
   log_->EndHold();
-  if (!outcome.ok()) last_problem_ = outcome;
+  if (!outcome.ok()) NoteProblem(outcome);
 }
 
-// False: the segment was written to meanwhile.  A device may do that, which nobody here sees; it begins in front.
-bool Node::ReadSegment(const SegmentHold::Held& held, const HeldVisitor& visit, bool& goes_on) const {
+// Errors: Unavailable - the segment was written to meanwhile.  A device may do that, which nobody here sees; it begins
+// in front.  Corrupt.
+Status Node::ReadSegment(const SegmentHold::Held& held, const HeldVisitor& visit, bool& goes_on) const {
   const Segment& segment = log_->segments().at(held.index);
   const std::byte* start = pool_->SegmentBytes(segment.index).data();
   const LogAddress at = pool_->SegmentStart(segment.index);
@@ -61,13 +64,17 @@ bool Node::ReadSegment(const SegmentHold::Held& held, const HeldVisitor& visit, 
   for (std::uint64_t offset = 0; goes_on && offset < segment.used_bytes;) {
     const auto batch = BatchView::Trusted(offset == 0 ? held.first : header_at(offset), start + offset);
     const std::uint64_t bytes = batch.PaddedBytes(pool_->geometry().granule);
-    if (batch.header().generation != segment.generation || bytes > segment.used_bytes - offset) return false;
+    if (batch.header().generation != segment.generation || bytes > segment.used_bytes - offset) return Overwritten();
+    if (!log_->IsIntact(batch, at + offset)) {
+      const format::BatchHeader now = header_at(0);
+      return std::memcmp(&now, &held.first, sizeof now) == 0 ? pool_->damage() : Overwritten();
+    }
     found.clear();
     const bool well_formed = batch.ForEach([&](const Record& record, std::uint64_t in_batch) {
       if (InfoOf(record.kind).when_cleaned != WhenCleaned::kMovedIfNewest) return;
       found.push_back({record, 0, at + offset + in_batch});
     });
-    if (!well_formed) return false;
+    if (!well_formed) return Overwritten();
     for (std::size_t i = 0; i < std::min(found.size(), kAhead); ++i)
       found[i].hash = engine_->PrepareMove(found[i].record);
     for (std::size_t i = 0; i < found.size() && goes_on; ++i) {
@@ -80,7 +87,8 @@ bool Node::ReadSegment(const SegmentHold::Held& held, const HeldVisitor& visit, 
   }
   std::atomic_thread_fence(std::memory_order_seq_cst);
   const format::BatchHeader now = header_at(0), given_back{};
-  return std::memcmp(&now, &held.first, sizeof now) == 0 || std::memcmp(&now, &given_back, sizeof now) == 0;
+  const bool stays = std::memcmp(&now, &held.first, sizeof now) == 0 || std::memcmp(&now, &given_back, sizeof now) == 0;
+  return stays ? Status::Ok() : Overwritten();
 }
 
 Status Node::ReadHeld(const HeldVisitor& visit) const {
@@ -88,12 +96,12 @@ Status Node::ReadHeld(const HeldVisitor& visit) const {
   FAHA_CHECK(hold != nullptr, "what is read is held");
   bool goes_on = true;
   for (const SegmentHold::Held& held : hold->order()) {
-    const bool read = ReadSegment(held, visit, goes_on);
+    const Status read = ReadSegment(held, visit, goes_on);
     // What cannot be read may look like anything.
-    if (!pool_->damage().ok()) return pool_->damage();
     if (Status health = pool_->media().Health(); !health.ok()) return health;
     if (!goes_on) break;
-    if (!read || !hold->Read()) return {Code::kUnavailable, "a part of the log was written to before it was read"};
+    if (!read.ok()) return read;
+    if (!hold->Read()) return Overwritten();
   }
   return Status::Ok();
 }

@@ -120,7 +120,7 @@ class LogReader final : public BatchReader {
     const auto batch = log_->Next(ahead_);
     if (!batch) return std::nullopt;
     // One that was sealed in this turn was not drained yet.  An older one a receiver that lacks it would refuse.
-    if (batch->view.lsn() <= log_->durable() && !log_->IsIntact(batch->at)) return std::nullopt;
+    if (batch->view.lsn() <= log_->durable() && !log_->IsIntact(batch->view, batch->at)) return std::nullopt;
     return Shippable{batch->view.lsn(), batch->at, batch->bytes, batch->opens_segment ? batch->reused_after : Lsn{},
                      batch->opens_segment};
   }

@@ -716,6 +716,21 @@ TEST(Rot, IsNotShipped) {
   }
 }
 
+TEST(Rot, IsInNoSnapshot) {
+  Cluster cluster(1);
+  const std::string value = "a value that is found on the medium";
+  ASSERT_TRUE(cluster[0].Set("k", value).ok());
+  ASSERT_TRUE(cluster[0].store->HoldSegments([](const Status&) {}).ok());
+  Rot(cluster[0], value);
+  bool told = false;
+  const Status status = cluster[0].store->ReadHeld([&](DbId, std::string_view key, const Entry&) {
+    told = told || key == "k";
+    return true;
+  });
+  EXPECT_EQ(status.code(), Code::kCorrupt) << status.ToString();
+  EXPECT_FALSE(told);
+}
+
 TEST(Rot, EndsTheServiceOfANodeThatIsAlone) {
   Cluster cluster(1);
   const std::string value = "a value that is found on the medium";

@@ -139,6 +139,16 @@ TEST_F(Hold, IsOfWhatIsCommitted) {
   EXPECT_TRUE(store_->HoldSegments([](const Status&) {}).ok());
 }
 
+TEST_F(Hold, WhatWentWrongIsToldWithItsAge) {
+  world_.Run(std::chrono::hours(1));
+  store_->ReleaseSegments({Code::kUnavailable, "the disk is full"});
+  world_.Run(std::chrono::seconds(1));
+  const StoreInfo info = store_->Info();
+  EXPECT_NE(info.last_error.find("the disk is full"), std::string::npos);
+  EXPECT_GE(info.last_error_age, std::chrono::seconds(1));
+  EXPECT_LT(info.last_error_age, std::chrono::seconds(2));
+}
+
 TEST_F(Hold, OutlastsOverwritesWhileThereIsSpace) {
   Fill();
   for (int round = 0; round < 5; ++round) {
