@@ -135,8 +135,8 @@ class Log {
   }
   // The first batch at or behind cursor.next, which is moved behind it; nothing at the log's end.
   [[nodiscard]] std::optional<LocatedBatch> Next(LogCursor& cursor) const;
-  // Has `batch`, which is at `at`, the checksum that it was written with?  If not, the medium was written to by somebody else or
-  // lost what it held, and Pool::damage() says so from now on: what such a batch holds goes nowhere.
+  // Has `batch`, which is at `at`, the checksum that it was written with?  If not, the medium was written to by
+  // somebody else or lost what it held, and Pool::damage() says so from now on: what such a batch holds goes nowhere.
   [[nodiscard]] bool IsIntact(const BatchView& batch, LogAddress at) const;
   // The batch with `lsn`; nothing if the log does not hold it.
   [[nodiscard]] std::optional<LocatedBatch> Find(Lsn lsn) const;
