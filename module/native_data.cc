@@ -214,8 +214,7 @@ constexpr std::string_view kWayOfMemory =
     "copy the keys to a FaHA cluster with MIGRATE, or DUMP and RESTORE, and load FaHA into a server without keys";
 constexpr std::string_view kWayOfKeys =
     "move the file to another directory, or start without FaHA and copy the keys to a FaHA cluster with MIGRATE, or "
-    "DUMP "
-    "and RESTORE";
+    "DUMP and RESTORE";
 constexpr std::string_view kWayOfFunctions =
     "if this node was one of a FaHA cluster, its log has them: move the file to another directory; otherwise set "
     "appendonly yes, so that Redis loads them and FaHA takes them over";

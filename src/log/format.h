@@ -34,7 +34,7 @@ inline constexpr std::uint64_t kMaxSegmentBytes = 1ULL << 30;
 struct Superblock {
   std::uint64_t magic;
   std::uint32_t version;
-  std::uint32_t features;  // kLowestLevel and this is the feature level that a reader must know
+  std::uint32_t features;  // the feature level that a reader must know, less kLowestLevel
   std::uint64_t sequence;  // grows with every write of a copy
   std::uint8_t cluster[16];
   std::uint8_t node[16];

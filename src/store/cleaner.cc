@@ -69,7 +69,7 @@ bool Cleaner::MayGo(const Segment& segment, Lsn limit) const {
 
 // The cold head's own segment, if it is what holds tombstones or flushes of another segment back: what it holds is
 // older.
-std::optional<std::uint32_t> Cleaner::OldColdTail(Lsn limit) {
+std::optional<std::uint32_t> Cleaner::OldColdTail(Lsn limit) const {
   const SegmentMap& segments = log_->segments();
   const Segment* tail = segments.Tail(Head::kCold);
   if (tail == nullptr || tail->last > limit) return std::nullopt;
@@ -135,7 +135,7 @@ std::optional<std::uint32_t> Cleaner::MostGain(Lsn limit, double least) const {
 // A member that has not received a victim's batches must later be given the whole log, so one that every member has is
 // preferred, and without one the cleaner waits.  But who is behind, or gone, must not cost the others their space:
 // where it is short, or to spare that member would mean to move much more, the best victim is taken.
-std::optional<std::uint32_t> Cleaner::Choose(Lsn committed, Lsn everywhere, bool hurried) {
+std::optional<std::uint32_t> Cleaner::Choose(Lsn committed, Lsn everywhere, bool hurried) const {
   const bool is_short = hurried || log_->segments().free() + log_->pending_frees() <= Log::kReservedSegments + 1;
   const auto part = [&](std::uint32_t index) { return NeededPart(log_->segments().at(index)); };
   auto best = ChooseUpTo(committed, true);

@@ -63,12 +63,12 @@ class Cleaner {
   [[nodiscard]] std::uint64_t Share(std::uint64_t appended) const;
 
  private:
-  [[nodiscard]] std::optional<std::uint32_t> Choose(Lsn committed, Lsn everywhere, bool hurried);
+  [[nodiscard]] std::optional<std::uint32_t> Choose(Lsn committed, Lsn everywhere, bool hurried) const;
   // The best victim that holds no batch behind `limit`.
   // `held`: also one that a hold needs.
   [[nodiscard]] std::optional<std::uint32_t> ChooseUpTo(Lsn limit, bool held) const;
   [[nodiscard]] double Worth(const Segment& segment, double needed) const;
-  [[nodiscard]] std::optional<std::uint32_t> OldColdTail(Lsn limit);
+  [[nodiscard]] std::optional<std::uint32_t> OldColdTail(Lsn limit) const;
   // The segment, tails included, that gives clients most room, if that is `least` of a segment or more.
   [[nodiscard]] std::optional<std::uint32_t> MostGain(Lsn limit, double least) const;
   [[nodiscard]] double Gain(const Segment& segment) const;

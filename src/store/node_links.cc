@@ -120,7 +120,11 @@ class LogReader final : public BatchReader {
     const auto batch = log_->Next(ahead_);
     if (!batch) return std::nullopt;
     // One that was sealed in this turn was not drained yet.  An older one a receiver that lacks it would refuse.
-    if (batch->view.lsn() <= log_->durable() && !log_->IsIntact(batch->view, batch->at)) return std::nullopt;
+    const bool old = batch->view.lsn() <= log_->durable() && batch->view.lsn() > intact_;
+    if (old) {
+      if (!log_->IsIntact(batch->view, batch->at)) return std::nullopt;
+      intact_ = batch->view.lsn();  // a receiver that must apply others first is shown it again and again
+    }
     return Shippable{batch->view.lsn(), batch->at, batch->bytes, batch->opens_segment ? batch->reused_after : Lsn{},
                      batch->opens_segment};
   }
@@ -132,6 +136,7 @@ class LogReader final : public BatchReader {
  private:
   const Log* log_;
   LogCursor cursor_, ahead_;
+  Lsn intact_;
   std::function<Lsn()> committed_;
   std::function<Lsn()> first_;  // batch of the epoch
 };

@@ -650,13 +650,15 @@ TEST(Node, ANodeWithASmallerPoolIsToldHowLargeItMustBe) {
 
 // --- What was whole and is so no more.
 
-// The medium of that node loses what it held of the value of `key`.
-void Rot(SimNode& node, const std::string& value) {
+const std::string kFound = "a value that is found on the medium";
+
+// The medium of that node loses what it held of kFound.
+void Rot(SimNode& node) {
   auto& bytes = node.disk->written;
-  const auto* needle = reinterpret_cast<const std::byte*>(value.data());
-  const auto found = std::search(bytes.begin(), bytes.end(), needle, needle + value.size());
+  const auto* needle = reinterpret_cast<const std::byte*>(kFound.data());
+  const auto found = std::search(bytes.begin(), bytes.end(), needle, needle + kFound.size());
   ASSERT_NE(found, bytes.end());
-  const auto at = static_cast<std::size_t>(found - bytes.begin()) + value.size() / 2;
+  const auto at = static_cast<std::size_t>(found - bytes.begin()) + kFound.size() / 2;
   node.disk->written[at] ^= std::byte{1};
   node.disk->drained[at] ^= std::byte{1};
 }
@@ -669,7 +671,7 @@ void WriteAround(SimNode& node, int from) {
 }
 
 // The primary that finds it hands over, and takes what the others hold.
-void ExpectHealed(Cluster& cluster, const std::string& value) {
+void ExpectHealed(Cluster& cluster) {
   ASSERT_TRUE(cluster.world.RunUntil([&] { return cluster[0].installs > 0; }));
   SimNode* primary = nullptr;
   ASSERT_TRUE(cluster.world.RunUntil([&] {
@@ -677,25 +679,24 @@ void ExpectHealed(Cluster& cluster, const std::string& value) {
     return primary != nullptr && cluster.AllInSync(*primary);
   }));
   EXPECT_NE(primary, &cluster[0]);
-  EXPECT_EQ(primary->Get("k").value(), value);
+  EXPECT_EQ(primary->Get("k").value(), kFound);
   ASSERT_TRUE(cluster.HandOver(*primary, cluster[0].Redis()).ok());
   ASSERT_TRUE(cluster.world.RunUntil([&] { return cluster[0].Serving(); }));
-  EXPECT_EQ(cluster[0].Get("k").value(), value);
+  EXPECT_EQ(cluster[0].Get("k").value(), kFound);
 }
 
 TEST(Rot, IsNotMovedByTheCleaner) {
   for (const std::uint64_t seed : {1, 2, 3, 4}) {
     SCOPED_TRACE(seed);
     Cluster cluster(3, seed);
-    const std::string value = "a value that is found on the medium";
-    ASSERT_TRUE(cluster[0].Set("k", value).ok());
+    ASSERT_TRUE(cluster[0].Set("k", kFound).ok());
     ASSERT_TRUE(cluster.world.RunUntil([&] { return cluster.AllInSync(cluster[0]); }));
-    Rot(cluster[0], value);
+    Rot(cluster[0]);
     for (int round = 0; round < 20 && cluster[0].Serving(); ++round) {
       WriteAround(cluster[0], 400 * round);
       cluster.world.Run(std::chrono::milliseconds(50));
     }
-    ExpectHealed(cluster, value);
+    ExpectHealed(cluster);
   }
 }
 
@@ -703,25 +704,23 @@ TEST(Rot, IsNotShipped) {
   for (const std::uint64_t seed : {1, 2, 3, 4}) {
     SCOPED_TRACE(seed);
     Cluster cluster(3, seed);
-    const std::string value = "a value that is found on the medium";
-    ASSERT_TRUE(cluster[0].Set("k", value).ok());
+    ASSERT_TRUE(cluster[0].Set("k", kFound).ok());
     ASSERT_TRUE(cluster[0].Set("other", "v").ok());
     ASSERT_TRUE(cluster.world.RunUntil([&] { return cluster.AllInSync(cluster[0]); }));
     cluster[2].Kill();
-    Rot(cluster[0], value);
+    Rot(cluster[0]);
     cluster[2].disk = std::make_shared<CrashDisk>(kDisk);  // it has lost its pool
     ASSERT_TRUE(cluster[2].Start().ok());
     cluster[2].store->Follow(cluster[0].Redis());
-    ExpectHealed(cluster, value);
+    ExpectHealed(cluster);
   }
 }
 
 TEST(Rot, IsInNoSnapshot) {
   Cluster cluster(1);
-  const std::string value = "a value that is found on the medium";
-  ASSERT_TRUE(cluster[0].Set("k", value).ok());
+  ASSERT_TRUE(cluster[0].Set("k", kFound).ok());
   ASSERT_TRUE(cluster[0].store->HoldSegments([](const Status&) {}).ok());
-  Rot(cluster[0], value);
+  Rot(cluster[0]);
   bool told = false;
   const Status status = cluster[0].store->ReadHeld([&](DbId, std::string_view key, const Entry&) {
     told = told || key == "k";
@@ -733,9 +732,8 @@ TEST(Rot, IsInNoSnapshot) {
 
 TEST(Rot, EndsTheServiceOfANodeThatIsAlone) {
   Cluster cluster(1);
-  const std::string value = "a value that is found on the medium";
-  ASSERT_TRUE(cluster[0].Set("k", value).ok());
-  Rot(cluster[0], value);
+  ASSERT_TRUE(cluster[0].Set("k", kFound).ok());
+  Rot(cluster[0]);
   for (int round = 0; round < 20 && cluster[0].Serving(); ++round) {
     WriteAround(cluster[0], 400 * round);
     cluster.world.Run(std::chrono::milliseconds(50));

@@ -235,6 +235,14 @@ TEST_P(Pressure, APrimaryWithoutAMajorityIsNotPromoted) {
   EXPECT_EQ(status.code(), Code::kNoQuorum) << status.ToString();
 }
 
+// A node alone, whose pool has so many segments, serves.
+void StartWith(int segments, SimWorld& world, SimNode& node) {
+  node.pool_bytes = (2ULL << 20) + static_cast<std::uint64_t>(segments) * kSegment;
+  node.disk = std::make_shared<CrashDisk>(node.pool_bytes);
+  ASSERT_TRUE(node.Start().ok());
+  ASSERT_TRUE(world.RunUntil([&] { return node.Serving(); }));
+}
+
 // A pool is filled, a part of the keys is deleted, and others are written in their place.
 struct Refill {
   int segments;
@@ -248,10 +256,7 @@ TEST_P(SmallPool, WhatItSaysCanBeWrittenCanBeWritten) {
   const auto [segments, value_bytes, deleted_percent] = GetParam();
   SimWorld world(1);
   SimNode node(&world, 1);
-  node.pool_bytes = (2ULL << 20) + static_cast<std::uint64_t>(segments) * kSegment;
-  node.disk = std::make_shared<CrashDisk>(node.pool_bytes);
-  ASSERT_TRUE(node.Start().ok());
-  ASSERT_TRUE(world.RunUntil([&] { return node.Serving(); }));
+  ASSERT_NO_FATAL_FAILURE(StartWith(segments, world, node));
   const auto fill = [&](const std::string& name) {
     int written = 0;
     while (node.Set(name + std::to_string(written), std::string(value_bytes, 'v')).ok()) ++written;
@@ -304,10 +309,7 @@ TEST_P(FullPool, WhatIsDeletedCanBeWrittenAgain) {
     SCOPED_TRACE(seed);
     SimWorld world(seed);
     SimNode node(&world, 1);
-    node.pool_bytes = (2ULL << 20) + static_cast<std::uint64_t>(segments) * kSegment;
-    node.disk = std::make_shared<CrashDisk>(node.pool_bytes);
-    ASSERT_TRUE(node.Start().ok());
-    ASSERT_TRUE(world.RunUntil([&] { return node.Serving(); }));
+    ASSERT_NO_FATAL_FAILURE(StartWith(segments, world, node));
     std::mt19937_64 random(seed);
     std::vector<std::string> keys;
     constexpr std::array<std::size_t, 4> kSizes{16, 300, 4000, 16'000};
@@ -341,10 +343,7 @@ TEST(FullPool, ALargeValueTakesTheRoomOfOneThatWasDeleted) {
     SCOPED_TRACE(size);
     SimWorld world(1);
     SimNode node(&world, 1);
-    node.pool_bytes = (2ULL << 20) + 6 * kSegment;
-    node.disk = std::make_shared<CrashDisk>(node.pool_bytes);
-    ASSERT_TRUE(node.Start().ok());
-    ASSERT_TRUE(world.RunUntil([&] { return node.Serving(); }));
+    ASSERT_NO_FATAL_FAILURE(StartWith(6, world, node));
     int keys = 0;
     while (node.Set(std::to_string(keys), std::string(size, 'v')).ok()) ++keys;
     for (int i = 0; i < 25; ++i) {
@@ -371,10 +370,7 @@ TEST_P(LongTurns, OverwritesAreNotRefused) {
   const auto [segments, value_bytes, writes, live_percent] = GetParam();
   SimWorld world(1);
   SimNode node(&world, 1);
-  node.pool_bytes = (2ULL << 20) + static_cast<std::uint64_t>(segments) * kSegment;
-  node.disk = std::make_shared<CrashDisk>(node.pool_bytes);
-  ASSERT_TRUE(node.Start().ok());
-  ASSERT_TRUE(world.RunUntil([&] { return node.Serving(); }));
+  ASSERT_NO_FATAL_FAILURE(StartWith(segments, world, node));
   const std::uint64_t most = (static_cast<std::uint64_t>(segments) - 3) * kSegment;
   int keys = 0;
   while (node.store->Info().live_bytes < most / 100 * static_cast<std::uint64_t>(live_percent))
