@@ -158,8 +158,18 @@ void Roles::RedisRoleChanged(RedisModuleCtx* ctx, bool is_primary) {
   if (const auto primary = RedisReplicates(ctx).primary) (void)OrderToFollow(ctx, *primary);
 }
 
-void Roles::OrderToLead(RedisModuleCtx* ctx) {
+void Roles::ForgetOrderToFollow() {
   asked_.reset();
+  if (wanted_ == Wanted::kReplica && !TheState().store->Info().streaming) wanted_ = Wanted::kNothing;
+}
+
+void Roles::ForgetOrder() {
+  order_.reset();
+  ForgetOrderToFollow();
+}
+
+void Roles::OrderToLead(RedisModuleCtx* ctx) {
+  ForgetOrderToFollow();
   order_ = Order{};
   said_.clear();
   // Nobody tells clients of a primary that an operator has ordered, so Sentinel is to hear of it at once.

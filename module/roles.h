@@ -35,8 +35,8 @@ class Roles : public StoreObserver {
   void OrderToLead(RedisModuleCtx* ctx);
   // REPLICAOF of that server.  Errors: ClusterId - this node holds a cluster's data, of which that server is no member.
   Status OrderToFollow(RedisModuleCtx* ctx, const Endpoint& primary);
-  // An order of FaHA's own takes the place of one to lead.
-  void ForgetOrder() { order_.reset(); }
+  // An order of FaHA's own takes the place of the last one, to lead or to follow.
+  void ForgetOrder();
   // Was this node told to lead, while a primary lives that hands over as soon as Sentinels tell clients of this node?
   // They do when they are shown a primary.
   [[nodiscard]] bool ShownToSentinels() const { return order_ && order_->shown; }
@@ -60,6 +60,8 @@ class Roles : public StoreObserver {
   using Time = std::chrono::steady_clock::time_point;
 
   void Follow(const Endpoint& primary);
+  // It is no longer told to follow somebody whom it has not found yet.
+  void ForgetOrderToFollow();
   // Takes over: from a primary that lives, it is asked to hand over.
   void TakeOver();
   void StepOrder();

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 import redis
-from cluster import HOST, wait_for
+from cluster import HOST, free_port, wait_for
 from resp import Connection, encode
 
 
@@ -78,6 +78,20 @@ def test_a_promotion_takes_the_place_of_redis_order(alone):
     assert client.call("REPLICAOF", "NO", "ONE") == ("+", "OK")
     kind, line = client.call("FAHA.PROMOTE", 1000)
     assert kind == "-" and line.startswith("NOPROMISE ") and "another attempt" not in line
+
+
+def test_a_promotion_takes_the_place_of_an_order_to_follow(make_cluster):
+    """FaHA is found where this node was told to look, while the promotion is under way: nobody is followed for that."""
+    cluster = make_cluster(args=["--faha.lease", "2000"])
+    for node in cluster:
+        node.kill()
+    cluster[2].port = free_port()
+    for node in cluster[1:]:
+        node.start()
+    client = Connection(cluster[1].port)
+    client.send_raw(encode("REPLICAOF", HOST, cluster[2].port) + encode("FAHA.PROMOTE", 20_000))
+    assert [client.read(), client.read()] == [("+", "OK"), ("+", "OK")], cluster[1].log()
+    wait_for(lambda: cluster[1].info()["state"] == "serving", what="a majority")
 
 
 def test_orders_that_wait_are_refused_in_a_transaction(make_cluster):
