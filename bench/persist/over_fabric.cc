@@ -105,7 +105,7 @@ class FabricShipping final : public Shipping, private FabricHandler {
 
   static void Ship(Shipper& shipper) {
     shipper.Pump(kEpoch, Lsn{}, std::numeric_limits<std::size_t>::max());
-    if (shipper.overrun()) Die({Code::kCorrupt, "the log has a gap: nothing is cleaned here"});
+    if (!shipper.whole()) Die({Code::kCorrupt, "the log has a gap: nothing is cleaned here"});
   }
 
   void PollOrDie() {
@@ -133,7 +133,7 @@ class FabricShipping final : public Shipping, private FabricHandler {
   void OnFrame(LinkId link, std::span<const std::byte> head, std::span<const std::byte>) override {
     const auto ack = wire::Decode<wire::Ack>(head);
     Shipper& shipper = backups_.at(link);
-    if (!ack || !shipper.OnAck(ack->durable, ack->applied, ack->whole)) {
+    if (!ack || !shipper.OnAck(ack->durable, ack->applied)) {
       Die({Code::kProtocol, "a backup sent something that is no acknowledgement"});
     }
     heard_ = true;

@@ -324,14 +324,18 @@ void Pool::Claim(LogEnd end) {
 Status Pool::BeginInstall(const Endpoint& source, LogEnd claim) {
   if (Status status = media_->DropUnreadable(); !status.ok()) return status;
   damage_ = Status::Ok();
+  if (Status status = GoOnInstalling(source, claim); !status.ok()) return status;
+  return ForgetSegments();
+}
+
+Status Pool::GoOnInstalling(const Endpoint& source, LogEnd claim) {
   Claim(installing() ? std::max(this->claim(), claim) : claim);
   super_.state |= format::kInstalling;
   const bool fits = source.host.size() <= sizeof super_.source_host;
   super_.source_port = fits ? source.port : std::uint16_t{0};
   super_.source_host_bytes = fits ? static_cast<std::uint16_t>(source.host.size()) : std::uint16_t{0};
   std::copy_n(source.host.begin(), super_.source_host_bytes, super_.source_host);
-  if (Status status = WriteSuperblock(); !status.ok()) return status;
-  return ForgetSegments();
+  return WriteSuperblock();
 }
 
 std::optional<Endpoint> Pool::InstallSource() const {

@@ -103,6 +103,8 @@ class Pool {
   // Starting it forgets every segment, and what cannot be read; `source`, if its name is not too long, is remembered.
   // `claim`: how far the log reached that is given up, or kUnknownClaim.  Errors: IoError.
   Status BeginInstall(const Endpoint& source, LogEnd claim);
+  // The same for a log that lacks something, which is given from its end on: nothing is forgotten.  Errors: IoError.
+  Status GoOnInstalling(const Endpoint& source, LogEnd claim);
   // While installing: the highest claim of all that were begun since the log was whole.
   [[nodiscard]] LogEnd claim() const { return {Epoch{super_.claim_epoch}, Lsn{super_.claim_lsn}}; }
   // After a crash in between, whom to ask again.

@@ -32,9 +32,10 @@ class BatchSink {
   virtual void Refused(const wire::FollowReply& reply) = 0;
   // Errors: Protocol - the batch is not the next one; others - this node has failed and Stop() has been called.
   virtual Status Land(const wire::Batch& batch, std::span<const std::byte> bytes) = 0;
-  // The next batch need not follow the last; what ends at or behind `whole_at` lacks nothing.  The source's log is in
-  // the segments of the generations `in_use`, and in no others. Errors: Protocol - this node is not one that is given
-  // everything, or the generations are not in ascending order; others - as Land's last.
+  // The next batch need not follow the last; what ends at or behind `whole_at` lacks nothing, and until then this
+  // node's log is no copy.  The source's log is in the segments of the generations `in_use`, and in no others.  Errors:
+  // Protocol - this node is a candidate, which cannot become a primary so, or the generations are not in ascending
+  // order; others - as Land's last.
   virtual Status Gap(Lsn whole_at, std::span<const std::uint64_t> in_use) = 0;
   // All up to `lsn` is committed: the next Persist() applies it.
   virtual void Committed(Lsn lsn) = 0;

@@ -19,7 +19,7 @@ void Shipper::PumpSlice(Epoch epoch, Lsn committed, std::size_t depth, MonoTime 
 }
 
 void Shipper::Pump(Epoch epoch, Lsn committed, std::size_t depth, std::uint64_t bytes) {
-  if (data_ == LinkId::kNone || overrun_) return;
+  if (data_ == LinkId::kNone) return;
   const std::uint64_t limit = std::min(acked_bytes_ + kWindowBytes, posted_bytes_ + bytes);
   while (posted_bytes_ < limit && in_flight_.size() < depth) {
     const auto batch = reader_->Peek();
@@ -34,11 +34,7 @@ void Shipper::Pump(Epoch epoch, Lsn committed, std::size_t depth, std::uint64_t 
       }
       return;
     }
-    if (batch->lsn != posted_.Next() || (terms_.install && !gap_announced_)) {
-      overrun_ = whole_;
-      if (overrun_) return;
-      SendGap(epoch);
-    }
+    if (batch->lsn != posted_.Next() || (!whole_ && !whole_at_)) SendGap(epoch);
     // A batch that is placed needs no message: its link stands for the epoch, its place is its address, and its header
     // names what was committed when it was sealed.  While the receiver takes the whole log its processor must first
     // give up what a gap has taken away, so nothing is placed.
@@ -55,18 +51,22 @@ void Shipper::Pump(Epoch epoch, Lsn committed, std::size_t depth, std::uint64_t 
   }
 }
 
-// Cleaning goes on while the log is given, and may take away what comes next.  The gap may hide that a segment was
-// freed which the receiver has been given, so it is told which segments there are; and the log is whole later.
+// Cleaning goes on while the log is given, and may take away what comes next: at the beginning, on the way, and from a
+// receiver whose log was whole and that is slower than the cleaner.  The gap may hide that a segment was freed which
+// the receiver has been given, so it is told which segments there are; and the log is whole later.
 void Shipper::SendGap(Epoch epoch) {
-  gap_announced_ = true;
+  before_gap_ = whole_through();
+  whole_ = in_sync = false;
+  whole_at_ = reader_->WholeAt();
   const auto generations = reader_->Generations();
-  fabric_->Send(data_, wire::Encode(wire::Gap{epoch, reader_->WholeAt()}), std::as_bytes(std::span(generations)));
+  fabric_->Send(data_, wire::Encode(wire::Gap{epoch, *whole_at_}), std::as_bytes(std::span(generations)));
 }
 
-bool Shipper::OnAck(Lsn durable, Lsn applied, bool whole) {
+// What makes the log whole lies behind all that was posted when the gap was announced, so whoever has it has seen that.
+bool Shipper::OnAck(Lsn durable, Lsn applied) {
   if (durable > posted_) return false;
   applied_ = std::max(applied_, applied);
-  whole_ = whole_ || whole;
+  whole_ = whole_ || (whole_at_ && durable >= *whole_at_);
   Acknowledge(durable);
   CountFlushed();
   return true;

@@ -92,10 +92,8 @@ class Shipper {
   // The same for a receiver that nobody waits for: a slice, when it is time for one.  `log_bytes`: that were ever
   // sealed.
   void PumpSlice(Epoch epoch, Lsn committed, std::size_t depth, MonoTime now, bool busy, std::uint64_t log_bytes);
-  // What comes next was cleaned away before it was shipped: nothing is posted any more, the receiver must ask anew.
-  [[nodiscard]] bool overrun() const { return overrun_; }
   // False if the receiver claims what was never sent.
-  [[nodiscard]] bool OnAck(Lsn durable, Lsn applied, bool whole);
+  [[nodiscard]] bool OnAck(Lsn durable, Lsn applied);
   // The first `placed` batches that were placed on the data link are in the receiver's persistence domain.
   void OnFlushed(std::uint64_t placed);
   // `leads`: the sender holds its lease.
@@ -116,8 +114,10 @@ class Shipper {
   [[nodiscard]] bool fetch() const { return terms_.fetch; }
   // As the receiver said last, or has not said yet.
   [[nodiscard]] bool may_lead() const { return may_lead_; }
-  // It holds all that the log held when it began to receive: until then it is no copy.
+  // It holds all that the log holds up to acked(): where it does not, it is no copy.
   [[nodiscard]] bool whole() const { return whole_; }
+  // The last batch up to which it holds, or held before the cleaner overtook it, all that the log holds.
+  [[nodiscard]] Lsn whole_through() const { return whole_ ? acked_ : before_gap_; }
   [[nodiscard]] Lsn acked() const { return acked_; }
   [[nodiscard]] Lsn posted() const { return posted_; }
   // The last batch whose bytes in the log nobody reads any more on behalf of this receiver: what went by frames was
@@ -163,9 +163,9 @@ class Shipper {
   Fabric* fabric_;
   std::unique_ptr<BatchReader> reader_;
   Terms terms_;
-  bool overrun_ = false;
   bool whole_;
-  bool gap_announced_ = false;  // the gap before the first batch of an install
+  std::optional<Lsn> whole_at_;  // as the newest gap said; an install begins with one
+  Lsn before_gap_;
   Lsn posted_, acked_, applied_;
   Lsn told_;  // what the receiver was told to be committed, so that it applies it
   std::uint64_t posted_bytes_ = 0;

@@ -164,12 +164,11 @@ struct Batch {
 struct Ack {
   static constexpr Type kType = Type::kAck;
   Epoch epoch;
-  Lsn durable;        // cumulative
-  Lsn applied{};      // the receiver's index names nothing that what is committed up to here has freed
-  bool whole = true;  // false while it installs: then it is no copy yet
+  Lsn durable;    // cumulative
+  Lsn applied{};  // the receiver's index names nothing that what is committed up to here has freed
   template <typename Io>
   void Fields(Io& io) {
-    io(epoch, durable, applied, whole);
+    io(epoch, durable, applied);
   }
 };
 
@@ -189,7 +188,7 @@ struct Committed {
 struct Gap {
   static constexpr Type kType = Type::kGap;
   Epoch epoch;
-  Lsn whole_at;  // what the receiver holds up to there lacks nothing
+  Lsn whole_at;  // what the receiver holds up to there lacks nothing; until then it is no copy
   template <typename Io>
   void Fields(Io& io) {
     io(epoch, whole_at);

@@ -57,7 +57,8 @@ void Committer::Drop(LinkId link) {
   std::erase_if(shippers_, [&](const auto& shipper) {
     const bool hit = shipper->control() == link || shipper->data() == link;
     if (!hit) return false;
-    if (shipper->whole()) left_[shipper->receiver().id] = shipper->acked();
+    Lsn& left = left_[shipper->receiver().id];
+    left = std::max(left, shipper->whole_through());
     shipper->Close();
     return true;
   });
@@ -102,10 +103,8 @@ Lsn Committer::Everywhere() const {
     if (member.id == self_.id) continue;
     const Shipper* shipper = Of(member.id);
     const auto left = left_.find(member.id);
-    const Lsn has = shipper != nullptr && shipper->whole() ? shipper->acked()
-                    : left != left_.end()                  ? left->second
-                                                           : Lsn{};
-    least = std::min(least, has);
+    const Lsn before = left != left_.end() ? left->second : Lsn{};
+    least = std::min(least, shipper != nullptr ? std::max(shipper->whole_through(), before) : before);
   }
   return least;
 }
@@ -115,25 +114,16 @@ bool Committer::Claimed(Lsn first, Lsn last) const {
                      [&](const auto& shipper) { return shipper->read_from() < last && shipper->posted() >= first; });
 }
 
-template <typename Condition>
-std::vector<Endpoint> Committer::DropIf(Condition condition) {
+std::vector<Endpoint> Committer::DropStalled(MonoTime now, MonoTime patience) {
   std::vector<Endpoint> dropped;
   std::vector<LinkId> links;
   for (const auto& shipper : shippers_) {
-    if (!condition(*shipper)) continue;
+    if (!shipper->Stalled(now, patience)) continue;
     dropped.push_back(shipper->receiver().Redis());
     links.push_back(shipper->control());
   }
   for (const LinkId link : links) Drop(link);
   return dropped;
-}
-
-std::vector<Endpoint> Committer::DropStalled(MonoTime now, MonoTime patience) {
-  return DropIf([&](Shipper& shipper) { return shipper.Stalled(now, patience); });
-}
-
-std::vector<Endpoint> Committer::DropOverrun() {
-  return DropIf([](const Shipper& shipper) { return shipper.overrun(); });
 }
 
 void Committer::Heartbeat(MonoTime now, bool leads) {

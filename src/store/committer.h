@@ -66,8 +66,6 @@ class Committer {
   // Closes the links of receivers that have acknowledged nothing for `patience` although something is on its way to
   // them: they give up what they keep of the log.  Returns their redis addresses.
   std::vector<Endpoint> DropStalled(MonoTime now, MonoTime patience);
-  // The same of receivers that the cleaner has overrun.
-  std::vector<Endpoint> DropOverrun();
   // When a majority, this node included, was last known to be in this epoch; 0 if never.
   [[nodiscard]] MonoTime HeardByMajority(MonoTime now) const;
   // The last batch that every member has, as far as this term knows.
@@ -87,8 +85,6 @@ class Committer {
   [[nodiscard]] Lsn DurableAt(const Member& member) const;
   // It catches up, and commits have all the copies that they need without it.
   [[nodiscard]] bool Spared(const Shipper& shipper) const;
-  template <typename Condition>
-  std::vector<Endpoint> DropIf(Condition condition);
 
   Log* log_;
   const Membership* membership_;

@@ -167,7 +167,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   // --- node_term.cc
   void Progress();
   void AdmitMember();
-  void NoteLost(const std::vector<Endpoint>& backups, std::string_view why) const;
+  void NoteLost(const std::vector<Endpoint>& backups, std::string_view why);
   void CountLease();
   void BecomePrimary();
   void StepDown(std::string_view why);

@@ -206,10 +206,19 @@ Status Node::Land(const wire::Batch& batch, std::span<const std::byte> bytes) {
   return Status::Ok();
 }
 
+// A log that was whole goes on as one that is installed, from where it is.
 Status Node::Gap(Lsn whole_at, std::span<const std::uint64_t> in_use) {
-  if (!pool_->installing()) return {Code::kProtocol, "a gap was announced to a node that takes none"};
+  if (fetching_) return {Code::kProtocol, "a gap was announced to a candidate, which takes none"};
   if (!std::is_sorted(in_use.begin(), in_use.end())) {
     return {Code::kProtocol, "the generations that a gap names are not in ascending order"};
+  }
+  if (!not_whole_) {
+    Note(LogLevel::kNotice,
+         fmt::format("batch {} of {} was cleaned away before it came: this log is whole again at LSN "
+                     "{}",
+                     log_->end().lsn.value + 1, primary_.Redis().ToString(), whole_at.value));
+    if (Status status = pool_->GoOnInstalling(primary_.Replication(), log_->end()); !status.ok()) return Fail(status);
+    not_whole_ = true;
   }
   whole_at_ = whole_at;
   log_->AllowGap();
@@ -220,8 +229,7 @@ Status Node::Gap(Lsn whole_at, std::span<const std::uint64_t> in_use) {
 
 Result<wire::Ack> Node::Persist() {
   if (Mutated(Mutant::kAckBeforeDrain)) {
-    fabric_->Send(receiver_->data(),
-                  wire::Encode(wire::Ack{voter_->promised(), log_->end().lsn, engine_->applied(), !not_whole_}));
+    fabric_->Send(receiver_->data(), wire::Encode(wire::Ack{voter_->promised(), log_->end().lsn, engine_->applied()}));
   }
   if (Status status = log_->Drain(); !status.ok()) return Fail(status);
   engine_->ApplyTo(heard_committed_);
@@ -233,7 +241,7 @@ Result<wire::Ack> Node::Persist() {
     Note(LogLevel::kNotice, "the log is whole");
   }
   if (!failure_.ok()) return failure_;
-  return wire::Ack{.epoch = {}, .durable = log_->durable(), .applied = engine_->applied(), .whole = !not_whole_};
+  return wire::Ack{.epoch = {}, .durable = log_->durable(), .applied = engine_->applied()};
 }
 
 // What was placed behind the log's end and not looked at: whole batches that follow, where the heads' segments go on. A

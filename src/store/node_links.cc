@@ -157,7 +157,7 @@ std::unique_ptr<BatchReader> Node::ReaderFrom(Lsn lsn) const {
 bool Node::OnShipperFrame(Shipper* shipper, LinkId link, std::span<const std::byte> head) {
   if (link == shipper->data()) {
     const auto ack = wire::Decode<wire::Ack>(head);
-    if (!ack || ack->epoch != voter_->promised() || !shipper->OnAck(ack->durable, ack->applied, ack->whole)) {
+    if (!ack || ack->epoch != voter_->promised() || !shipper->OnAck(ack->durable, ack->applied)) {
       return false;
     }
     committer_->Pump(*shipper, voter_->promised());

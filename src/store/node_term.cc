@@ -32,10 +32,7 @@ void Node::Progress() {
   // A change of members is a batch of its own: in the middle of a unit it waits, for the unit must not be cut in two.
   if (!log_->InUnit() || Mutated(Mutant::kMembersCutUnit)) AdmitMember();
   Ship();
-  if (!committer_->active()) return;
-  committer_->PumpSpared(voter_->promised(), clock_->Now());
-  NoteLost(committer_->DropOverrun(),
-           "what it lacks was cleaned away meanwhile; it is given the whole log when it connects again");
+  if (committer_->active()) committer_->PumpSpared(voter_->promised(), clock_->Now());
 }
 
 void Node::AdmitMember() {
@@ -72,9 +69,11 @@ FeatureLevel Node::LevelOf(const Members& members) const {
   return std::max(membership_.level(), committer_->Offered(members));
 }
 
-void Node::NoteLost(const std::vector<Endpoint>& backups, std::string_view why) const {
+void Node::NoteLost(const std::vector<Endpoint>& backups, std::string_view why) {
   for (const Endpoint& backup : backups) {
-    Note(LogLevel::kWarning, fmt::format("lost the backup {}: {}", backup.ToString(), why));
+    const Status lost{Code::kUnavailable, fmt::format("lost the backup {}: {}", backup.ToString(), why)};
+    Note(LogLevel::kWarning, lost.ToString());
+    NoteProblem(lost);
   }
 }
 

@@ -51,8 +51,10 @@ class EndlessLog final : public BatchReader {
   // What comes next was cleaned away.
   void Skip(std::uint64_t batches) { taken_ += batches; }
   [[nodiscard]] Lsn Committed() const override { return Lsn{}; }
-  [[nodiscard]] Lsn WholeAt() const override { return Lsn{}; }
+  [[nodiscard]] Lsn WholeAt() const override { return whole_at; }
   [[nodiscard]] std::vector<std::uint64_t> Generations() const override { return {7, 9}; }
+
+  Lsn whole_at;
 
  private:
   std::vector<std::byte> bytes_;

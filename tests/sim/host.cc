@@ -39,6 +39,8 @@ void Host::Log(std::string_view line) {
       referee_->Violation("host " + std::to_string(number_) + " gives its log up while it campaigns");
     }
     referee_->OnInstall(number_);
+  } else if (line.find("was cleaned away before it came") != std::string_view::npos) {
+    ++overtaken;
   } else if (line.starts_with("joined the cluster")) {
     referee_->OnInstall(number_);
   } else if (in_unit_ && line.find(" becomes a member") != std::string_view::npos) {

@@ -119,7 +119,7 @@ class Host : private StoreObserver {
 
   DiskRefusal refusal;
   MonoTime drain_most{0};  // a drain takes up to this; 0: a healthy one's time
-  std::uint64_t starts = 0, full = 0, installs = 0, cleaned = 0, holds = 0, holds_lost = 0;
+  std::uint64_t starts = 0, full = 0, installs = 0, overtaken = 0, cleaned = 0, holds = 0, holds_lost = 0;
 
  private:
   struct Pending {

@@ -74,7 +74,7 @@ void Mixed(Draw& draw, Plan& plan) {
   plan.fills = draw.OneIn(2);
   if (!plan.fills) return;
   plan.segments = 6;
-  plan.keys = static_cast<int>(draw.Between(50, 80));
+  plan.keys = static_cast<int>(draw.Between(75, 120));
 }
 
 // As many bytes are live all the time, so many that writers may meet a full pool, and backups hang again and again:

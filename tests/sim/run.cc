@@ -49,6 +49,7 @@ class Simulation {
       report.starts += cluster_[number].starts;
       report.full += cluster_[number].full;
       report.installs += cluster_[number].installs;
+      report.overtaken += cluster_[number].overtaken;
       report.cleaned += cluster_[number].cleaned;
       report.holds += cluster_[number].holds;
       report.holds_lost += cluster_[number].holds_lost;
@@ -169,6 +170,7 @@ Report& Report::operator+=(const Report& other) {
   elections += other.elections;
   starts += other.starts;
   installs += other.installs;
+  overtaken += other.overtaken;
   cleaned += other.cleaned;
   holds += other.holds;
   holds_lost += other.holds_lost;
@@ -178,8 +180,8 @@ Report& Report::operator+=(const Report& other) {
 std::string Report::Reached() const {
   return fmt::format(
       "{} operations done, {} of unknown outcome, {} writes without space, {} elections, {} starts, {} logs given as a "
-      "whole, {} segments cleaned, {} holds, {} of them lost",
-      done, unknown, full, elections, starts, installs, cleaned, holds, holds_lost);
+      "whole, {} overtaken by the cleaner, {} segments cleaned, {} holds, {} of them lost",
+      done, unknown, full, elections, starts, installs, overtaken, cleaned, holds, holds_lost);
 }
 
 Report RunSeed(std::uint64_t seed, Kind kind, bool verbose) { return Simulation(seed, kind, verbose).Go(); }

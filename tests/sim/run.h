@@ -18,6 +18,7 @@ struct Report {
   std::uint64_t full = 0;                   // writes that found no space
   std::uint64_t elections = 0, starts = 0;  // primaries, and hosts
   std::uint64_t installs = 0;               // logs given as a whole
+  std::uint64_t overtaken = 0;              // times that the cleaner has overtaken a whole log
   std::uint64_t cleaned = 0;                // segments
   std::uint64_t holds = 0, holds_lost = 0;  // of segments
   // Adds what `other` has reached.

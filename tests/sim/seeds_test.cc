@@ -59,6 +59,7 @@ TEST(Sim, Pressure) {
   if (count < 100) return;
   EXPECT_GT(sum.cleaned, 10 * count);
   EXPECT_GT(sum.installs, count / 4);
+  EXPECT_GT(sum.overtaken, count / 10);
   EXPECT_GT(sum.holds, count);
   EXPECT_GT(sum.holds_lost, count / 4);
 }

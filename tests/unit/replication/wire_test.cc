@@ -40,7 +40,7 @@ TEST(Wire, EveryMessageReadsBack) {
                                                      Lsn{8}, true, 77, 1, LogKey{5, 6}});
   ReadsBackAndRefusesWhatIsShorter(wire::DataHello{77});
   ReadsBackAndRefusesWhatIsShorter(wire::Batch{Epoch{3}, LogAddress{4096}, Lsn{8}});
-  ReadsBackAndRefusesWhatIsShorter(wire::Ack{Epoch{3}, Lsn{8}, Lsn{7}, false});
+  ReadsBackAndRefusesWhatIsShorter(wire::Ack{Epoch{3}, Lsn{8}, Lsn{7}});
   ReadsBackAndRefusesWhatIsShorter(wire::Heartbeat{Epoch{3}, Lsn{8}, 123456, 789});
   ReadsBackAndRefusesWhatIsShorter(wire::HeartbeatAck{Epoch{3}, 123456, 789, false});
   ReadsBackAndRefusesWhatIsShorter(wire::HandOver{Epoch{3}});

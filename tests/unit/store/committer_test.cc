@@ -131,8 +131,8 @@ TEST_F(CatchingUpTest, WhoeverAMajorityNeedsIsSentAllAtOnce) {
 
 TEST_F(CatchingUpTest, WhomNoCommitNeedsWaitsForItsSlice) {
   committer_->Pump(Epoch{1});
-  ASSERT_TRUE(near_->OnAck(near_->posted(), Lsn{}, true));
-  ASSERT_TRUE(far_->OnAck(Lsn{1}, Lsn{}, true));
+  ASSERT_TRUE(near_->OnAck(near_->posted(), Lsn{}));
+  ASSERT_TRUE(far_->OnAck(Lsn{1}, Lsn{}));
   EXPECT_TRUE(committer_->Advance(MonoTime{0}));
   ASSERT_TRUE(near_->in_sync && !far_->in_sync);
   Sent();
@@ -142,7 +142,7 @@ TEST_F(CatchingUpTest, WhomNoCommitNeedsWaitsForItsSlice) {
   EXPECT_EQ(Sent(), std::vector<LinkId>{kFar});
 
   committer_->Drop(kNear);
-  ASSERT_TRUE(far_->OnAck(Lsn{2}, Lsn{}, true));
+  ASSERT_TRUE(far_->OnAck(Lsn{2}, Lsn{}));
   committer_->PumpSpared(Epoch{1}, MonoTime{0});
   EXPECT_EQ(Sent(), std::vector<LinkId>{});
   committer_->Pump(Epoch{1});
@@ -153,7 +153,7 @@ TEST_F(CatchingUpTest, WhoIsGivenUpOnAgainAndAgainReturnsLaterEachTime) {
   MonoTime now{1'000'000};
   const auto fails_and_returns = [&] {
     committer_->Pump(Epoch{1});
-    EXPECT_TRUE(near_->OnAck(near_->posted(), Lsn{}, true));
+    EXPECT_TRUE(near_->OnAck(near_->posted(), Lsn{}));
     EXPECT_TRUE(near_->in_sync || (committer_->Advance(now), near_->in_sync));
     const std::size_t slow = committer_->GiveUpOn(near_->posted().Next(), now).size();
     EXPECT_EQ(slow, 1U);
@@ -186,7 +186,7 @@ TEST_F(CatchingUpTest, WhoAcknowledgesNothingLosesItsClaimOnTheLog) {
   committer_->Pump(Epoch{1});
   committer_->Advance(MonoTime{0});
   EXPECT_TRUE(committer_->Claimed(Lsn{1}, Lsn{1}));
-  EXPECT_TRUE(near_->OnAck(near_->posted(), Lsn{}, true));
+  EXPECT_TRUE(near_->OnAck(near_->posted(), Lsn{}));
   committer_->Advance(MonoTime{1});
   EXPECT_TRUE(committer_->Claimed(Lsn{1}, Lsn{1})) << "the other one";
   EXPECT_TRUE(committer_->DropStalled(kPatience, kPatience).empty());
@@ -198,8 +198,8 @@ TEST_F(CatchingUpTest, WhoAcknowledgesNothingLosesItsClaimOnTheLog) {
 
 TEST_F(CatchingUpTest, ACopyThatMinAcksAsksForIsNeeded) {
   committer_->Pump(Epoch{1});
-  ASSERT_TRUE(near_->OnAck(near_->posted(), Lsn{}, true));
-  ASSERT_TRUE(far_->OnAck(Lsn{1}, Lsn{}, true));
+  ASSERT_TRUE(near_->OnAck(near_->posted(), Lsn{}));
+  ASSERT_TRUE(far_->OnAck(Lsn{1}, Lsn{}));
   EXPECT_TRUE(committer_->Advance(MonoTime{0}));
   options_.min_acks = 3;
   Sent();

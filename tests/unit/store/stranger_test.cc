@@ -32,7 +32,7 @@ std::vector<Request> Requests(const ClusterId& cluster, Epoch epoch) {
           {"follow", wire::Encode(follow)},
           {"a guess", wire::Encode(wire::DataHello{12345}), false},
           {"no token", wire::Encode(wire::DataHello{0}), false},
-          {"an acknowledgement", wire::Encode(wire::Ack{epoch, Lsn{1000}, Lsn{1000}, true}), false},
+          {"an acknowledgement", wire::Encode(wire::Ack{epoch, Lsn{1000}, Lsn{1000}}), false},
           {"garbage", std::vector<std::byte>(40, std::byte{0x5a}), false}};
 }
 
