@@ -7,6 +7,7 @@ import time
 import pytest
 import redis
 from cluster import wait_for
+from resp import Connection
 from sentinels import NAME, Sentinels
 
 
@@ -201,6 +202,21 @@ def test_replicaof_no_one_asks_a_living_primary_to_hand_over(make_cluster):
     assert heir.client().get("k") == "v"
     # Redis' own roles and ours agree again, also if the one that is told to lead is no member.
     assert old.redis_role() == "slave"
+
+
+@pytest.mark.parametrize("who", ["an operator", "a Sentinel"])
+def test_only_a_sentinel_that_has_ordered_a_change_sees_it_before_it_is_made(make_cluster, who):
+    """It tells clients of the new primary once it sees that, which nobody does of what an operator has ordered."""
+    cluster = make_cluster(args=["--faha.lease", "20000"])
+    sentinel = Connection(cluster[2].port)
+    assert sentinel.call("CLIENT", "SETNAME", "sentinel-0123abcd-cmd") == ("+", "OK")
+    orders = sentinel if who == "a Sentinel" else Connection(cluster[2].port)
+    cluster[0].signal(signal.SIGSTOP)  # it does not hand over meanwhile
+    assert orders.call("REPLICAOF", "NO", "ONE") == ("+", "OK")
+    kind, text = sentinel.call("INFO", "replication")
+    cluster[0].signal(signal.SIGCONT)
+    assert ("role:master" in text) == (who == "a Sentinel")
+    wait_for(lambda: cluster.primary() is cluster[2], what="the backup to become the primary")
 
 
 def priority(node):
