@@ -154,12 +154,14 @@ bool Register(RedisModuleCtx* ctx) {
          AddNumber<&Options::min_acks>(ctx, "min-acks", REDISMODULE_CONFIG_DEFAULT, 0, 64) &&
          AddNumber<&Options::persist_timeout>(ctx, "persist-timeout", REDISMODULE_CONFIG_DEFAULT, 1, 3600'000) &&
          AddNumber<&Options::lease>(ctx, "lease", kFixed, 50, 3600'000) && AddText<&Options::bind>(ctx, "bind") &&
-         AddText<&Options::announce_host>(ctx, "announce-host") &&
+         AddText<&Options::announce_host>(ctx, "announce-host") && AddText<&Options::peer_host>(ctx, "peer-host") &&
+         AddNumber<&Options::feature_level>(ctx, "feature-level", kFixed, kLowestLevel, kHighestLevel) &&
          AddText<&Options::secret>(ctx, "secret", kFixed | REDISMODULE_CONFIG_SENSITIVE) &&
          AddFlag<&Options::sentinel_failover>(ctx, "sentinel-failover") &&
          AddText<&Options::sentinel_password>(ctx, "sentinel-password", REDISMODULE_CONFIG_SENSITIVE) &&
          AddText<&Options::secret_file>(ctx, "secret-file") && AddChoice<&Options::tls, kTls>(ctx, "tls") &&
          AddNumber<&Options::port>(ctx, "port", kFixed, 0, 65535) &&
+         AddNumber<&Options::peer_port>(ctx, "peer-port", kFixed, 0, 65535) &&
          AddNumber<&Options::port_offset>(ctx, "port-offset", kFixed, 1, 65535) && AddMutants(ctx);
 }
 
@@ -194,10 +196,17 @@ bool DeriveAddresses(RedisModuleCtx* ctx, Options& options) {
   const std::string host = ConfigValue(ctx, "replica-announce-ip");
   if (!host.empty() && options.announce_host == Options{}.announce_host)
     options.announce_host = Numeric({host, 0}).host;
-  const bool plain = std::all_of(options.announce_host.begin(), options.announce_host.end(),
-                                 [](unsigned char c) { return std::isgraph(c) != 0 && c != ','; });
-  if (!plain)
-    return Refuse("faha.announce-host '" + options.announce_host + "' is no address: use one, such as 192.0.2.1");
+  for (const auto& [name, value] :
+       {std::pair{"announce-host", &options.announce_host}, {"peer-host", &options.peer_host}}) {
+    const bool plain =
+        std::all_of(value->begin(), value->end(), [](unsigned char c) { return std::isgraph(c) != 0 && c != ','; });
+    if (!plain)
+      return Refuse("faha." + std::string(name) + " '" + *value + "' is no address: use one, such as 192.0.2.1");
+  }
+  if (!options.peer_host.empty() && options.feature_level < kPeerHostLevel) {
+    return Refuse("faha.peer-host needs faha.feature-level " + std::to_string(kPeerHostLevel) +
+                  ": raise it, or leave one of the two out");
+  }
   if (options.port != 0 || own == 0) return true;
   const int port = own + options.port_offset;
   if (port > 65535) {

@@ -72,8 +72,10 @@ const Member* PeerNames::Find(const Members& members, const Endpoint& name) cons
   };
   if (const Member* same = find([&](const Member& each) { return each.Redis() == name; })) return same;
   const auto meant = AddressesOf(name.host);  // once: the resolver may take long
-  return find(
-      [&](const Member& each) { return each.redis_port == name.port && ShareOne(AddressesOf(each.host), meant); });
+  return find([&](const Member& each) {
+    const auto is_at = [&](const std::string& host) { return !host.empty() && ShareOne(AddressesOf(host), meant); };
+    return each.redis_port == name.port && (is_at(each.host) || is_at(each.peer_host));
+  });
 }
 
 Endpoint PeerNames::NameOf(const Member& member) const {

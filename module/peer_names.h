@@ -11,10 +11,13 @@ namespace faha::module {
 
 class PeerNames {
  public:
-  // The member of `members` that `name` means: its port, and an address of its machine.  Null if there is none.
+  // The member of `members` that `name` means: its port, and an address of its machine, for clients or for the other
+  // nodes.  Null if there is none.
   const Member* Find(const Members& members, const Endpoint& name) const;
-  // From now on `member` is shown as `name`.
-  void Remember(const Member& member, const Endpoint& name) { names_[member.id] = name; }
+  // From now on `member` is shown as `name`, unless that is its address for the other nodes alone.
+  void Remember(const Member& member, const Endpoint& name) {
+    if (name.host != member.peer_host) names_[member.id] = name;
+  }
   // As what `member` is shown: as it was called last, or by the address that it announces.
   [[nodiscard]] Endpoint NameOf(const Member& member) const;
 

@@ -11,7 +11,7 @@
 namespace faha::module {
 namespace {
 
-constexpr std::size_t kMaxAnswer = 4096;
+constexpr std::size_t kMaxAnswer = 64U << 10;  // INFO has a line for each primary that is watched
 
 std::string Encode(std::initializer_list<std::string_view> words) {
   std::string bytes = "*" + std::to_string(words.size()) + "\r\n";
@@ -43,12 +43,12 @@ bool WouldBlock() { return errno == EAGAIN || errno == EWOULDBLOCK || errno == E
 }  // namespace
 
 SentinelOrder::SentinelOrder(const Endpoint& sentinel, std::string_view name, std::string_view password)
-    : sentinel_(sentinel), give_up_at_(std::chrono::steady_clock::now() + kPatience) {
+    : sentinel_(sentinel), give_up_at_(std::chrono::steady_clock::now() + kPatience), name_(name) {
   if (!password.empty()) {
     unsent_ = Encode({"AUTH", password});
     ++answers_due_;
   }
-  unsent_ += Encode({"SENTINEL", "FAILOVER", name});
+  unsent_ += Encode({"INFO", "sentinel"});
   Connect();
 }
 
@@ -91,14 +91,39 @@ SentinelOrder::Outcome SentinelOrder::Receive() {
     if (got < 0) return WouldBlock() ? Outcome::kPending : Outcome::kUnreachable;
     if (got == 0 || received_.size() > kMaxAnswer) return Outcome::kUnreachable;
     received_.append(buffer, static_cast<std::size_t>(got));
-    for (std::size_t end = 0; (end = received_.find("\r\n")) != std::string::npos;) {
-      answer_ = received_.substr(0, end);
-      received_.erase(0, end + 2);
+    while (auto reply = TakeReply()) {
+      answer_ = *std::move(reply);
+      if (ordered_) {
+        const bool accepted = answer_.starts_with('+') || answer_.starts_with("-INPROG");
+        return accepted ? Outcome::kAccepted : Outcome::kRefused;
+      }
       if (--answers_due_ > 0) continue;
-      const bool accepted = answer_.starts_with('+') || answer_.starts_with("-INPROG");
-      return accepted ? Outcome::kAccepted : Outcome::kRefused;
+      if (answer_.find("sentinel_tilt:1") != std::string::npos) {
+        answer_ = "-TILT it stood still, and does nothing for a while";
+        return Outcome::kRefused;
+      }
+      ordered_ = true;
+      unsent_ = Encode({"SENTINEL", "FAILOVER", name_});
+      if (const Outcome outcome = Send(); outcome != Outcome::kPending) return outcome;
     }
   }
+}
+
+std::optional<std::string> SentinelOrder::TakeReply() {
+  const std::size_t end = received_.find("\r\n");
+  if (end == std::string::npos) return std::nullopt;
+  std::string reply = received_.substr(0, end);
+  std::size_t taken = end + 2;
+  if (reply.starts_with('$')) {
+    std::size_t bytes = 0;
+    for (const char c : reply.substr(1))
+      bytes = c >= '0' && c <= '9' && bytes <= kMaxAnswer ? 10 * bytes + (c - '0') : 0;
+    if (received_.size() < taken + bytes + 2) return std::nullopt;
+    reply = received_.substr(taken, bytes);
+    taken += bytes + 2;
+  }
+  received_.erase(0, taken);
+  return reply;
 }
 
 }  // namespace faha::module

@@ -1,8 +1,10 @@
-// One order to one Redis Sentinel: SENTINEL FAILOVER, over a connection of its own.  Thread: main loop only; never
-// blocks.  Not by hiredis: the server holds a copy of it with the same symbols, of whatever version.
+// One order to one Redis Sentinel: SENTINEL FAILOVER, over a connection of its own.  One in TILT, which it is for half
+// a minute after it stood still, would take the order and do nothing, so it is asked for that first.  Thread: main loop
+// only; never blocks.  Not by hiredis: the server holds a copy of it with the same symbols, of whatever version.
 #pragma once
 
 #include <chrono>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -37,12 +39,16 @@ class SentinelOrder {
   void Connect();
   Outcome Send();
   Outcome Receive();
+  // The next whole reply of what was received: a line, or what a bulk string holds.
+  std::optional<std::string> TakeReply();
 
   Endpoint sentinel_;
   std::chrono::steady_clock::time_point give_up_at_;
   int socket_ = -1;
   std::string unsent_;
-  int answers_due_ = 1;
+  std::string name_;
+  int answers_due_ = 1;  // before the one to the order
+  bool ordered_ = false;
   std::string received_, answer_;
 };
 

@@ -19,6 +19,9 @@ using std::chrono::steady_clock;
 // for five.
 constexpr milliseconds kWithhold{1500};
 constexpr milliseconds kAskAgain{1000}, kAskNext{200};
+// One that was stopped for a while (TILT) takes orders and does nothing for half a minute.  A failover in order is seen
+// sooner than this.
+constexpr milliseconds kNothingHappens{2500};
 // They say hello every two seconds.
 constexpr milliseconds kForgetAfter{30'000};
 // What it says was true a moment ago, and for longer than a change of roles takes.
@@ -116,6 +119,7 @@ void Sentinels::Tick(RedisModuleCtx* ctx) {
   const std::string reason = TheState().options.sentinel_failover ? Reason(now) : "";
   if (reason.empty()) {
     order_.reset();
+    accepted_since_.reset();
     said_.clear();
     turn_ = 0;
     next_ask_ = now;
@@ -192,7 +196,10 @@ void Sentinels::Judge(SentinelOrder::Outcome outcome, Time now) {
   said_ = said;
   order_.reset();
   next_ask_ = now + (accepted ? kAskAgain : kAskNext);
-  if (!accepted) ++turn_;
+  if (accepted && !accepted_since_) accepted_since_ = now;
+  if (accepted && now - *accepted_since_ < kNothingHappens) return;
+  ++turn_;
+  accepted_since_.reset();
 }
 
 bool Sentinels::Withholds(RedisModuleCtx* ctx) const {

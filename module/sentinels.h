@@ -68,7 +68,8 @@ class Sentinels {
 
   std::map<std::string, Sentinel, std::less<>> known_;  // by the part of the run id that connections are named after
   std::unique_ptr<SentinelOrder> order_;
-  std::size_t turn_ = 0;  // whom to ask
+  std::size_t turn_ = 0;                // whom to ask
+  std::optional<Time> accepted_since_;  // by whom is asked now
   Time next_ask_, withhold_until_, missed_at_, next_note_;
   bool changed_ = false;  // somebody is known whom the store need not remember
   std::optional<Time> mistaken_since_;

@@ -183,3 +183,23 @@ build() {
   (cd "$root" && quietly cmake --build --preset "$preset" ${1:+--target "$@"}) ||
     die "the build of $preset failed: see the lines above"
 }
+
+# The module of the last release, for the test of upgrades, from the commit that docs/CHANGELOG.md names: build/earlier/faha.so.
+build_earlier() {
+  local commit folder="$root/build/earlier"
+  commit=$(sed -n 's/^Commit \([0-9a-f]\{40\}\)\.$/\1/p' "$root/docs/CHANGELOG.md" | head -n 1)
+  if ! git -C "$root" cat-file -e "$commit^{commit}" 2>/dev/null; then
+    say "the upgrade from the last release: skipped: this clone lacks its commit ($commit)"
+    return 0
+  fi
+  [ "$(cat "$folder/commit" 2>/dev/null)" != "$commit" ] || return 0
+  say "building the last release"
+  rm -rf "$folder"
+  mkdir -p "$folder/source"
+  git -C "$root" archive "$commit" | tar -x -C "$folder/source"
+  (cd "$folder" && quietly cmake -S source -B out -G Ninja -DCMAKE_BUILD_TYPE=Release "-DCMAKE_CXX_FLAGS_RELEASE=-O1" -DFAHA_LTO=OFF -DFAHA_PCH=ON \
+    "-DFAHA_REDISMODULE_DIR=$redis_headers" && quietly cmake --build out --target faha) || die "the last release cannot be built: see the lines above"
+  cp "$folder/out/faha.so" "$folder/faha.so"
+  rm -rf "$folder/source" "$folder/out"
+  printf '%s\n' "$commit" >"$folder/commit"
+}

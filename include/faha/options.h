@@ -60,7 +60,9 @@ struct Options {
   TlsFiles tls_files;        // the server's
   std::string bind = "127.0.0.1";
   std::string announce_host = "127.0.0.1";
+  std::string peer_host;              // where the other nodes reach this one; empty: at announce_host
   std::uint16_t port = 0;             // 0: no replication
+  std::uint16_t peer_port = 0;        // where the other nodes reach it; 0: at port
   std::uint16_t redis_port = 0;       // told to peers and clients
   std::uint16_t port_offset = 10000;  // a peer's replication port minus its Redis port
 

@@ -10,28 +10,28 @@
 namespace faha {
 
 // Every code has one stable upper-case name: what a Redis client reads after the '-' and what the
-// server's log line starts with.
+// server's log line starts with.  Peers tell each other the numbers, so they stay, and a new code takes the next one.
 enum class Code {
-  kOk,
-  kBadConfig,    // BADCONFIG: an option's value cannot be used
-  kBadPool,      // BADPOOL: the file is not a pool, or its superblock is damaged
-  kClusterId,    // CLUSTERID: the peer or the pool belongs to another cluster
-  kCorrupt,      // CORRUPT: committed data in the pool is damaged
-  kDenied,       // DENIED: the peer does not know the secret, or this node does not; or TLS, likewise
-  kFenced,       // FENCED: this node must not act as a primary any more
-  kIoError,      // IOERROR: the medium or the operating system refused
-  kNoPromise,    // NOPROMISE: no majority promised the epoch
-  kNoQuorum,     // NOQUORUM: a majority cannot be reached
-  kNoSpace,      // NOSPACE: the pool or the file system is full
-  kNotPrimary,   // NOTPRIMARY: this node does not serve reads
-  kPeerVersion,  // PEERVERSION: the peer speaks another wire version
-  kPoolInUse,    // POOLINUSE: another process has the pool open
-  kPoolSize,     // POOLSIZE: the pool's geometry does not fit its cluster's
-  kPoolVersion,  // POOLVERSION: the pool was written by another format version
-  kProtocol,     // PROTOCOL: the peer sent what the protocol does not allow
-  kReadOnly,     // READONLY: this node does not accept writes
-  kTooLarge,     // TOOLARGE: a key or value is over the limit
-  kUnavailable,  // UNAVAILABLE: the peer cannot be reached
+  kOk = 0,
+  kBadConfig = 1,     // BADCONFIG: an option's value cannot be used
+  kBadPool = 2,       // BADPOOL: the file is not a pool, or its superblock is damaged
+  kClusterId = 3,     // CLUSTERID: the peer or the pool belongs to another cluster
+  kCorrupt = 4,       // CORRUPT: committed data in the pool is damaged
+  kDenied = 5,        // DENIED: the peer does not know the secret, or this node does not; or TLS, likewise
+  kFenced = 6,        // FENCED: this node must not act as a primary any more
+  kIoError = 7,       // IOERROR: the medium or the operating system refused
+  kNoPromise = 8,     // NOPROMISE: no majority promised the epoch
+  kNoQuorum = 9,      // NOQUORUM: a majority cannot be reached
+  kNoSpace = 10,      // NOSPACE: the pool or the file system is full
+  kNotPrimary = 11,   // NOTPRIMARY: this node does not serve reads
+  kPeerVersion = 12,  // PEERVERSION: the peer speaks another wire version
+  kPoolInUse = 13,    // POOLINUSE: another process has the pool open
+  kPoolSize = 14,     // POOLSIZE: the pool's geometry does not fit its cluster's
+  kPoolVersion = 15,  // POOLVERSION: the pool was written by another format version
+  kProtocol = 16,     // PROTOCOL: the peer sent what the protocol does not allow
+  kReadOnly = 17,     // READONLY: this node does not accept writes
+  kTooLarge = 18,     // TOOLARGE: a key or value is over the limit
+  kUnavailable = 19,  // UNAVAILABLE: the peer cannot be reached
 };
 
 // The stable name of `code`, such as "NOSPACE".

@@ -68,15 +68,16 @@ struct Endpoint {
   [[nodiscard]] std::string ToString() const;
 };
 
-// One voting node: where its replication port and its Redis port listen, and how much its pool holds.
+// One voting node: where its replication port and its Redis port are reached, and how much its pool holds.
 struct Member {
   NodeId id;
-  std::string host;
+  std::string host;              // for clients, and for nodes as well where peer_host is empty
   std::uint16_t port = 0;        // FaHA's replication port
   std::uint16_t redis_port = 0;  // where Redis clients connect
   std::uint64_t pool_bytes = 0;  // of its medium; it never shrinks
+  std::string peer_host = {};    // where the other nodes reach it, from level 2 on
   auto operator<=>(const Member&) const = default;
-  [[nodiscard]] Endpoint Replication() const { return {host, port}; }
+  [[nodiscard]] Endpoint Replication() const { return {peer_host.empty() ? host : peer_host, port}; }
   [[nodiscard]] Endpoint Redis() const { return {host, redis_port}; }
 };
 using Members = std::vector<Member>;
@@ -87,9 +88,11 @@ using Members = std::vector<Member>;
 // never falls: from then on nobody who offers less is admitted, and an earlier release refuses the pools.
 //
 //   1  what there was before there were levels
+//   2  a member may have an address for the other nodes beside the one for clients
 using FeatureLevel = std::uint16_t;
 inline constexpr FeatureLevel kLowestLevel = 1;
-inline constexpr FeatureLevel kHighestLevel = 1;  // of this release
+inline constexpr FeatureLevel kHighestLevel = 2;  // of this release
+inline constexpr FeatureLevel kPeerHostLevel = 2;
 
 // Who is in the cluster, and what all of them know.
 struct Configuration {

@@ -18,6 +18,7 @@ inline void WriteMember(ByteWriter& out, const Member& member) {
 }
 
 inline bool ReadMember(ByteReader& in, Member& member) {
+  member.peer_host.clear();
   return in.Id(member.id) && in.String(member.host, kMaxHostBytes) && in.U16(member.port) &&
          in.U16(member.redis_port) && in.U64(member.pool_bytes);
 }
@@ -27,6 +28,7 @@ inline bool ReadMember(ByteReader& in, Member& member) {
 inline void WriteSizedMember(ByteWriter& out, const Member& member) {
   ByteWriter fields;
   WriteMember(fields, member);
+  fields.String(member.peer_host);
   out.U16(static_cast<std::uint16_t>(fields.size()));
   out.Raw(fields.bytes());
 }
@@ -36,7 +38,8 @@ inline bool ReadSizedMember(ByteReader& in, Member& member) {
   std::span<const std::byte> bytes;
   if (!in.U16(size) || !in.Raw(size, bytes)) return false;
   ByteReader fields(bytes);
-  return ReadMember(fields, member);
+  if (!ReadMember(fields, member)) return false;
+  return fields.AtEnd() || fields.String(member.peer_host, kMaxHostBytes);
 }
 
 inline void WriteMembers(ByteWriter& out, const Members& members, void (*write)(ByteWriter&, const Member&)) {

@@ -7,7 +7,7 @@
 //
 //   adds up   before what is known as committed   verdict
 //   yes       -                                   keep: the log ends here
-//   no        no                                  cut: it, or something before it, was torn, and never acknowledged
+//   no        no                                  cut: it, or something before it, was torn; not known as committed
 //   -         yes                                 repair: committed data is damaged; never truncated silently
 //
 // A table entry that is neither whole nor empty was torn as its segment was opened, or is damaged: its segment's first

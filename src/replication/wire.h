@@ -1,6 +1,7 @@
 // The messages of the replication protocol (the frame around them carries the version).  Thread: any.
 // A later release may send more fields at the end of a message, or of a member in it, than a reader knows, and it
-// passes over them.  Whether all members know them the cluster's feature level says.
+// passes over them.  Whether all members know them the cluster's feature level says.  A release that adds a field must
+// also read messages without it, as ReadSizedMember does: the earlier release sends those.
 //
 // A receiver dials its source twice.  On the control link:     FollowRequest ->  <- FollowReply
 //                                                              <- Heartbeat, HandOver   HeartbeatAck, HandOver ->
@@ -237,7 +238,7 @@ std::optional<Type> TypeOf(std::span<const std::byte> head);
 template <typename Message>
 std::vector<std::byte> Encode(const Message& message);
 
-// Nothing if `head` is not exactly one whole `Message`.
+// Nothing if `head` lacks a field.  What stands behind the fields is of a later release, and passed over.
 template <typename Message>
 std::optional<Message> Decode(std::span<const std::byte> head);
 

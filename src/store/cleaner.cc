@@ -69,17 +69,18 @@ bool Cleaner::MayGo(const Segment& segment, Lsn limit) const {
 
 // The cold head's own segment, if it is what holds tombstones or flushes of another segment back: what it holds is
 // older.
-std::optional<std::uint32_t> Cleaner::OldColdTail(Lsn limit) const {
+std::optional<std::uint32_t> Cleaner::OldColdTail(Lsn limit, bool hurried) const {
   const SegmentMap& segments = log_->segments();
   const Segment* tail = segments.Tail(Head::kCold);
   if (tail == nullptr || tail->last > limit) return std::nullopt;
-  // What the hot tail holds is not held back: it is no victim yet.  And a few tombstones are not worth a segment's
-  // move: where deletes go on there are some all the time.
+  // The hot tail is no victim but for a client that waits.  And a few tombstones are not worth a segment's move: where
+  // deletes go on there are some all the time.
   bool pins = false;
   std::uint64_t tombstones = 0;
   for (const auto& [generation, index] : segments.in_order()) {
     const Segment& other = segments.at(index);
-    if (&other == segments.Tail(other.head) || other.freed_by != Lsn{} || tail->first >= other.last) continue;
+    if (&other == tail || other.freed_by != Lsn{} || tail->first >= other.last) continue;
+    if (IsTail(other) && !(hurried && Gain(other) >= kLeastGain)) continue;
     pins = pins || engine_->usage().of(index).flushes > 0;
     tombstones += engine_->usage().of(index).tombstone_bytes;
   }
@@ -143,7 +144,7 @@ std::optional<std::uint32_t> Cleaner::Choose(Lsn committed, Lsn everywhere, bool
     const double gain = best ? 1 - part(*best) + kSparing : 1 - kFullest;
     if (const auto better = MostGain(committed, gain)) return better;
   }
-  if (!best) return OldColdTail(committed);
+  if (!best) return OldColdTail(committed, hurried);
   // What a hold needs gives no space before it was read, or the hold is lost: another one is taken that is about as
   // good, or none for now.
   const bool held = is_short || !log_->Held(*best);

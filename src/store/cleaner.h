@@ -68,7 +68,7 @@ class Cleaner {
   // `held`: also one that a hold needs.
   [[nodiscard]] std::optional<std::uint32_t> ChooseUpTo(Lsn limit, bool held) const;
   [[nodiscard]] double Worth(const Segment& segment, double needed) const;
-  [[nodiscard]] std::optional<std::uint32_t> OldColdTail(Lsn limit) const;
+  [[nodiscard]] std::optional<std::uint32_t> OldColdTail(Lsn limit, bool hurried) const;
   // The segment, tails included, that gives clients most room, if that is `least` of a segment or more.
   [[nodiscard]] std::optional<std::uint32_t> MostGain(Lsn limit, double least) const;
   [[nodiscard]] double Gain(const Segment& segment) const;

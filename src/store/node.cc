@@ -10,6 +10,8 @@
 namespace faha {
 
 namespace {
+// A primary whose log is damaged tries to hand over once in this time.
+constexpr MonoTime kDamagePeriod = std::chrono::seconds(1);
 // However long the lease: peers that hear nothing for a few seconds take this node for dead.
 constexpr MonoTime kMaxHeartbeatPeriod = std::chrono::milliseconds(500);
 // Of each tick, for giving memory back: after faha.hot-bytes was lowered, or a database was flushed.
@@ -266,25 +268,31 @@ void Node::Remember(const Status& problem) {
 }
 
 // What is damaged was found by a look at old batches, and no longer is moved or shipped.  The others have it whole, so
-// a primary hands its role over and then takes all that they hold, as does a backup.  Until it hands over it goes on,
-// for without it there may be no majority.
+// a primary hands its role over and then takes all that they hold, as does a backup.  Until it can hand over it goes
+// on, for without it there may be no majority.
 void Node::TendDamage() {
   const Status damage = pool_->damage();
-  if (damage.ok() || not_whole_ || offer_ || log_->InUnit()) return;
-  Remember(damage);
+  if (damage.ok() || not_whole_ || offer_ || waiting_ || log_->InUnit()) return;
   if (membership_.members().size() < 2) {
     (void)Fail(damage);
-  } else if (role_ == Role::kPrimary) {
-    HandOver(std::nullopt, [this, damage](const Status& status) {
-      if (!status.ok() && !pool_->damage().ok()) (void)Fail(damage);
-    });
-  } else {
-    Note(LogLevel::kWarning, "this node gives up its log, which is damaged, and asks its peers for all of it");
-    not_whole_ = true;
+  } else if (role_ != Role::kPrimary) {
+    GiveUpDamaged();
     EndCampaign(damage);
     receiver_->Stop();
     receiver_->Start();
+  } else if (clock_->Now() >= next_hand_over_) {
+    next_hand_over_ = clock_->Now() + kDamagePeriod;
+    Remember(damage);
+    HandOver(std::nullopt, [](const Status&) {});
   }
+}
+
+// Nobody may be told of what is read there.
+void Node::GiveUpDamaged() {
+  if (not_whole_ || pool_->damage().ok()) return;
+  Note(LogLevel::kWarning, "this node gives up its log, which is damaged, and asks its peers for all of it");
+  NoteProblem(pool_->damage());
+  not_whole_ = true;
 }
 
 void Node::Tick() {

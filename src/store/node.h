@@ -109,6 +109,8 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   Status OpenLog();
   Status ReadMembership();
   Status CheckPromise();
+  // Errors: PeerVersion - a cluster of that level knows no peer_host.
+  static Status CheckPeerHost(const Member& member, FeatureLevel level);
   void ReadCheckpointIfAny();
 
   // --- node_space.cc
@@ -158,6 +160,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   void TendHotTier(MonoTime now);
   Status CheckMedium();
   void TendDamage();
+  void GiveUpDamaged();
   Status Fail(Status status);
   void Note(LogLevel level, const std::string& line) const { options_.log(level, line); }
   // In last-error, from now on; Remember() tells the log as well.
@@ -349,6 +352,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   bool served_ = false;            // a cluster, and OnServiceLost was not called since
   MonoTime cut_since_ = kForever;  // the first tick that found the lease at its end
   MonoTime next_heartbeat_{0};
+  MonoTime next_hand_over_{0};  // of a damaged log
 
   // The backup's.
   Lsn heard_committed_;

@@ -52,6 +52,7 @@ std::optional<Endpoint> Node::NextSource() {
 }
 
 wire::FollowRequest Node::Introduce() {
+  if (!fetching_) GiveUpDamaged();
   wire::FollowRequest request;
   request.cluster = pool_->cluster();
   request.self = self_;

@@ -46,6 +46,8 @@ Result<Lsn> Node::HoldSegments(std::function<void(const Status&)> lost) {
 void Node::ReleaseSegments(const Status& outcome) {
   log_->EndHold();
   if (!outcome.ok()) NoteProblem(outcome);
+  // Another process has found it.
+  if (outcome.code() == Code::kCorrupt) pool_->NoteDamage(outcome);
 }
 
 // Errors: Unavailable - the segment was written to meanwhile.  A device may do that, which nobody here sees; it begins

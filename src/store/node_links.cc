@@ -119,8 +119,10 @@ class LogReader final : public BatchReader {
     ahead_ = cursor_;
     const auto batch = log_->Next(ahead_);
     if (!batch) return std::nullopt;
-    // One that was sealed in this turn was not drained yet.  An older one a receiver that lacks it would refuse.
-    const bool old = batch->view.lsn() <= log_->durable() && batch->view.lsn() > intact_;
+    // One that was sealed in this turn was not drained yet.  An older one a receiver that lacks it would refuse; and
+    // what is damaged may say that it is behind the log's end.
+    const bool fresh = batch->view.lsn() > log_->durable() && batch->view.lsn() <= log_->end().lsn;
+    const bool old = !fresh && batch->view.lsn() > intact_;
     if (old) {
       if (!log_->IsIntact(batch->view, batch->at)) return std::nullopt;
       intact_ = batch->view.lsn();  // a receiver that must apply others first is shown it again and again
@@ -188,7 +190,10 @@ bool Node::OnGuestFrame(LinkId link, std::span<const std::byte> head) {
     case wire::Type::kFollowRequest:
       if (const auto request = wire::Decode<wire::FollowRequest>(head)) return AnswerFollow(link, *request), true;
       return false;
-    case wire::Type::kDataHello: return OpenData(link, head);
+    case wire::Type::kDataHello:
+      // What it belongs to may be over already.
+      if (!OpenData(link, head)) fabric_->Close(link), guests_.erase(link);
+      return true;
     default: return false;
   }
 }
@@ -331,6 +336,7 @@ Status Node::Admissible(const wire::FollowRequest& request) const {
                                             "{}: run the release of the other nodes on it",
                                             request.offers, membership_.level())};
   }
+  if (Status status = CheckPeerHost(request.self, membership_.level()); !status.ok()) return status;
   const std::uint64_t segment_bytes = pool_->geometry().segment_bytes;
   const std::uint32_t needed = SegmentsOf(membership_.members());
   if (SegmentsThatFit(request.self.pool_bytes, segment_bytes) >= needed) return Status::Ok();

@@ -110,7 +110,16 @@ Status Node::Start(std::unique_ptr<Media> media) {
   engine_ = std::make_unique<Engine>(log_.get(), memory_);
   TendHotTier(clock_->Now());
   cleaner_.emplace(log_.get(), engine_.get());
-  self_ = {pool_->node(), options_.announce_host, options_.port, options_.redis_port, pool_->media().bytes().size()};
+  self_ = {.id = pool_->node(),
+           .host = options_.announce_host,
+           .port = options_.peer_port != 0 ? options_.peer_port : options_.port,
+           .redis_port = options_.redis_port,
+           .pool_bytes = pool_->media().bytes().size(),
+           .peer_host = options_.peer_host};
+  if (Status status = CheckPeerHost(self_, membership_.members().size() > 1 ? membership_.level() : kHighestLevel);
+      !status.ok()) {
+    return status;
+  }
   // While the log is being received the members are not known, and this node may have given a lease.
   const bool alone = !not_whole_ && membership_.members().size() <= 1;
   // That it voted for itself proves nothing: another may have won that epoch, and had a lease of it.
@@ -171,6 +180,15 @@ Status Node::Checkpoint() {
   return WriteCheckpoint(options_.checkpoint_path, *log_, *engine_);
 }
 
+// A member of a lower level would be told of without its second address, and looked for at the wrong one.
+Status Node::CheckPeerHost(const Member& member, FeatureLevel level) {
+  if (member.peer_host.empty() || level >= kPeerHostLevel) return Status::Ok();
+  return {Code::kPeerVersion,
+          fmt::format("faha.peer-host needs feature level {}, and the cluster is at {}: leave it out "
+                      "until every member runs a release that offers that level",
+                      kPeerHostLevel, level)};
+}
+
 // Errors: Corrupt, if no peer can give this node what is damaged; IoError.
 Status Node::OpenLog() {
   if (pool_->installing()) {
@@ -190,6 +208,7 @@ Status Node::OpenLog() {
   // The damaged pool stays as it is until a primary has promised a whole log.
   const auto configuration = DecodeConfiguration(NewestConfig(*pool_));
   if (!configuration || configuration->members.size() < 2) return log.status();
+  NoteProblem(log.status());
   Note(LogLevel::kWarning, fmt::format("{}; this node asks its peers for all of it", log.status().ToString()));
   membership_.Add(Lsn{}, *configuration);
   log_ = Log::Empty(pool_.get());
@@ -210,7 +229,8 @@ Status Node::ReadMembership() {
   return status;
 }
 
-// Before anything is acknowledged that only its level allows, the pool says that it may hold that.
+// Before this node acknowledges anything that only its level allows, the pool says that it may hold that.  What its
+// device has acknowledged before is read by this release, or an earlier one refuses the configuration itself.
 Status Node::AddConfiguration(Lsn lsn, std::string_view record) {
   auto configuration = DecodeConfiguration(record);
   if (!configuration) return {Code::kCorrupt, fmt::format("batch {} holds members that cannot be read", lsn.value)};

@@ -145,6 +145,8 @@ Status Node::MakeRoom(std::uint64_t bytes, std::uint32_t reserve) {
   // What a unit has written must not be committed before its end, so nothing can be gained; it may use one of the
   // reserved segments to come to its end.
   if (log_->InUnit()) return reserve > 1 && log_->HasRoom(bytes, reserve - 1) ? Status::Ok() : Full();
+  // Nothing is cleaned any more: see TendDamage().
+  if (!pool_->damage().ok()) return pool_->damage();
   // An attempt that gained nothing is not repeated before something has changed: writers are refused at once.
   if (futile_ == FreeAndLive()) return Full();
   const MonoTime deadline = clock_->Now() + options_.persist_timeout;
@@ -158,6 +160,7 @@ Status Node::MakeRoom(std::uint64_t bytes, std::uint32_t reserve) {
     worked = worked || FreeAndLive() != before;
     if (log_->HasRoom(bytes, reserve)) break;
     // What this turn has written is no victim before it is committed, as an attempt has it do.
+    if (!pool_->damage().ok()) return pool_->damage();
     const bool waits = log_->pending_frees() > 0 || committer_->committed() < log_->end().lsn ||
                        committer_->committed() > committed || membership_.ChangePending(committer_->committed());
     if ((!worked && !waits) || clock_->Now() >= deadline || (worked && --attempts == 0)) {

@@ -113,7 +113,7 @@ class Surveyor {
     if (const std::size_t behind = survey_.log->behind_end.size(); behind > 0) {
       Tell(Grade::kCorrected,
            fmt::format("{} whole batches do not belong to the log, which ends at batch {}: they would be cut, for "
-                       "something before them is torn and they were never acknowledged",
+                       "something before them is torn and they were never committed, as far as this pool knows",
                        behind, end.value));
     }
     for (const Place& place : places_) {
@@ -121,7 +121,7 @@ class Surveyor {
       const bool freed = place.header && place.header->lsn <= end.value;
       Tell(Grade::kCorrected, fmt::format("{} is {}", Describe(place),
                                           freed ? "damaged, but its segment is freed: nothing is lost"
-                                                : "torn: it was never acknowledged"));
+                                                : "torn: as far as this pool knows it was never committed"));
     }
   }
 

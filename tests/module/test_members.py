@@ -2,6 +2,8 @@
 
 import contextlib
 import signal
+import socket
+import threading
 
 import pytest
 import redis
@@ -254,6 +256,98 @@ def test_nodes_that_all_have_other_addresses_find_each_other(make_cluster, how):
 
     primary = wait_for(leader, what="a primary with all in sync")
     assert primary.client().get("k") == "v" and primary.client().set("k", "w")
+
+
+class Forwarder:
+    """A port of one machine that leads to a port of another, as a container's does."""
+
+    def __init__(self, host, to):
+        self.to = to
+        self.listener = socket.create_server((host, 0))
+        self.port = self.listener.getsockname()[1]
+        self.taken = 0
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = self.listener.accept()
+                self.taken += 1
+                try:
+                    far = socket.create_connection(self.to)
+                except OSError:
+                    near.close()
+                    continue
+                for source, sink in ((near, far), (far, near)):
+                    threading.Thread(target=self.copy, args=(source, sink), daemon=True).start()
+
+    @staticmethod
+    def copy(source, sink):
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                sink.sendall(data)
+        for end in (source, sink):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+
+def test_nodes_that_reach_each_other_where_clients_do_not(make_server):
+    """Replication has a network of its own; and one node's port is another one there."""
+    servers = []
+    for i in range(3):
+        host = f"127.0.1.{i + 1}"
+        servers.append(make_server(args=["--faha.bind", host, "--faha.announce-host", HOST, "--faha.peer-host", host]))
+    forwarder = Forwarder("127.0.1.9", ("127.0.1.3", servers[2].port + 10000))
+    servers[2].args[-1:] = ["127.0.1.9", "--faha.peer-port", str(forwarder.port)]
+    for server in servers:
+        server.start()
+    servers[0].client().set("k", "v")
+    for server in servers[1:]:
+        assert server.client().execute_command("REPLICAOF", "127.0.1.1", servers[0].port)
+
+    def leader():
+        return next((each for each in servers if each.process and each.info()["state"] == "serving" and each.info()["in_sync_backups"] == 2), None)
+
+    assert wait_for(leader, what="all in sync") is servers[0]
+    assert servers[0].info()["feature_level"] == 2
+    assert servers[1].client().info("replication")["master_host"] == HOST
+    # Each of them is dialled by both others: as a primary that is followed, and as a voter.
+    for heir in (servers[2], servers[1]):
+        assert wait_for(leader, what="all in sync").client().execute_command("FAHA.FAILOVER", "TO", HOST, heir.port)
+        assert wait_for(leader, what="all in sync") is heir
+    assert forwarder.taken > 0
+    servers[1].kill()
+    assert servers[2].client().execute_command("FAHA.PROMOTE", "20000")
+    servers[1].start()
+    assert wait_for(leader, what="all in sync").client().get("k") == "v"
+    for node in servers:
+        replication = node.client().info("replication")
+        assert node is servers[2] or (replication["master_host"], replication["master_port"]) == (HOST, servers[2].port)
+
+
+def test_a_second_address_waits_for_the_level_that_knows_it(make_cluster):
+    cluster = make_cluster(args=["--faha.feature-level", "1"])
+    assert cluster[0].info()["feature_level"] == 1 and cluster[0].info()["offered_level"] == 1
+    backup = cluster[2]
+    backup.kill()
+    backup.args[-1:] = ["2", "--faha.peer-host", HOST]
+    backup.spawn()
+    assert backup.process.wait(30) != 0
+    assert "PEERVERSION faha.peer-host needs feature level 2" in backup.log()
+    del backup.args[-2:]
+    backup.start()
+    wait_for(lambda: cluster[0].info()["in_sync_backups"] == 2, what="the backup")
+    assert cluster[0].info()["feature_level"] == 1  # the others offer no more
+    for node in cluster[1], cluster[0]:
+        node.kill()
+        node.args[-1] = "2"
+        node.start()
+        wait_for(cluster.primary, what="a primary")
+    wait_for(lambda: all(node.info()["feature_level"] == 2 for node in cluster), what="the level")
+    backup.kill()
+    backup.args += ["--faha.peer-host", HOST]
+    backup.start()
+    wait_for(lambda: cluster.primary() and cluster.primary().info()["in_sync_backups"] == 2, what="the backup")
 
 
 def test_an_address_that_others_know_is_not_changed_at_run_time(make_cluster, make_server):

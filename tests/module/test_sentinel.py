@@ -204,6 +204,24 @@ def test_replicaof_no_one_asks_a_living_primary_to_hand_over(make_cluster):
     assert old.redis_role() == "slave"
 
 
+def test_a_sentinel_in_tilt_is_not_asked(make_cluster, make_sentinels):
+    """One that stood still for two seconds takes orders for half a minute, and does nothing."""
+    cluster = make_cluster()
+    sentinels = make_sentinels(cluster, down_after=NEVER)
+    knows_sentinels(cluster, sentinels)
+    in_tilt = range(2)
+    for i in in_tilt:
+        sentinels.processes[i].send_signal(signal.SIGSTOP)
+    time.sleep(3)  # what TILT measures is time
+    for i in in_tilt:
+        sentinels.processes[i].send_signal(signal.SIGCONT)
+    for i in in_tilt:
+        wait_for(lambda i=i: sentinels.client(i).info("sentinel")["sentinel_tilt"] == 1, what="TILT")
+    cluster[0].kill()
+    wait_for(lambda: sentinels.primary(2) != cluster[0].port, 60, "the Sentinel that is well to fail over")
+    assert any("TILT" in node.log() for node in cluster.nodes[1:]) or sentinels.client(0).info("sentinel")["sentinel_tilt"] == 1
+
+
 @pytest.mark.parametrize("who", ["an operator", "a Sentinel"])
 def test_only_a_sentinel_that_has_ordered_a_change_sees_it_before_it_is_made(make_cluster, who):
     """It tells clients of the new primary once it sees that, which nobody does of what an operator has ordered."""

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <string>
 
+#include "log/format.h"
 #include "tests/fakes/sim_cluster.h"
 
 namespace faha {
@@ -61,7 +62,7 @@ TEST(Node, WithoutAMajorityNothingIsAcknowledgedAndServiceResumesByItself) {
   cluster.world.Stop(3);
   EXPECT_EQ(cluster[0].Set("lost?", "v").code(), Code::kNoQuorum);
   EXPECT_EQ(cluster[0].store->CheckWrite(1, 1).code(), Code::kNoQuorum);
-  cluster.world.Run(std::chrono::seconds(3));
+  cluster.world.Run(std::chrono::seconds(8));
   EXPECT_EQ(cluster[0].Get("before").status().code(), Code::kNoQuorum);
   cluster.world.Continue(3);
   EXPECT_TRUE(cluster.world.RunUntil([&] { return cluster[0].Serving(); }));
@@ -652,13 +653,17 @@ TEST(Node, ANodeWithASmallerPoolIsToldHowLargeItMustBe) {
 
 const std::string kFound = "a value that is found on the medium";
 
-// The medium of that node loses what it held of kFound.
-void Rot(SimNode& node) {
+// The medium of that node loses what it held of kFound, the value of "k", or of the LSN of the batch that it is in.
+enum class Where { kValue, kLsn };
+void Rot(SimNode& node, Where where = Where::kValue) {
   auto& bytes = node.disk->written;
   const auto* needle = reinterpret_cast<const std::byte*>(kFound.data());
   const auto found = std::search(bytes.begin(), bytes.end(), needle, needle + kFound.size());
   ASSERT_NE(found, bytes.end());
-  const auto at = static_cast<std::size_t>(found - bytes.begin()) + kFound.size() / 2;
+  const auto value = static_cast<std::size_t>(found - bytes.begin());
+  const std::size_t batch = value - 1 - sizeof(format::RecordHeader) - sizeof(format::BatchHeader);
+  const std::size_t at =
+      where == Where::kLsn ? batch + offsetof(format::BatchHeader, lsn) + 7 : value + kFound.size() / 2;
   node.disk->written[at] ^= std::byte{1};
   node.disk->drained[at] ^= std::byte{1};
 }
@@ -716,6 +721,56 @@ TEST(Rot, IsNotShipped) {
   }
 }
 
+// What says where a batch stands in the log can be damaged as well.
+TEST(Rot, OfAnLsnIsNotShipped) {
+  for (const std::uint64_t seed : {1, 2, 3, 4}) {
+    for (const bool hands_over : {false, true}) {
+      SCOPED_TRACE(testing::Message() << seed << (hands_over ? ", and the backup is there" : ""));
+      Cluster cluster(3, seed);
+      if (!hands_over) cluster[2].Kill();
+      ASSERT_TRUE(cluster[0].Set("k", kFound).ok());
+      Rot(cluster[0], Where::kLsn);
+      if (hands_over) {
+        // As a snapshot that finds it does.
+        ASSERT_TRUE(cluster[0].store->HoldSegments([](const Status&) {}).ok());
+        const Status status = cluster[0].store->ReadHeld([](DbId, std::string_view, const Entry&) { return true; });
+        EXPECT_EQ(status.code(), Code::kCorrupt) << status.ToString();
+        cluster[0].store->ReleaseSegments(status);
+      } else {
+        ASSERT_TRUE(cluster[2].Start().ok());
+      }
+      ExpectHealed(cluster);
+    }
+  }
+}
+
+// A snapshot is written by another process.
+TEST(Rot, ThatAnotherProcessHasFoundIsTended) {
+  Cluster cluster(3, 1);
+  ASSERT_TRUE(cluster[0].Set("k", kFound).ok());
+  ASSERT_TRUE(cluster.world.RunUntil([&] { return cluster.AllInSync(cluster[0]); }));
+  ASSERT_TRUE(cluster[0].store->HoldSegments([](const Status&) {}).ok());
+  Rot(cluster[0]);
+  cluster[0].store->ReleaseSegments({Code::kCorrupt, "the child says so"});
+  ExpectHealed(cluster);
+}
+
+// It goes on until it can hand over.
+TEST(Rot, WaitsForABackupThatIsInSync) {
+  Cluster cluster(3, 1);
+  ASSERT_TRUE(cluster[0].Set("k", kFound).ok());
+  cluster[2].Kill();
+  cluster.world.Stop(2);
+  ASSERT_TRUE(cluster[0].store->HoldSegments([](const Status&) {}).ok());
+  Rot(cluster[0]);
+  cluster[0].store->ReleaseSegments({Code::kCorrupt, "the child says so"});
+  cluster.world.Run(std::chrono::seconds(8));
+  EXPECT_NE(cluster[0].store->Info().state, "failed");
+  cluster.world.Continue(2);
+  ASSERT_TRUE(cluster[2].Start().ok());
+  ExpectHealed(cluster);
+}
+
 TEST(Rot, IsInNoSnapshot) {
   Cluster cluster(1);
   ASSERT_TRUE(cluster[0].Set("k", kFound).ok());
@@ -745,6 +800,9 @@ TEST(Rot, EndsTheServiceOfANodeThatIsAlone) {
 
 // --- Feature levels.
 
+// Of this release, and of two that come after it.
+constexpr FeatureLevel kNow = kHighestLevel, kNext = kNow + 1, kLater = kNow + 2;
+
 void Restart(SimNode& node, FeatureLevel level) {
   node.Kill();
   node.feature_level = level;
@@ -764,36 +822,36 @@ TEST(Levels, AreRaisedWhenTheLastMemberIsUpgradedAndNotBefore) {
       return found;
     };
     ASSERT_TRUE(cluster[0].Set("k", "v").ok());
-    Restart(cluster[1], 2);
-    Restart(cluster[2], 2);
+    Restart(cluster[1], kNext);
+    Restart(cluster[2], kNext);
     ASSERT_TRUE(in_sync(cluster[0]));
-    EXPECT_EQ(levels(), (std::vector<FeatureLevel>{1, 1, 1}));
-    Restart(cluster[2], 1);  // the way back is open
+    EXPECT_EQ(levels(), (std::vector<FeatureLevel>{kNow, kNow, kNow}));
+    Restart(cluster[2], kNow);  // the way back is open
     ASSERT_TRUE(in_sync(cluster[0]));
-    Restart(cluster[2], 2);
+    Restart(cluster[2], kNext);
     ASSERT_TRUE(in_sync(cluster[0]));
     cluster[0].Kill();
     ASSERT_TRUE(cluster.Promote(cluster[1]).ok());
     ASSERT_TRUE(cluster[1].Set("without", "one").ok());
-    EXPECT_EQ(cluster[1].store->Info().feature_level, 1) << "a member that is away may come back as it was";
-    Restart(cluster[0], 1);
+    EXPECT_EQ(cluster[1].store->Info().feature_level, kNow) << "a member that is away may come back as it was";
+    Restart(cluster[0], kNow);
     ASSERT_TRUE(in_sync(cluster[1]));
-    Restart(cluster[0], 2);
-    ASSERT_TRUE(cluster.world.RunUntil([&] { return levels() == std::vector<FeatureLevel>{2, 2, 2}; }));
+    Restart(cluster[0], kNext);
+    ASSERT_TRUE(cluster.world.RunUntil([&] { return levels() == std::vector<FeatureLevel>{kNext, kNext, kNext}; }));
     ASSERT_TRUE(in_sync(cluster[1]));
     ASSERT_TRUE(cluster[1].Set("k", "w").ok());
     // No way back.
     cluster[2].Kill();
-    cluster[2].feature_level = 1;
+    cluster[2].feature_level = kNow;
     EXPECT_EQ(cluster[2].Start().code(), Code::kPoolVersion);
-    cluster[2].feature_level = 3;
+    cluster[2].feature_level = kLater;
     ASSERT_TRUE(cluster[2].Start().ok());
     ASSERT_TRUE(in_sync(cluster[1]));
     cluster[1].Kill();
     ASSERT_TRUE(cluster.Promote(cluster[2]).ok());
-    Restart(cluster[1], 2);
+    Restart(cluster[1], kNext);
     ASSERT_TRUE(in_sync(cluster[2]));
-    EXPECT_EQ(levels(), (std::vector<FeatureLevel>{2, 2, 2})) << "one of three offers more";
+    EXPECT_EQ(levels(), (std::vector<FeatureLevel>{kNext, kNext, kNext})) << "one of three offers more";
     EXPECT_EQ(cluster[2].Get("k").value(), "w");
     EXPECT_EQ(cluster[2].Get("without").value(), "one");
   }
@@ -801,34 +859,34 @@ TEST(Levels, AreRaisedWhenTheLastMemberIsUpgradedAndNotBefore) {
 
 TEST(Levels, WhoOffersLessThanTheClusterIsNotAdmitted) {
   Cluster cluster(3);
-  for (const auto& node : cluster.all) Restart(*node, 2);
+  for (const auto& node : cluster.all) Restart(*node, kNext);
   ASSERT_TRUE(cluster.world.RunUntil([&] { return cluster.Primary() != nullptr; }));
-  ASSERT_TRUE(cluster.world.RunUntil([&] { return cluster.Primary()->store->Info().feature_level == 2; }));
+  ASSERT_TRUE(cluster.world.RunUntil([&] { return cluster.Primary()->store->Info().feature_level == kNext; }));
   SimNode old(&cluster.world, 4);
-  old.feature_level = 1;
+  old.feature_level = kNow;
   ASSERT_TRUE(old.Start().ok());
   SimNode* primary = cluster.Primary();
   ASSERT_NE(primary, nullptr);
   old.store->Follow(primary->Redis());
   ASSERT_TRUE(cluster.world.RunUntil([&] { return old.store->Info().last_error.starts_with("PEERVERSION"); }));
   EXPECT_EQ(primary->store->Info().members.size(), 3U);
-  Restart(old, 2);
+  Restart(old, kNext);
   old.store->Follow(primary->Redis());
   EXPECT_TRUE(cluster.world.RunUntil([&] { return old.FollowsInSync(*primary); }));
-  EXPECT_EQ(old.store->Info().feature_level, 2);
+  EXPECT_EQ(old.store->Info().feature_level, kNext);
 }
 
 TEST(Levels, ANodeAloneOffersItsOwnAndMayJoinAClusterOfALowerOne) {
   Cluster cluster(3);
   SimNode later(&cluster.world, 4);
-  later.feature_level = 2;
+  later.feature_level = kNext;
   ASSERT_TRUE(later.Start().ok());
   ASSERT_TRUE(cluster.world.RunUntil([&] { return later.Serving(); }));
-  EXPECT_EQ(later.store->Info().feature_level, 2);
+  EXPECT_EQ(later.store->Info().feature_level, kNext);
   later.store->Follow(cluster[0].Redis());
   ASSERT_TRUE(cluster.world.RunUntil([&] { return later.FollowsInSync(cluster[0]); }));
-  EXPECT_EQ(later.store->Info().feature_level, 1);
-  Restart(later, 1);
+  EXPECT_EQ(later.store->Info().feature_level, kNow);
+  Restart(later, kNow);
   EXPECT_TRUE(cluster.world.RunUntil([&] { return later.FollowsInSync(cluster[0]); }));
 }
 

@@ -356,6 +356,42 @@ TEST(FullPool, ALargeValueTakesTheRoomOfOneThatWasDeleted) {
   }
 }
 
+// The smallest pool that there is has two segments for what is live, and the record of a flush stands in the one that
+// clients fill.
+TEST(SmallestPool, IsWrittenAgainAfterEachFlush) {
+  for (const std::size_t size : {10, 100, 5000}) {
+    for (std::uint64_t seed = 1; seed <= 2; ++seed) {
+      SCOPED_TRACE(testing::Message() << size << " bytes, seed " << seed);
+      SimWorld world(seed);
+      SimNode node(&world, 1);
+      ASSERT_NO_FATAL_FAILURE(StartWith(5, world, node));
+      std::mt19937_64 random(seed);
+      const auto fill = [&] {
+        std::uint64_t written = 0;
+        while (node.Set("key" + std::to_string(written), std::string(size, 'v')).ok()) ++written;
+        return written;
+      };
+      const auto flush = [&] {
+        if (Status status = node.store->CheckErase(0, 1); !status.ok()) return status;
+        if (Status status = node.store->Flush(std::nullopt); !status.ok()) return status;
+        node.store->EndUnit();
+        return node.store->Commit();
+      };
+      const std::uint64_t first = fill();
+      for (int round = 0; round < 6; ++round) {
+        for (std::uint64_t i = random() % 3 + 1; i > 0; --i) {
+          ASSERT_TRUE(flush().ok());
+          const Status again = node.Set("q", "v");
+          ASSERT_TRUE(again.ok()) << "round " << round << ", an empty pool: " << again.ToString();
+          const bool deletes = random() % 2 == 0;
+          ASSERT_TRUE(!deletes || node.Delete("q").ok());
+        }
+        EXPECT_GE(fill(), first / 100 * 95) << "round " << round;
+      }
+    }
+  }
+}
+
 // A client that pipelines: many units in one turn, and one commit at its end.
 struct Turns {
   int segments;
