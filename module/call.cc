@@ -121,6 +121,11 @@ Status Call::Put(int key, std::string_view value, TimeMs expire_at, int event_cl
 }
 
 Status Call::Delete(int key, const char* event) {
+  Status status = store().CheckErase(arg(key).size(), 1);
+  return status.ok() ? Erase(key, event) : status;
+}
+
+Status Call::Erase(int key, const char* event) {
   Status status = store().Delete(db_, arg(key));
   if (status.ok()) Changed(key, REDISMODULE_NOTIFY_GENERIC, event);
   return status;

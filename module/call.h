@@ -103,7 +103,10 @@ class Call {
   Status MayWrite(int key, std::uint64_t value_bytes);
   // `anew`: Redis deletes the key first if it is there.
   Status Put(int key, std::string_view value, TimeMs expire_at, int event_class, const char* event, bool anew = false);
+  // Makes room for it as well, also in a full pool.
   Status Delete(int key, const char* event = "del");
+  // The same for which room was made: see Store::CheckErase.
+  Status Erase(int key, const char* event = "del");
   // The key at argument `key` was to be read, and is not there.
   void Missed(int key) { Notify(key, REDISMODULE_NOTIFY_KEY_MISS, "keymiss"); }
   // It is there now and was not.

@@ -115,7 +115,7 @@ Reply Del(Call& call) {
   for (int i = 1; i < call.size(); ++i) {
     call.FetchAhead(i);
     if (!call.Find(i)) continue;
-    if (Status status = call.Delete(i); !status.ok()) return Reply::Error(status);
+    if (Status status = call.Erase(i); !status.ok()) return Reply::Error(status);
     ++deleted;
   }
   return Reply::Integer(deleted);
