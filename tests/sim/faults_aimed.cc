@@ -241,7 +241,9 @@ void Faults::WhenItCampaigns(Host& host, std::function<void()> what) {
     const bool campaigns = host.store() != nullptr && host.store()->Info().role == Role::kCandidate;
     const bool leads = host.store() != nullptr && host.store()->Serving();
     if (!campaigns && !leads && world_->Now() < free_from_) return WhenItCampaigns(host, what);
-    world_->After(world_->UpTo(milliseconds(1)), what);
+    world_->After(world_->UpTo(milliseconds(1)), [this, what] {
+      if (!ended_) what();
+    });
   });
 }
 
