@@ -91,7 +91,7 @@ void Overwrites(Draw& draw, Plan& plan) {
   plan.aways = plan.cuts = false;
   plan.hang = draw.Ms(500, 1500);
   plan.pause = draw.Ms(50, 200);
-  plan.length = draw.Ms(2500, 3500);
+  plan.length = draw.Ms(4000, 5000);
 }
 
 // What is live takes a part of what the cleaner can keep free; the larger the pool, the nearer that comes to all of it.
