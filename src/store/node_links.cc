@@ -475,11 +475,11 @@ void Node::OnWrongAnswer(NodeId peer) {
   if (campaign_) campaign_->OnUnreachable(peer);
   const Member* member = membership_.Find(peer);
   Remember(
-      {Code::kUnavailable,
-       fmt::format("another node answers at {}, where {} should: see faha.announce-host and faha.port there, and what "
-                   "stands between the two",
-                   member != nullptr ? member->Replication().ToString() : "the address of a member",
-                   member != nullptr ? member->Redis().ToString() : peer.ToString())});
+      {Code::kUnavailable, fmt::format("another node answers at {}, where {} should: see faha.announce-host, "
+                                       "faha.peer-host and faha.port there, and what "
+                                       "stands between the two",
+                                       member != nullptr ? member->Replication().ToString() : "the address of a member",
+                                       member != nullptr ? member->Redis().ToString() : peer.ToString())});
 }
 
 }  // namespace faha

@@ -22,7 +22,7 @@ bool Node::Answers(const Member& member) {
     Remember(
         {Code::kUnavailable,
          fmt::format("{} is in sync and is not made a member there, for nothing that answers at {} is that node: see "
-                     "faha.announce-host and faha.port of it, and what stands between the two",
+                     "faha.announce-host, faha.peer-host and faha.port of it, and what stands between the two",
                      member.Redis().ToString(), member.Replication().ToString())});
   }
   probe.next = now + options_.lease;
