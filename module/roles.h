@@ -60,7 +60,7 @@ class Roles : public StoreObserver {
   using Time = std::chrono::steady_clock::time_point;
 
   void Follow(const Endpoint& primary);
-  // It is no longer told to follow somebody whom it has not found yet.
+  // Drops an order to follow a node that FaHA does not follow yet.
   void ForgetOrderToFollow();
   // Takes over: from a primary that lives, it is asked to hand over.
   void TakeOver();

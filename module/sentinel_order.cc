@@ -5,8 +5,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cstdint>
 #include <initializer_list>
+
+#include "module/call.h"
 
 namespace faha::module {
 namespace {
@@ -115,9 +119,7 @@ std::optional<std::string> SentinelOrder::TakeReply() {
   std::string reply = received_.substr(0, end);
   std::size_t taken = end + 2;
   if (reply.starts_with('$')) {
-    std::size_t bytes = 0;
-    for (const char c : reply.substr(1))
-      bytes = c >= '0' && c <= '9' && bytes <= kMaxAnswer ? 10 * bytes + (c - '0') : 0;
+    const auto bytes = static_cast<std::size_t>(std::max<std::int64_t>(0, ParseInteger(reply.substr(1)).value_or(0)));
     if (received_.size() < taken + bytes + 2) return std::nullopt;
     reply = received_.substr(taken, bytes);
     taken += bytes + 2;

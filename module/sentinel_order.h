@@ -1,5 +1,5 @@
 // One order to one Redis Sentinel: SENTINEL FAILOVER, over a connection of its own.  One in TILT, which it is for half
-// a minute after it stood still, would take the order and do nothing, so it is asked for that first.  Thread: main loop
+// a minute after it stood still, would take the order and do nothing, so its INFO is read first.  Thread: main loop
 // only; never blocks.  Not by hiredis: the server holds a copy of it with the same symbols, of whatever version.
 #pragma once
 

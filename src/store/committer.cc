@@ -104,7 +104,7 @@ Lsn Committer::Everywhere() const {
     const Shipper* shipper = Of(member.id);
     const auto left = left_.find(member.id);
     const Lsn before = left != left_.end() ? left->second : Lsn{};
-    least = std::min(least, shipper != nullptr ? std::max(shipper->whole_through(), before) : before);
+    least = std::min(least, std::max(before, shipper != nullptr ? shipper->whole_through() : Lsn{}));
   }
   return least;
 }

@@ -287,7 +287,7 @@ void Node::TendDamage() {
   }
 }
 
-// Nobody may be told of what is read there.
+// From now on a damaged log is not this node's log any more: what it would tell its peers of it may be misread.
 void Node::GiveUpDamaged() {
   if (not_whole_ || pool_->damage().ok()) return;
   Note(LogLevel::kWarning, "this node gives up its log, which is damaged, and asks its peers for all of it");

@@ -62,7 +62,7 @@ TEST(Node, WithoutAMajorityNothingIsAcknowledgedAndServiceResumesByItself) {
   cluster.world.Stop(3);
   EXPECT_EQ(cluster[0].Set("lost?", "v").code(), Code::kNoQuorum);
   EXPECT_EQ(cluster[0].store->CheckWrite(1, 1).code(), Code::kNoQuorum);
-  cluster.world.Run(std::chrono::seconds(8));
+  cluster.world.Run(std::chrono::seconds(3));
   EXPECT_EQ(cluster[0].Get("before").status().code(), Code::kNoQuorum);
   cluster.world.Continue(3);
   EXPECT_TRUE(cluster.world.RunUntil([&] { return cluster[0].Serving(); }));
