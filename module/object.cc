@@ -55,17 +55,22 @@ void MixEntry(Digest& digest, const Entry& entry) {
   if (entry.expire_at != kNoExpiry) Xor(digest, Sha1(kExpires.data(), kExpires.size()));
 }
 
-void MixDatabase(Digest& digest, const Store& store, DbId db) {
+void MixDatabase(Digest& digest, Store& store, DbId db) {
   if (store.Size(db) == 0) return;
   Mix(digest, static_cast<std::uint32_t>(db));
   std::uint64_t cursor = 0;
+  std::vector<std::string_view> keys;
   do {
-    cursor = store.Scan(db, cursor, [&digest](std::string_view key, const Entry& entry) {
+    keys.clear();
+    cursor = store.Scan(db, cursor, [&keys](std::string_view key, TimeMs) { keys.push_back(key); });
+    for (const std::string_view key : keys) {
+      const auto entry = store.Get(db, key);
+      if (!entry) continue;
       Digest one{};
       Mix(one, key);
-      MixEntry(one, entry);
+      MixEntry(one, *entry);
       Xor(digest, Sha1(one.data(), one.size()));
-    });
+    }
   } while (cursor != 0);
 }
 

@@ -24,15 +24,15 @@ struct Filter {
   bool other_types = false;  // only keys of a type that none is of
   TimeMs now = UnitTime();
 
-  [[nodiscard]] bool Takes(std::string_view key, const Entry& entry) const {
-    const bool alive = entry.expire_at == kNoExpiry || now <= entry.expire_at;
+  [[nodiscard]] bool Takes(std::string_view key, TimeMs expire_at) const {
+    const bool alive = expire_at == kNoExpiry || now <= expire_at;
     return alive && !other_types && (pattern == "*" || GlobMatches(pattern, key));
   }
 };
 
 std::uint64_t ScanPart(const Call& call, std::uint64_t cursor, const Filter& filter, Keys& keys) {
-  return call.store().Scan(call.db(), cursor, [&](std::string_view key, const Entry& entry) {
-    if (filter.Takes(key, entry)) keys.push_back(key);
+  return call.store().Scan(call.db(), cursor, [&](std::string_view key, TimeMs expire_at) {
+    if (filter.Takes(key, expire_at)) keys.push_back(key);
   });
 }
 
@@ -108,8 +108,8 @@ Reply RandomKey(Call& call) {
   for (int tries = 0; tries < 100 && !found; ++tries) {
     std::uint64_t random = 0;
     RedisModule_GetRandomBytes(reinterpret_cast<unsigned char*>(&random), sizeof random);
-    const bool any = call.store().RandomKey(call.db(), random, [&](std::string_view key, const Entry& entry) {
-      if (filter.Takes(key, entry)) found = key;
+    const bool any = call.store().RandomKey(call.db(), random, [&](std::string_view key, TimeMs expire_at) {
+      if (filter.Takes(key, expire_at)) found = key;
     });
     if (!any) return Reply::Null();
   }

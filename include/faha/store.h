@@ -155,7 +155,7 @@ class Store {
   // Calls visit(key) for every key in `db`, in no order.  `visit` must not change the store.  Reads every key.
   virtual void ForEachKey(DbId db, const std::function<void(std::string_view)>& visit) const = 0;
   // What is visited, expired or not; valid until the store changes, which the visitor must not do.
-  using Visitor = std::function<void(std::string_view key, const Entry& entry)>;
+  using Visitor = std::function<void(std::string_view key, TimeMs expire_at)>;
   // A part of the keys of `db`: visits some, perhaps none, and returns the cursor of the next part.  0 is the first
   // cursor and what comes after the last part.  A key that is there from the first part to the last is visited,
   // whatever is written and deleted meanwhile, and perhaps twice.  Any number is a cursor.

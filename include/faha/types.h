@@ -88,11 +88,12 @@ using Members = std::vector<Member>;
 // never falls: from then on nobody who offers less is admitted, and an earlier release refuses the pools.
 //
 //   1  what there was before there were levels
-//   2  a member may have an address for the other nodes beside the one for clients
+//   2  a member may have an address for the other nodes beside the one for clients, and a record has checks
 using FeatureLevel = std::uint16_t;
 inline constexpr FeatureLevel kLowestLevel = 1;
 inline constexpr FeatureLevel kHighestLevel = 2;  // of this release
 inline constexpr FeatureLevel kPeerHostLevel = 2;
+inline constexpr FeatureLevel kRecordChecksLevel = 2;
 
 // Who is in the cluster, and what all of them know.
 struct Configuration {

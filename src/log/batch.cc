@@ -22,7 +22,28 @@ T Load(const std::byte* at) {
   return value;
 }
 
+// Of a record with that header: the part between header and value is `expiry_and_key`.  16 bits of a checksum.
+std::uint16_t HeadCheck(const RecordHeader& header, std::span<const std::byte> expiry_and_key) {
+  const auto before = Load<std::uint64_t>(reinterpret_cast<const std::byte*>(&header));
+  constexpr std::uint64_t kSpread = 0x9E3779B97F4A7C15;  // an odd number: no two lengths give the same product
+  return static_cast<std::uint16_t>(Checksum(expiry_and_key, before ^ header.value_bytes * kSpread));
+}
+std::uint16_t ValueCheck(std::span<const std::byte> value) { return static_cast<std::uint16_t>(Checksum(value)); }
+static_assert(offsetof(RecordHeader, value_bytes) == sizeof(std::uint64_t));
+
 }  // namespace
+
+bool IsAsWritten(std::span<const std::byte> from, RecordPart part) {
+  if (from.size() < sizeof(RecordHeader)) return false;
+  const auto header = Load<RecordHeader>(from.data());
+  const bool has_expiry = (header.flags & format::kHasExpiry) != 0;
+  if (format::RecordBytes(header.key_bytes, header.value_bytes, has_expiry) > from.size()) return false;
+  if ((header.flags & format::kHasChecks) == 0) return header.head_check == 0 && header.value_check == 0;
+  const std::uint64_t head = (has_expiry ? sizeof(TimeMs) : 0) + header.key_bytes;
+  if (HeadCheck(header, from.subspan(sizeof header, head)) != header.head_check) return false;
+  return part == RecordPart::kHead ||
+         ValueCheck(from.subspan(sizeof header + head, header.value_bytes)) == header.value_check;
+}
 
 Record TrustedRecord(const std::byte* at) {
   const auto header = Load<RecordHeader>(at);
@@ -44,7 +65,9 @@ std::optional<Record> ParseRecord(std::span<const std::byte> from) {
   if (from.size() < sizeof(RecordHeader)) return std::nullopt;
   const auto header = Load<RecordHeader>(from.data());
   const RecordKindInfo* kind = FindRecordKind(header.kind);
-  if (kind == nullptr || (header.flags & ~format::kHasExpiry) != 0 || header.reserved != 0) return std::nullopt;
+  if (kind == nullptr || (header.flags & ~format::kRecordFlags) != 0) return std::nullopt;
+  const bool checks = (header.flags & format::kHasChecks) != 0;
+  if (!checks && (header.head_check != 0 || header.value_check != 0)) return std::nullopt;
   const std::uint64_t bytes =
       format::RecordBytes(header.key_bytes, header.value_bytes, (header.flags & format::kHasExpiry) != 0);
   if (bytes > from.size()) return std::nullopt;
@@ -88,24 +111,33 @@ void BatchBuilder::Reset() {
   flags_ = 0;
 }
 
-std::uint64_t BatchBuilder::Add(const Record& record) {
+std::uint64_t BatchBuilder::Add(const Record& record, bool checks) {
   const std::uint64_t offset = bytes_.size();
-  const RecordHeader header{.kind = static_cast<std::uint8_t>(record.kind),
-                            .flags = record.expire_at != kNoExpiry ? format::kHasExpiry : std::uint8_t{0},
-                            .db = record.db,
-                            .key_bytes = static_cast<std::uint32_t>(record.key.size()),
-                            .value_bytes = static_cast<std::uint32_t>(record.value.size()),
-                            .reserved = 0};
+  const bool has_expiry = record.expire_at != kNoExpiry;
+  const int flags = (has_expiry ? format::kHasExpiry : 0) | (checks ? format::kHasChecks : 0);
+  RecordHeader header{.kind = static_cast<std::uint8_t>(record.kind),
+                      .flags = static_cast<std::uint8_t>(flags),
+                      .db = record.db,
+                      .key_bytes = static_cast<std::uint32_t>(record.key.size()),
+                      .value_bytes = static_cast<std::uint32_t>(record.value.size()),
+                      .head_check = 0,
+                      .value_check = 0};
   bytes_.resize(offset + record.Size());  // zeroes the padding
-  std::byte* at = bytes_.data() + offset;
+  std::byte* const start = bytes_.data() + offset;
+  std::byte* at = start + sizeof header;
   const auto put = [&at](const void* from, std::size_t size) {
     if (size != 0) std::memcpy(at, from, size);
     at += size;
   };
-  put(&header, sizeof header);
-  if (record.expire_at != kNoExpiry) put(&record.expire_at, sizeof record.expire_at);
+  if (has_expiry) put(&record.expire_at, sizeof record.expire_at);
   put(record.key.data(), record.key.size());
+  const std::byte* const value = at;
   put(record.value.data(), record.value.size());
+  if (checks) {
+    header.head_check = HeadCheck(header, {start + sizeof header, value});
+    header.value_check = ValueCheck({value, record.value.size()});
+  }
+  std::memcpy(start, &header, sizeof header);
   ++records_;
   flags_ |= InfoOf(record.kind).batch_flag;
   return offset;

@@ -38,6 +38,11 @@ std::optional<std::vector<format::SwappedDb>> ReadSwap(const Record& record);
 bool IsSwap(std::span<const format::SwappedDb> swapped);
 // The record at the start of bytes that a checksum has already vouched for.
 Record TrustedRecord(const std::byte* at);
+// Which part of a record is looked at: all but the value, or all of it.
+enum class RecordPart : std::uint8_t { kHead, kAll };
+// Is that part of the record that starts `from`, and does not reach behind it, as it was written?  A record without
+// checks passes if it can be one.
+bool IsAsWritten(std::span<const std::byte> from, RecordPart part);
 // Is it one of that key?  Without the rest of it, which is faster.
 inline bool IsOf(const std::byte* at, std::uint16_t db, std::string_view key) {
   format::RecordHeader header;
@@ -53,8 +58,8 @@ class BatchBuilder {
  public:
   BatchBuilder() { Reset(); }
   void Reset();
-  // Adds `record`; returns its offset in the batch.
-  std::uint64_t Add(const Record& record);
+  // Adds `record`, with checks or without; returns its offset in the batch.
+  std::uint64_t Add(const Record& record, bool checks = false);
   // Fills the header (magic, version, payload_bytes, record_count, checksum and the flags kHas... are the builder's)
   // and pads with zeros to `granule`. Returns the bytes to write; valid until the next change.
   std::span<const std::byte> Seal(format::BatchHeader header, std::uint32_t granule, const LogKey& key);

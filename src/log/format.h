@@ -128,6 +128,8 @@ enum class RecordKind : std::uint8_t {
 };
 inline constexpr std::uint16_t kAllDatabases = 0xffff;
 inline constexpr std::uint8_t kHasExpiry = 1;
+inline constexpr std::uint8_t kHasChecks = 2;  // from kRecordChecksLevel on
+inline constexpr std::uint8_t kRecordFlags = kHasExpiry | kHasChecks;
 
 // What a kFree record says.  From the next batch on the digest is without the freed segment's batches.
 struct FreeNote {
@@ -150,13 +152,17 @@ static_assert(sizeof(SwappedDb) == 4 && std::is_trivially_copyable_v<SwappedDb>)
 // A kDelete that the cleaner moved has the LSN of the original as its value, 8 bytes; an original has no value.
 //
 // Followed by 8 bytes of expiry (if kHasExpiry), the key, the value, and zeros up to a multiple of 8.
+//
+// A batch has a checksum of its own, but who reads one record does not read the batch.  The two checks tell whether the
+// medium still holds what was written; that of the head is apart, so that a look at keys does not read their values.
 struct RecordHeader {
   std::uint8_t kind;
   std::uint8_t flags;
   std::uint16_t db;
   std::uint32_t key_bytes;
   std::uint32_t value_bytes;
-  std::uint32_t reserved;
+  std::uint16_t head_check;   // of what stands before it, expiry and key; without kHasChecks: 0
+  std::uint16_t value_check;  // without kHasChecks: 0
 };
 static_assert(sizeof(RecordHeader) == 16 && std::is_trivially_copyable_v<RecordHeader>);
 inline constexpr std::uint64_t kRecordAlign = 8;

@@ -98,7 +98,7 @@ Result<LogAddress> Log::Append(const Record& record, Head head) {
   }
   ++unit_records_;
   ++appended_;
-  return open_at_ + open_.Add(record);
+  return open_at_ + open_.Add(record, pool_->level() >= kRecordChecksLevel);
 }
 
 Status Log::AppendFree(std::uint32_t index, Head head) {

@@ -16,6 +16,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "base/prefetch.h"
@@ -125,9 +126,10 @@ class Log {
   [[nodiscard]] std::span<const std::byte> RecordBytesAt(LogAddress at) const;
   // Where it begins; valid as long.
   [[nodiscard]] const std::byte* BytesAt(LogAddress at) const {
-    const bool open = !open_.empty() && at >= open_at_ && at.value < open_at_.value + open_.size();
-    return open ? open_.data() + (at.value - open_at_.value) : base_ + at.value;
+    return IsOpen(at) ? open_.data() + (at.value - open_at_.value) : base_ + at.value;
   }
+  // Is that part of it as it was written?  If not, Pool::damage() says so from now on, as for IsIntact().
+  [[nodiscard]] bool IsAsWritten(LogAddress at, RecordPart part) const;
   // Its head, with a key of usual length, is about to be read.
   void Prefetch(LogAddress at) const {
     PrefetchLine(base_ + at.value);
@@ -207,6 +209,11 @@ class Log {
   void TakeFrees(const BatchView& view);
   [[nodiscard]] Status CheckFrees(const BatchView& view, LogAddress at) const;
   [[nodiscard]] Result<Head> PlaceOf(const BatchView& view, LogAddress at, std::uint64_t bytes) const;
+  // Is it in the open batch?
+  [[nodiscard]] bool IsOpen(LogAddress at) const {
+    return !open_.empty() && at >= open_at_ && at.value < open_at_.value + open_.size();
+  }
+  void NoteDamage(std::string_view what, LogAddress at) const;
   static Status SpaceIsNeeded();
   [[nodiscard]] bool HoldsPendingFree(const Segment& segment) const;
   Status GiveBack(std::uint32_t index, Lsn freed_by);

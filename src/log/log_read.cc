@@ -71,15 +71,27 @@ std::vector<LocatedBatch> Log::ConfigsAtOpen() const {
   return batches;
 }
 
+void Log::NoteDamage(std::string_view what, LogAddress at) const {
+  pool_->NoteDamage(
+      {Code::kCorrupt, fmt::format("the pool was changed by somebody else, or its medium has lost what it held: the {} "
+                                   "at byte {} was whole and fails its checksum",
+                                   what, at.value)});
+}
+
+bool Log::IsAsWritten(LogAddress at, RecordPart part) const {
+  const std::uint64_t end = IsOpen(at)
+                                ? open_at_.value + open_.size()
+                                : pool_->SegmentStart(pool_->SegmentOf(at)).value + pool_->geometry().segment_bytes;
+  if (faha::IsAsWritten({BytesAt(at), end - at.value}, part)) return true;
+  NoteDamage("record", at);
+  return false;
+}
+
 bool Log::IsIntact(const BatchView& batch, LogAddress at) const {
   const std::uint64_t end = pool_->SegmentStart(pool_->SegmentOf(at)).value + pool_->geometry().segment_bytes;
   const bool fits = batch.PaddedBytes(pool_->geometry().granule) <= end - at.value;
   if (fits && batch.IsWhole(pool_->log_key())) return true;
-  pool_->NoteDamage(
-      {Code::kCorrupt,
-       fmt::format("the pool was changed by somebody else, or its medium has lost what it held: the batch "
-                   "at byte {} was whole and fails its checksum",
-                   at.value)});
+  NoteDamage("batch", at);
   return false;
 }
 

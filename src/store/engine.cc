@@ -22,8 +22,8 @@ Record SwapRecord(std::span<const format::SwappedDb> swapped) {
 }  // namespace
 
 KeySource::Key Engine::KeyAt(Place place) const {
-  const Record record = RecordAt(place);
-  return {record.db, record.key};
+  const auto record = RecordAt(place, RecordPart::kHead);
+  return record ? Key{record->db, record->key} : Key{};
 }
 
 std::optional<Entry> Engine::Get(DbId db, std::string_view key) {
@@ -31,9 +31,10 @@ std::optional<Entry> Engine::Get(DbId db, std::string_view key) {
   const std::uint64_t hash = index_.Hash(db, key);
   const Place place = index_.Read(hash, db, key);
   if (place.IsNone()) return std::nullopt;
+  const auto record = RecordAt(place, RecordPart::kAll);
+  if (!record) return std::nullopt;
   hot_.Count(db, hash, place);
-  const Record record = RecordAt(place);
-  return Entry{record.value, record.expire_at};
+  return Entry{record->value, record->expire_at};
 }
 
 // Each key costs two cache misses, one after the other; here those of all keys overlap.
@@ -150,7 +151,9 @@ void Engine::DropNamed(const Segment& segment) {
 
 void Engine::ForEachKey(DbId db, const std::function<void(std::string_view)>& visit) const {
   db = map_.Stored(db);
-  index_.ForEach(db, [&](Place place) { visit(KeyAt(place).key); });
+  index_.ForEach(db, [&](Place place) {
+    if (const auto record = RecordAt(place, RecordPart::kHead)) visit(record->key);
+  });
 }
 
 std::uint64_t Engine::Scan(DbId db, std::uint64_t cursor, const Visitor& visit) const {
@@ -159,15 +162,14 @@ std::uint64_t Engine::Scan(DbId db, std::uint64_t cursor, const Visitor& visit) 
 
 std::uint64_t Engine::ScanStored(DbId stored, std::uint64_t cursor, const Visitor& visit) const {
   return index_.Scan(stored, cursor, [&](Place place) {
-    const Record record = RecordAt(place);
-    visit(record.key, {record.value, record.expire_at});
+    if (const auto record = RecordAt(place, RecordPart::kHead)) visit(record->key, record->expire_at);
   });
 }
 
 std::uint64_t Engine::ScanExpiring(std::uint64_t cursor, const ExpiryVisitor& visit) const {
   return index_.ScanAll(cursor, [&](Place place) {
-    const Record record = RecordAt(place);
-    if (record.expire_at != kNoExpiry) visit(map_.Named(record.db), record.key, record.expire_at);
+    const auto record = RecordAt(place, RecordPart::kHead);
+    if (record && record->expire_at != kNoExpiry) visit(map_.Named(record->db), record->key, record->expire_at);
   });
 }
 
@@ -180,18 +182,19 @@ bool Engine::RandomKey(DbId db, std::uint64_t random, const Visitor& visit) cons
   for (int i = 0; i < kTries; ++i) {
     const Place place = index_.Sample(db, next());
     if (place.IsNone()) continue;
-    const Record record = RecordAt(place);
-    visit(record.key, {record.value, record.expire_at});
+    const auto record = RecordAt(place, RecordPart::kHead);
+    if (!record) return false;
+    visit(record->key, record->expire_at);
     return true;
   }
   bool found = false;
-  for (std::uint64_t cursor = next(); !found;) {
-    cursor = ScanStored(db, cursor, [&](std::string_view key, const Entry& entry) {
-      if (!found) visit(key, entry);
+  for (std::uint64_t cursor = next(); !found && !misread_;) {
+    cursor = ScanStored(db, cursor, [&](std::string_view key, TimeMs expire_at) {
+      if (!found) visit(key, expire_at);
       found = true;
     });
   }
-  return true;
+  return found;
 }
 
 bool Engine::Save(const std::function<bool(std::span<const std::byte>)>& write) const {
@@ -201,7 +204,8 @@ bool Engine::Save(const std::function<bool(std::span<const std::byte>)>& write) 
   for (const Flushed& flushed : flushed_) {
     if (flushed.covered != 0) continue;
     flushed.table->ForEach([&](Place place) {
-      if (InLog(flushed, place.log_address())) usage.DropLive(place.log_address(), RecordAt(place).bytes);
+      if (!InLog(flushed, place.log_address())) return;
+      if (const auto record = RecordAt(place, RecordPart::kHead)) usage.DropLive(place.log_address(), record->bytes);
     });
   }
   const std::uint64_t heads[] = {expiring_.all().size(), swapped.size(), swap_at_.value};

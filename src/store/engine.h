@@ -6,6 +6,7 @@
 //             yet; SettleUsage() sees to that.
 //             (4) clients' database numbers end here: index, counts and records know the stored ones alone.
 //             (5) a hot key's block holds what its newest record holds: readers cannot tell the difference.
+//             (6) nobody is told what a record's check does not vouch for: misread() says so instead.
 #pragma once
 
 #include <algorithm>
@@ -17,6 +18,7 @@
 #include <optional>
 #include <span>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "faha/status.h"
@@ -57,7 +59,7 @@ class Engine final : private KeySource {
   }
   void ForEachKey(DbId db, const std::function<void(std::string_view)>& visit) const;
   // See Store.
-  using Visitor = std::function<void(std::string_view key, const Entry& entry)>;
+  using Visitor = Store::Visitor;
   std::uint64_t Scan(DbId db, std::uint64_t cursor, const Visitor& visit) const;
   bool RandomKey(DbId db, std::uint64_t random, const Visitor& visit) const;
   using ExpiryVisitor = std::function<void(DbId db, std::string_view key, TimeMs expire_at)>;
@@ -84,6 +86,10 @@ class Engine final : private KeySource {
   [[nodiscard]] bool IsNewest(const Record& record, std::uint64_t hash, LogAddress at) const {
     return index_.Holds(record.db, hash, at);
   }
+  // Since TakeMisread(): has something been left out of what was asked for, or taken for absent, because the medium has
+  // damaged its record?  Then Pool::damage() says so, too, and nothing may follow from what was told.
+  [[nodiscard]] bool misread() const { return misread_; }
+  bool TakeMisread() { return std::exchange(misread_, false); }
   // Has the key of `record` a value?
   [[nodiscard]] bool HasKeyOf(const Record& record) const { return !index_.Find(record.db, record.key).IsNone(); }
 
@@ -165,7 +171,9 @@ class Engine final : private KeySource {
  private:
   [[nodiscard]] Key KeyAt(Place place) const override;
   [[nodiscard]] bool Has(Place place, DbId db, std::string_view key) const override {
-    return IsOf(BytesAt(place), db, key);
+    const bool has = IsOf(BytesAt(place), db, key);
+    if (!has) (void)AsWritten(place, RecordPart::kHead);  // damage is one reason why it is another key's
+    return has;
   }
   void Prefetch(Place place) const override {
     if (place.hot()) {
@@ -178,7 +186,17 @@ class Engine final : private KeySource {
   [[nodiscard]] const std::byte* BytesAt(Place place) const {
     return place.hot() ? place.block()->record() : log_->BytesAt(place.log_address());
   }
-  [[nodiscard]] Record RecordAt(Place place) const { return TrustedRecord(BytesAt(place)); }
+  // Is that part of the record at `place` as it was written?  If not, it is misread.  Hot ones are in DRAM.
+  [[nodiscard]] bool AsWritten(Place place, RecordPart part) const {
+    if (place.hot() || log_->IsAsWritten(place.log_address(), part)) return true;
+    misread_ = true;
+    return false;
+  }
+  // The record at `place`, of which `part` is as it was written; nothing if it is not.
+  [[nodiscard]] std::optional<Record> RecordAt(Place place, RecordPart part) const {
+    if (!AsWritten(place, part)) return std::nullopt;
+    return TrustedRecord(BytesAt(place));
+  }
   // Appends `record`, which is about to be applied.
   Result<LogAddress> Append(const Record& record, Head head = Head::kHot);
   // A record to be applied, and its key's hash.
@@ -203,9 +221,10 @@ class Engine final : private KeySource {
   }
   // The record at `place` is not its key's newest any more.
   void Died(Place place) {
-    const Record record = RecordAt(place);
-    usage_.DropLive(place.log_address(), record.bytes);
-    if (record.expire_at != kNoExpiry) expiring_.Down(record.db);
+    const auto record = RecordAt(place, RecordPart::kHead);
+    if (!record) return;
+    usage_.DropLive(place.log_address(), record->bytes);
+    if (record->expire_at != kNoExpiry) expiring_.Down(record->db);
   }
   // The key at `place` is gone.
   void Erased(Place place) {
@@ -269,6 +288,7 @@ class Engine final : private KeySource {
   Lsn held_through_;        // the last batch that was replayed
   bool tail_ = false;       // what is replayed now may not be committed
   bool touched_ = false;
+  mutable bool misread_ = false;
   std::uint64_t replays_ = 0;
 };
 

@@ -172,7 +172,8 @@ bool Engine::TakeDownFlushed() {
   const bool more = oldest.table->TakeDown([&](Place place) {
     const LogAddress at = place.log_address();
     // A segment may have been given back meanwhile, and its usage with it.
-    if (InLog(oldest, at)) usage_.DropLive(at, RecordAt(place).bytes);
+    const auto record = InLog(oldest, at) ? RecordAt(place, RecordPart::kHead) : std::nullopt;
+    if (record) usage_.DropLive(at, record->bytes);
     if (place.hot()) hot_.Drop(place.block());
   });
   if (more) return true;

@@ -76,6 +76,7 @@ void Engine::ReplayThrough(Lsn keep) {
   usage_.Reset();
   expiring_.Clear();
   touched_ = false;
+  misread_ = false;
   ApplyTo(keep);
 }
 
@@ -104,7 +105,7 @@ void Engine::TakeBack(const Undo& step) {
       break;
     case Undo::Kind::kFlush: usage_.DropFlush(at); break;
     case Undo::Kind::kErased:
-      index_.Restore(db, index_.Hash(db, log_->RecordAt(old).key), old);
+      index_.Restore(db, index_.Hash(db, KeyAt(Place::Cold(old)).key), old);
       Revive(old);
       break;
     case Undo::Kind::kFlushDb:

@@ -107,6 +107,7 @@ Status Node::DeposedInTurn() {
 template <typename Write>
 Status Node::Change(Write write) {
   if (deposed_) return DeposedInTurn();
+  if (engine_->misread()) return pool_->damage();
   const std::uint64_t before = log_->appended();
   Status status = write();
   (log_->appended() != before || Mutated(Mutant::kNothingProves) ? unacknowledged_ : served_reads_) = true;
@@ -122,6 +123,7 @@ void Node::Ship() {
 }
 
 void Node::EndUnit() {
+  if (engine_->misread()) return;  // it is never to end: see FailTurn()
   log_->EndUnit();
   engine_->SettleHot();
   if (log_->OpenBatchBytes() < options_.batch_bytes || role_ != Role::kPrimary) return;
@@ -133,6 +135,7 @@ void Node::EndUnit() {
 }
 
 Status Node::Commit() {
+  if (engine_->misread()) return FailTurn();
   // Nothing that a backup misread may be told.
   if (std::exchange(stale_reads_, false)) {
     if (Status status = CheckMedium(); !status.ok()) return status;
@@ -163,6 +166,25 @@ Status Node::Commit() {
     Remember(status);
   }
   return status;
+}
+
+// The turn has met a damaged record: what it was told is wrong, and so may be what it wants to write.  A unit that
+// lacks a part of what it was to do must not exist, so all goes that was not sealed.
+Status Node::FailTurn() {
+  unacknowledged_ = served_reads_ = stale_reads_ = deposed_ = false;
+  if (role_ == Role::kPrimary) DropUnsealed();
+  (void)engine_->TakeMisread();
+  ++commit_failures_;
+  Remember(pool_->damage());
+  return pool_->damage();
+}
+
+// What was not sealed exists nowhere but here, and a unit that was not ended never ends: the index must not show them.
+void Node::DropUnsealed() {
+  engine_->Appended();
+  if (!log_->HasOpenBatch() && !log_->InUnit()) return;
+  engine_->RollBackTo(log_->end().lsn);
+  (void)log_->CutAfter(log_->end().lsn);  // which touches the open batch alone
 }
 
 // The wire is the slowest, so it goes first: the backups persist while this node does.
@@ -267,12 +289,13 @@ void Node::Remember(const Status& problem) {
   Note(LogLevel::kWarning, problem.ToString());
 }
 
-// What is damaged was found by a look at old batches, and no longer is moved or shipped.  The others have it whole, so
-// a primary hands its role over and then takes all that they hold, as does a backup.  Until it can hand over it goes
-// on, for without it there may be no majority.
+// What is damaged was found by a look at old batches or at a record, and no longer is told, moved or shipped.  The
+// others have it whole, so a primary hands its role over and then takes all that they hold, as does a backup.  Until it
+// can hand over it goes on, for without it there may be no majority.
 void Node::TendDamage() {
   const Status damage = pool_->damage();
-  if (damage.ok() || not_whole_ || offer_ || waiting_ || log_->InUnit()) return;
+  // A turn that has met it fails first.
+  if (damage.ok() || not_whole_ || offer_ || waiting_ || log_->InUnit() || engine_->misread()) return;
   if (membership_.members().size() < 2) {
     (void)Fail(damage);
   } else if (role_ != Role::kPrimary) {

@@ -81,7 +81,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   [[nodiscard]] std::uint64_t Size(DbId db) const override { return engine_->Size(db); }
   [[nodiscard]] std::uint64_t MaxRecordBytes() const override { return log_->MaxRecordBytes() - 64; }
   void EndUnit() override;
-  [[nodiscard]] bool NeedsCommit() const override { return unacknowledged_ || served_reads_; }
+  [[nodiscard]] bool NeedsCommit() const override { return unacknowledged_ || served_reads_ || engine_->misread(); }
   Status Commit() override;
   void Follow(const Endpoint& primary) override;
   void Suggest(const Endpoint& primary) override;
@@ -159,6 +159,8 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   void WaitForPeers(MonoTime deadline);
   void TendHotTier(MonoTime now);
   Status CheckMedium();
+  Status FailTurn();
+  void DropUnsealed();
   void TendDamage();
   void GiveUpDamaged();
   Status Fail(Status status);

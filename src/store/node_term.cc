@@ -182,13 +182,7 @@ void Node::StepDown(std::string_view why) {
   log_->LimitSegments(UINT32_MAX);  // where a batch goes is for the next primary to say
   if (role_ == Role::kPrimary) {
     Note(LogLevel::kWarning, fmt::format("no longer primary of epoch {}: {}", log_->end().epoch.value, why));
-    // What was not sealed exists nowhere but here, and a unit that was not ended never ends: the index must not show
-    // them.
-    engine_->Appended();
-    if (log_->HasOpenBatch() || log_->InUnit()) {
-      engine_->RollBackTo(log_->end().lsn);
-      (void)log_->CutAfter(log_->end().lsn);  // which touches the open batch alone
-    }
+    DropUnsealed();
     Answer({Code::kFenced, "this node was deposed before it served"});
   }
   EndProbes({});

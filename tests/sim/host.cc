@@ -84,12 +84,12 @@ std::map<std::string, std::uint64_t> Host::Contents() const {
   std::map<std::string, std::uint64_t> contents;
   std::uint64_t cursor = 0;
   do {
-    cursor = store_->Scan(0, cursor, [&](std::string_view key, const Entry& entry) {
-      std::uint64_t word = 0;
-      std::memcpy(&word, entry.value.data(), std::min(sizeof word, entry.value.size()));
-      contents[std::string(key)] = word;
-    });
+    cursor = store_->Scan(0, cursor, [&](std::string_view key, TimeMs) { contents[std::string(key)] = 0; });
   } while (cursor != 0);
+  for (auto& [key, word] : contents) {
+    const auto entry = store_->Get(0, key);
+    if (entry) std::memcpy(&word, entry->value.data(), std::min(sizeof word, entry->value.size()));
+  }
   return contents;
 }
 

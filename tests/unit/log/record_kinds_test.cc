@@ -42,6 +42,59 @@ TEST(RecordKinds, ABatchTellsWhichOfThemItHolds) {
   }
 }
 
+// Its bytes in a batch, from its header on.
+std::vector<std::byte> Checked(const Record& record) {
+  BatchBuilder builder;
+  builder.Add(record, true);
+  return {builder.data() + sizeof(format::BatchHeader), builder.data() + builder.size()};
+}
+
+TEST(RecordChecks, FindEachBitThatHasChanged) {
+  for (const TimeMs expire_at : {kNoExpiry, TimeMs{1'700'000'000'000}}) {
+    const Record record{.kind = format::RecordKind::kPut,
+                        .db = 3,
+                        .key = "a key",
+                        .value = "and a value of some length, that is not a multiple of 8",
+                        .expire_at = expire_at};
+    std::vector<std::byte> bytes = Checked(record);
+    const std::size_t unpadded = sizeof(format::RecordHeader) + (expire_at == kNoExpiry ? 0 : sizeof expire_at) +
+                                 record.key.size() + record.value.size();
+    const std::size_t head = unpadded - record.value.size();
+    ASSERT_TRUE(ParseRecord(bytes).has_value());
+    ASSERT_TRUE(IsAsWritten(bytes, RecordPart::kAll));
+    for (std::size_t bit = 0; bit < 8 * unpadded; ++bit) {
+      bytes[bit / 8] ^= std::byte{1} << bit % 8;
+      const bool of_value = bit / 8 >= head || bit / 8 / 2 == offsetof(format::RecordHeader, value_check) / 2;
+      EXPECT_FALSE(IsAsWritten(bytes, RecordPart::kAll)) << "bit " << bit;
+      EXPECT_EQ(IsAsWritten(bytes, RecordPart::kHead), of_value) << "bit " << bit;
+      bytes[bit / 8] ^= std::byte{1} << bit % 8;
+    }
+  }
+}
+
+TEST(RecordChecks, ReadNothingBehindTheirBytes) {
+  const std::vector<std::byte> bytes = Checked({.kind = format::RecordKind::kPut, .key = "k", .value = "value"});
+  for (std::size_t size = 0; size < bytes.size(); ++size) {
+    const std::vector<std::byte> cut(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(size));
+    EXPECT_FALSE(IsAsWritten(cut, RecordPart::kHead)) << size;
+  }
+}
+
+TEST(RecordChecks, AreInNoRecordOfALevelBeforeThem) {
+  BatchBuilder builder;
+  builder.Add({.kind = format::RecordKind::kPut, .key = "k", .value = "v"});
+  std::vector<std::byte> bytes(builder.data() + sizeof(format::BatchHeader), builder.data() + builder.size());
+  format::RecordHeader header;
+  std::memcpy(&header, bytes.data(), sizeof header);
+  EXPECT_EQ(header.flags, 0);
+  EXPECT_TRUE(ParseRecord(bytes).has_value());
+  EXPECT_TRUE(IsAsWritten(bytes, RecordPart::kAll));
+  header.value_check = 1;  // earlier releases have bytes there that are 0
+  std::memcpy(bytes.data(), &header, sizeof header);
+  EXPECT_FALSE(ParseRecord(bytes).has_value());
+  EXPECT_FALSE(IsAsWritten(bytes, RecordPart::kAll));
+}
+
 TEST(RecordKinds, EachHasANameOfItsOwn) {
   std::set<std::string_view> names;
   for (const RecordKindInfo& info : kRecordKinds) names.insert(info.name);

@@ -653,17 +653,29 @@ TEST(Node, ANodeWithASmallerPoolIsToldHowLargeItMustBe) {
 
 const std::string kFound = "a value that is found on the medium";
 
-// The medium of that node loses what it held of kFound, the value of "k", or of the LSN of the batch that it is in.
-enum class Where { kValue, kLsn };
+// The medium of that node loses what it held of kFound, which is the value of "k", of its record's head, or of the LSN
+// of the batch that it is in.
+enum class Where { kValue, kKey, kValueBytes, kKeyBytes, kDb, kFlags, kLsn };
 void Rot(SimNode& node, Where where = Where::kValue) {
   auto& bytes = node.disk->written;
   const auto* needle = reinterpret_cast<const std::byte*>(kFound.data());
   const auto found = std::search(bytes.begin(), bytes.end(), needle, needle + kFound.size());
   ASSERT_NE(found, bytes.end());
   const auto value = static_cast<std::size_t>(found - bytes.begin());
-  const std::size_t batch = value - 1 - sizeof(format::RecordHeader) - sizeof(format::BatchHeader);
-  const std::size_t at =
-      where == Where::kLsn ? batch + offsetof(format::BatchHeader, lsn) + 7 : value + kFound.size() / 2;
+  const std::size_t record = value - 1 - sizeof(format::RecordHeader);
+  const std::size_t batch = record - sizeof(format::BatchHeader);
+  const std::size_t at = [&] {
+    switch (where) {
+      case Where::kValue: break;
+      case Where::kKey: return value - 1;
+      case Where::kValueBytes: return record + offsetof(format::RecordHeader, value_bytes) + 3;
+      case Where::kKeyBytes: return record + offsetof(format::RecordHeader, key_bytes) + 1;
+      case Where::kDb: return record + offsetof(format::RecordHeader, db);
+      case Where::kFlags: return record + offsetof(format::RecordHeader, flags);
+      case Where::kLsn: return batch + offsetof(format::BatchHeader, lsn) + 7;
+    }
+    return value + kFound.size() / 2;
+  }();
   node.disk->written[at] ^= std::byte{1};
   node.disk->drained[at] ^= std::byte{1};
 }
@@ -741,6 +753,96 @@ TEST(Rot, OfAnLsnIsNotShipped) {
       }
       ExpectHealed(cluster);
     }
+  }
+}
+
+// A command meets a damaged record, and writes what follows from it.
+class RotInATurn : public testing::TestWithParam<Where> {};
+
+TEST_P(RotInATurn, IsNotToldAndNothingFollowsFromIt) {
+  for (const std::uint64_t seed : {1, 2, 3, 4}) {
+    SCOPED_TRACE(seed);
+    Cluster cluster(3, seed);
+    ASSERT_TRUE(cluster[0].Set("k", kFound).ok());
+    ASSERT_TRUE(cluster.world.RunUntil([&] { return cluster.AllInSync(cluster[0]); }));
+    Rot(cluster[0], GetParam());
+    Store& store = *cluster[0].store;
+    ASSERT_TRUE(store.CheckWrite(10'000, 10).ok());
+    ASSERT_TRUE(store.Put(0, "before", "in the same unit", kNoExpiry).ok());
+    const auto entry = store.Get(0, "k");
+    EXPECT_FALSE(entry.has_value()) << entry->value;
+    (void)store.Put(0, "copy", entry ? entry->value : "there was none", kNoExpiry);
+    (void)store.Put(0, "k", "set, as it is absent", kNoExpiry);
+    store.EndUnit();
+    EXPECT_EQ(store.Commit().code(), Code::kCorrupt);
+    ExpectHealed(cluster);
+    for (const auto* key : {"before", "copy"}) EXPECT_FALSE(cluster[0].Get(key).value().has_value()) << key;
+  }
+}
+
+TEST_P(RotInATurn, IsFoundByAnOverwriteOrLeftBehind) {
+  Cluster cluster(3, 1);
+  ASSERT_TRUE(cluster[0].Set("k", kFound).ok());
+  ASSERT_TRUE(cluster.world.RunUntil([&] { return cluster.AllInSync(cluster[0]); }));
+  Rot(cluster[0], GetParam());
+  const Status status = cluster[0].Set("k", "other");
+  if (GetParam() == Where::kValue) {
+    ASSERT_TRUE(status.ok()) << "nobody has read it: " << status.ToString();
+    EXPECT_EQ(cluster[0].Get("k").value(), "other");
+  } else {
+    EXPECT_EQ(status.code(), Code::kCorrupt);
+    ExpectHealed(cluster);
+  }
+}
+
+TEST_P(RotInATurn, IsFoundByWhoLooksAtAllKeys) {
+  Cluster cluster(3, 1);
+  ASSERT_TRUE(cluster[0].Set("k", kFound).ok());
+  ASSERT_TRUE(cluster.world.RunUntil([&] { return cluster.AllInSync(cluster[0]); }));
+  Rot(cluster[0], GetParam());
+  const Store& store = *cluster[0].store;
+  std::vector<std::string> told;
+  const auto tell = [&](std::string_view key) { told.emplace_back(key); };
+  store.ForEachKey(0, tell);
+  store.Scan(0, 0, [&](std::string_view key, TimeMs) { tell(key); });
+  store.RandomKey(0, 1, [&](std::string_view key, TimeMs) { tell(key); });
+  store.ScanExpiring(0, [&](DbId, std::string_view key, TimeMs) { tell(key); });
+  if (GetParam() == Where::kValue) {
+    EXPECT_EQ(told, (std::vector<std::string>{"k", "k", "k"})) << "keys are not damaged";
+  } else {
+    EXPECT_TRUE(told.empty()) << told.front();
+    EXPECT_TRUE(store.NeedsCommit());
+    EXPECT_EQ(cluster[0].store->Commit().code(), Code::kCorrupt);
+    ExpectHealed(cluster);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, RotInATurn,
+                         testing::Values(Where::kValue, Where::kKey, Where::kValueBytes, Where::kKeyBytes, Where::kDb,
+                                         Where::kFlags));
+
+// A unit of several batches of which one is sealed already.
+TEST(Rot, InTheMiddleOfALargeUnitLeavesNothingOfIt) {
+  for (const std::uint64_t seed : {1, 2, 3, 4}) {
+    SCOPED_TRACE(seed);
+    Cluster cluster(3, seed);
+    ASSERT_TRUE(cluster[0].Set("k", kFound).ok());
+    ASSERT_TRUE(cluster.world.RunUntil([&] { return cluster.AllInSync(cluster[0]); }));
+    Rot(cluster[0]);
+    Store& store = *cluster[0].store;
+    ASSERT_TRUE(store.CheckWrite(3 * kSegment / 2, 3).ok());
+    const std::string large(kSegment / 2 + 1000, 'x');
+    for (const auto* key : {"1", "2"}) ASSERT_TRUE(store.Put(0, key, large, kNoExpiry).ok());
+    EXPECT_FALSE(store.Get(0, "k").has_value());
+    EXPECT_EQ(store.Put(0, "3", "v", kNoExpiry).code(), Code::kCorrupt);
+    store.EndUnit();
+    EXPECT_EQ(store.Commit().code(), Code::kCorrupt);
+    // It goes on until it has handed over, and the unit that is not whole ends nowhere.
+    ASSERT_TRUE(cluster[0].Set("next", "unit").ok());
+    for (const auto* key : {"1", "2", "3"}) EXPECT_FALSE(cluster[0].Get(key).value().has_value()) << key;
+    ExpectHealed(cluster);
+    for (const auto* key : {"1", "2", "3"}) EXPECT_FALSE(cluster[0].Get(key).value().has_value()) << key;
+    EXPECT_EQ(cluster[0].Get("next").value(), "unit");
   }
 }
 

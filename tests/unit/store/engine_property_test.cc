@@ -85,7 +85,7 @@ class Subject {
         --sizes[db];
       });
       RC_ASSERT(sizes[db] == 0U);
-      RC_ASSERT(engine_->RandomKey(db, 1, [&](std::string_view key, const Entry&) {
+      RC_ASSERT(engine_->RandomKey(db, 1, [&](std::string_view key, TimeMs) {
         RC_ASSERT(model_.contains({db, std::string(key)}));
       }) == (engine_->Size(db) > 0));
     }
