@@ -13,6 +13,9 @@ std::string_view RefusalText(Refusal refusal) {
     case Refusal::kAlreadyPromised: return "it promised this epoch to another node";
     case Refusal::kPrimaryAlive: return "the primary may still be alive";
     case Refusal::kNotWhole: return "its log is not whole yet";
+    case Refusal::kNotReached:
+      return "it does not reach this node where it says that it is (see faha.announce-host, faha.peer-host and "
+             "faha.port)";
   }
   return "unknown";
 }

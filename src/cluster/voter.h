@@ -11,8 +11,8 @@
 
 namespace faha {
 
-enum class Refusal : std::uint8_t { kNone, kOldEpoch, kAlreadyPromised, kPrimaryAlive, kNotWhole };
-inline constexpr Refusal kLastRefusal = Refusal::kNotWhole;
+enum class Refusal : std::uint8_t { kNone, kOldEpoch, kAlreadyPromised, kPrimaryAlive, kNotWhole, kNotReached };
+inline constexpr Refusal kLastRefusal = Refusal::kNotReached;
 std::string_view RefusalText(Refusal refusal);
 
 enum class EpochOrder { kLower, kEqual, kHigher };

@@ -155,6 +155,7 @@ void Receiver::OnGap(const wire::Gap& gap, std::span<const std::byte> generation
 void Receiver::OnHeartbeat(const wire::Heartbeat& heartbeat) {
   const MonoTime as_of{static_cast<MonoTime::rep>(heartbeat.echo)};
   if (!sink_->Heard(heartbeat.epoch, heartbeat.committed, as_of)) return;
+  sink_->Reached(heartbeat.reached);
   const auto now = static_cast<std::uint64_t>(clock_->Now().count());
   fabric_->Send(control_, wire::Encode(wire::HeartbeatAck{heartbeat.epoch, heartbeat.sent_at, now, sink_->MayLead()}));
 }

@@ -49,6 +49,8 @@ class BatchSink {
   // anybody at this node's time `as_of` (0: it does not say).  False if it is of another epoch.
   virtual bool Heard(Epoch epoch, Lsn committed, MonoTime as_of) = 0;
   virtual void HandOverOffered(Epoch epoch) = 0;
+  // Does the source reach this node where it says that it is?
+  virtual void Reached(bool reached) = 0;
   // Would it take the role if it were offered?
   [[nodiscard]] virtual bool MayLead() const = 0;
   // The link is down; the receiver dials again by itself.

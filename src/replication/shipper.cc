@@ -80,12 +80,12 @@ void Shipper::OnFlushed(std::uint64_t placed) {
 // What is flushed can be found again by the receiver, whatever becomes of it, only if each batch before it can: up to
 // the first that the receiver itself must still have done something for.
 void Shipper::CountFlushed() {
-  Lsn reached = acked_;
+  Lsn flushed_through = acked_;
   for (const InFlight& batch : in_flight_) {
     if (batch.needs_processor || batch.placed > flushed_) break;
-    reached = batch.lsn;
+    flushed_through = batch.lsn;
   }
-  Acknowledge(reached);
+  Acknowledge(flushed_through);
 }
 
 void Shipper::Acknowledge(Lsn durable) {
@@ -120,7 +120,7 @@ bool Shipper::Stalled(MonoTime now, MonoTime patience) {
 
 void Shipper::SendHeartbeat(Epoch epoch, Lsn committed, MonoTime now, bool leads) {
   const wire::Heartbeat heartbeat{epoch, committed, static_cast<std::uint64_t>(now.count()),
-                                  leads ? receivers_time_ : 0};
+                                  leads ? receivers_time_ : 0, reached};
   fabric_->Send(control_, wire::Encode(heartbeat));
 }
 

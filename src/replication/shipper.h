@@ -105,6 +105,8 @@ class Shipper {
     receivers_time_ = std::max(receivers_time_, at);
   }
   void SendHandOver(Epoch epoch);
+  // Is it where it says that it is, as far as is known?
+  bool reached = true;
   void Close();
 
   [[nodiscard]] const Member& receiver() const { return terms_.receiver; }

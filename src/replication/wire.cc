@@ -14,6 +14,10 @@ class Out {
   void operator()(Field&... fields) {
     (One(fields), ...);
   }
+  template <typename Field>
+  void Later(Field& field) {
+    One(field);
+  }
 
  private:
   void One(const bool& v) { bytes_->U8(v ? 1 : 0); }
@@ -45,6 +49,11 @@ class In {
   template <typename... Field>
   void operator()(Field&... fields) {
     ok_ = ok_ && (One(fields) && ...);
+  }
+  // A field that earlier releases do not send: it stays as it is then.
+  template <typename Field>
+  void Later(Field& field) {
+    ok_ = ok_ && (bytes_->remaining() == 0 || One(field));
   }
   // What follows is of a later release.
   [[nodiscard]] bool ok() const { return ok_; }

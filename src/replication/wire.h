@@ -1,7 +1,7 @@
 // The messages of the replication protocol (the frame around them carries the version).  Thread: any.
 // A later release may send more fields at the end of a message, or of a member in it, than a reader knows, and it
 // passes over them.  Whether all members know them the cluster's feature level says.  A release that adds a field must
-// also read messages without it, as ReadSizedMember does: the earlier release sends those.
+// also read messages without it, as ReadSizedMember does and io.Later() is for: the earlier release sends those.
 //
 // A receiver dials its source twice.  On the control link:     FollowRequest ->  <- FollowReply
 //                                                              <- Heartbeat, HandOver   HeartbeatAck, HandOver ->
@@ -204,9 +204,12 @@ struct Heartbeat {
   // The receiver's time, of its newest answer, where the sender holds its lease: what had been acknowledged to anybody
   // by then is committed.  0: it does not know, or there may be another primary.
   std::uint64_t echo = 0;
+  // The sender reaches the receiver where it says that it is.  0.2.0 does not tell.
+  bool reached = true;
   template <typename Io>
   void Fields(Io& io) {
     io(epoch, committed, sent_at, echo);
+    io.Later(reached);
   }
 };
 

@@ -39,6 +39,8 @@ class Committer {
   Shipper* Admit(std::unique_ptr<Shipper> shipper);
   void Drop(LinkId link);
   [[nodiscard]] Shipper* Find(LinkId link);
+  // The one to that node; null: there is none.
+  [[nodiscard]] const Shipper* Of(const NodeId& node) const;
   // The shipper whose data link `token` opens: none if it was used before.
   [[nodiscard]] Shipper* FindToken(std::uint64_t token);
   [[nodiscard]] const std::list<std::unique_ptr<Shipper>>& shippers() const { return shippers_; }
@@ -81,7 +83,6 @@ class Committer {
  private:
   // Clients that were not served for this long are no longer there: a tick.
   static constexpr MonoTime kQuiet = std::chrono::milliseconds(20);
-  [[nodiscard]] const Shipper* Of(const NodeId& node) const;
   [[nodiscard]] Lsn DurableAt(const Member& member) const;
   // It catches up, and commits have all the copies that they need without it.
   [[nodiscard]] bool Spared(const Shipper& shipper) const;

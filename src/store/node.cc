@@ -332,6 +332,7 @@ void Node::Tick() {
   TendDamage();
   StepTakeOver();
   StepOffer();
+  TendProbes();
   StepSilence();
   StepCampaign();
   Progress();

@@ -214,14 +214,20 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   void StepTakeOver();
   void EndTakeOver(const Status& outcome);
   void HandOverOffered(Epoch epoch) override;
-  [[nodiscard]] bool MayLead() const override { return !hides_; }
+  [[nodiscard]] bool MayLead() const override { return !hides_ && reached_; }
+  void Reached(bool reached) override { reached_ = reached; }
 
   // --- node_probe.cc
   struct Probe;
   // Asks it, if it has not answered yet.
-  bool Answers(const Member& member);
+  enum class Reach : std::uint8_t { kUnknown, kReached, kNot };
+  Reach ReachOf(const Member& member);
   // All of them but those of `candidates`.
-  void EndProbes(const Members& candidates);
+  void TendProbes();
+  void EndProbe(const NodeId& node);
+  void EndProbes();
+  void OnProbeEnd(Probe& probe, Reach reach);
+  void SettleVotes(const NodeId& candidate);
   Probe* ProbeOf(LinkId link);
   bool OnProbeFrame(Probe& probe, std::span<const std::byte> head);
 
@@ -277,6 +283,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   [[nodiscard]] bool IsNotToBeReplaced() const;
   void AnswerState(LinkId link, const wire::StateRequest& request);
   void AnswerPromise(LinkId link, const wire::PromiseRequest& request);
+  [[nodiscard]] Refusal JudgeRequest(const wire::PromiseRequest& request) const;
   void AnswerFollow(LinkId link, const wire::FollowRequest& request);
   void OnLaterEpoch(Epoch epoch);
   void LeadInstead(LinkId link, const wire::FollowRequest& request);
@@ -338,15 +345,23 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   };
   std::optional<Offer> offer_;
   bool waiting_ = false;  // in WaitForPeers()
-  // A node that is to become a member is dialled where the others will dial it.
+  // A node that is in sync, or wants to be elected, is dialled where the others will dial it.
   struct Probe {
     Member member;
     LinkId link = LinkId::kNone;
     MonoTime next{0};  // when it is dialled again
-    bool answers = false;
-    bool told = false;  // that it does not
+    Reach reach = Reach::kUnknown;
+    bool told = false;  // that it is not reached
   };
   std::map<NodeId, Probe> probes_;
+  // A vote that is asked for, until it is known whether its candidate can be reached.
+  struct HeldVote {
+    LinkId link = LinkId::kNone;
+    wire::PromiseRequest request;
+    MonoTime end;
+  };
+  std::vector<HeldVote> held_votes_;
+  bool reached_ = true;                   // by the primary, as it said last
   std::uint64_t acknowledged_bytes_ = 0;  // of Log::sealed_bytes(), so many were acknowledged
   Lsn stalled_until_;                     // a Commit() failed: nothing is served until this is committed
   MonoTime hears_end_{0};

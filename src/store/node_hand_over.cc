@@ -29,13 +29,19 @@ void Node::HandOver(const std::optional<Endpoint>& target, std::function<void(co
   for (const auto& shipper : committer_->shippers()) {
     if (!shipper->in_sync || membership_.Find(shipper->receiver().id) == nullptr) continue;
     if (target && shipper->receiver().Redis() != *target) continue;
-    if (!shipper->may_lead() && !target) continue;
+    if (!(shipper->may_lead() && shipper->reached) && !target) continue;
     if (best == nullptr || shipper->acked() > best->acked()) best = shipper.get();
   }
   if (best == nullptr) {
     return done(
         {Code::kUnavailable, target ? fmt::format("{} is not a backup in sync: see FAHA.STATUS", target->ToString())
                                     : std::string("no backup is in sync, or none of them may lead: see FAHA.STATUS")});
+  }
+  if (!best->reached) {
+    return done(
+        {Code::kUnavailable,
+         fmt::format("nothing that answers at {} is {}: see faha.announce-host, faha.peer-host and faha.port of it",
+                     best->receiver().Replication().ToString(), best->receiver().Redis().ToString())});
   }
   if (!best->may_lead()) {
     return done({Code::kUnavailable, fmt::format("{} refuses to lead, for a reason that FAHA.STATUS tells there",

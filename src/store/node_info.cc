@@ -39,6 +39,14 @@ std::pair<std::string, std::chrono::milliseconds> Node::Trouble() const {
   if (role_ == Role::kPrimary && committer_->Serving()) {
     if (const Status copies = CheckCopies(); !copies.ok()) return {copies.ToString(), {}};
   }
+  if (role_ == Role::kBackup && receiver_->streaming() && !reached_) {
+    const Status unreached{
+        Code::kUnavailable,
+        fmt::format("the primary does not reach this node at {}, so it may not lead: see faha.announce-host, "
+                    "faha.peer-host and faha.port, and what stands between the two",
+                    self_.Replication().ToString())};
+    return {unreached.ToString(), {}};
+  }
   if (last_problem_.ok()) return {};
   return {last_problem_.ToString(), Since(last_problem_at_)};
 }
@@ -46,7 +54,7 @@ std::pair<std::string, std::chrono::milliseconds> Node::Trouble() const {
 bool Node::Promotable() const {
   const bool member = membership_.members().size() > 1 && membership_.Find(self_.id) != nullptr;
   const bool lags = receiver_->streaming() && log_->end().lsn < heard_committed_;
-  return failure_.ok() && !not_whole_ && !hides_ && member && !lags;
+  return failure_.ok() && !not_whole_ && !hides_ && reached_ && member && !lags;
 }
 
 std::chrono::milliseconds Node::Since(MonoTime time) const {

@@ -76,6 +76,7 @@ void Node::OnFlushed(LinkId link, std::uint64_t count) {
 void Node::OnClose(LinkId link, const Status& reason) {
   if (reason.code() == Code::kProtocol || reason.code() == Code::kPeerVersion || reason.code() == Code::kDenied)
     Remember(reason);
+  std::erase_if(held_votes_, [&](const HeldVote& held) { return held.link == link; });
   if (guests_.erase(link) > 0) return;
   if (receiver_->Owns(link)) return receiver_->OnClose(link, reason);
   if (Shipper* shipper = committer_->Find(link)) {
@@ -83,7 +84,7 @@ void Node::OnClose(LinkId link, const Status& reason) {
     committer_->Drop(link);
     return;
   }
-  if (Probe* probe = ProbeOf(link)) probe->link = LinkId::kNone;
+  if (Probe* probe = ProbeOf(link)) return OnProbeEnd(*probe, Reach::kNot);
   std::erase_if(seed_asks_, [&](const SeedAsk& ask) { return ask.link == link; });
   for (auto& [id, ask] : asks_) {
     if (ask.link != link) continue;
@@ -252,14 +253,28 @@ void Node::AnswerState(LinkId link, const wire::StateRequest& request) {
                                                     .lease_holder = voter_->LeaseHolder()}));
 }
 
+Refusal Node::JudgeRequest(const wire::PromiseRequest& request) const {
+  // Not knowing what it lost it cannot say how far the log must reach that is to take its place.
+  if (not_whole_ && VouchedEnd() == kUnknownClaim) return Refusal::kNotWhole;
+  const Refusal refusal = voter_->Judge(request.epoch, request.candidate.id, request.interrupts, clock_->Now());
+  const bool alive = IsNotToBeReplaced() && request.interrupts != voter_->promised();
+  return refusal == Refusal::kNone && alive ? Refusal::kPrimaryAlive : refusal;
+}
+
 void Node::AnswerPromise(LinkId link, const wire::PromiseRequest& request) {
   if (request.cluster != pool_->cluster()) return fabric_->Close(link);
-  Refusal refusal = voter_->Judge(request.epoch, request.candidate.id, request.interrupts, clock_->Now());
-  const bool serving = IsNotToBeReplaced();
-  // Not knowing what it lost it cannot say how far the log must reach that is to take its place.
-  if (not_whole_ && VouchedEnd() == kUnknownClaim) refusal = Refusal::kNotWhole;
-  if (refusal == Refusal::kNone && serving && request.interrupts != voter_->promised())
-    refusal = Refusal::kPrimaryAlive;
+  Refusal refusal = JudgeRequest(request);
+  // Who is elected must be followed.  A primary that hands over has seen to that.
+  const bool vouched = request.interrupts != Epoch{} || Mutated(Mutant::kElectsUnreached);
+  if (refusal == Refusal::kNone && request.epoch > voter_->promised() && !vouched) {
+    const Reach reach = ReachOf(request.candidate);
+    if (reach == Reach::kUnknown) {
+      held_votes_.push_back({link, request, clock_->Now() + options_.lease / 2});
+      return;
+    }
+    if (reach == Reach::kNot) refusal = Refusal::kNotReached;
+    EndProbe(request.candidate.id);  // the next one is asked anew
+  }
   if (refusal == Refusal::kNone && request.epoch > voter_->promised()) {
     EndCampaign(
         {Code::kNoPromise, fmt::format("{} campaigns with a later epoch", request.candidate.Redis().ToString())});
@@ -419,6 +434,7 @@ void Node::AnswerFollow(LinkId link, const wire::FollowRequest& request) {
   reply.transport = static_cast<std::uint8_t>(fabric_->DataTransport());
   const std::string address = guests_[link].peer.host;
   guests_.erase(link);
+  EndProbe(request.self.id);  // it may have been started anew since
   const auto domain = static_cast<PersistenceDomain>(std::min<std::uint8_t>(request.domain, 3));
   committer_->Admit(
       std::make_unique<Shipper>(fabric_, ReaderFrom(reply.common.Next()),

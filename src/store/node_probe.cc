@@ -1,42 +1,76 @@
-// Does the address that a node announces lead to it?  Asked before it becomes a member: one that nobody can dial could
-// be elected, and nobody could follow it.  See node.h.
+// Does the address that a node announces lead to it?  Asked before it becomes a member, while it is in sync, and before
+// it is promised an epoch: one that nobody can dial could be elected, and nobody could follow it.  See node.h.
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "store/node.h"
 
 namespace faha {
 
-bool Node::Answers(const Member& member) {
+// What is known of it.  Who asks, and goes on asking, has it dialled, and again each lease while it is not reached.
+Node::Reach Node::ReachOf(const Member& member) {
   const MonoTime now = clock_->Now();
   Probe& probe = probes_[member.id];
   if (probe.member != member) {
     fabric_->Close(probe.link);
     probe = {.member = member};
   }
-  if (probe.answers || now < probe.next) return probe.answers;
-  fabric_->Close(std::exchange(probe.link, LinkId::kNone));
-  if (probe.next != MonoTime{0}) {
-    probe.told = true;
-    Remember(
-        {Code::kUnavailable,
-         fmt::format("{} is in sync and is not made a member there, for nothing that answers at {} is that node: see "
-                     "faha.announce-host, faha.peer-host and faha.port of it, and what stands between the two",
-                     member.Redis().ToString(), member.Replication().ToString())});
-  }
+  if (probe.reach == Reach::kReached || now < probe.next) return probe.reach;
+  if (probe.next != MonoTime{0}) probe.reach = Reach::kNot;
+  fabric_->Close(probe.link);
   probe.next = now + options_.lease;
   probe.link = fabric_->Dial(member.Replication());
-  return false;
+  return probe.reach;
 }
 
-void Node::EndProbes(const Members& candidates) {
+// A primary's backups in sync are what it asks about.
+void Node::TendProbes() {
+  const auto late = [&](const HeldVote& held) { return clock_->Now() >= held.end; };
+  while (true) {
+    const auto held = std::find_if(held_votes_.begin(), held_votes_.end(), late);
+    if (held == held_votes_.end()) break;
+    const Member candidate = held->request.candidate;
+    EndProbe(candidate.id);
+    probes_[candidate.id] = {.member = candidate, .next = kForever, .reach = Reach::kNot};
+    SettleVotes(candidate.id);
+  }
+  if (role_ != Role::kPrimary) return;
+  for (const auto& shipper : committer_->shippers()) {
+    const Member& backup = shipper->receiver();
+    if (!shipper->in_sync || shipper->fetch()) continue;
+    const bool reached = ReachOf(backup) != Reach::kNot;
+    if (std::exchange(shipper->reached, reached) != reached) next_heartbeat_ = MonoTime{0};
+    Probe& probe = probes_[backup.id];
+    if (reached || probe.told) continue;
+    probe.told = true;
+    Remember({Code::kUnavailable,
+              fmt::format("nothing that answers at {} is {}, which is in sync: it becomes no member there, and may not "
+                          "lead; see faha.announce-host, faha.peer-host and faha.port of it, and what stands between "
+                          "the two",
+                          backup.Replication().ToString(), backup.Redis().ToString())});
+  }
   std::erase_if(probes_, [&](const auto& entry) {
-    const bool goes_on =
-        std::any_of(candidates.begin(), candidates.end(), [&](const Member& m) { return m.id == entry.first; });
+    const Shipper* shipper = committer_->Of(entry.first);
+    const bool voted = std::any_of(held_votes_.begin(), held_votes_.end(),
+                                   [&](const HeldVote& held) { return held.request.candidate.id == entry.first; });
+    const bool goes_on = voted || (shipper != nullptr && shipper->in_sync);
     if (!goes_on) fabric_->Close(entry.second.link);
     return !goes_on;
   });
+}
+
+void Node::EndProbe(const NodeId& node) {
+  const auto found = probes_.find(node);
+  if (found == probes_.end()) return;
+  fabric_->Close(found->second.link);
+  probes_.erase(found);
+}
+
+void Node::EndProbes() {
+  for (const auto& [id, probe] : probes_) fabric_->Close(probe.link);
+  probes_.clear();
 }
 
 Node::Probe* Node::ProbeOf(LinkId link) {
@@ -46,13 +80,29 @@ Node::Probe* Node::ProbeOf(LinkId link) {
 }
 
 bool Node::OnProbeFrame(Probe& probe, std::span<const std::byte> head) {
-  const LinkId link = std::exchange(probe.link, LinkId::kNone);
   const auto reply = wire::Decode<wire::StateReply>(head);
   if (!reply) return false;
-  probe.answers = reply->from == probe.member.id;
-  if (probe.answers && probe.told) last_problem_ = {};
-  fabric_->Close(link);
+  fabric_->Close(probe.link);
+  OnProbeEnd(probe, reply->from == probe.member.id ? Reach::kReached : Reach::kNot);
   return true;
+}
+
+void Node::OnProbeEnd(Probe& probe, Reach reach) {
+  probe.link = LinkId::kNone;
+  probe.reach = reach;
+  if (reach == Reach::kReached && probe.told) last_problem_ = {};
+  SettleVotes(NodeId{probe.member.id});
+}
+
+// What is known now of `candidate` is enough to answer who asked for a vote for it.
+void Node::SettleVotes(const NodeId& candidate) {
+  std::vector<HeldVote> settled;
+  std::erase_if(held_votes_, [&](HeldVote& held) {
+    if (held.request.candidate.id != candidate) return false;
+    settled.push_back(held);
+    return true;
+  });
+  for (const HeldVote& held : settled) AnswerPromise(held.link, held.request);
 }
 
 }  // namespace faha

@@ -37,11 +37,10 @@ void Node::Progress() {
 
 void Node::AdmitMember() {
   const Members candidates = committer_->Candidates();
-  EndProbes(candidates);
-  // Whoever does not answer keeps nobody else out.
+  // Whoever is not reached keeps nobody else out.
   const Member* joined = nullptr;
   for (const Member& candidate : candidates) {
-    if (Answers(candidate) && joined == nullptr) joined = &candidate;
+    if (ReachOf(candidate) == Reach::kReached && joined == nullptr) joined = &candidate;
   }
   if (joined == nullptr) return RaiseLevel();
   const Members next = membership_.Toward(*joined);
@@ -185,7 +184,7 @@ void Node::StepDown(std::string_view why) {
     DropUnsealed();
     Answer({Code::kFenced, "this node was deposed before it served"});
   }
-  EndProbes({});
+  EndProbes();
   role_ = Role::kBackup;
   primary_ = {};
   loss_ = Loss::kNone;

@@ -72,6 +72,10 @@ class SimWorld : public Clock {
   // Nothing gets from one to the other; the way back is another matter.
   void Block(int from, int to) { blocked_.emplace(from, to); }
   void UnblockAll() { blocked_.clear(); }
+  // Nobody can dial it, and whoever is connected to it stays so.
+  void Hide(int node) { hidden_.insert(node); }
+  void Show(int node) { hidden_.erase(node); }
+  [[nodiscard]] bool IsHidden(int node) const { return hidden_.contains(node); }
   [[nodiscard]] bool Reaches(int from, int to) const {
     return !cut_off_.contains(from) && !cut_off_.contains(to) && !blocked_.contains({from, to});
   }
@@ -92,7 +96,7 @@ class SimWorld : public Clock {
  private:
   std::mt19937_64 random_;
   std::map<int, std::function<void()>> runners_;
-  std::set<int> cut_off_, blind_;
+  std::set<int> cut_off_, blind_, hidden_;
   std::set<std::pair<int, int>> blocked_;
 };
 
@@ -115,6 +119,7 @@ class SimFabric : public Fabric {
   LinkId Dial(const Endpoint& to, Lane lane) override {
     const auto listener = world_->listeners.find(to.port);
     SimFabric* peer = listener == world_->listeners.end() ? nullptr : listener->second;
+    if (peer != nullptr && world_->IsHidden(peer->node_)) peer = nullptr;
     const LinkId mine = NewLink(peer == nullptr ? node_ : peer->node_);
     if (peer == nullptr || !world_->Reaches(node_, peer->node_) || !world_->Reaches(peer->node_, node_)) {
       Fail(mine);

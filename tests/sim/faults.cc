@@ -27,6 +27,7 @@ Faults::Faults(World* world, Cluster* cluster, Clients* clients, Progress* progr
       {plan.heirs, &Faults::LoseHeir},
       {plan.cut_off, &Faults::PromoteCutOff},
       {plan.planned, &Faults::ChangeAsPlanned},
+      {plan.unreached, &Faults::StartUnreached},
       {plan.disk_errors, &Faults::RefuseDisk},
   };
   for (const auto& [wanted, kind] : all) {
@@ -75,6 +76,7 @@ void Faults::End() {
     host.PowerOffAtDrain(0);
     host.refusal = {};
     world_->See(number);
+    world_->Show(number);
     world_->Resume(number);
     if (host.failed()) host.KillProcess();
     host.PowerOn();

@@ -45,6 +45,8 @@ class Faults {
   void LoseHeir();
   void PromoteCutOff();
   void ChangeAsPlanned();
+  void StartUnreached();
+  void WatchUnreached(Host& host);
   void RefuseDisk();
   void JoinLate();
   void Depose(Host& host);

@@ -119,6 +119,43 @@ void Faults::Behind() {
   });
 }
 
+// Its address leads nowhere, and it follows all the same, for it dials the others.  Nobody could follow it.
+void Faults::StartUnreached() {
+  Host* primary = cluster_->Primary();
+  if (primary == nullptr || !cluster_->AllInSync(Lsn{})) return;
+  free_from_ = world_->Now() + kForLong;
+  Host& host = Another(primary);
+  Say(host.number(), "is to be started where nobody can dial it");
+  host.KillProcess();
+  world_->Hide(host.number());
+  host.PowerOn();
+  WatchUnreached(host);
+  const bool dies = world_->OneIn(2);
+  world_->After(milliseconds(20) + world_->UpTo(milliseconds(400)), [this, &host, primary, dies] {
+    if (ended_) return;
+    if (dies) primary->KillProcess();
+    silent_since_ = world_->Now() + plan_.promotion_patience;
+    Promote(host);
+  });
+  world_->After(milliseconds(600) + world_->UpTo(milliseconds(800)), [this, primary] {
+    if (!ended_) primary->PowerOn();
+  });
+  world_->After(milliseconds(2000) + world_->UpTo(milliseconds(2000)), [this, &host] {
+    world_->Show(host.number());
+    if (!ended_) free_from_ = world_->Now();
+  });
+}
+
+void Faults::WatchUnreached(Host& host) {
+  world_->After(milliseconds(20), [this, &host] {
+    if (ended_ || !world_->IsHidden(host.number())) return;
+    if (host.running() && host.store() != nullptr && host.store()->Info().role == Role::kPrimary) {
+      cluster_->Violation("host " + std::to_string(host.number()) + " was elected, and nobody can dial it");
+    }
+    WatchUnreached(host);
+  });
+}
+
 // Of five, so that three are left; what a voter has said lives longer than it does.
 void Faults::HangVoters() {
   Host* primary = cluster_->Primary();

@@ -101,8 +101,10 @@ bool Host::joined() const {
 }
 
 bool Host::well() const {
-  if (!running() || !store_ || paused() || !joined() || drain_most > MonoTime{0} || world_->IsBlind(number_))
+  if (!running() || !store_ || paused() || !joined() || drain_most > MonoTime{0} || world_->IsBlind(number_) ||
+      world_->IsHidden(number_)) {
     return false;
+  }
   return !failed() && store_->Info().whole;
 }
 

@@ -104,6 +104,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Case{Mutant::kRollBackKeepsHalfAUnit, "RollBackKeepsHalfAUnit", 1, Kind::kTurns},
                     Case{Mutant::kHandOverBlocks, "HandOverBlocks", 1, Kind::kElections},
                     Case{Mutant::kOrderBeginsAnew, "OrderBeginsAnew", 1, Kind::kElections, true},
+                    Case{Mutant::kElectsUnreached, "ElectsUnreached", 1, Kind::kElections},
                     Case{Mutant::kPromotedWithoutLease, "PromotedWithoutLease", 1, Kind::kElections}),
     [](const auto& test) { return test.param.name; });
 

@@ -153,6 +153,7 @@ void Elections(Draw& draw, Plan& plan) {
   plan.promotion_patience = std::chrono::milliseconds(draw.OneIn(2) ? 1500 : 8000);
   plan.judges_progress = true;
   plan.planned = draw.OneIn(2);
+  plan.unreached = draw.OneIn(3);
 }
 
 void Turns(Draw& draw, Plan& plan) {
@@ -247,6 +248,7 @@ std::string Plan::ToString() const {
   name(heirs, "heirs");
   name(cut_off, "cut-off");
   name(planned, "planned");
+  name(unreached, "unreached");
   name(torn, "torn");
   name(deposes, "deposes");
   name(slow_installs, "slow-installs");

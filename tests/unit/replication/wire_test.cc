@@ -41,11 +41,27 @@ TEST(Wire, EveryMessageReadsBack) {
   ReadsBackAndRefusesWhatIsShorter(wire::DataHello{77});
   ReadsBackAndRefusesWhatIsShorter(wire::Batch{Epoch{3}, LogAddress{4096}, Lsn{8}});
   ReadsBackAndRefusesWhatIsShorter(wire::Ack{Epoch{3}, Lsn{8}, Lsn{7}});
-  ReadsBackAndRefusesWhatIsShorter(wire::Heartbeat{Epoch{3}, Lsn{8}, 123456, 789});
   ReadsBackAndRefusesWhatIsShorter(wire::HeartbeatAck{Epoch{3}, 123456, 789, false});
   ReadsBackAndRefusesWhatIsShorter(wire::HandOver{Epoch{3}});
   ReadsBackAndRefusesWhatIsShorter(wire::Committed{Epoch{3}, Lsn{8}});
   ReadsBackAndRefusesWhatIsShorter(wire::Gap{Epoch{3}, Lsn{8}});
+}
+
+// 0.2.0 sends a heartbeat without what was added since.
+TEST(Wire, AHeartbeatOfAnEarlierReleaseIsRead) {
+  const wire::Heartbeat now{Epoch{3}, Lsn{8}, 123456, 789, false};
+  const auto bytes = wire::Encode(now);
+  const auto read = wire::Decode<wire::Heartbeat>(bytes);
+  ASSERT_TRUE(read.has_value());
+  EXPECT_FALSE(read->reached);
+  EXPECT_EQ(wire::Encode(*read), bytes);
+  const auto earlier = wire::Decode<wire::Heartbeat>(std::span(bytes).first(bytes.size() - 1));
+  ASSERT_TRUE(earlier.has_value());
+  EXPECT_TRUE(earlier->reached);
+  EXPECT_EQ(earlier->echo, 789U);
+  for (std::size_t size = 0; size + 1 < bytes.size(); ++size) {
+    EXPECT_FALSE(wire::Decode<wire::Heartbeat>(std::span(bytes).first(size)).has_value());
+  }
 }
 
 TEST(Wire, GarbageIsNoMessageAndDoesNoHarm) {

@@ -244,7 +244,8 @@ TEST(Node, ANodeThatCannotBeDialledDoesNotBecomeAMember) {
   const auto info = cluster[0].store->Info();
   EXPECT_EQ(info.members.size(), 2U);
   EXPECT_TRUE(info.peers.size() == 2 && info.peers[1].in_sync && !info.peers[1].voting);
-  EXPECT_NE(info.last_error.find("answers at 127.0.0.1:17003 is that node"), std::string::npos) << info.last_error;
+  EXPECT_NE(info.last_error.find("nothing that answers at 127.0.0.1:17003 is 127.0.0.1:7003"), std::string::npos)
+      << info.last_error;
   // It keeps nobody else out.
   SimNode another(&cluster.world, 4);
   ASSERT_TRUE(another.Start().ok());
@@ -255,6 +256,76 @@ TEST(Node, ANodeThatCannotBeDialledDoesNotBecomeAMember) {
   EXPECT_TRUE(cluster.world.RunUntil([&] { return late.FollowsInSync(cluster[0]); }));
   EXPECT_TRUE(cluster[0].store->Info().last_error.empty());
 }
+
+// It was a member, and was started again where nobody can dial it: at another address, or with a firewall before it.
+class Unreached : public testing::TestWithParam<bool> {
+ protected:
+  Unreached() : cluster(3) {
+    EXPECT_TRUE(cluster[0].Set("k", "v").ok());
+    cluster[1].Kill();
+    if (GetParam()) cluster[1].moved_by = 100;
+    EXPECT_TRUE(cluster[1].Start().ok());
+    listener = cluster.world.listeners.extract(static_cast<std::uint16_t>(cluster[1].Redis().port + 10000));
+    EXPECT_FALSE(listener.empty());
+    cluster[1].store->Follow(cluster[0].Redis());
+  }
+  bool Streams() { return cluster[1].store->Info().streaming; }
+  // Two nodes that reach each other are a majority.
+  void ExpectTheOthersServe() {
+    ASSERT_TRUE(cluster[0].Start().ok());
+    (void)cluster.Promote(cluster[2]);  // unless the other one was faster
+    ASSERT_TRUE(cluster.world.RunUntil([&] { return cluster[0].Serving() || cluster[2].Serving(); }));
+    EXPECT_TRUE(cluster.Primary()->Set("k", "w").ok());
+    cluster.world.Run(3 * Options{}.lease);
+    EXPECT_TRUE(cluster[0].Serving() || cluster[2].Serving());
+  }
+
+  Cluster cluster;
+  decltype(SimWorld::listeners)::node_type listener;
+};
+
+TEST_P(Unreached, IsToldSoAndNoRoleIsHandedToIt) {
+  ASSERT_TRUE(cluster.world.RunUntil([&] { return Streams() && !cluster[1].store->Promotable(); }));
+  EXPECT_NE(cluster[1].store->Info().last_error.find("does not reach this node"), std::string::npos)
+      << cluster[1].store->Info().last_error;
+  EXPECT_NE(cluster[0].store->Info().last_error.find("nothing that answers"), std::string::npos)
+      << cluster[0].store->Info().last_error;
+  EXPECT_EQ(cluster.HandOver(cluster[0], cluster[1].Redis()).code(), Code::kUnavailable);
+  EXPECT_TRUE(cluster[0].Serving());
+  std::optional<Status> chosen;
+  cluster[0].store->HandOver(std::nullopt, [&](const Status& status) { chosen = status; });
+  ASSERT_TRUE(cluster.world.RunUntil([&] { return chosen && cluster[2].Serving(); }));
+  EXPECT_TRUE(chosen->ok());
+  // It is reached again.
+  cluster.world.listeners.insert(std::move(listener));
+  ASSERT_TRUE(cluster.world.RunUntil([&] { return cluster[1].store->Promotable() && cluster.AllInSync(cluster[2]); }));
+  EXPECT_EQ(cluster[1].store->Info().last_error.find("does not reach"), std::string::npos);
+  EXPECT_TRUE(cluster.HandOver(cluster[2], cluster[1].Redis()).ok());
+}
+
+TEST_P(Unreached, IsNotElected) {
+  ASSERT_TRUE(cluster.world.RunUntil([&] { return Streams(); }));
+  cluster[0].Kill();
+  std::optional<Status> answer;
+  cluster[1].store->Promote(std::chrono::seconds(5), [&](const Status& status) { answer = status; });
+  EXPECT_TRUE(cluster.world.RunUntil([&] { return answer.has_value(); }));
+  ASSERT_TRUE(answer.has_value());
+  EXPECT_EQ(answer->code(), Code::kNoPromise);
+  EXPECT_NE(answer->message().find("does not reach this node"), std::string::npos) << answer->ToString();
+  ExpectTheOthersServe();
+}
+
+// Whoever asks for votes gets none, and takes nobody's time: another one that asks is elected at once.
+TEST_P(Unreached, KeepsNobodyFromBeingElected) {
+  ASSERT_TRUE(cluster.world.RunUntil([&] { return Streams(); }));
+  cluster[0].Kill();
+  cluster[1].store->Promote(std::chrono::seconds(60), [](const Status&) {});
+  cluster.world.Run(Options{}.lease);
+  ExpectTheOthersServe();
+}
+
+INSTANTIATE_TEST_SUITE_P(All, Unreached, testing::Values(false, true),
+                         [](const auto& test) { return test.param ? "AtAnotherAddress" : "WhereItWas"; });
 
 TEST(Node, TheAddressOfANodeThatLivesIsNotAnotherOnes) {
   Cluster cluster(2);
