@@ -29,7 +29,7 @@ enum class Mutant : std::uint8_t {
   // A node that is about to lead, or has just been elected, and is told to lead, asks for a new election.
   kOrderBeginsAnew,
   kElectsUnreached,  // a vote is given to who cannot be reached where it says that it is
-  kPatienceGrows,  // a commit allows for bytes that were acknowledged long ago
+  kPatienceGrows,    // a commit allows for bytes that were acknowledged long ago
   // What is taken back ends with the last sealed batch, although the unit that it belongs to has not ended.
   kRollBackKeepsHalfAUnit,
 };
