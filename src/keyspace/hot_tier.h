@@ -73,7 +73,9 @@ class HotTier {
   void Settle(Function record_at) {
     for (std::size_t i = 0; i < missed_count_; ++i) {
       const Missed& missed = missed_[i];
-      if (index_->Names(missed.db, missed.hash, missed.place)) Admit(missed, record_at(missed.place.log_address()));
+      if (!index_->Names(missed.db, missed.hash, missed.place)) continue;
+      const auto record = record_at(missed.place.log_address());
+      if (!record.empty()) Admit(missed, record);
     }
     missed_count_ = 0;
   }

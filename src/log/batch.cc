@@ -38,6 +38,8 @@ bool IsAsWritten(std::span<const std::byte> from, RecordPart part) {
   const auto header = Load<RecordHeader>(from.data());
   const bool has_expiry = (header.flags & format::kHasExpiry) != 0;
   if (format::RecordBytes(header.key_bytes, header.value_bytes, has_expiry) > from.size()) return false;
+  // Without checks there is this: bytes of zeros are no record.
+  if (FindRecordKind(header.kind) == nullptr || (header.flags & ~format::kRecordFlags) != 0) return false;
   if ((header.flags & format::kHasChecks) == 0) return header.head_check == 0 && header.value_check == 0;
   const std::uint64_t head = (has_expiry ? sizeof(TimeMs) : 0) + header.key_bytes;
   if (HeadCheck(header, from.subspan(sizeof header, head)) != header.head_check) return false;

@@ -140,6 +140,8 @@ class Log {
   // Has `batch`, which is at `at`, the checksum that it was written with?  If not, the medium was written to by
   // somebody else or lost what it held, and Pool::damage() says so from now on: what such a batch holds goes nowhere.
   [[nodiscard]] bool IsIntact(const BatchView& batch, LogAddress at) const;
+  // Are the newest `count` batches intact?
+  bool AreIntact(std::uint64_t count) const;
   // The batch with `lsn`; nothing if the log does not hold it.
   [[nodiscard]] std::optional<LocatedBatch> Find(Lsn lsn) const;
 
@@ -214,6 +216,7 @@ class Log {
     return !open_.empty() && at >= open_at_ && at.value < open_at_.value + open_.size();
   }
   void NoteDamage(std::string_view what, LogAddress at) const;
+  [[nodiscard]] bool IsPlausible(const BatchView& batch, const Segment& segment, LogAddress at) const;
   static Status SpaceIsNeeded();
   [[nodiscard]] bool HoldsPendingFree(const Segment& segment) const;
   Status GiveBack(std::uint32_t index, Lsn freed_by);

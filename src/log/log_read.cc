@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/mutant.h"
 #include "log/log.h"
 
 namespace faha {
@@ -15,7 +16,21 @@ std::span<const std::byte> Log::RecordBytesAt(LogAddress at) const {
   return {bytes, TrustedRecord(bytes).bytes};
 }
 
-// Moves the cursor's place in `head` to the first batch at or behind cursor.next; false if there is none yet.
+// Can a batch of `segment` have that header, there?  A look that is cheap enough for each step of a walk.
+bool Log::IsPlausible(const BatchView& batch, const Segment& segment, LogAddress at) const {
+  const format::BatchHeader& header = batch.header();
+  const std::uint64_t end = pool_->SegmentStart(segment.index).value + segment.used_bytes;
+  if (header.magic == BatchMagic(pool_->log_key()) && header.generation == segment.generation &&
+      HeadOf(header) == segment.head && batch.lsn() >= segment.first && batch.lsn() <= segment.last &&
+      header.payload_bytes < end - at.value && batch.PaddedBytes(pool_->geometry().granule) <= end - at.value) {
+    return true;
+  }
+  NoteDamage("batch", at);
+  return false;
+}
+
+// Moves the cursor's place in `head` to the first batch at or behind cursor.next; false if there is none yet, or if
+// what leads there is damaged.
 bool Log::Settle(Head head, LogCursor& cursor) const {
   auto& place = cursor.places[static_cast<std::size_t>(head)];
   const Segment* segment = segments_.WithGeneration(place.generation);
@@ -32,6 +47,7 @@ bool Log::Settle(Head head, LogCursor& cursor) const {
       if (!enter(segments_.After(*segment))) return false;
     }
     const auto view = BatchView::Trusted(base + place.at.value);
+    if (!IsPlausible(view, *segment, place.at)) return false;
     if (view.lsn() >= cursor.next) return true;
     place.at = place.at + view.PaddedBytes(pool_->geometry().granule);
   }
@@ -53,6 +69,12 @@ std::optional<LocatedBatch> Log::Next(LogCursor& cursor) const {
                          segment.reused_after,
                          view.lsn() == segment.first};
     of = head;
+  }
+  // Behind freed_through() nothing is missing: what is not found there has another LSN now, or what leads to it has.
+  const bool must_be = cursor.next > freed_through_ && cursor.next <= end_.lsn;
+  if (must_be && (!first || first->view.lsn() != cursor.next)) {
+    NoteDamage("batch", first ? first->at : LogAddress{});
+    return std::nullopt;
   }
   if (!first) return std::nullopt;
   cursor.next = first->view.lsn().Next();
@@ -82,7 +104,7 @@ bool Log::IsAsWritten(LogAddress at, RecordPart part) const {
   const std::uint64_t end = IsOpen(at)
                                 ? open_at_.value + open_.size()
                                 : pool_->SegmentStart(pool_->SegmentOf(at)).value + pool_->geometry().segment_bytes;
-  if (faha::IsAsWritten({BytesAt(at), end - at.value}, part)) return true;
+  if (faha::IsAsWritten({BytesAt(at), end - at.value}, part) || Mutated(Mutant::kReadsUnchecked)) return true;
   NoteDamage("record", at);
   return false;
 }
@@ -93,6 +115,14 @@ bool Log::IsIntact(const BatchView& batch, LogAddress at) const {
   if (fits && batch.IsWhole(pool_->log_key())) return true;
   NoteDamage("batch", at);
   return false;
+}
+
+bool Log::AreIntact(std::uint64_t count) const {
+  LogCursor cursor{.next = Lsn{end_.lsn.value >= count ? end_.lsn.value - count + 1 : 1}};
+  while (const auto batch = Next(cursor)) {
+    if (!IsIntact(batch->view, batch->at)) return false;
+  }
+  return pool_->damage().ok();
 }
 
 std::optional<LocatedBatch> Log::Find(Lsn lsn) const {

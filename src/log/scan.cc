@@ -8,6 +8,8 @@
 #include <chrono>
 #include <thread>
 
+#include "base/mutant.h"
+
 namespace faha {
 namespace {
 
@@ -40,6 +42,7 @@ class Scanner {
     KeepUpToEnd();
     if (Status status = CheckOrder(); !status.ok()) return status;
     NoteFrees();
+    if (Status status = DropDamagedFrees(); !status.ok()) return status;
     if (!pool_.Readable()) return CannotBeRead();
     return std::move(result_);
   }
@@ -237,6 +240,24 @@ class Scanner {
         }
       }
     }
+  }
+
+  // Whether a freed segment is whole no later batch tells, but the record that frees it does.  Half of one must not be
+  // replayed: it may hold a value and not the delete behind it.  It leaves the log, unless its free may be taken back.
+  Status DropDamagedFrees() {
+    if (Mutated(Mutant::kReplaysHalfFreed)) return Status::Ok();
+    for (const ScannedSegment& found : found_) {
+      for (const ScannedFree& free : found.frees) {
+        const ScannedSegment* freed = free.lsn <= result_.end.lsn ? Generation(free.note.generation) : nullptr;
+        if (freed == nullptr || freed->segment.digest == free.note.digest) continue;
+        if (free.lsn > result_.known_committed) return {Code::kCorrupt, Diagnosis()};
+        const std::uint32_t index = freed->segment.index;
+        std::erase_if(result_.segments, [index](const Segment& segment) { return segment.index == index; });
+        result_.stale.push_back(index);
+        Say(LogLevel::kWarning, fmt::format("segment {} is damaged, and was freed: it is left out", index));
+      }
+    }
+    return Status::Ok();
   }
 
   void Say(LogLevel level, const std::string& line) const {

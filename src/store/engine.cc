@@ -23,7 +23,9 @@ Record SwapRecord(std::span<const format::SwappedDb> swapped) {
 
 KeySource::Key Engine::KeyAt(Place place) const {
   const auto record = RecordAt(place, RecordPart::kHead);
-  return record ? Key{record->db, record->key} : Key{};
+  if (record) return {record->db, record->key};
+  broken_ = true;
+  return {};
 }
 
 std::optional<Entry> Engine::Get(DbId db, std::string_view key) {
@@ -78,6 +80,7 @@ Status Engine::Delete(DbId db, std::string_view key) {
 Status Engine::Flush(std::optional<DbId> db) {
   if (db) db = map_.Stored(*db);
   if ((db ? index_.Size(*db) : index_.Size()) == 0) return Status::Ok();
+  if (!HeadsAreWhole(db)) return log_->pool().damage();
   const Record record{.kind = RecordKind::kFlush, .db = db.value_or(format::kAllDatabases), .key = {}, .value = {}};
   const auto at = Append(record);
   if (!at.ok()) return at.status();
@@ -102,7 +105,9 @@ Status Engine::Swap(DbId a, DbId b) {
 
 Status Engine::MoveSwap(std::uint32_t segment, Head head) {
   if (swap_at_ == LogAddress{} || log_->pool().SegmentOf(swap_at_) != segment) return Status::Ok();
-  const auto to = Append(log_->RecordAt(swap_at_), head);
+  // From what is in DRAM, not from a medium that may have damaged it.
+  const auto swapped = map_.swapped();
+  const auto to = Append(SwapRecord(swapped), head);
   if (!to.ok()) return to.status();
   log_->EndUnit();
   Note(Undo::Kind::kSwap, 0, 0, to.value(), swap_at_.value);

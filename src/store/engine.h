@@ -90,6 +90,9 @@ class Engine final : private KeySource {
   // damaged its record?  Then Pool::damage() says so, too, and nothing may follow from what was told.
   [[nodiscard]] bool misread() const { return misread_; }
   bool TakeMisread() { return std::exchange(misread_, false); }
+  // The index had to place a key whose record is damaged, and cannot name it any more: whoever asked for it would be
+  // told that it is absent.  Until the log is given up.
+  [[nodiscard]] bool broken() const { return broken_; }
   // Has the key of `record` a value?
   [[nodiscard]] bool HasKeyOf(const Record& record) const { return !index_.Find(record.db, record.key).IsNone(); }
 
@@ -97,7 +100,10 @@ class Engine final : private KeySource {
   void SetHotBytes(std::uint64_t bytes) { hot_.SetLimit(bytes); }
   // Between units: what was read may become hot.
   void SettleHot() {
-    hot_.Settle([this](LogAddress at) { return log_->RecordBytesAt(at); });
+    // It was read a while ago.  What is damaged since has no bytes, and stays cold.
+    hot_.Settle([this](LogAddress at) {
+      return log_->IsAsWritten(at, RecordPart::kAll) ? log_->RecordBytesAt(at) : std::span<const std::byte>{};
+    });
   }
   // Does a little of what can wait: what a lowered limit leaves too much is evicted, and what was flushed is taken
   // down. True: there may be more.
@@ -162,8 +168,8 @@ class Engine final : private KeySource {
   // How often that was a replay.
   [[nodiscard]] std::uint64_t replays() const { return replays_; }
   // Replays one batch, which needs no place in the log's segments.  Its records are well-formed, and whoever calls this
-  // has seen to the order.
-  void Apply(const LocatedBatch& batch);
+  // has seen to the order.  False, and nothing was applied: it is damaged since it was written, see Pool::damage().
+  bool Apply(const LocatedBatch& batch);
   [[nodiscard]] Lsn applied() const { return applied_; }
   // Was anything of a user ever written, as far as this node has applied?
   [[nodiscard]] bool touched() const { return touched_; }
@@ -206,7 +212,7 @@ class Engine final : private KeySource {
     DbId db = 0;
   };
   void Advance(Lsn target);
-  void ApplyHeld();
+  bool ApplyHeld();
   void ApplyRecord(const Record& record, const Held& held);
   void ApplyPut(const Record& record, const Held& held);
   void ApplyDelete(const Record& record, const Held& held);
@@ -247,6 +253,7 @@ class Engine final : private KeySource {
   };
   // Until so many keys a flush erases one by one.
   static constexpr std::uint64_t kFewKeys = 512;
+  [[nodiscard]] bool HeadsAreWhole(std::optional<DbId> db) const;
   void FlushAll(LogAddress at);
   void FlushDb(DbId db, LogAddress at);
   void EraseEach(DbId db, LogAddress at);
@@ -266,6 +273,7 @@ class Engine final : private KeySource {
   void ReplayThrough(Lsn keep);
   void TakeBack(const Undo& step);
   void TakePutBack(const Undo& step);
+  void TakeSwapBack(LogAddress old);
   void TakeFlushAllBack();
   // The record at `at` is its key's newest again.
   void Revive(LogAddress at);
@@ -288,7 +296,7 @@ class Engine final : private KeySource {
   Lsn held_through_;        // the last batch that was replayed
   bool tail_ = false;       // what is replayed now may not be committed
   bool touched_ = false;
-  mutable bool misread_ = false;
+  mutable bool misread_ = false, broken_ = false;
   std::uint64_t replays_ = 0;
 };
 

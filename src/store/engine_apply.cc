@@ -44,13 +44,15 @@ void Engine::Advance(Lsn target) {
     // The target may lie in a gap: what follows it is for later.
     if (!batch || batch->view.lsn() > target) break;
     cursor_ = ahead;
-    Apply(*batch);
+    if (!Apply(*batch)) break;
     applied_ = batch->view.lsn();
   }
-  applied_ = std::max(applied_, target);
+  if (log_->pool().damage().ok()) applied_ = std::max(applied_, target);
 }
 
-void Engine::Apply(const LocatedBatch& batch) {
+// It was whole when it landed, which may be a while ago.
+bool Engine::Apply(const LocatedBatch& batch) {
+  if (!log_->IsIntact(batch.view, batch.at)) return false;
   const std::uint16_t flags = batch.view.header().flags;
   // The rest of what was begun comes at once or never: behind a gap goes on what cleaning has taken.
   const bool goes_on = (flags & format::kUnitContinued) != 0 && batch.view.lsn() == held_through_.Next();
@@ -61,13 +63,15 @@ void Engine::Apply(const LocatedBatch& batch) {
     held_.push_back({batch.at + offset, index_.Hash(record.db, record.key), record.db});
   });
   FAHA_CHECK(well_formed || !log_->pool().Readable(), "records are checked before a batch enters the log");
-  if ((flags & format::kUnitContinues) != 0) return;
-  ApplyHeld();
+  return (flags & format::kUnitContinues) != 0 || ApplyHeld();
 }
 
 // Keys are spread over the index and the log, so each costs two cache misses: those of the next ones are fetched while
 // one is applied.  All at once would be more than the processor has under way.
-void Engine::ApplyHeld() {
+bool Engine::ApplyHeld() {
+  // Those of earlier batches have waited.
+  const auto damaged = [this](const Held& held) { return !log_->IsAsWritten(held.at, RecordPart::kAll); };
+  if (held_from_ != held_through_ && std::any_of(held_.begin(), held_.end(), damaged)) return false;
   if (tail_) {
     journal_.OpenAt(held_through_, held_from_);
   } else {
@@ -84,6 +88,7 @@ void Engine::ApplyHeld() {
     ApplyRecord(log_->RecordAt(held_[i].at), held_[i]);
   }
   held_.clear();
+  return true;
 }
 
 void Engine::ApplyRecord(const Record& record, const Held& held) {
@@ -132,6 +137,17 @@ void Engine::ApplyFlush(const Record& record, LogAddress at) {
   }
 }
 
+// Of what is erased key by key: what is taken back is put where it was, for which its key must be known.
+bool Engine::HeadsAreWhole(std::optional<DbId> db) const {
+  if ((db ? index_.Size(*db) : index_.Size()) > kFewKeys) return true;
+  bool whole = true;
+  index_.ForEachDb([&](DbId each) {
+    if (db && each != *db) return;
+    index_.ForEach(each, [&](Place place) { whole = AsWritten(place, RecordPart::kHead) && whole; });
+  });
+  return whole;
+}
+
 void Engine::FlushAll(LogAddress at) {
   if (!journal_.open()) {
     final_ = 0;
@@ -160,7 +176,8 @@ void Engine::FlushDb(DbId db, LogAddress at) {
 
 void Engine::EraseEach(DbId db, LogAddress at) {
   index_.ForEach(db, [&](Place place) {
-    Note(Undo::Kind::kErased, db, 0, at, place.log_address().value);
+    const Key key = KeyAt(place);
+    Note(Undo::Kind::kErased, db, index_.Hash(key.db, key.key), at, place.log_address().value);
     Erased(place);
   });
   index_.Discard(index_.Retire(db));

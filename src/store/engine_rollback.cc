@@ -76,7 +76,7 @@ void Engine::ReplayThrough(Lsn keep) {
   usage_.Reset();
   expiring_.Clear();
   touched_ = false;
-  misread_ = false;
+  misread_ = broken_ = false;
   ApplyTo(keep);
 }
 
@@ -86,26 +86,23 @@ void Engine::TakeBack(const Undo& step) {
   switch (static_cast<Undo::Kind>(step.kind)) {
     case Undo::Kind::kPut: TakePutBack(step); break;
     case Undo::Kind::kDelete:
-      usage_.DropTombstone(at, log_->RecordAt(at).bytes);
+      if (const auto record = RecordAt(Place::Cold(at), RecordPart::kHead)) usage_.DropTombstone(at, record->bytes);
       if (old.IsNone()) break;
       index_.Restore(db, step.hash, old);
       Revive(old);
       break;
     case Undo::Kind::kMove: {
-      const std::uint64_t bytes = log_->RecordAt(at).bytes;
       index_.Move(db, step.hash, at, old);
-      usage_.DropLive(at, bytes);
-      usage_.AddLive(old, bytes);
+      const auto record = RecordAt(Place::Cold(at), RecordPart::kHead);
+      if (!record) break;
+      usage_.DropLive(at, record->bytes);
+      usage_.AddLive(old, record->bytes);
       break;
     }
-    case Undo::Kind::kSwap:
-      map_ = {};
-      if (!old.IsNone()) map_.Restore(*ReadSwap(log_->RecordAt(old)));
-      swap_at_ = old;
-      break;
+    case Undo::Kind::kSwap: TakeSwapBack(old); break;
     case Undo::Kind::kFlush: usage_.DropFlush(at); break;
     case Undo::Kind::kErased:
-      index_.Restore(db, index_.Hash(db, KeyAt(Place::Cold(old)).key), old);
+      index_.Restore(db, step.hash, old);
       Revive(old);
       break;
     case Undo::Kind::kFlushDb:
@@ -121,12 +118,26 @@ void Engine::TakeBack(const Undo& step) {
 void Engine::TakePutBack(const Undo& step) {
   const LogAddress at{step.at}, old{step.old};
   const auto db = static_cast<DbId>(step.db);
-  const Record record = log_->RecordAt(at);
-  usage_.DropLive(at, record.bytes);
-  if (record.expire_at != kNoExpiry) expiring_.Down(db);
+  if (const auto record = RecordAt(Place::Cold(at), RecordPart::kHead)) {
+    usage_.DropLive(at, record->bytes);
+    if (record->expire_at != kNoExpiry) expiring_.Down(db);
+  }
   const Place place = old.IsNone() ? index_.Remove(db, step.hash, at) : index_.Replace(db, step.hash, at, old);
   if (place.hot()) hot_.Drop(place.block());
   if (!old.IsNone()) Revive(old);
+}
+
+void Engine::TakeSwapBack(LogAddress old) {
+  map_ = {};
+  swap_at_ = old;
+  if (old.IsNone()) return;
+  const auto record = RecordAt(Place::Cold(old), RecordPart::kAll);
+  const auto swapped = record ? ReadSwap(*record) : std::nullopt;
+  if (swapped) {
+    map_.Restore(*swapped);
+  } else {
+    broken_ = true;  // which keys are whose is not known any more
+  }
 }
 
 void Engine::TakeFlushAllBack() {
@@ -140,9 +151,10 @@ void Engine::TakeFlushAllBack() {
 }
 
 void Engine::Revive(LogAddress at) {
-  const Record record = log_->RecordAt(at);
-  usage_.AddLive(at, record.bytes);
-  if (record.expire_at != kNoExpiry) expiring_.Up(record.db);
+  const auto record = RecordAt(Place::Cold(at), RecordPart::kHead);
+  if (!record) return;
+  usage_.AddLive(at, record->bytes);
+  if (record->expire_at != kNoExpiry) expiring_.Up(record->db);
 }
 
 }  // namespace faha

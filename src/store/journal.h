@@ -35,7 +35,7 @@ struct Undo {
   std::uint64_t kind : 8;     // a Kind
   std::uint64_t touched : 8;  // Engine::touched() before
   std::uint64_t old;
-  std::uint64_t hash : 48;  // of a kPut, kDelete and kMove
+  std::uint64_t hash : 48;  // of a kPut, kDelete, kMove and kErased
   std::uint64_t db : 16;
 };
 static_assert(sizeof(Undo) == 40);

@@ -25,6 +25,7 @@ constexpr std::uint64_t kRecordOverhead = sizeof(format::RecordHeader) + sizeof(
 Status Node::CheckServing(Code not_primary) {
   if (!failure_.ok()) return {Code::kFenced, std::string(failure_.message())};
   if (deposed_) return DeposedInTurn();
+  if (engine_->broken()) return pool_->damage();
   if (role_ != Role::kPrimary) {
     return {not_primary, primary_.id.IsNone() || primary_.id == self_.id
                              ? std::string("this node is not the primary, and none is known yet: ask the other nodes")
@@ -172,9 +173,11 @@ Status Node::Commit() {
 // lacks a part of what it was to do must not exist, so all goes that was not sealed.
 Status Node::FailTurn() {
   unacknowledged_ = served_reads_ = stale_reads_ = deposed_ = false;
+  ++commit_failures_;
+  // What cannot be read at all is another matter.
+  if (Status status = CheckMedium(); !status.ok()) return status;
   if (role_ == Role::kPrimary) DropUnsealed();
   (void)engine_->TakeMisread();
-  ++commit_failures_;
   Remember(pool_->damage());
   return pool_->damage();
 }
@@ -303,6 +306,9 @@ void Node::TendDamage() {
     EndCampaign(damage);
     receiver_->Stop();
     receiver_->Start();
+  } else if (clock_->Now() - std::max(hears_end_, elected_at_) > options_.lease) {
+    // It leads nobody, and only keeps the others from choosing another.
+    StepDown("its log is damaged, and no majority hears it");
   } else if (clock_->Now() >= next_hand_over_) {
     next_hand_over_ = clock_->Now() + kDamagePeriod;
     Remember(damage);

@@ -74,7 +74,9 @@ void Node::StartCampaign(Epoch interrupts, Epoch floor, std::chrono::millisecond
     if (!receiver_->active()) receiver_->Start();
     return;
   }
-  if (Status status = CheckDatabases(); !status.ok()) {
+  // What is not applied yet is about to be.  Once others have promised it would be late to find it damaged.
+  const bool intact = log_->AreIntact(log_->end().lsn.value - std::min(engine_->applied(), log_->end().lsn).value);
+  if (Status status = intact ? CheckDatabases() : pool_->damage(); !status.ok()) {
     if (done) done(status);
     if (!receiver_->active()) receiver_->Start();
     return;

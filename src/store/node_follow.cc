@@ -104,6 +104,7 @@ Status Node::Accept(const wire::FollowReply& reply) {
             fmt::format("{} does not offer the whole log to a node that needs it", reply.primary.Redis().ToString())};
   }
   if (!reply.install && (reply.common < log_->known_committed() || reply.common > log_->end().lsn)) {
+    (void)log_->AreIntact(wire::kMaxTail);  // if it is this one it is noted, and tended
     return {Code::kCorrupt,
             fmt::format("{} does not hold batch {}, which was committed: one of the two logs is damaged",
                         reply.primary.Redis().ToString(), log_->known_committed().value)};
@@ -183,6 +184,7 @@ void Node::Refused(const wire::FollowReply& reply) {
   }
   if (fetching_) return Lost({Code::kUnavailable, reply.text});
   if (loss_ == Loss::kHungUp) loss_ = Loss::kNone;  // it is there
+  if (code == Code::kCorrupt && !not_whole_) (void)log_->AreIntact(wire::kMaxTail);
   if (!reply.primary.id.IsNone() && reply.primary.id != self_.id) hint_ = reply.primary.Replication();
   if (code != Code::kNotPrimary) Remember({code, reply.text});
   observer_->OnRefused(receiver_->source());
@@ -279,8 +281,8 @@ void Node::Applied() {
 }
 
 bool Node::MayBeRead() const {
-  return options_.backup_reads && role_ == Role::kBackup && !not_whole_ && !fetching_ && receiver_->streaming() &&
-         Since(current_at_) <= options_.lease;
+  return options_.backup_reads && role_ == Role::kBackup && !not_whole_ && !engine_->broken() && !fetching_ &&
+         receiver_->streaming() && Since(current_at_) <= options_.lease;
 }
 
 Status Node::CheckBackupRead() {

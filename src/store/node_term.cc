@@ -144,11 +144,13 @@ Status Node::Forget(const Endpoint& member) {
 
 void Node::BecomePrimary() {
   const Epoch epoch = campaign_->epoch();
+  receiver_->Stop();
+  engine_->ApplyTail();
+  if (!pool_->damage().ok()) return EndCampaign(pool_->damage());
   if (Status status = pool_->SetLeader(epoch, self_.id); !status.ok()) {
     (void)Fail(status);
     return;
   }
-  receiver_->Stop();
   campaign_.reset();
   fetching_ = false;
   CloseAsks();
@@ -156,7 +158,6 @@ void Node::BecomePrimary() {
   elected_at_ = clock_->Now();
   primary_ = self_;
   announced_ = false;
-  engine_->ApplyTail();
   LookAtDatabases();
   log_->SetEpoch(epoch);
   log_->SetCommitted(std::max(log_->known_committed(), heard_committed_));

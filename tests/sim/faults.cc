@@ -29,6 +29,7 @@ Faults::Faults(World* world, Cluster* cluster, Clients* clients, Progress* progr
       {plan.planned, &Faults::ChangeAsPlanned},
       {plan.unreached, &Faults::StartUnreached},
       {plan.disk_errors, &Faults::RefuseDisk},
+      {plan.rot, &Faults::Rot},
   };
   for (const auto& [wanted, kind] : all) {
     if (wanted) kinds_.push_back(kind);
@@ -78,7 +79,8 @@ void Faults::End() {
     world_->See(number);
     world_->Show(number);
     world_->Resume(number);
-    if (host.failed()) host.KillProcess();
+    // A start finds what is still damaged.
+    if (host.failed() || number == rotten_) host.KillProcess();
     host.PowerOn();
   }
   world_->PokeAll();

@@ -48,6 +48,7 @@ class Faults {
   void StartUnreached();
   void WatchUnreached(Host& host);
   void RefuseDisk();
+  void Rot();
   void JoinLate();
   void Depose(Host& host);
   void WhenItCampaigns(Host& host, std::function<void()> what);
@@ -92,6 +93,7 @@ class Faults {
   MonoTime silent_since_{0};
   int watches_from_ = 1;
   MonoTime free_from_{0};  // an aimed fault goes on until then, and no other begins
+  int rotten_ = 0;         // the host whose medium is damaged; 0: none
   int alone_ = 0;          // the host that was cut off from all; 0: none
   MonoTime alone_since_{0};
   bool ended_ = false;

@@ -1,6 +1,8 @@
 // Faults at a moment that chance would rarely find.  See faults.h.
 #include <algorithm>
 
+#include "log/format.h"
+#include "tests/fakes/crash_media.h"
 #include "tests/sim/faults.h"
 
 namespace faha::sim {
@@ -117,6 +119,43 @@ void Faults::Behind() {
     });
     OnceServed([now] { now->PowerOn(); });
   });
+}
+
+// Always of the same host, while the others have all that it has.
+void Faults::Rot() {
+  if (!cluster_->AllInSync(Lsn{})) return;
+  if (rotten_ == 0) rotten_ = Victim().number();
+  Host& host = (*cluster_)[rotten_];
+  host.rots = true;
+  CrashDisk& disk = host.disk();
+  constexpr std::size_t kLine = 64;
+  const std::size_t lines = (disk.written.size() - format::kDataOffset) / kLine;
+  const auto used = [&](std::size_t at) {
+    return std::any_of(&disk.written[at], &disk.written[at] + kLine, [](std::byte b) { return b != std::byte{0}; });
+  };
+  std::size_t changed = 0;
+  // One that hardly anything meets, or so many that what is read next is among them.
+  const std::size_t wanted = 1 + world_->Below(world_->OneIn(2) ? 20 : 3000);
+  for (int tries = 0; tries < 20'000 && changed < wanted; ++tries) {
+    const std::size_t at = format::kDataOffset + kLine * world_->Below(lines);
+    if (!used(at)) continue;
+    ++changed;
+    const auto bit = std::byte{1} << world_->Below(8);
+    const std::size_t one = at + world_->Below(kLine);
+    const std::size_t length =
+        world_->OneIn(4) ? std::min<std::size_t>(kLine << world_->Below(7), disk.written.size() - at) : 0;
+    for (auto* bytes : {&disk.written, &disk.drained}) {
+      (*bytes)[one] ^= bit;
+      if (length != 0) std::fill_n(&(*bytes)[at], length, std::byte{0});
+    }
+  }
+  Say(host.number(), "its medium has changed in " + std::to_string(changed) + " places");
+  if (world_->OneIn(4)) {
+    Later(milliseconds(200), [this, &host] {
+      host.KillProcess();
+      world_->After(milliseconds(100), [&host] { host.PowerOn(); });
+    });
+  }
 }
 
 // Its address leads nowhere, and it follows all the same, for it dials the others.  Nobody could follow it.
@@ -336,6 +375,7 @@ void Faults::JoinLate() {
 }
 
 void Faults::Aim() {
+  if (plan_.rot) JoinLate();
   if (plan_.late > 0) world_->After(world_->UpTo(plan_.length), [this] { JoinLate(); });
   if (plan_.disk_errors) RestartFailed();
   // Where the whole log comes from: that link breaks while it comes, for as long as nothing else can help.

@@ -182,19 +182,32 @@ void Host::CheckCall() {
   throw Killed{};
 }
 
+// Where even the names of its peers are lost, somebody moves the pool away, and the host joins as a new one.
 void Host::Open() {
+  Status status = TryOpen();
+  if (status.code() == Code::kCorrupt && rots) {
+    world_->Trace(number_, status.ToString());
+    fabric_.reset();
+    for (auto* bytes : {&disk_->written, &disk_->drained}) std::memset(&(*bytes)[0], 0, bytes->size());
+    settings_.joined = joined_ = false;
+    status = TryOpen();
+    Endpoint other = Redis();
+    other.port = static_cast<std::uint16_t>(number_ == 1 ? other.port + 1 : other.port - 1);
+    if (status.ok()) store_->Follow(other);
+  }
+  if (status.ok()) return;
+  if (refusal.happened) return world_->Trace(number_, status.ToString());
+  referee_->Violation("host " + std::to_string(number_) + " does not start: " + status.ToString());
+}
+
+Status Host::TryOpen() {
   fabric_ = std::make_unique<SimFabric>(world_, number_);
   TellDiskOfLandings(*fabric_, disk_);
   auto opened =
       Store::Open(settings_.options, this,
                   {std::make_unique<RefusingMedia>(disk_, settings_.granule, &refusal), fabric_.get(), &clock_});
-  if (opened.ok()) {
-    store_ = std::move(opened.value());
-  } else if (refusal.happened) {
-    world_->Trace(number_, opened.status().ToString());
-  } else {
-    referee_->Violation("host " + std::to_string(number_) + " does not start: " + opened.status().ToString());
-  }
+  if (opened.ok()) store_ = std::move(opened.value());
+  return opened.status();
 }
 
 void Host::Bury() {

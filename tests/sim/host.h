@@ -118,6 +118,7 @@ class Host : private StoreObserver {
   [[nodiscard]] Endpoint Redis() const { return {"127.0.0.1", settings_.options.redis_port}; }
 
   DiskRefusal refusal;
+  bool rots = false;       // its medium changes by itself
   MonoTime drain_most{0};  // a drain takes up to this; 0: a healthy one's time
   std::uint64_t starts = 0, full = 0, installs = 0, overtaken = 0, cleaned = 0, holds = 0, holds_lost = 0;
 
@@ -131,6 +132,7 @@ class Host : private StoreObserver {
   };
   void Main();
   void Open();
+  Status TryOpen();
   void Turn();
   void TakeWhatCame(bool reads_only);
   void Execute(Pending& pending);

@@ -189,6 +189,19 @@ void Turns(Draw& draw, Plan& plan) {
   plan.long_turn = draw.Ms(1600, 1900);
 }
 
+// Of one medium alone: the others hold what it has lost.  Small records, so that heads are hit as often as values.
+void RotOfOne(Draw& draw, Plan& plan) {
+  plan.rot = plan.planned = true;
+  plan.forges = plan.disk_errors = plan.power = plan.kills = false;
+  plan.value_bytes = draw.OneIn(3) ? draw.Between(20'000, 100'000) : draw.Between(64, 3'000);
+  plan.width = static_cast<int>(draw.Between(1, 4));
+  plan.keys = static_cast<int>(draw.Between(4, 20));
+  plan.reads = 6;
+  plan.deletes = 2;
+  plan.length = draw.Ms(2500, 5000);
+  plan.pause = draw.Ms(30, 300);
+}
+
 // Pools that are written several times over, so that what one refused write leaves behind, or what a value left in a
 // segment that is used again, is met by a restart.
 void Disks(Draw& draw, Plan& plan) {
@@ -208,6 +221,7 @@ void Disks(Draw& draw, Plan& plan) {
   plan.pause = draw.Ms(200, 900);
   plan.power = draw.OneIn(4);
   plan.kills = !plan.power;
+  if (draw.OneIn(3)) RotOfOne(draw, plan);
 }
 
 }  // namespace
@@ -253,6 +267,7 @@ std::string Plan::ToString() const {
   name(deposes, "deposes");
   name(slow_installs, "slow-installs");
   name(disk_errors, "disk-errors");
+  name(rot, "rot");
   name(noops, "no-ops");
   name(forges, "forges");
   if (long_turn > MonoTime{0}) faults += fmt::format(" turns-of-{}ms", long_turn.count() / 1000);

@@ -72,6 +72,7 @@ struct Plan {
   bool deposes = false;        // who is in the middle of a unit is deposed
   bool torn = false;           // who changes its members in the middle of a unit is killed
   bool disk_errors = false;    // writes fail
+  bool rot = false;            // what one medium holds changes by itself
   MonoTime hang{0};            // of a backup, at most
   MonoTime promotion_patience{std::chrono::milliseconds(1500)};
 

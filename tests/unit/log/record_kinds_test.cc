@@ -72,6 +72,11 @@ TEST(RecordChecks, FindEachBitThatHasChanged) {
   }
 }
 
+TEST(RecordChecks, BytesOfZerosAreNoRecord) {
+  const std::vector<std::byte> zeros(64);
+  EXPECT_FALSE(IsAsWritten(zeros, RecordPart::kHead));
+}
+
 TEST(RecordChecks, ReadNothingBehindTheirBytes) {
   const std::vector<std::byte> bytes = Checked({.kind = format::RecordKind::kPut, .key = "k", .value = "value"});
   for (std::size_t size = 0; size < bytes.size(); ++size) {

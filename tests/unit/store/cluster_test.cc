@@ -892,6 +892,53 @@ INSTANTIATE_TEST_SUITE_P(All, RotInATurn,
                          testing::Values(Where::kValue, Where::kKey, Where::kValueBytes, Where::kKeyBytes, Where::kDb,
                                          Where::kFlags));
 
+// A backup applies a batch a while after it has landed.
+TEST_P(RotInATurn, IsNotAppliedByABackup) {
+  for (const int how : {0, 1, 2}) {
+    const bool fails = how > 0, applies = how > 1;
+    for (const bool hot : {false, true}) {
+      SCOPED_TRACE(testing::Message() << (fails ? "the primary is gone" : "it hands over")
+                                      << (applies ? ", it has applied" : "") << (hot ? ", hot" : ""));
+      Cluster cluster(3, 1);
+      ASSERT_TRUE(cluster[0].Set("k", "old").ok());
+      ASSERT_TRUE(cluster.world.RunUntil([&] { return cluster.AllInSync(cluster[0]); }));
+      if (hot) {
+        ASSERT_TRUE(cluster.HandOver(cluster[0], cluster[1].Redis()).ok());
+        for (int i = 0; i < 4; ++i) ASSERT_TRUE(cluster[1].Get("k").ok());
+        ASSERT_TRUE(cluster[1].Set("other", "v").ok());
+        ASSERT_TRUE(cluster.world.RunUntil([&] { return cluster.AllInSync(cluster[1]); }));
+        ASSERT_TRUE(cluster.HandOver(cluster[1], cluster[0].Redis()).ok());
+        ASSERT_TRUE(cluster.world.RunUntil([&] { return cluster.AllInSync(cluster[0]); }));
+      }
+      ASSERT_TRUE(cluster[0].Set("k", kFound).ok());
+      Rot(cluster[1], GetParam());
+      if (applies) cluster.world.Run(Options{}.lease);
+      if (fails) {
+        cluster[0].Kill();
+        cluster[1].store->Promote(std::chrono::seconds(1), [](const Status&) {});
+        cluster.world.Run(std::chrono::seconds(2));
+        if (!cluster[1].Serving()) (void)cluster.Promote(cluster[2]);
+      } else {
+        cluster[0].store->HandOver(cluster[1].Redis(), [](const Status&) {});
+      }
+      SimNode* primary = nullptr;
+      ASSERT_TRUE(cluster.world.RunUntil([&] { return (primary = cluster.Primary()) != nullptr; }));
+      const auto read = primary->Get("k");
+      if (read.ok()) {
+        EXPECT_EQ(read.value(), kFound);
+      }
+      if (fails) {
+        ASSERT_TRUE(cluster[0].Start().ok());
+      }
+      ASSERT_TRUE(cluster.world.RunUntil([&] {
+        primary = cluster.Primary();
+        return primary != nullptr && cluster.AllInSync(*primary);
+      }));
+      EXPECT_EQ(primary->Get("k").value(), kFound);
+    }
+  }
+}
+
 // A unit of several batches of which one is sealed already.
 TEST(Rot, InTheMiddleOfALargeUnitLeavesNothingOfIt) {
   for (const std::uint64_t seed : {1, 2, 3, 4}) {
