@@ -915,8 +915,8 @@ TEST_P(RotInATurn, IsNotAppliedByABackup) {
       if (applies) cluster.world.Run(Options{}.lease);
       if (fails) {
         cluster[0].Kill();
-        cluster[1].store->Promote(std::chrono::seconds(1), [](const Status&) {});
-        cluster.world.Run(std::chrono::seconds(2));
+        cluster[1].store->Promote(std::chrono::seconds(5), [](const Status&) {});
+        cluster.world.Run(std::chrono::seconds(6));
         if (!cluster[1].Serving()) (void)cluster.Promote(cluster[2]);
       } else {
         cluster[0].store->HandOver(cluster[1].Redis(), [](const Status&) {});
