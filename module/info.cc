@@ -106,9 +106,13 @@ void Text(RedisModuleCtx* ctx, const std::string& text) {
 }
 
 void ReplyPeer(RedisModuleCtx* ctx, const PeerInfo& peer) {
-  RedisModule_ReplyWithArray(ctx, 12);
+  RedisModule_ReplyWithArray(ctx, 16);
   Text(ctx, "redis");
   Text(ctx, peer.member.Redis().ToString());
+  Text(ctx, "replication");
+  Text(ctx, peer.member.Replication().ToString());
+  Text(ctx, "reached");
+  Text(ctx, peer.reached ? "yes" : "no");
   Text(ctx, "voting");
   Text(ctx, peer.voting ? "yes" : "no");
   Text(ctx, "in-sync");

@@ -39,6 +39,7 @@ struct PeerInfo {
   Member member;
   bool voting = false;   // a member, not still joining
   bool in_sync = false;  // every commit waits for it
+  bool reached = true;   // where it says that it is, as far as is known
   PersistenceDomain domain = PersistenceDomain::kVolatile;
   Transport transport = Transport::kTcp;  // of the batches
   bool flushed = false;                   // natively: the devices alone make them persistent

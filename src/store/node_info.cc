@@ -82,6 +82,7 @@ StoreInfo Node::Info() const {
         {.member = receiver,
          .voting = membership_.Find(receiver.id) != nullptr,
          .in_sync = shipper->in_sync,
+         .reached = shipper->reached,
          .domain = shipper->domain(),
          .transport = fabric_->TransportOf(shipper->data()),
          .flushed = fabric_->Flushes(shipper->data()),

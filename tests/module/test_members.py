@@ -325,6 +325,37 @@ def test_nodes_that_reach_each_other_where_clients_do_not(make_server):
         assert node is servers[2] or (replication["master_host"], replication["master_port"]) == (HOST, servers[2].port)
 
 
+def test_a_member_that_nobody_reaches_is_not_to_lead(make_cluster):
+    """It was started again with an address where nothing answers."""
+    cluster = make_cluster()
+    primary, lost, other = cluster.nodes
+    lost.kill()
+    lost.args += ["--faha.peer-host", "127.0.1.99"]
+    lost.start()
+    wait_for(lambda: "does not reach this node at 127.0.1.99" in lost.info()["last_error"], what="it to be told")
+    assert lost.client().info("replication")["slave_priority"] == 0
+
+    def peer():
+        status = primary.client().execute_command("FAHA.STATUS")
+        peers = dict(zip(status[::2], status[1::2]))["peers"]
+        each = [dict(zip(one[::2], one[1::2])) for one in peers]
+        return next(one for one in each if one["redis"].endswith(str(lost.port)))
+
+    assert peer()["reached"] == "no" and peer()["replication"].startswith("127.0.1.99:") and peer()["in-sync"] == "yes"
+    with pytest.raises(redis.exceptions.ResponseError, match="nothing that answers at 127.0.1.99"):
+        primary.client().execute_command("FAHA.FAILOVER", "TO", HOST, lost.port)
+    assert primary.client().set("k", "v")
+    assert primary.client().execute_command("FAHA.FAILOVER")
+    wait_for(lambda: other.info()["state"] == "serving", what="the one that is reached to lead")
+    lost.kill()
+    del lost.args[-2:]
+    lost.start()
+    cluster.wait_in_sync(other)
+    assert lost.client().info("replication")["slave_priority"] == 100
+    assert other.client().execute_command("FAHA.FAILOVER", "TO", HOST, lost.port)
+    assert lost.client().get("k") == "v"
+
+
 def test_a_second_address_waits_for_the_level_that_knows_it(make_cluster):
     cluster = make_cluster(args=["--faha.feature-level", "1"])
     assert cluster[0].info()["feature_level"] == 1 and cluster[0].info()["offered_level"] == 1
