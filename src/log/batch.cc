@@ -23,17 +23,19 @@ T Load(const std::byte* at) {
 }
 
 // Of a record with that header: the part between header and value is `expiry_and_key`.  16 bits of a checksum.
-std::uint16_t HeadCheck(const RecordHeader& header, std::span<const std::byte> expiry_and_key) {
+std::uint16_t HeadCheck(const RecordHeader& header, std::span<const std::byte> expiry_and_key, std::uint64_t place) {
   const auto before = Load<std::uint64_t>(reinterpret_cast<const std::byte*>(&header));
   constexpr std::uint64_t kSpread = 0x9E3779B97F4A7C15;  // an odd number: no two lengths give the same product
-  return static_cast<std::uint16_t>(Checksum(expiry_and_key, before ^ header.value_bytes * kSpread));
+  return static_cast<std::uint16_t>(Checksum(expiry_and_key, before ^ header.value_bytes * kSpread ^ place));
 }
-std::uint16_t ValueCheck(std::span<const std::byte> value) { return static_cast<std::uint16_t>(Checksum(value)); }
+std::uint16_t ValueCheck(std::span<const std::byte> value, std::uint64_t place) {
+  return static_cast<std::uint16_t>(Checksum(value, place));
+}
 static_assert(offsetof(RecordHeader, value_bytes) == sizeof(std::uint64_t));
 
 }  // namespace
 
-bool IsAsWritten(std::span<const std::byte> from, RecordPart part) {
+bool IsAsWritten(std::span<const std::byte> from, RecordPart part, std::uint64_t place) {
   if (from.size() < sizeof(RecordHeader)) return false;
   const auto header = Load<RecordHeader>(from.data());
   const bool has_expiry = (header.flags & format::kHasExpiry) != 0;
@@ -42,9 +44,9 @@ bool IsAsWritten(std::span<const std::byte> from, RecordPart part) {
   if (FindRecordKind(header.kind) == nullptr || (header.flags & ~format::kRecordFlags) != 0) return false;
   if ((header.flags & format::kHasChecks) == 0) return header.head_check == 0 && header.value_check == 0;
   const std::uint64_t head = (has_expiry ? sizeof(TimeMs) : 0) + header.key_bytes;
-  if (HeadCheck(header, from.subspan(sizeof header, head)) != header.head_check) return false;
+  if (HeadCheck(header, from.subspan(sizeof header, head), place) != header.head_check) return false;
   return part == RecordPart::kHead ||
-         ValueCheck(from.subspan(sizeof header + head, header.value_bytes)) == header.value_check;
+         ValueCheck(from.subspan(sizeof header + head, header.value_bytes), place) == header.value_check;
 }
 
 Record TrustedRecord(const std::byte* at) {
@@ -113,10 +115,10 @@ void BatchBuilder::Reset() {
   flags_ = 0;
 }
 
-std::uint64_t BatchBuilder::Add(const Record& record, bool checks) {
+std::uint64_t BatchBuilder::Add(const Record& record, std::optional<std::uint64_t> place) {
   const std::uint64_t offset = bytes_.size();
   const bool has_expiry = record.expire_at != kNoExpiry;
-  const int flags = (has_expiry ? format::kHasExpiry : 0) | (checks ? format::kHasChecks : 0);
+  const int flags = (has_expiry ? format::kHasExpiry : 0) | (place ? format::kHasChecks : 0);
   RecordHeader header{.kind = static_cast<std::uint8_t>(record.kind),
                       .flags = static_cast<std::uint8_t>(flags),
                       .db = record.db,
@@ -135,9 +137,9 @@ std::uint64_t BatchBuilder::Add(const Record& record, bool checks) {
   put(record.key.data(), record.key.size());
   const std::byte* const value = at;
   put(record.value.data(), record.value.size());
-  if (checks) {
-    header.head_check = HeadCheck(header, {start + sizeof header, value});
-    header.value_check = ValueCheck({value, record.value.size()});
+  if (place) {
+    header.head_check = HeadCheck(header, {start + sizeof header, value}, *place);
+    header.value_check = ValueCheck({value, record.value.size()}, *place);
   }
   std::memcpy(start, &header, sizeof header);
   ++records_;

@@ -40,9 +40,13 @@ bool IsSwap(std::span<const format::SwappedDb> swapped);
 Record TrustedRecord(const std::byte* at);
 // Which part of a record is looked at: all but the value, or all of it.
 enum class RecordPart : std::uint8_t { kHead, kAll };
-// Is that part of the record that starts `from`, and does not reach behind it, as it was written?  A record without
-// checks passes if it can be one.
-bool IsAsWritten(std::span<const std::byte> from, RecordPart part);
+// Where a record stands, as its checks know it: no two records of a log ever have the same.
+constexpr std::uint64_t RecordPlace(LogAddress at, std::uint64_t generation) {
+  return at.value ^ generation * 0xD6E8FEB86659FD93;  // an odd number: no two generations give the same product
+}
+// Is that part of the record that starts `from`, and does not reach behind it, as it was written there?  A record
+// without checks passes if it can be one.
+bool IsAsWritten(std::span<const std::byte> from, RecordPart part, std::uint64_t place);
 // Is it one of that key?  Without the rest of it, which is faster.
 inline bool IsOf(const std::byte* at, std::uint16_t db, std::string_view key) {
   format::RecordHeader header;
@@ -58,8 +62,8 @@ class BatchBuilder {
  public:
   BatchBuilder() { Reset(); }
   void Reset();
-  // Adds `record`, with checks or without; returns its offset in the batch.
-  std::uint64_t Add(const Record& record, bool checks = false);
+  // Adds `record`, with checks if it is told where it will stand; returns its offset in the batch.
+  std::uint64_t Add(const Record& record, std::optional<std::uint64_t> place = std::nullopt);
   // Fills the header (magic, version, payload_bytes, record_count, checksum and the flags kHas... are the builder's)
   // and pads with zeros to `granule`. Returns the bytes to write; valid until the next change.
   std::span<const std::byte> Seal(format::BatchHeader header, std::uint32_t granule, const LogKey& key);

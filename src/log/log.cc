@@ -98,7 +98,9 @@ Result<LogAddress> Log::Append(const Record& record, Head head) {
   }
   ++unit_records_;
   ++appended_;
-  return open_at_ + open_.Add(record, pool_->level() >= kRecordChecksLevel);
+  std::optional<std::uint64_t> place;
+  if (pool_->level() >= kRecordChecksLevel) place = RecordPlace(open_at_ + open_.size(), OpenGeneration());
+  return open_at_ + open_.Add(record, place);
 }
 
 Status Log::AppendFree(std::uint32_t index, Head head) {
@@ -144,8 +146,7 @@ Status Log::SealAs(bool continues) {
   if (Status status = pool_->media().Health(); !status.ok()) return status;
   const Lsn lsn = end_.lsn.Next();
   if (open_segment_) {
-    if (Status status = OpenSegment(*open_segment_, open_head_, segments_.last_generation() + 1, lsn); !status.ok())
-      return status;
+    if (Status status = OpenSegment(*open_segment_, open_head_, OpenGeneration(), lsn); !status.ok()) return status;
   }
   Segment& segment = *segments_.Tail(open_head_);
   BatchHeader header{};

@@ -215,6 +215,10 @@ class Log {
   [[nodiscard]] bool IsOpen(LogAddress at) const {
     return !open_.empty() && at >= open_at_ && at.value < open_at_.value + open_.size();
   }
+  // Of the segment that the open batch belongs to.
+  [[nodiscard]] std::uint64_t OpenGeneration() const {
+    return open_segment_ ? segments_.last_generation() + 1 : segments_.Tail(open_head_)->generation;
+  }
   void NoteDamage(std::string_view what, LogAddress at) const;
   [[nodiscard]] bool IsPlausible(const BatchView& batch, const Segment& segment, LogAddress at) const;
   static Status SpaceIsNeeded();

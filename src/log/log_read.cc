@@ -104,7 +104,9 @@ bool Log::IsAsWritten(LogAddress at, RecordPart part) const {
   const std::uint64_t end = IsOpen(at)
                                 ? open_at_.value + open_.size()
                                 : pool_->SegmentStart(pool_->SegmentOf(at)).value + pool_->geometry().segment_bytes;
-  if (faha::IsAsWritten({BytesAt(at), end - at.value}, part) || Mutated(Mutant::kReadsUnchecked)) return true;
+  const std::uint64_t generation = IsOpen(at) ? OpenGeneration() : segments_.at(pool_->SegmentOf(at)).generation;
+  const bool as_written = faha::IsAsWritten({BytesAt(at), end - at.value}, part, RecordPlace(at, generation));
+  if (as_written || Mutated(Mutant::kReadsUnchecked)) return true;
   NoteDamage("record", at);
   return false;
 }
@@ -119,10 +121,11 @@ bool Log::IsIntact(const BatchView& batch, LogAddress at) const {
 
 bool Log::AreIntact(std::uint64_t count) const {
   LogCursor cursor{.next = Lsn{end_.lsn.value >= count ? end_.lsn.value - count + 1 : 1}};
-  while (const auto batch = Next(cursor)) {
-    if (!IsIntact(batch->view, batch->at)) return false;
+  while (cursor.next <= end_.lsn) {
+    const auto batch = Next(cursor);
+    if (!batch || !IsIntact(batch->view, batch->at)) return false;
   }
-  return pool_->damage().ok();
+  return true;
 }
 
 std::optional<LocatedBatch> Log::Find(Lsn lsn) const {

@@ -280,12 +280,20 @@ std::string NewestConfig(const Pool& pool) {
     const auto entry = pool.ReadEntry(i);
     if (!entry) continue;
     const ScannedSegment found = ScanSegment(pool, FromTable(i, *entry));
-    if (found.configs.empty() || found.configs.back().first <= at) continue;
-    at = found.configs.back().first;
-    const auto view = BatchView::Trusted(pool.media().bytes().data() + found.configs.back().second.value);
-    (void)view.ForEach([&](const Record& record, std::uint64_t) {
-      if (record.kind == format::RecordKind::kConfig) newest = record.value;
-    });
+    const auto take = [&](const BatchView& view) {
+      if (view.lsn() <= at || (view.header().flags & format::kHasConfig) == 0) return;
+      (void)view.ForEach([&](const Record& record, std::uint64_t) {
+        if (record.kind != format::RecordKind::kConfig) return;
+        at = view.lsn();
+        newest = record.value;
+      });
+    };
+    for (const auto& [lsn, where] : found.configs) take(BatchView::Trusted(pool.media().bytes().data() + where.value));
+    // Behind what is damaged, too.
+    for (const LogAddress where : found.stray) {
+      const auto rest = pool.SegmentBytes(i).subspan(where.value - pool.SegmentStart(i).value);
+      if (const auto view = BatchView::Parse(rest, pool.log_key())) take(*view);
+    }
   }
   return newest;
 }

@@ -143,6 +143,10 @@ void Engine::DropNamed(const Segment& segment) {
   const auto inside = [&](LogAddress at) { return !at.IsNone() && pool.SegmentOf(at) == segment.index; };
   for (std::uint64_t offset = 0; offset < segment.used_bytes;) {
     const auto batch = BatchView::Trusted(log_->BytesAt(start + offset));
+    if (!log_->IsIntact(batch, start + offset)) {
+      broken_ = true;  // which keys it held nobody knows
+      return;
+    }
     FAHA_CHECK(batch.ForEach([&](const Record& record, std::uint64_t in_batch) {
       if (record.kind != RecordKind::kPut || !IsNewest(record, start + offset + in_batch)) return;
       Erased(index_.Erase(record.db, record.key));

@@ -297,6 +297,12 @@ void Node::Remember(const Status& problem) {
 // can hand over it goes on, for without it there may be no majority.
 void Node::TendDamage() {
   const Status damage = pool_->damage();
+  if (pool_->installing() && engine_->broken()) {
+    // The rest of the log would not mend it.
+    receiver_->Stop();
+    receiver_->Start();
+    return;
+  }
   // A turn that has met it fails first.
   if (damage.ok() || not_whole_ || offer_ || waiting_ || log_->InUnit() || engine_->misread()) return;
   if (membership_.members().size() < 2) {

@@ -107,6 +107,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   // --- node_open.cc
   Status OpenPool(std::unique_ptr<Media> media);
   Status OpenLog();
+  [[nodiscard]] Status CheckPeersAreKnown() const;
   Status ReadMembership();
   Status CheckPromise();
   // Errors: PeerVersion - a cluster of that level knows no peer_host.
@@ -209,6 +210,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   // --- node_hand_over.cc
   // This node serves, and nothing waits for a commit.  Errors: NotPrimary, and those of a commit.
   Status SettleTurn();
+  [[nodiscard]] Shipper* BestHeir(const std::optional<Endpoint>& target) const;
   void StepOffer();
   void EndOffer(const Status& outcome);
   void StepTakeOver();
@@ -223,6 +225,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   enum class Reach : std::uint8_t { kUnknown, kReached, kNot };
   Reach ReachOf(const Member& member);
   // All of them but those of `candidates`.
+  bool ReachedNow(const Member& member);
   void TendProbes();
   void EndProbe(const NodeId& node);
   void EndProbes();
@@ -351,6 +354,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
     LinkId link = LinkId::kNone;
     MonoTime next{0};  // when it is dialled again
     Reach reach = Reach::kUnknown;
+    MonoTime since{0};  // it has been reached
     bool told = false;  // that it is not reached
   };
   std::map<NodeId, Probe> probes_;

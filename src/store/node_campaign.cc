@@ -70,6 +70,7 @@ void Node::Force(std::function<void(const Status&)> done) {
 void Node::StartCampaign(Epoch interrupts, Epoch floor, std::chrono::milliseconds patience,
                          std::function<void(const Status&)> done) {
   if (not_whole_) {
+    if (role_ == Role::kPrimary) StepDown("its log is not whole");
     if (done) done({Code::kNoPromise, "the log of this node is not whole yet: wait until it is in sync"});
     if (!receiver_->active()) receiver_->Start();
     return;
@@ -77,6 +78,7 @@ void Node::StartCampaign(Epoch interrupts, Epoch floor, std::chrono::millisecond
   // What is not applied yet is about to be.  Once others have promised it would be late to find it damaged.
   const bool intact = log_->AreIntact(log_->end().lsn.value - std::min(engine_->applied(), log_->end().lsn).value);
   if (Status status = intact ? CheckDatabases() : pool_->damage(); !status.ok()) {
+    if (role_ == Role::kPrimary) StepDown("it may not lead a later epoch");
     if (done) done(status);
     if (!receiver_->active()) receiver_->Start();
     return;

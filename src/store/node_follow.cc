@@ -129,6 +129,7 @@ Status Node::Accept(const wire::FollowReply& reply) {
                fmt::format("{} is the primary and alive: use FAHA.FAILOVER there", reply.primary.Redis().ToString())});
   primary_ = reply.primary;
   followed_ = true;
+  reached_ = true;
   loss_ = Loss::kNone;
   heard_at_ = clock_->Now();
   last_problem_ = {};

@@ -25,12 +25,14 @@ void Node::HandOver(const std::optional<Endpoint>& target, std::function<void(co
     return done({Code::kUnavailable,
                  fmt::format("the role is being handed over to {} already", offer_->heir.Redis().ToString())});
   }
-  Shipper* best = nullptr;
-  for (const auto& shipper : committer_->shippers()) {
-    if (!shipper->in_sync || membership_.Find(shipper->receiver().id) == nullptr) continue;
-    if (target && shipper->receiver().Redis() != *target) continue;
-    if (!(shipper->may_lead() && shipper->reached) && !target) continue;
-    if (best == nullptr || shipper->acked() > best->acked()) best = shipper.get();
+  Shipper* best = BestHeir(target);
+  for (bool sure = false; best != nullptr && best->may_lead() && best->reached && !sure;) {
+    const NodeId heir = best->receiver().id;
+    const bool reached = ReachedNow(best->receiver());
+    if (role_ != Role::kPrimary || !failure_.ok()) return done(CheckServing(Code::kNotPrimary));
+    if (offer_) return done({Code::kUnavailable, "the role is being handed over already"});
+    best = BestHeir(target);  // anew, for its links may have changed meanwhile
+    sure = reached && best != nullptr && best->receiver().id == heir;
   }
   if (best == nullptr) {
     return done(
@@ -58,6 +60,18 @@ void Node::HandOver(const std::optional<Endpoint>& target, std::function<void(co
   while (Mutated(Mutant::kHandOverBlocks) && offer_ && role_ == Role::kPrimary && clock_->Now() < offer_->end) {
     WaitForPeers(offer_->end);
   }
+}
+
+// Of those in sync, or of one alone: the one that has most; null if there is none.
+Shipper* Node::BestHeir(const std::optional<Endpoint>& target) const {
+  Shipper* best = nullptr;
+  for (const auto& shipper : committer_->shippers()) {
+    if (!shipper->in_sync || membership_.Find(shipper->receiver().id) == nullptr) continue;
+    if (target && shipper->receiver().Redis() != *target) continue;
+    if (!(shipper->may_lead() && shipper->reached) && !target) continue;
+    if (best == nullptr || shipper->acked() > best->acked()) best = shipper.get();
+  }
+  return best;
 }
 
 // This node serves until it promises the heir's epoch.  An heir that fails, or takes too long, may still take up what

@@ -54,7 +54,9 @@ std::pair<std::string, std::chrono::milliseconds> Node::Trouble() const {
 bool Node::Promotable() const {
   const bool member = membership_.members().size() > 1 && membership_.Find(self_.id) != nullptr;
   const bool lags = receiver_->streaming() && log_->end().lsn < heard_committed_;
-  return failure_.ok() && !not_whole_ && !hides_ && reached_ && member && !lags;
+  // What the last primary said of it counts for a while: others should be elected first.
+  const bool unreached = !reached_ && (receiver_->streaming() || Since(heard_at_) < 2 * options_.lease);
+  return failure_.ok() && !not_whole_ && !hides_ && !unreached && member && !lags;
 }
 
 std::chrono::milliseconds Node::Since(MonoTime time) const {

@@ -479,6 +479,8 @@ bool Node::OnAskFrame(NodeId peer, std::span<const std::byte> head) {
     if (campaign_) {
       const auto refusal = static_cast<Refusal>(std::min(reply->refusal, static_cast<std::uint8_t>(kLastRefusal)));
       campaign_->OnPromise(peer, {reply->granted, refusal, reply->whole, reply->promised, reply->end, reply->members});
+      // Each attempt is written to the pools: there is no hurry to make the next one where nobody can follow.
+      if (refusal == Refusal::kNotReached) next_ask_ = clock_->Now() + options_.lease;
     }
     return true;
   }

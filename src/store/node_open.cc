@@ -202,6 +202,7 @@ Status Node::OpenLog() {
     log_ = std::move(log.value());
     not_whole_ = pool_->installing();
     Status status = ReadMembership();
+    if (status.ok()) status = CheckPeersAreKnown();
     return status.ok() ? CheckPromise() : status;
   }
   if (log.status().code() != Code::kCorrupt) return log.status();
@@ -214,6 +215,22 @@ Status Node::OpenLog() {
   log_ = Log::Empty(pool_.get());
   not_whole_ = true;
   return Status::Ok();
+}
+
+// Where so much of the log is lost that what is left looks like the beginning of one, the superblock still knows that
+// there are others.  A node that took itself for the only member would serve beside them.
+Status Node::CheckPeersAreKnown() const {
+  const auto is_another = [this](const NodeId& id) { return !id.IsNone() && id != pool_->node(); };
+  const Members& members = membership_.members();
+  const bool names_another =
+      std::any_of(members.begin(), members.end(), [&](const Member& member) { return is_another(member.id); });
+  if (not_whole_ || names_another || !(is_another(pool_->leader()) || is_another(pool_->voted_for()))) {
+    return Status::Ok();
+  }
+  return {Code::kCorrupt,
+          "the log names no other member, but this node has followed or elected another one: data are damaged; restore "
+          "this node from its peers (move the pool away and join it again), or save what is readable with faha-check "
+          "--extract; nothing was changed"};
 }
 
 // Every configuration in the log, committed or not: the newest counts.

@@ -25,6 +25,24 @@ Node::Reach Node::ReachOf(const Member& member) {
   return probe.reach;
 }
 
+// If it was reached longer ago than a lease it is dialled anew.  Meanwhile peers speak.
+bool Node::ReachedNow(const Member& member) {
+  const Member asked = member;
+  const auto known = probes_.find(asked.id);
+  if (known != probes_.end() && known->second.reach == Reach::kReached &&
+      clock_->Now() - known->second.since > options_.lease) {
+    EndProbe(asked.id);
+  }
+  const MonoTime end = clock_->Now() + std::min<MonoTime>(options_.persist_timeout, options_.lease / 2);
+  while (role_ == Role::kPrimary && ReachOf(asked) == Reach::kUnknown && clock_->Now() < end) WaitForPeers(end);
+  Probe& probe = probes_[asked.id];
+  if (probe.reach == Reach::kUnknown) probe.reach = Reach::kNot;
+  for (const auto& shipper : committer_->shippers()) {
+    if (shipper->receiver().id == asked.id) shipper->reached = probe.reach == Reach::kReached;
+  }
+  return probe.reach == Reach::kReached;
+}
+
 // A primary's backups in sync are what it asks about.
 void Node::TendProbes() {
   const auto late = [&](const HeldVote& held) { return clock_->Now() >= held.end; };
@@ -90,6 +108,7 @@ bool Node::OnProbeFrame(Probe& probe, std::span<const std::byte> head) {
 void Node::OnProbeEnd(Probe& probe, Reach reach) {
   probe.link = LinkId::kNone;
   probe.reach = reach;
+  probe.since = clock_->Now();
   if (reach == Reach::kReached && probe.told) last_problem_ = {};
   SettleVotes(NodeId{probe.member.id});
 }
@@ -103,6 +122,7 @@ void Node::SettleVotes(const NodeId& candidate) {
     return true;
   });
   for (const HeldVote& held : settled) AnswerPromise(held.link, held.request);
+  if (role_ != Role::kPrimary) EndProbe(candidate);  // the next one is asked anew
 }
 
 }  // namespace faha

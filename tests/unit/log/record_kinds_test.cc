@@ -42,10 +42,12 @@ TEST(RecordKinds, ABatchTellsWhichOfThemItHolds) {
   }
 }
 
+constexpr std::uint64_t kPlace = RecordPlace(LogAddress{4096}, 3);
+
 // Its bytes in a batch, from its header on.
 std::vector<std::byte> Checked(const Record& record) {
   BatchBuilder builder;
-  builder.Add(record, true);
+  builder.Add(record, kPlace);
   return {builder.data() + sizeof(format::BatchHeader), builder.data() + builder.size()};
 }
 
@@ -61,27 +63,37 @@ TEST(RecordChecks, FindEachBitThatHasChanged) {
                                  record.key.size() + record.value.size();
     const std::size_t head = unpadded - record.value.size();
     ASSERT_TRUE(ParseRecord(bytes).has_value());
-    ASSERT_TRUE(IsAsWritten(bytes, RecordPart::kAll));
+    ASSERT_TRUE(IsAsWritten(bytes, RecordPart::kAll, kPlace));
     for (std::size_t bit = 0; bit < 8 * unpadded; ++bit) {
       bytes[bit / 8] ^= std::byte{1} << bit % 8;
       const bool of_value = bit / 8 >= head || bit / 8 / 2 == offsetof(format::RecordHeader, value_check) / 2;
-      EXPECT_FALSE(IsAsWritten(bytes, RecordPart::kAll)) << "bit " << bit;
-      EXPECT_EQ(IsAsWritten(bytes, RecordPart::kHead), of_value) << "bit " << bit;
+      EXPECT_FALSE(IsAsWritten(bytes, RecordPart::kAll, kPlace)) << "bit " << bit;
+      EXPECT_EQ(IsAsWritten(bytes, RecordPart::kHead, kPlace), of_value) << "bit " << bit;
       bytes[bit / 8] ^= std::byte{1} << bit % 8;
     }
   }
 }
 
+// What was written elsewhere, or stood here before the segment was used again.
+TEST(RecordChecks, HoldAtTheirPlaceAlone) {
+  const auto bytes = Checked({.kind = format::RecordKind::kPut, .key = "k", .value = "v"});
+  EXPECT_TRUE(IsAsWritten(bytes, RecordPart::kAll, kPlace));
+  for (const RecordPart part : {RecordPart::kHead, RecordPart::kAll}) {
+    EXPECT_FALSE(IsAsWritten(bytes, part, RecordPlace(LogAddress{4160}, 3)));
+    EXPECT_FALSE(IsAsWritten(bytes, part, RecordPlace(LogAddress{4096}, 4)));
+  }
+}
+
 TEST(RecordChecks, BytesOfZerosAreNoRecord) {
   const std::vector<std::byte> zeros(64);
-  EXPECT_FALSE(IsAsWritten(zeros, RecordPart::kHead));
+  EXPECT_FALSE(IsAsWritten(zeros, RecordPart::kHead, kPlace));
 }
 
 TEST(RecordChecks, ReadNothingBehindTheirBytes) {
   const std::vector<std::byte> bytes = Checked({.kind = format::RecordKind::kPut, .key = "k", .value = "value"});
   for (std::size_t size = 0; size < bytes.size(); ++size) {
     const std::vector<std::byte> cut(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(size));
-    EXPECT_FALSE(IsAsWritten(cut, RecordPart::kHead)) << size;
+    EXPECT_FALSE(IsAsWritten(cut, RecordPart::kHead, kPlace)) << size;
   }
 }
 
@@ -93,11 +105,11 @@ TEST(RecordChecks, AreInNoRecordOfALevelBeforeThem) {
   std::memcpy(&header, bytes.data(), sizeof header);
   EXPECT_EQ(header.flags, 0);
   EXPECT_TRUE(ParseRecord(bytes).has_value());
-  EXPECT_TRUE(IsAsWritten(bytes, RecordPart::kAll));
+  EXPECT_TRUE(IsAsWritten(bytes, RecordPart::kAll, kPlace));
   header.value_check = 1;  // earlier releases have bytes there that are 0
   std::memcpy(bytes.data(), &header, sizeof header);
   EXPECT_FALSE(ParseRecord(bytes).has_value());
-  EXPECT_FALSE(IsAsWritten(bytes, RecordPart::kAll));
+  EXPECT_FALSE(IsAsWritten(bytes, RecordPart::kAll, kPlace));
 }
 
 TEST(RecordKinds, EachHasANameOfItsOwn) {

@@ -324,6 +324,43 @@ TEST_P(Unreached, KeepsNobodyFromBeingElected) {
   ExpectTheOthersServe();
 }
 
+// It was reached when it came, a while ago.
+TEST(Node, ARoleIsNotHandedToWhoIsNotReachedAnyMore) {
+  for (const bool chosen : {false, true}) {
+    Cluster cluster(3);
+    ASSERT_TRUE(cluster[0].Set("k", "v").ok());
+    cluster.world.Run(3 * Options{}.lease);
+    cluster.world.Hide(2);
+    if (chosen) {
+      EXPECT_EQ(cluster.HandOver(cluster[0], cluster[1].Redis()).code(), Code::kUnavailable);
+      EXPECT_TRUE(cluster[0].Serving());
+    }
+    std::optional<Status> answer;
+    cluster[0].store->HandOver(std::nullopt, [&](const Status& status) { answer = status; });
+    ASSERT_TRUE(cluster.world.RunUntil([&] { return answer && cluster[2].Serving(); }));
+    EXPECT_TRUE(answer->ok()) << answer->ToString();
+  }
+}
+
+// What a primary said of its backups does not outlive it for long.
+TEST(Node, NobodyStaysUnfitBecauseADeadPrimaryDidNotReachIt) {
+  Cluster cluster(3);
+  ASSERT_TRUE(cluster[0].Set("k", "v").ok());
+  for (const int i : {1, 2}) {
+    cluster[i].Kill();
+    cluster.world.Hide(i + 1);
+    ASSERT_TRUE(cluster[i].Start().ok());
+    cluster[i].store->Follow(cluster[0].Redis());
+    ASSERT_TRUE(cluster.world.RunUntil([&] { return cluster[0].store->Info().peers.size() == 2; }));
+  }
+  ASSERT_TRUE(
+      cluster.world.RunUntil([&] { return !cluster[1].store->Promotable() && !cluster[2].store->Promotable(); }));
+  cluster[0].Kill();
+  for (const int i : {1, 2}) cluster.world.Show(i + 1);
+  EXPECT_TRUE(cluster.world.RunUntil([&] { return cluster[1].store->Promotable() && cluster[2].store->Promotable(); }));
+  EXPECT_TRUE(cluster.Promote(cluster[1]).ok());
+}
+
 INSTANTIATE_TEST_SUITE_P(All, Unreached, testing::Values(false, true),
                          [](const auto& test) { return test.param ? "AtAnotherAddress" : "WhereItWas"; });
 
@@ -516,7 +553,8 @@ TEST(Node, WhoLeadsAgainDoesNotAcknowledgeWhatItLostMeanwhile) {
 TEST(Node, AHandOverThatWasNotTakenUpEndsTheTerm) {
   Cluster cluster(3);
   const Epoch before = cluster[0].store->Info().epoch;
-  cluster.world.Block(1, 2);  // the offer does not arrive
+  cluster.world.Run(std::chrono::milliseconds(100));  // it knows that it reaches its backups
+  cluster.world.Block(1, 2);                          // the offer does not arrive
   const Status status = cluster.HandOver(cluster[0], cluster[1].Redis());
   EXPECT_EQ(status.code(), Code::kUnavailable) << status.ToString();
   ASSERT_TRUE(cluster.world.RunUntil([&] { return cluster[0].Serving(); }));
@@ -989,6 +1027,38 @@ TEST(Rot, WaitsForABackupThatIsInSync) {
   cluster.world.Continue(2);
   ASSERT_TRUE(cluster[2].Start().ok());
   ExpectHealed(cluster);
+}
+
+// The heir goes away when it is offered the role.
+TEST(Rot, DoesNotKeepThePrimaryWhenItsHeirIsLost) {
+  for (const bool stops : {false, true}) {
+    SCOPED_TRACE(stops);
+    Cluster cluster(3, 1);
+    ASSERT_TRUE(cluster[0].Set("k", kFound).ok());
+    ASSERT_TRUE(cluster.world.RunUntil([&] { return cluster.AllInSync(cluster[0]); }));
+    cluster.world.Run(std::chrono::milliseconds(100));
+    Rot(cluster[0]);
+    for (const int heir : {2, 3}) cluster.world.Block(1, heir);  // the offer does not arrive
+    EXPECT_FALSE(cluster[0].store->Get(0, "k").has_value());
+    EXPECT_EQ(cluster[0].store->Commit().code(), Code::kCorrupt);
+    cluster.world.Run(std::chrono::milliseconds(20));
+    stops ? cluster.world.Stop(2) : cluster[1].Kill();
+    cluster.world.UnblockAll();
+    cluster.world.Run(std::chrono::seconds(8));
+    if (!cluster[0].Serving() && !cluster[2].Serving()) (void)cluster.Promote(cluster[2]);
+    if (stops) cluster.world.Continue(2);
+    if (!stops) {
+      ASSERT_TRUE(cluster[1].Start().ok());
+    }
+    SimNode* primary = nullptr;
+    ASSERT_TRUE(cluster.world.RunUntil(
+        [&] {
+          primary = cluster.Primary();
+          return primary != nullptr && primary != &cluster[0] && cluster.AllInSync(*primary);
+        },
+        std::chrono::seconds(30)));
+    EXPECT_EQ(primary->Get("k").value(), kFound);
+  }
 }
 
 TEST(Rot, IsInNoSnapshot) {
