@@ -50,6 +50,11 @@ Result<std::unique_ptr<Log>> Log::Open(Pool* pool, const LogSink& sink) {
   log->released_through_ = scan->known_committed;
   log->segments_.FreedBy(scan->known_committed);
   log->durable_ = log->end_.lsn;
+  // What adds up may lack a batch all the same, if somebody has seen to that.
+  LogCursor cursor{.next = log->freed_through_.Next()};
+  while (cursor.next <= log->end_.lsn) {
+    if (!log->Next(cursor)) return pool->damage();
+  }
   return log;
 }
 
