@@ -17,6 +17,7 @@
 #include <optional>
 #include <span>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/prefetch.h"
@@ -61,7 +62,12 @@ class Log {
   // Errors: Corrupt - a committed batch is damaged; IoError.
   static Result<std::unique_ptr<Log>> Open(Pool* pool, const LogSink& sink);
   // A log without a batch, whatever the pool holds; it is not for appending.
-  static std::unique_ptr<Log> Empty(Pool* pool) { return std::unique_ptr<Log>(new Log(pool)); }
+  // Who reads records there in spite of that names the generation of each segment, by its index.
+  static std::unique_ptr<Log> Empty(Pool* pool, std::vector<std::uint64_t> generations = {}) {
+    std::unique_ptr<Log> log(new Log(pool));
+    log->unlisted_ = std::move(generations);
+    return log;
+  }
 
   // --- Where the log stands.
   [[nodiscard]] LogEnd end() const { return {end_.epoch, end_.lsn}; }
@@ -215,6 +221,10 @@ class Log {
   [[nodiscard]] bool IsOpen(LogAddress at) const {
     return !open_.empty() && at >= open_at_ && at.value < open_at_.value + open_.size();
   }
+  [[nodiscard]] std::uint64_t GenerationAt(LogAddress at) const {
+    const std::uint32_t index = pool_->SegmentOf(at);
+    return index < unlisted_.size() ? unlisted_[index] : segments_.at(index).generation;
+  }
   // Of the segment that the open batch belongs to.
   [[nodiscard]] std::uint64_t OpenGeneration() const {
     return open_segment_ ? segments_.last_generation() + 1 : segments_.Tail(open_head_)->generation;
@@ -232,7 +242,8 @@ class Log {
   Pool* pool_;
   const std::byte* base_;  // of the medium
   SegmentMap segments_;
-  std::vector<std::uint32_t> freed_;  // in use, but freed by a record: oldest free first
+  std::vector<std::uint64_t> unlisted_;  // see Empty()
+  std::vector<std::uint32_t> freed_;     // in use, but freed by a record: oldest free first
   std::unique_ptr<SegmentHold> hold_;
   ChainEnd end_;
   Lsn durable_, known_committed_, freed_through_, released_through_;

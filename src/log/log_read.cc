@@ -104,7 +104,7 @@ bool Log::IsAsWritten(LogAddress at, RecordPart part) const {
   const std::uint64_t end = IsOpen(at)
                                 ? open_at_.value + open_.size()
                                 : pool_->SegmentStart(pool_->SegmentOf(at)).value + pool_->geometry().segment_bytes;
-  const std::uint64_t generation = IsOpen(at) ? OpenGeneration() : segments_.at(pool_->SegmentOf(at)).generation;
+  const std::uint64_t generation = IsOpen(at) ? OpenGeneration() : GenerationAt(at);
   const bool as_written = faha::IsAsWritten({BytesAt(at), end - at.value}, part, RecordPlace(at, generation));
   if (as_written || Mutated(Mutant::kReadsUnchecked)) return true;
   NoteDamage("record", at);

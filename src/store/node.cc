@@ -175,9 +175,10 @@ Status Node::FailTurn() {
   unacknowledged_ = served_reads_ = stale_reads_ = deposed_ = false;
   ++commit_failures_;
   // What cannot be read at all is another matter.
-  if (Status status = CheckMedium(); !status.ok()) return status;
-  if (role_ == Role::kPrimary) DropUnsealed();
+  const Status medium = CheckMedium();
+  if (medium.ok() && role_ == Role::kPrimary) DropUnsealed();
   (void)engine_->TakeMisread();
+  if (!medium.ok()) return medium;
   Remember(pool_->damage());
   return pool_->damage();
 }

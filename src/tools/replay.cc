@@ -1,11 +1,20 @@
 #include "tools/replay.h"
 
 #include <limits>
+#include <vector>
 
 namespace faha {
 
+namespace {
+std::vector<std::uint64_t> Generations(const Pool& pool, const Survey& survey) {
+  std::vector<std::uint64_t> generations(pool.geometry().segment_count);
+  for (const ScannedSegment& found : survey.found) generations[found.segment.index] = found.segment.generation;
+  return generations;
+}
+}  // namespace
+
 Replay::Replay(Pool* pool, const Survey* survey)
-    : pool_(pool), survey_(survey), log_(Log::Empty(pool)), engine_(log_.get()) {}
+    : pool_(pool), survey_(survey), log_(Log::Empty(pool, Generations(*pool, *survey))), engine_(log_.get()) {}
 
 void Replay::Run() {
   BatchStream stream(*pool_, survey_->found);
