@@ -135,6 +135,12 @@ Result<std::unique_ptr<Pool>> Pool::Open(std::unique_ptr<Media> media, std::uint
   Status status = pool->Load();
   // What cannot be read looks empty, and is not.
   if (Status bad = pool->HeaderHealth(); !bad.ok()) return bad;
+  // The newer copy may have been written by a process that died before it was durable.  The older one must not be
+  // rewritten beside it: a power failure could leave neither whole.
+  if (status.ok()) {
+    pool->media_->Landed(0, 2 * format::kSuperblockStride);
+    status = pool->media_->Drain();
+  }
   if (status.code() == Code::kBadPool && pool->NeverUsed(segment_bytes)) {
     status = pool->media_->Health();
     if (status.ok()) status = pool->Format(segment_bytes);
