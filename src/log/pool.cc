@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <utility>
 
 #include "base/check.h"
 #include "base/checksum.h"
@@ -135,12 +136,6 @@ Result<std::unique_ptr<Pool>> Pool::Open(std::unique_ptr<Media> media, std::uint
   Status status = pool->Load();
   // What cannot be read looks empty, and is not.
   if (Status bad = pool->HeaderHealth(); !bad.ok()) return bad;
-  // The newer copy may have been written by a process that died before it was durable.  The older one must not be
-  // rewritten beside it: a power failure could leave neither whole.
-  if (status.ok()) {
-    pool->media_->Landed(0, 2 * format::kSuperblockStride);
-    status = pool->media_->Drain();
-  }
   if (status.code() == Code::kBadPool && pool->NeverUsed(segment_bytes)) {
     status = pool->media_->Health();
     if (status.ok()) status = pool->Format(segment_bytes);
@@ -278,6 +273,12 @@ Status Pool::Format(std::uint64_t segment_bytes) {
 }
 
 Status Pool::WriteSuperblock() {
+  // The newer copy may have been written by a process that died before it was durable.  The older one must not be
+  // rewritten beside it: a power failure could leave neither whole.
+  if (!std::exchange(settled_, true)) {
+    media_->Landed(0, 2 * format::kSuperblockStride);
+    if (Status status = media_->Drain(); !status.ok()) return status;
+  }
   ++super_.sequence;
   super_.checksum = SuperblockChecksum(super_);
   const std::uint64_t offset = super_.sequence % 2 == 0 ? 0 : format::kSuperblockStride;

@@ -161,6 +161,7 @@ class Pool {
   format::Superblock super_{};
   std::uint32_t version_ = format::kPoolVersion;  // of the copy that counts, as it was found
   std::uint32_t limit_ = UINT32_MAX;              // of segments
+  bool settled_ = false;                          // what was found of the superblock is durable
   mutable Status damage_;                         // seen while the pool is in use
 };
 
