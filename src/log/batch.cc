@@ -33,20 +33,33 @@ std::uint16_t ValueCheck(std::span<const std::byte> value, std::uint64_t place) 
 }
 static_assert(offsetof(RecordHeader, value_bytes) == sizeof(std::uint64_t));
 
+std::uint64_t ExpiryBytes(const RecordHeader& header) {
+  return (header.flags & format::kHasExpiry) != 0 ? sizeof(TimeMs) : 0;
+}
+
+// The header of the record that starts `from` and ends there or before; nothing if none of a form that is known does.
+// So bytes of zeros are no record.
+std::optional<RecordHeader> HeaderOf(std::span<const std::byte> from) {
+  if (from.size() < sizeof(RecordHeader)) return std::nullopt;
+  const auto header = Load<RecordHeader>(from.data());
+  if (FindRecordKind(header.kind) == nullptr || (header.flags & ~format::kRecordFlags) != 0) return std::nullopt;
+  const bool checks = (header.flags & format::kHasChecks) != 0;
+  if (!checks && (header.head_check != 0 || header.value_check != 0)) return std::nullopt;
+  const bool has_expiry = ExpiryBytes(header) != 0;
+  if (format::RecordBytes(header.key_bytes, header.value_bytes, has_expiry) > from.size()) return std::nullopt;
+  return header;
+}
+
 }  // namespace
 
 bool IsAsWritten(std::span<const std::byte> from, RecordPart part, std::uint64_t place) {
-  if (from.size() < sizeof(RecordHeader)) return false;
-  const auto header = Load<RecordHeader>(from.data());
-  const bool has_expiry = (header.flags & format::kHasExpiry) != 0;
-  if (format::RecordBytes(header.key_bytes, header.value_bytes, has_expiry) > from.size()) return false;
-  // Without checks there is this: bytes of zeros are no record.
-  if (FindRecordKind(header.kind) == nullptr || (header.flags & ~format::kRecordFlags) != 0) return false;
-  if ((header.flags & format::kHasChecks) == 0) return header.head_check == 0 && header.value_check == 0;
-  const std::uint64_t head = (has_expiry ? sizeof(TimeMs) : 0) + header.key_bytes;
-  if (HeadCheck(header, from.subspan(sizeof header, head), place) != header.head_check) return false;
+  const auto header = HeaderOf(from);
+  if (!header) return false;
+  if ((header->flags & format::kHasChecks) == 0) return true;
+  const std::uint64_t head = ExpiryBytes(*header) + header->key_bytes;
+  if (HeadCheck(*header, from.subspan(sizeof *header, head), place) != header->head_check) return false;
   return part == RecordPart::kHead ||
-         ValueCheck(from.subspan(sizeof header + head, header.value_bytes), place) == header.value_check;
+         ValueCheck(from.subspan(sizeof *header + head, header->value_bytes), place) == header->value_check;
 }
 
 Record TrustedRecord(const std::byte* at) {
@@ -66,17 +79,10 @@ Record TrustedRecord(const std::byte* at) {
 }
 
 std::optional<Record> ParseRecord(std::span<const std::byte> from) {
-  if (from.size() < sizeof(RecordHeader)) return std::nullopt;
-  const auto header = Load<RecordHeader>(from.data());
-  const RecordKindInfo* kind = FindRecordKind(header.kind);
-  if (kind == nullptr || (header.flags & ~format::kRecordFlags) != 0) return std::nullopt;
-  const bool checks = (header.flags & format::kHasChecks) != 0;
-  if (!checks && (header.head_check != 0 || header.value_check != 0)) return std::nullopt;
-  const std::uint64_t bytes =
-      format::RecordBytes(header.key_bytes, header.value_bytes, (header.flags & format::kHasExpiry) != 0);
-  if (bytes > from.size()) return std::nullopt;
+  if (!HeaderOf(from)) return std::nullopt;
   const Record record = TrustedRecord(from.data());
-  if (kind->well_formed != nullptr && !kind->well_formed(record)) return std::nullopt;
+  const auto well_formed = InfoOf(record.kind).well_formed;
+  if (well_formed != nullptr && !well_formed(record)) return std::nullopt;
   return record;
 }
 
