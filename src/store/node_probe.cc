@@ -45,14 +45,13 @@ bool Node::ReachedNow(const Member& member) {
 
 // A primary's backups in sync are what it asks about.
 void Node::TendProbes() {
-  const auto late = [&](const HeldVote& held) { return clock_->Now() >= held.end; };
-  while (true) {
-    const auto held = std::find_if(held_votes_.begin(), held_votes_.end(), late);
-    if (held == held_votes_.end()) break;
-    const Member candidate = held->request.candidate;
-    EndProbe(candidate.id);
-    probes_[candidate.id] = {.member = candidate, .next = kForever, .reach = Reach::kNot};
-    SettleVotes(candidate.id);
+  std::vector<NodeId> late;
+  for (const HeldVote& held : held_votes_) {
+    if (clock_->Now() >= held.end) late.push_back(held.request.candidate.id);
+  }
+  for (const NodeId& candidate : late) {
+    probes_[candidate].reach = Reach::kNot;
+    SettleVotes(candidate);
   }
   if (role_ != Role::kPrimary) return;
   for (const auto& shipper : committer_->shippers()) {

@@ -796,6 +796,12 @@ void WriteAround(SimNode& node, int from) {
   }
 }
 
+// All nodes hold "k".
+void HoldFound(Cluster& cluster) {
+  ASSERT_TRUE(cluster[0].Set("k", kFound).ok());
+  ASSERT_TRUE(cluster.world.RunUntil([&] { return cluster.AllInSync(cluster[0]); }));
+}
+
 // The primary that finds it hands over, and takes what the others hold.
 void ExpectHealed(Cluster& cluster) {
   ASSERT_TRUE(cluster.world.RunUntil([&] { return cluster[0].installs > 0; }));
@@ -815,8 +821,7 @@ TEST(Rot, IsNotMovedByTheCleaner) {
   for (const std::uint64_t seed : {1, 2, 3, 4}) {
     SCOPED_TRACE(seed);
     Cluster cluster(3, seed);
-    ASSERT_TRUE(cluster[0].Set("k", kFound).ok());
-    ASSERT_TRUE(cluster.world.RunUntil([&] { return cluster.AllInSync(cluster[0]); }));
+    HoldFound(cluster);
     Rot(cluster[0]);
     for (int round = 0; round < 20 && cluster[0].Serving(); ++round) {
       WriteAround(cluster[0], 400 * round);
@@ -872,8 +877,7 @@ TEST_P(RotInATurn, IsNotToldAndNothingFollowsFromIt) {
   for (const std::uint64_t seed : {1, 2, 3, 4}) {
     SCOPED_TRACE(seed);
     Cluster cluster(3, seed);
-    ASSERT_TRUE(cluster[0].Set("k", kFound).ok());
-    ASSERT_TRUE(cluster.world.RunUntil([&] { return cluster.AllInSync(cluster[0]); }));
+    HoldFound(cluster);
     Rot(cluster[0], GetParam());
     Store& store = *cluster[0].store;
     ASSERT_TRUE(store.CheckWrite(10'000, 10).ok());
@@ -891,8 +895,7 @@ TEST_P(RotInATurn, IsNotToldAndNothingFollowsFromIt) {
 
 TEST_P(RotInATurn, IsFoundByAnOverwriteOrLeftBehind) {
   Cluster cluster(3, 1);
-  ASSERT_TRUE(cluster[0].Set("k", kFound).ok());
-  ASSERT_TRUE(cluster.world.RunUntil([&] { return cluster.AllInSync(cluster[0]); }));
+  HoldFound(cluster);
   Rot(cluster[0], GetParam());
   const Status status = cluster[0].Set("k", "other");
   if (GetParam() == Where::kValue) {
@@ -906,8 +909,7 @@ TEST_P(RotInATurn, IsFoundByAnOverwriteOrLeftBehind) {
 
 TEST_P(RotInATurn, IsFoundByWhoLooksAtAllKeys) {
   Cluster cluster(3, 1);
-  ASSERT_TRUE(cluster[0].Set("k", kFound).ok());
-  ASSERT_TRUE(cluster.world.RunUntil([&] { return cluster.AllInSync(cluster[0]); }));
+  HoldFound(cluster);
   Rot(cluster[0], GetParam());
   const Store& store = *cluster[0].store;
   std::vector<std::string> told;
@@ -982,8 +984,7 @@ TEST(Rot, InTheMiddleOfALargeUnitLeavesNothingOfIt) {
   for (const std::uint64_t seed : {1, 2, 3, 4}) {
     SCOPED_TRACE(seed);
     Cluster cluster(3, seed);
-    ASSERT_TRUE(cluster[0].Set("k", kFound).ok());
-    ASSERT_TRUE(cluster.world.RunUntil([&] { return cluster.AllInSync(cluster[0]); }));
+    HoldFound(cluster);
     Rot(cluster[0]);
     Store& store = *cluster[0].store;
     ASSERT_TRUE(store.CheckWrite(3 * kSegment / 2, 3).ok());
@@ -1005,8 +1006,7 @@ TEST(Rot, InTheMiddleOfALargeUnitLeavesNothingOfIt) {
 // A snapshot is written by another process.
 TEST(Rot, ThatAnotherProcessHasFoundIsTended) {
   Cluster cluster(3, 1);
-  ASSERT_TRUE(cluster[0].Set("k", kFound).ok());
-  ASSERT_TRUE(cluster.world.RunUntil([&] { return cluster.AllInSync(cluster[0]); }));
+  HoldFound(cluster);
   ASSERT_TRUE(cluster[0].store->HoldSegments([](const Status&) {}).ok());
   Rot(cluster[0]);
   cluster[0].store->ReleaseSegments({Code::kCorrupt, "the child says so"});
@@ -1034,8 +1034,7 @@ TEST(Rot, DoesNotKeepThePrimaryWhenItsHeirIsLost) {
   for (const bool stops : {false, true}) {
     SCOPED_TRACE(stops);
     Cluster cluster(3, 1);
-    ASSERT_TRUE(cluster[0].Set("k", kFound).ok());
-    ASSERT_TRUE(cluster.world.RunUntil([&] { return cluster.AllInSync(cluster[0]); }));
+    HoldFound(cluster);
     cluster.world.Run(std::chrono::milliseconds(100));
     Rot(cluster[0]);
     for (const int heir : {2, 3}) cluster.world.Block(1, heir);  // the offer does not arrive
