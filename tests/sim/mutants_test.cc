@@ -89,7 +89,7 @@ INSTANTIATE_TEST_SUITE_P(
     All, Mutants,
     testing::Values(Case{Mutant::kPromiseNotPersisted, "PromiseNotPersisted"},
                     Case{Mutant::kAckBeforeDrain, "AckBeforeDrain"},
-                    Case{Mutant::kVoterIgnoresEpoch, "VoterIgnoresEpoch"},
+                    Case{Mutant::kVoterIgnoresEpoch, "VoterIgnoresEpoch", 1, Kind::kMixed, false, 9200},
                     Case{Mutant::kReusesEarly, "ReusesEarly", Plan::kSmallPools}, Case{Mutant::kNoLease, "NoLease"},
                     Case{Mutant::kUnkeyedChecksum, "UnkeyedChecksum", 1, Kind::kMedia, true},
                     Case{Mutant::kWriteErrorIsNoSpace, "WriteErrorIsNoSpace", 1, Kind::kMedia, true},
