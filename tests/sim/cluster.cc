@@ -18,8 +18,10 @@ constexpr std::uint64_t kSegment = format::kMinSegmentBytes;
 // Short, so that much happens in little time; the margin between two clocks grows with them.
 constexpr std::chrono::milliseconds kLease{300};
 constexpr std::chrono::milliseconds kPersistTimeout{200};
-// A call waits for a backup that hangs, and for one more that does meanwhile; each drain of a slow disk comes on top.
-constexpr std::chrono::milliseconds kPatience{1000}, kPatienceOfSlowDisks{10'000};
+// A call waits for a backup that hangs, and for one more that does meanwhile: twice persist-timeout, and the time that
+// bytes take.  A process that is stopped in the middle of a call stands still for longer; each drain of a slow disk
+// comes on top.
+constexpr std::chrono::milliseconds kPatience{600}, kPatienceOfStopped{1000}, kPatienceOfSlowDisks{10'000};
 // A log that is taken is begun again at most so often.
 constexpr int kMaxRestarts = 2;
 // The fastest clock and the slowest are not further apart than what a lease allows for, an eighth: 2^16 of it is 8192.
@@ -49,7 +51,9 @@ HostSettings SettingsOf(const Plan& plan, int number, World& world) {
   HostSettings settings;
   settings.granule = plan.granule;
   settings.width = plan.width;
-  settings.patience = plan.slow_disks ? kPatienceOfSlowDisks : kPatience;
+  settings.patience = plan.slow_disks             ? kPatienceOfSlowDisks
+                      : plan.kind == Kind::kMixed ? kPatienceOfStopped
+                                                  : kPatience;
   settings.joined = number <= plan.hosts - plan.late;
   settings.holds = plan.holds;
   settings.clock_start = world.UpTo(std::chrono::hours(1));

@@ -95,6 +95,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Case{Mutant::kWriteErrorIsNoSpace, "WriteErrorIsNoSpace", 1, Kind::kMedia, true},
                     Case{Mutant::kStalledReceiverStays, "StalledReceiverStays", 1, Kind::kPressure, true},
                     Case{Mutant::kFullForEver, "FullForEver", 1, Kind::kPressure, true},
+                    Case{Mutant::kPatienceGrows, "PatienceGrows", 1, Kind::kPressure, true, 100},
                     Case{Mutant::kGapHidesFrees, "GapHidesFrees", 1, Kind::kPressure, false, 140},
                     Case{Mutant::kCandidateInstalls, "CandidateInstalls", 1, Kind::kElections},
                     Case{Mutant::kHungVoterCounts, "HungVoterCounts", 1, Kind::kElections, true},
