@@ -347,7 +347,8 @@ Status Log::CutAfter(Lsn keep) {
       if (Status status = pool_->ClearEntry(tail->index); !status.ok()) return status;
       segments_.Release(tail->index, Lsn{});
     }
-    if (Segment* tail = segments_.Tail(head); tail != nullptr) tail->last = std::min(tail->last, keep);
+    Segment* tail = segments_.Tail(head);
+    if (tail != nullptr && tail->last > keep) tail->last = BatchesFrom(*pool_, *tail, Lsn{}).back().lsn;
   }
   std::erase_if(freed_, [&](std::uint32_t index) {
     Segment& segment = segments_.at(index);

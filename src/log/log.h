@@ -52,6 +52,7 @@ struct LogCursor {
   struct Place {
     std::uint64_t generation = 0;
     LogAddress at;
+    Lsn before{};  // the segment's batch that ends at `at`; 0: none does
   };
   std::array<Place, kHeads.size()> places{};  // where each head goes on, if known
 };
@@ -189,6 +190,9 @@ class Log {
   [[nodiscard]] std::vector<std::uint64_t> Generations() const;
   // Every free up to this batch has been carried out: no segment is in use that one of them frees.
   [[nodiscard]] Lsn released_through() const;
+  // Are the segments that are not freed what the log's end says that it holds?  Where nothing is between them and their
+  // frees any more, so at the end of an install, the answer tells whether anything is missing.
+  [[nodiscard]] bool AddsUp() const;
   // --- For a process that reads while this one goes on.
   // Until EndHold() or until there is no other, no segment is written to that `hold` still needs; what it is for is
   // lost then, and when the log is cut.
@@ -230,13 +234,16 @@ class Log {
     return open_segment_ ? segments_.last_generation() + 1 : segments_.Tail(open_head_)->generation;
   }
   void NoteDamage(std::string_view what, LogAddress at) const;
-  [[nodiscard]] bool IsPlausible(const BatchView& batch, const Segment& segment, LogAddress at) const;
+  [[nodiscard]] bool IsPlausible(const BatchView& batch, const Segment& segment, const LogCursor::Place& place) const;
+  [[nodiscard]] bool IsPassed(const Segment& segment, const LogCursor::Place& place) const;
   static Status SpaceIsNeeded();
   [[nodiscard]] bool HoldsPendingFree(const Segment& segment) const;
   Status GiveBack(std::uint32_t index, Lsn freed_by);
   Status PlaceOpenBatch(Head head, std::uint64_t record_bytes, std::uint32_t reserve);
   Status SealAs(bool continues);
-  bool Settle(Head head, LogCursor& cursor) const;
+  // What a head holds at or behind a place.
+  enum class Ahead { kBatch, kNothing, kDamage };
+  [[nodiscard]] Ahead Settle(Head head, LogCursor& cursor) const;
   Status EraseBehind(Lsn keep);
 
   Pool* pool_;

@@ -17,11 +17,13 @@ std::span<const std::byte> Log::RecordBytesAt(LogAddress at) const {
 }
 
 // Can a batch of `segment` have that header, there?  A look that is cheap enough for each step of a walk.
-bool Log::IsPlausible(const BatchView& batch, const Segment& segment, LogAddress at) const {
+bool Log::IsPlausible(const BatchView& batch, const Segment& segment, const LogCursor::Place& place) const {
   const format::BatchHeader& header = batch.header();
+  const LogAddress at = place.at;
   const std::uint64_t end = pool_->SegmentStart(segment.index).value + segment.used_bytes;
+  const bool in_order = place.before == Lsn{} ? batch.lsn() == segment.first : batch.lsn() > place.before;
   if (header.magic == BatchMagic(pool_->log_key()) && header.generation == segment.generation &&
-      HeadOf(header) == segment.head && batch.lsn() >= segment.first && batch.lsn() <= segment.last &&
+      HeadOf(header) == segment.head && in_order && batch.lsn() <= segment.last &&
       header.payload_bytes < end - at.value && batch.PaddedBytes(pool_->geometry().granule) <= end - at.value) {
     return true;
   }
@@ -29,9 +31,17 @@ bool Log::IsPlausible(const BatchView& batch, const Segment& segment, LogAddress
   return false;
 }
 
-// Moves the cursor's place in `head` to the first batch at or behind cursor.next; false if there is none yet, or if
-// what leads there is damaged.
-bool Log::Settle(Head head, LogCursor& cursor) const {
+// Does the segment end as it did?
+bool Log::IsPassed(const Segment& segment, const LogCursor::Place& place) const {
+  if (place.before == segment.last) return true;
+  NoteDamage("batch", place.at);
+  return false;
+}
+
+// Moves the cursor's place in `head` to the first batch at or behind cursor.next, if there is one yet.  What is passed
+// over is looked at as what is told would be: where batches may be missing, one that gives itself a lower LSN would be
+// missed by nobody.
+Log::Ahead Log::Settle(Head head, LogCursor& cursor) const {
   auto& place = cursor.places[static_cast<std::size_t>(head)];
   const Segment* segment = segments_.WithGeneration(place.generation);
   const auto end_of = [&](const Segment& s) { return pool_->SegmentStart(s.index) + s.used_bytes; };
@@ -40,15 +50,18 @@ bool Log::Settle(Head head, LogCursor& cursor) const {
     if (next != nullptr) place = {next->generation, pool_->SegmentStart(next->index)};
     return next != nullptr;
   };
-  if (segment == nullptr && !enter(segments_.Around(head, cursor.next))) return false;
+  if (segment == nullptr && !enter(segments_.Around(head, cursor.next))) return Ahead::kNothing;
   const std::byte* base = pool_->media().bytes().data();
   while (true) {
     while (place.at >= end_of(*segment)) {
-      if (!enter(segments_.After(*segment))) return false;
+      if (!IsPassed(*segment, place)) return Ahead::kDamage;
+      if (!enter(segments_.After(*segment))) return Ahead::kNothing;
     }
     const auto view = BatchView::Trusted(base + place.at.value);
-    if (!IsPlausible(view, *segment, place.at)) return false;
-    if (view.lsn() >= cursor.next) return true;
+    if (!IsPlausible(view, *segment, place)) return Ahead::kDamage;
+    if (view.lsn() >= cursor.next) return Ahead::kBatch;
+    if (cursor.next <= freed_through_ && !IsIntact(view, place.at)) return Ahead::kDamage;
+    place.before = view.lsn();
     place.at = place.at + view.PaddedBytes(pool_->geometry().granule);
   }
 }
@@ -57,7 +70,9 @@ std::optional<LocatedBatch> Log::Next(LogCursor& cursor) const {
   std::optional<LocatedBatch> first;
   Head of = Head::kHot;
   for (const Head head : kHeads) {
-    if (!Settle(head, cursor)) continue;
+    const Ahead ahead = Settle(head, cursor);
+    if (ahead == Ahead::kDamage) return std::nullopt;  // what the other head holds may be behind it
+    if (ahead == Ahead::kNothing) continue;
     const LogAddress at = cursor.places[static_cast<std::size_t>(head)].at;
     const std::byte* bytes = pool_->media().bytes().data() + at.value;
     const auto view = BatchView::Trusted(bytes);
@@ -79,6 +94,7 @@ std::optional<LocatedBatch> Log::Next(LogCursor& cursor) const {
   if (!first) return std::nullopt;
   cursor.next = first->view.lsn().Next();
   auto& place = cursor.places[static_cast<std::size_t>(of)];
+  place.before = first->view.lsn();
   place.at = place.at + first->bytes.size();
   return first;
 }
@@ -232,6 +248,14 @@ std::vector<std::uint64_t> Log::Generations() const {
   generations.reserve(segments_.size());
   for (const auto& [generation, index] : segments_.in_order()) generations.push_back(generation);
   return generations;
+}
+
+bool Log::AddsUp() const {
+  std::uint64_t sum = 0;
+  for (const auto& [generation, index] : segments_.in_order()) {
+    if (segments_.at(index).freed_by == Lsn{}) sum += segments_.at(index).digest;
+  }
+  return sum == end_.digest;
 }
 
 Lsn Log::released_through() const {

@@ -11,6 +11,7 @@
 #include "base/checksum.h"
 #include "base/mutant.h"
 #include "base/uuid.h"
+#include "log/batch.h"
 
 namespace faha {
 namespace {
@@ -141,6 +142,7 @@ Result<std::unique_ptr<Pool>> Pool::Open(std::unique_ptr<Media> media, std::uint
     if (status.ok()) status = pool->Format(segment_bytes);
   }
   if (status.ok()) status = pool->Upgrade();
+  if (status.ok()) status = pool->MendCopies();
   if (status.ok()) status = pool->Grow(pool_bytes);
   if (!status.ok()) return status;
   return pool;
@@ -165,7 +167,20 @@ Status Pool::Upgrade() {
   super_.hash_seed = NewSeed();
   if (installing()) Claim(kUnknownClaim);
   if (Status status = WriteSuperblock(); !status.ok()) return status;
-  return WriteSuperblock();
+  return SettleCopies();
+}
+
+// A crash between the two writes leaves an older copy, and so does every release before 0.3.0.
+Status Pool::MendCopies() {
+  const auto first = ReadCopy(0), second = ReadCopy(1);
+  const auto meaning = [](Superblock super) {
+    super.sequence = super.checksum = 0;
+    return super;
+  };
+  copy_was_lost_ = !first || !second;
+  if (copy_was_lost_) return WriteSuperblock();
+  const Superblock a = meaning(*first), b = meaning(*second);
+  return std::memcmp(&a, &b, sizeof a) == 0 ? Status::Ok() : WriteSuperblock();
 }
 
 Result<std::unique_ptr<Pool>> Pool::Inspect(std::unique_ptr<Media> media) {
@@ -272,18 +287,30 @@ Status Pool::Format(std::uint64_t segment_bytes) {
   return WriteSuperblock();
 }
 
-Status Pool::WriteSuperblock() {
-  // The newer copy may have been written by a process that died before it was durable.  The older one must not be
-  // rewritten beside it: a power failure could leave neither whole.
-  if (!std::exchange(settled_, true)) {
-    media_->Landed(0, 2 * format::kSuperblockStride);
-    if (Status status = media_->Drain(); !status.ok()) return status;
-  }
+// A copy may have been written by a process that died before it was durable.  The other one must not be rewritten
+// beside it: a power failure could leave neither whole.
+Status Pool::SettleCopies() {
+  if (std::exchange(settled_, true)) return Status::Ok();
+  media_->Landed(0, 2 * format::kSuperblockStride);
+  return media_->Drain();
+}
+
+// Over the copy that is older.
+Status Pool::WriteCopy() {
   ++super_.sequence;
   super_.checksum = SuperblockChecksum(super_);
   const std::uint64_t offset = super_.sequence % 2 == 0 ? 0 : format::kSuperblockStride;
-  if (Status status = media_->Write(offset, std::as_bytes(std::span(&super_, 1))); !status.ok()) return status;
-  return media_->Drain();
+  return media_->Write(offset, std::as_bytes(std::span(&super_, 1)));
+}
+
+// Once the first copy is durable the write has happened.  The second one is for damage of the first, and becomes
+// durable with the next drain.
+Status Pool::WriteSuperblock() {
+  if (Status status = SettleCopies(); !status.ok()) return status;
+  if (Status status = WriteCopy(); !status.ok()) return status;
+  if (Status status = media_->Drain(); !status.ok()) return status;
+  settled_ = false;
+  return WriteCopy();
 }
 
 // Both copies: an earlier release must not take one that it knows for the whole truth.
@@ -292,7 +319,7 @@ Status Pool::RaiseLevel(FeatureLevel level) {
   if (level <= this->level()) return Status::Ok();
   super_.features = std::uint32_t{level} - kLowestLevel;
   if (Status status = WriteSuperblock(); !status.ok()) return status;
-  return WriteSuperblock();
+  return SettleCopies();
 }
 
 Status Pool::SetPromise(Epoch epoch, NodeId voted_for) {
@@ -359,7 +386,7 @@ Status Pool::EndInstall() {
 
 Status Pool::ForgetSegments() {
   for (std::uint32_t i = 0; i < super_.segment_count; ++i) {
-    if (!ReadEntry(i) && !EntryIsDamaged(i)) continue;
+    if (!ReadEntry(i) && !EntryIsDamaged(i) && !BatchView::Parse(SegmentBytes(i), log_key())) continue;
     if (Status status = ClearEntry(i); !status.ok()) return status;
   }
   return Status::Ok();

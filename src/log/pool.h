@@ -1,6 +1,8 @@
 // A pool: a medium with an identity, a promise and a segment table.  Thread: main loop only.
 // Invariants: (1) a promise that SetPromise() returned Ok for survives every crash.
-//             (2) of the two superblock copies only the older is ever rewritten.
+//             (2) a superblock copy is rewritten only while the other one is whole and durable.
+//             (3) once a write of the superblock has returned Ok both copies say the same: damage of one takes nothing
+//                 back that was promised.
 #pragma once
 
 #include <bit>
@@ -117,6 +119,8 @@ class Pool {
   // `geometry`; IoError.
   Status Adopt(ClusterId cluster, const Geometry& geometry, const LogKey& key);
 
+  // When the pool was opened one superblock copy was not whole, torn or damaged, and was written again.
+  [[nodiscard]] bool copy_was_lost() const { return copy_was_lost_; }
   // Copy 0 or 1 of the superblock, if it is whole and of a version that is read; as this version has it.
   [[nodiscard]] std::optional<format::Superblock> ReadCopy(std::uint32_t copy) const;
 
@@ -152,6 +156,9 @@ class Pool {
   Status Upgrade();
   Status ForgetSegments();
   Status Grow(std::uint64_t bytes);
+  Status MendCopies();
+  Status SettleCopies();
+  Status WriteCopy();
   Status WriteSuperblock();
   void Claim(LogEnd end);
   [[nodiscard]] bool NeverUsed(std::uint64_t segment_bytes) const;
@@ -161,8 +168,9 @@ class Pool {
   format::Superblock super_{};
   std::uint32_t version_ = format::kPoolVersion;  // of the copy that counts, as it was found
   std::uint32_t limit_ = UINT32_MAX;              // of segments
-  bool settled_ = false;                          // what was found of the superblock is durable
-  mutable Status damage_;                         // seen while the pool is in use
+  bool settled_ = false;                          // both copies of the superblock are durable as they stand
+  bool copy_was_lost_ = false;
+  mutable Status damage_;  // seen while the pool is in use
 };
 
 }  // namespace faha

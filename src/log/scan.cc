@@ -23,9 +23,15 @@ Segment FromTable(std::uint32_t index, const format::SegmentEntry& entry) {
           .first = Lsn{entry.first_lsn}};
 }
 
+Segment FromFirstBatch(std::uint32_t index, const BatchView& first) {
+  return {
+      .index = index, .head = HeadOf(first.header()), .generation = first.header().generation, .first = first.lsn()};
+}
+
 class Scanner {
  public:
-  Scanner(const Pool& pool, const LogSink& sink) : pool_(pool), sink_(sink) {}
+  // `believes`: a segment whose table entry is empty, and with a whole batch in front, is taken for one of the log.
+  Scanner(const Pool& pool, const LogSink& sink, bool believes) : pool_(pool), sink_(sink), believes_(believes) {}
 
   Result<ScanResult> Run() {
     ListSegments();
@@ -47,6 +53,9 @@ class Scanner {
     return std::move(result_);
   }
 
+  // The segments of which only their first batch said that they are of the log.
+  [[nodiscard]] const std::vector<Segment>& unlisted() const { return unlisted_; }
+
   // What each segment holds by itself, whatever Run() returned.
   std::vector<ScannedSegment> TakeFound() { return std::move(found_); }
 
@@ -65,6 +74,8 @@ class Scanner {
         listed_.push_back(FromTable(i, *entry));
       } else if (pool_.EntryIsDamaged(i)) {
         TakeFromFirstBatch(i);
+      } else {
+        TakeUnlisted(i);
       }
     }
     std::sort(listed_.begin(), listed_.end(),
@@ -77,12 +88,22 @@ class Scanner {
       result_.stale.push_back(index);
       return;
     }
-    listed_.push_back({.index = index,
-                       .head = HeadOf(first->header()),
-                       .generation = first->header().generation,
-                       .first = first->lsn()});
+    listed_.push_back(FromFirstBatch(index, *first));
     result_.damaged.push_back(index);
     Say(LogLevel::kWarning, fmt::format("the table entry of segment {} is damaged: taken from its first batch", index));
+  }
+
+  // The first batch of a segment that is given back is erased before its entry is.  So one that is there was opened,
+  // and its entry was not durable yet or is lost.
+  void TakeUnlisted(std::uint32_t index) {
+    const auto first = BatchView::Parse(pool_.SegmentBytes(index), pool_.log_key());
+    if (!first || Mutated(Mutant::kEmptyEntryIsFree)) return;
+    if (!believes_) return result_.stale.push_back(index);
+    const Segment segment = FromFirstBatch(index, *first);
+    listed_.push_back(segment);
+    unlisted_.push_back(segment);
+    result_.damaged.push_back(index);
+    Say(LogLevel::kWarning, fmt::format("the table entry of segment {} is missing: taken from its first batch", index));
   }
 
   void ScanAll() {
@@ -199,7 +220,7 @@ class Scanner {
         result_.stale.push_back(run.index);
         continue;
       }
-      run.last = std::min(run.last, result_.end.lsn);
+      if (run.last > result_.end.lsn) run.last = BatchesFrom(pool_, run, Lsn{}).back().lsn;
       // Who opened it knew what had stood there as freed by a committed batch.
       run.reused_after = Lsn{BatchView::Trusted(pool_.SegmentBytes(run.index).data()).header().committed};
       result_.segments.push_back(run);
@@ -245,7 +266,6 @@ class Scanner {
   // Whether a freed segment is whole no later batch tells, but the record that frees it does.  Half of one must not be
   // replayed: it may hold a value and not the delete behind it.  It leaves the log, unless its free may be taken back.
   Status DropDamagedFrees() {
-    if (Mutated(Mutant::kReplaysHalfFreed)) return Status::Ok();
     for (const ScannedSegment& found : found_) {
       for (const ScannedFree& free : found.frees) {
         const ScannedSegment* freed = free.lsn <= result_.end.lsn ? Generation(free.note.generation) : nullptr;
@@ -266,7 +286,8 @@ class Scanner {
 
   const Pool& pool_;
   const LogSink& sink_;
-  std::vector<Segment> listed_;
+  const bool believes_;
+  std::vector<Segment> listed_, unlisted_;
   std::vector<ScannedSegment> found_;
   ScanResult result_;
 };
@@ -278,8 +299,9 @@ std::string NewestConfig(const Pool& pool) {
   Lsn at;
   for (std::uint32_t i = 0; i < pool.geometry().segment_count; ++i) {
     const auto entry = pool.ReadEntry(i);
-    if (!entry) continue;
-    const ScannedSegment found = ScanSegment(pool, FromTable(i, *entry));
+    const auto first = entry ? std::nullopt : BatchView::Parse(pool.SegmentBytes(i), pool.log_key());
+    if (!entry && !first) continue;
+    const ScannedSegment found = ScanSegment(pool, entry ? FromTable(i, *entry) : FromFirstBatch(i, *first));
     const auto take = [&](const BatchView& view) {
       if (view.lsn() <= at || (view.header().flags & format::kHasConfig) == 0) return;
       (void)view.ForEach([&](const Record& record, std::uint64_t) {
@@ -299,10 +321,18 @@ std::string NewestConfig(const Pool& pool) {
 }
 
 Result<ScanResult> ScanPool(const Pool& pool, const LogSink& sink, std::vector<ScannedSegment>* found) {
-  Scanner scanner(pool, sink);
+  Scanner scanner(pool, sink, true);
   auto result = scanner.Run();
   if (found != nullptr) *found = scanner.TakeFound();
-  return result;
+  if (result.ok() || scanner.unlisted().empty()) return result;
+  // A segment that an earlier release was about to open when power failed: it is older than what follows.
+  Scanner again(pool, sink, false);
+  auto without = again.Run();
+  const bool older = without.ok() && std::all_of(scanner.unlisted().begin(), scanner.unlisted().end(),
+                                                 [&](const Segment& s) { return s.first <= without->end.lsn; });
+  if (!older) return result;
+  if (found != nullptr) *found = again.TakeFound();
+  return without;
 }
 
 }  // namespace faha

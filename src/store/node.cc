@@ -298,7 +298,7 @@ void Node::Remember(const Status& problem) {
 // can hand over it goes on, for without it there may be no majority.
 void Node::TendDamage() {
   const Status damage = pool_->damage();
-  if (pool_->installing() && engine_->broken()) {
+  if (pool_->installing() && (engine_->broken() || !damage.ok())) {
     // The rest of the log would not mend it.
     receiver_->Stop();
     receiver_->Start();
@@ -320,6 +320,9 @@ void Node::TendDamage() {
     next_hand_over_ = clock_->Now() + kDamagePeriod;
     Remember(damage);
     HandOver(std::nullopt, [](const Status&) {});
+    if (engine_->broken() && !offer_ && role_ == Role::kPrimary) {
+      StepDown("its log is damaged, it serves nothing, and no backup can be given its role");
+    }
   }
 }
 

@@ -210,6 +210,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   // --- node_hand_over.cc
   // This node serves, and nothing waits for a commit.  Errors: NotPrimary, and those of a commit.
   Status SettleTurn();
+  Status SettleForHeir();
   [[nodiscard]] Shipper* BestHeir(const std::optional<Endpoint>& target) const;
   void StepOffer();
   void EndOffer(const Status& outcome);
@@ -241,6 +242,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
 
   // --- node_hold.cc
   [[nodiscard]] Status CheckHoldable() const;
+  [[nodiscard]] bool IsHeld(const SegmentHold::Held& held) const;
   Status ReadSegment(const SegmentHold::Held& held, const HeldVisitor& visit, bool& goes_on) const;
 
   // --- node_loss.cc

@@ -240,6 +240,10 @@ Result<wire::Ack> Node::Persist() {
   Applied();
   ReleaseFreed();
   if (pool_->installing() && log_->durable() >= whole_at_) {
+    if (!log_->AddsUp()) {
+      pool_->NoteDamage({Code::kCorrupt, "what the primary has given does not add up to its last batch"});
+      return pool_->damage();
+    }
     if (Status status = pool_->EndInstall(); !status.ok()) return Fail(status);
     not_whole_ = false;
     Note(LogLevel::kNotice, "the log is whole");

@@ -13,14 +13,21 @@ namespace {
 constexpr std::chrono::milliseconds kHandOverPatience{5000};
 }  // namespace
 
-// Before anything is judged: peers speak while it commits.
+// Before anything is judged: peers speak while it commits.  An index that cannot name its keys serves nobody and has
+// nothing to commit: all the more another node is to lead.
+Status Node::SettleForHeir() {
+  if (!engine_->broken() || role_ != Role::kPrimary || !failure_.ok()) return SettleTurn();
+  if (NeedsCommit()) (void)FailTurn();
+  return failure_;
+}
+
 Status Node::SettleTurn() {
   if (Status status = CheckServing(Code::kNotPrimary); !status.ok()) return status;
   return NeedsCommit() ? Commit() : Status::Ok();
 }
 
 void Node::HandOver(const std::optional<Endpoint>& target, std::function<void(const Status&)> done) {
-  if (Status status = SettleTurn(); !status.ok()) return done(status);
+  if (Status status = SettleForHeir(); !status.ok()) return done(status);
   if (offer_) {
     return done({Code::kUnavailable,
                  fmt::format("the role is being handed over to {} already", offer_->heir.Redis().ToString())});

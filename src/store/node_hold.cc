@@ -1,5 +1,7 @@
 // The keyspace as of one batch, for a forked process: it has the index as it was, by copy-on-write, and the pool as it
 // is, so the log writes to nothing that is still to be read.  See node.h and segment_hold.h.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <atomic>
 #include <cstring>
@@ -17,6 +19,13 @@ namespace {
 constexpr std::size_t kAhead = 8;
 
 Status Overwritten() { return {Code::kUnavailable, "a part of the log was written to before it was read"}; }
+
+Status Damaged(LogAddress at) {
+  return {Code::kCorrupt,
+          fmt::format("the medium has lost what it held: the batch at byte {} was whole and is not what "
+                      "it was any more",
+                      at.value)};
+}
 }  // namespace
 
 // Is what the index shows committed, and will it stay?
@@ -50,6 +59,13 @@ void Node::ReleaseSegments(const Status& outcome) {
   if (outcome.code() == Code::kCorrupt) pool_->NoteDamage(outcome);
 }
 
+// What was held stands there, or its first header was erased since, for the segment was given back.
+bool Node::IsHeld(const SegmentHold::Held& held) const {
+  const format::BatchHeader given_back{};
+  const format::BatchHeader now = BatchView::Trusted(pool_->SegmentBytes(held.index).data()).header();
+  return std::memcmp(&now, &held.first, sizeof now) == 0 || std::memcmp(&now, &given_back, sizeof now) == 0;
+}
+
 // Errors: Unavailable - the segment was written to meanwhile.  A device may do that, which nobody here sees; it begins
 // in front.  Corrupt.
 Status Node::ReadSegment(const SegmentHold::Held& held, const HeldVisitor& visit, bool& goes_on) const {
@@ -66,11 +82,8 @@ Status Node::ReadSegment(const SegmentHold::Held& held, const HeldVisitor& visit
   for (std::uint64_t offset = 0; goes_on && offset < segment.used_bytes;) {
     const auto batch = BatchView::Trusted(offset == 0 ? held.first : header_at(offset), start + offset);
     const std::uint64_t bytes = batch.PaddedBytes(pool_->geometry().granule);
-    if (batch.header().generation != segment.generation || bytes > segment.used_bytes - offset) return Overwritten();
-    if (!log_->IsIntact(batch, at + offset)) {
-      const format::BatchHeader now = header_at(0);
-      return std::memcmp(&now, &held.first, sizeof now) == 0 ? pool_->damage() : Overwritten();
-    }
+    const bool fits = batch.header().generation == segment.generation && bytes <= segment.used_bytes - offset;
+    if (!fits || !log_->IsIntact(batch, at + offset)) return IsHeld(held) ? Damaged(at + offset) : Overwritten();
     found.clear();
     const bool well_formed = batch.ForEach([&](const Record& record, std::uint64_t in_batch) {
       if (InfoOf(record.kind).when_cleaned != WhenCleaned::kMovedIfNewest) return;
@@ -88,9 +101,7 @@ Status Node::ReadSegment(const SegmentHold::Held& held, const HeldVisitor& visit
     offset += bytes;
   }
   std::atomic_thread_fence(std::memory_order_seq_cst);
-  const format::BatchHeader now = header_at(0), given_back{};
-  const bool stays = std::memcmp(&now, &held.first, sizeof now) == 0 || std::memcmp(&now, &given_back, sizeof now) == 0;
-  return stays ? Status::Ok() : Overwritten();
+  return IsHeld(held) ? Status::Ok() : Overwritten();
 }
 
 Status Node::ReadHeld(const HeldVisitor& visit) const {

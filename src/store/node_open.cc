@@ -82,6 +82,10 @@ Status Node::OpenPool(std::unique_ptr<Media> media) {
   auto pool = Pool::Open(std::move(media), options_.segment_bytes, options_.pool_bytes, options_.feature_level);
   if (!pool.ok()) return pool.status();
   pool_ = std::move(pool.value());
+  if (pool_->copy_was_lost()) {
+    Note(LogLevel::kWarning,
+         "one copy of the pool's superblock was torn or damaged: it is written again from the other");
+  }
   const std::uint64_t bytes = pool_->media().bytes().size();
   if (bytes > before) {
     Note(LogLevel::kNotice,

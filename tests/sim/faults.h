@@ -49,6 +49,9 @@ class Faults {
   void WatchUnreached(Host& host);
   void RefuseDisk();
   void Rot();
+  void RotLines(Host& host);
+  void RotOrder(Host& host);
+  void RotTable(Host& host);
   void JoinLate();
   void Depose(Host& host);
   void WhenItCampaigns(Host& host, std::function<void()> what);

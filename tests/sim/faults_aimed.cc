@@ -1,6 +1,10 @@
 // Faults at a moment that chance would rarely find.  See faults.h.
 #include <algorithm>
+#include <cstddef>
+#include <cstring>
+#include <vector>
 
+#include "log/batch.h"
 #include "log/format.h"
 #include "tests/fakes/crash_media.h"
 #include "tests/sim/faults.h"
@@ -127,6 +131,69 @@ void Faults::Rot() {
   if (rotten_ == 0) rotten_ = Victim().number();
   Host& host = (*cluster_)[rotten_];
   host.rots = true;
+  const auto dice = world_->Below(4);
+  if (dice == 0) {
+    RotOrder(host);
+  } else if (dice == 1) {
+    RotTable(host);
+  } else {
+    RotLines(host);
+  }
+  if (!world_->OneIn(dice == 1 ? 2 : 4)) return;
+  Later(milliseconds(200), [this, &host] {
+    host.KillProcess();
+    world_->After(milliseconds(100), [&host] { host.PowerOn(); });
+  });
+}
+
+namespace {
+void Change(CrashDisk& disk, std::size_t at, std::byte mask) {
+  for (auto* bytes : {&disk.written, &disk.drained}) (*bytes)[at] ^= mask;
+}
+format::Superblock SuperblockOf(const CrashDisk& disk) {
+  format::Superblock super{};
+  std::memcpy(&super, &disk.written[0], sizeof super);
+  return super;
+}
+}  // namespace
+
+// One bit in the LSN of one batch: it seems to stand elsewhere in the log.
+void Faults::RotOrder(Host& host) {
+  CrashDisk& disk = host.disk();
+  const format::Superblock super = SuperblockOf(disk);
+  const std::uint32_t magic = BatchMagic({super.log_key_seed, super.log_key_mix});
+  const std::size_t start = format::kDataOffset + super.segment_bytes * world_->Below(super.segment_count);
+  std::vector<std::size_t> batches;
+  format::BatchHeader header{};
+  for (std::size_t at = start; at + sizeof header <= start + super.segment_bytes;) {
+    std::memcpy(&header, &disk.written[at], sizeof header);
+    if (header.magic != magic || header.payload_bytes > super.segment_bytes) break;
+    batches.push_back(at);
+    at += BatchView::Trusted(&disk.written[at]).PaddedBytes(super.granule);
+  }
+  if (batches.empty()) return;
+  const std::size_t at = world_->OneIn(2) ? batches.back() : batches[world_->Below(batches.size())];
+  const auto bit = std::byte{1} << world_->Below(8);
+  Change(disk, at + offsetof(format::BatchHeader, lsn), bit);
+  Say(host.number(), "its medium has changed in the LSN of the batch at " + std::to_string(at));
+}
+
+// What says which segments are the log's: one entry, or the page.
+void Faults::RotTable(Host& host) {
+  CrashDisk& disk = host.disk();
+  const std::uint32_t count = SuperblockOf(disk).segment_count;
+  const bool all = world_->OneIn(2);
+  const auto one = world_->Below(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    if (!all && i != one) continue;
+    for (auto* bytes : {&disk.written, &disk.drained})
+      std::fill_n(&(*bytes)[format::kTableOffset + i * sizeof(format::SegmentEntry)], sizeof(format::SegmentEntry),
+                  std::byte{0});
+  }
+  Say(host.number(), all ? "its medium has lost the segment table" : "its medium has lost a table entry");
+}
+
+void Faults::RotLines(Host& host) {
   CrashDisk& disk = host.disk();
   constexpr std::size_t kLine = 64;
   const std::size_t lines = (disk.written.size() - format::kDataOffset) / kLine;
@@ -150,12 +217,6 @@ void Faults::Rot() {
     }
   }
   Say(host.number(), "its medium has changed in " + std::to_string(changed) + " places");
-  if (world_->OneIn(4)) {
-    Later(milliseconds(200), [this, &host] {
-      host.KillProcess();
-      world_->After(milliseconds(100), [&host] { host.PowerOn(); });
-    });
-  }
 }
 
 // Its address leads nowhere, and it follows all the same, for it dials the others.  Nobody could follow it.

@@ -198,6 +198,114 @@ TEST(Log, ADamagedTableEntryHidesNothing) {
   }
 }
 
+// The medium has lost one entry, or all.
+TEST(Log, AMissingTableEntryHidesNothing) {
+  auto disk = NewDisk();
+  std::vector<std::string> keys;
+  {
+    auto opened = Open(disk);
+    while (opened->log->segments().size() < 4) {
+      keys.push_back(std::to_string(keys.size()));
+      Put(*opened->log, keys.back(), std::string(100'000, 'v'));
+      ASSERT_TRUE(opened->log->Seal().ok());
+    }
+    ASSERT_TRUE(opened->log->Drain().ok());
+  }
+  for (std::uint32_t entry = 0; entry < 5; ++entry) {
+    const std::uint32_t first = entry < 4 ? entry : 0, last = std::min(entry, 3U);
+    for (std::uint32_t i = first; i <= last; ++i) {
+      const auto at = disk->written.begin() + format::kTableOffset + i * sizeof(format::SegmentEntry);
+      std::fill_n(at, sizeof(format::SegmentEntry), std::byte{0});
+    }
+    auto opened = Open(disk);
+    ASSERT_TRUE(opened.ok()) << opened.status().ToString();
+    EXPECT_EQ(Keys(*opened->log), keys);
+    for (std::uint32_t i = first; i <= last; ++i) EXPECT_TRUE(opened->pool->ReadEntry(i).has_value()) << i;
+  }
+}
+
+void Commit(Log& log) {
+  EXPECT_TRUE(log.Seal().ok() && log.Drain().ok());
+  log.SetCommitted(log.durable());
+}
+
+// Segments of ten batches, of which a record frees the second.
+void FreeTheSecond(Log& log) {
+  for (int i = 0; log.segments().size() < 4; ++i) {
+    Put(log, std::to_string(i), std::string(100'000, 'v'));
+    Commit(log);
+  }
+  EXPECT_TRUE(log.AppendFree(1).ok());
+  Commit(log);
+}
+
+// It might hold a value and not the delete behind it.
+TEST(Log, HalfOfASegmentThatWasFreedIsNoneOfTheLog) {
+  auto disk = NewDisk();
+  LogEnd end;
+  {
+    auto opened = Open(disk);
+    FreeTheSecond(*opened->log);
+    Put(*opened->log, "knows that the free is committed", "v");
+    Commit(*opened->log);
+    end = opened->log->end();
+    EXPECT_TRUE(opened->log->segments().InUse(1)) << "it is not given back yet";
+    disk->written[opened->log->Find(Lsn{15})->at.value + 1000] ^= std::byte{1};
+  }
+  for (int i = 0; i < 2; ++i) {
+    auto opened = Open(disk);
+    ASSERT_TRUE(opened.ok()) << opened.status().ToString();
+    EXPECT_EQ(opened->log->end(), end);
+    EXPECT_FALSE(opened->log->segments().InUse(1));
+  }
+}
+
+// Power failed as the segment was opened, and a release that knew of no such thing opened another one in its place.
+TEST(Log, AnOldBatchInASegmentWithoutAnEntryIsNoneOfTheLog) {
+  auto disk = NewDisk();
+  LogEnd end;
+  {
+    auto opened = Open(disk);
+    for (int i = 0; i < 2; ++i) {
+      Put(*opened->log, std::to_string(i), "v");
+      Commit(*opened->log);
+    }
+    end = opened->log->end();
+    const auto first = opened->pool->SegmentBytes(0).first(4096);
+    std::copy(first.begin(), first.end(), disk->written.begin() + format::kDataOffset + 5 * kSegment);
+  }
+  for (int i = 0; i < 2; ++i) {
+    auto opened = Open(disk);
+    ASSERT_TRUE(opened.ok()) << opened.status().ToString();
+    EXPECT_EQ(opened->log->end(), end);
+    EXPECT_FALSE(opened->log->segments().InUse(5));
+    EXPECT_FALSE(BatchView::Parse(opened->pool->SegmentBytes(5), opened->pool->log_key()).has_value());
+  }
+}
+
+// Where a segment was freed nobody would miss a batch that gives itself a lower LSN.
+TEST(Log, ABatchWhoseLsnHasChangedIsNotPassedOver) {
+  for (const std::uint64_t from : {1, 9, 10}) {
+    SCOPED_TRACE(from);
+    auto disk = NewDisk();
+    auto opened = Open(disk);
+    FreeTheSecond(*opened->log);
+    ASSERT_TRUE(opened->log->Release(opened->log->durable(), [](const Segment&) { return true; }).ok());
+    const Segment& first = opened->log->segments().at(0);
+    ASSERT_EQ(first.last, Lsn{10});
+    ASSERT_GE(opened->log->freed_through(), Lsn{20});
+    disk->written[opened->log->Find(Lsn{10})->at.value + offsetof(format::BatchHeader, lsn)] = std::byte{8};
+    LogCursor cursor{.next = Lsn{from}};
+    Lsn last{from - 1};
+    while (const auto batch = opened->log->Next(cursor)) {
+      EXPECT_EQ(batch->view.lsn(), last.Next());
+      last = batch->view.lsn();
+    }
+    EXPECT_LE(last, Lsn{9});
+    EXPECT_EQ(opened->pool->damage().code(), Code::kCorrupt);
+  }
+}
+
 TEST(Log, ATornTableEntryIsNoSegment) {
   auto disk = NewDisk();
   {

@@ -7,6 +7,8 @@
 #include <cstring>
 #include <memory>
 #include <random>
+#include <string>
+#include <tuple>
 
 #include "base/checksum.h"
 #include "log/log.h"
@@ -109,6 +111,37 @@ TEST(Pool, OneThatIsAdoptedTakesTheKeyAndKeepsItsSeed) {
   EXPECT_EQ(pool->log_key(), (LogKey{1, 2}));
   EXPECT_EQ(pool->hash_seed(), seed);
   EXPECT_EQ(pool->node(), node);
+}
+
+// Whatever the newer copy said, the other one says it, too.
+TEST(Pool, DamageOfOneSuperblockCopyTakesNothingBack) {
+  using Change = Status (*)(Pool&);
+  const Change changes[] = {[](Pool& pool) { return pool.SetPromise(Epoch{7}, NodeId{{7}}); },
+                            [](Pool& pool) { return pool.SetLeader(Epoch{9}, NodeId{{9}}); },
+                            [](Pool& pool) {
+                              return pool.GoOnInstalling({"host", 1}, {Epoch{9}, Lsn{5}});
+                            },
+                            [](Pool& pool) { return pool.EndInstall(); },
+                            [](Pool& pool) { return pool.SetNote("a note"); },
+                            [](Pool& pool) { return pool.RaiseLevel(kHighestLevel); }};
+  const auto meaning = [](const Pool& pool) {
+    return std::tuple(pool.promised(), pool.voted_for(), pool.leader(), pool.installing(), pool.claim(),
+                      std::string(pool.note()), pool.level());
+  };
+  for (const std::uint64_t copy : {0, 1}) {
+    auto disk = NewDisk();
+    for (const Change change : changes) {
+      auto pool = Open(disk);
+      ASSERT_TRUE(change(*pool).ok());
+      const auto before = meaning(*pool);
+      pool.reset();
+      disk->written[copy * format::kSuperblockStride + offsetof(format::Superblock, node)] ^= std::byte{1};
+      pool = Open(disk);
+      EXPECT_EQ(meaning(*pool), before) << "copy " << copy;
+      EXPECT_TRUE(pool->copy_was_lost());
+      EXPECT_TRUE(pool->ReadCopy(0) && pool->ReadCopy(1)) << "it is written again";
+    }
+  }
 }
 
 TEST(Pool, TheClaimIsTheHighestOfAllInstallsSinceTheLogWasWhole) {

@@ -764,7 +764,7 @@ const std::string kFound = "a value that is found on the medium";
 
 // The medium of that node loses what it held of kFound, which is the value of "k", of its record's head, or of the LSN
 // of the batch that it is in.
-enum class Where { kValue, kKey, kValueBytes, kKeyBytes, kDb, kFlags, kLsn };
+enum class Where { kValue, kKey, kValueBytes, kKeyBytes, kDb, kFlags, kLsn, kGeneration };
 void Rot(SimNode& node, Where where = Where::kValue) {
   auto& bytes = node.disk->written;
   const auto* needle = reinterpret_cast<const std::byte*>(kFound.data());
@@ -782,6 +782,7 @@ void Rot(SimNode& node, Where where = Where::kValue) {
       case Where::kDb: return record + offsetof(format::RecordHeader, db);
       case Where::kFlags: return record + offsetof(format::RecordHeader, flags);
       case Where::kLsn: return batch + offsetof(format::BatchHeader, lsn) + 7;
+      case Where::kGeneration: return batch + offsetof(format::BatchHeader, generation);
     }
     return value + kFound.size() / 2;
   }();
@@ -1010,6 +1011,42 @@ TEST(Rot, ThatAnotherProcessHasFoundIsTended) {
   ASSERT_TRUE(cluster[0].store->HoldSegments([](const Status&) {}).ok());
   Rot(cluster[0]);
   cluster[0].store->ReleaseSegments({Code::kCorrupt, "the child says so"});
+  ExpectHealed(cluster);
+}
+
+// It is not taken for a segment that is used again.
+TEST(Rot, OfWhatSaysWhereABatchStandsIsTendedWhenASnapshotMeetsIt) {
+  for (const Where where : {Where::kGeneration, Where::kLsn}) {
+    for (const bool before : {false, true}) {
+      SCOPED_TRACE(before);
+      Cluster cluster(3, 1);
+      HoldFound(cluster);
+      if (before) Rot(cluster[0], where);
+      ASSERT_TRUE(cluster[0].store->HoldSegments([](const Status&) {}).ok());
+      if (!before) Rot(cluster[0], where);
+      const Status status = cluster[0].store->ReadHeld([](DbId, std::string_view, const Entry&) { return true; });
+      EXPECT_EQ(status.code(), Code::kCorrupt) << status.ToString();
+      cluster[0].store->ReleaseSegments(status);
+      ExpectHealed(cluster);
+    }
+  }
+}
+
+// The index grows, for which it hashes the keys that it names.  It names one no more, and nothing can be served.
+TEST(Rot, OfAKeyThatTheIndexNeedsEndsInAHandOver) {
+  Cluster cluster(3, 1);
+  HoldFound(cluster);
+  Rot(cluster[0], Where::kKey);
+  Status status;
+  for (int i = 0; i < 40'000 && status.ok(); i += 100) {
+    for (int key = i; key < i + 100 && status.ok(); ++key) {
+      status = cluster[0].store->CheckWrite(100, 1);
+      if (status.ok()) status = cluster[0].store->Put(0, std::to_string(key), "v", kNoExpiry);
+    }
+    const Status committed = cluster[0].store->Commit();
+    if (status.ok()) status = committed;
+  }
+  EXPECT_EQ(status.code(), Code::kCorrupt) << status.ToString();
   ExpectHealed(cluster);
 }
 
