@@ -197,6 +197,8 @@ int Adapter(RedisModuleCtx* ctx, RedisModuleString** argv, int argc) {
       return Reply::Error((elsewhere ? "READONLY " : "") + status.ToString()).SendTo(ctx);
     }
     Reply reply = command.run(call);
+    status = call.store().CheckTold();
+    if (!status.ok() && reply.kind() != Reply::Kind::kSent) return Reply::Error(status).SendTo(ctx);
     if (inside && kWrites) {
       reply.Own();
       status = CommitInside();

@@ -181,6 +181,10 @@ class Store {
   // --- Commit.
   // Ends the atomic unit: the writes between two calls recover together or not at all.
   virtual void EndUnit() = 0;
+  // Is all that was told since the last Commit() as it was written?  Asked before a reply that somebody may act upon
+  // before Commit() fails, as a script does.
+  // Errors: Corrupt - a damaged record was met: nothing of this turn will be written or told.
+  [[nodiscard]] virtual Status CheckTold() const = 0;
   // Is anything read or written since the last Commit() that must not leave yet?
   [[nodiscard]] virtual bool NeedsCommit() const = 0;
   // Returns Ok once all that was written is persistent here and on the backups, and all that was read

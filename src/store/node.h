@@ -81,6 +81,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   [[nodiscard]] std::uint64_t Size(DbId db) const override { return engine_->Size(db); }
   [[nodiscard]] std::uint64_t MaxRecordBytes() const override { return log_->MaxRecordBytes() - 64; }
   void EndUnit() override;
+  [[nodiscard]] Status CheckTold() const override { return engine_->misread() ? pool_->damage() : Status::Ok(); }
   [[nodiscard]] bool NeedsCommit() const override { return unacknowledged_ || served_reads_ || engine_->misread(); }
   Status Commit() override;
   void Follow(const Endpoint& primary) override;

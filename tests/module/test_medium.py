@@ -102,3 +102,32 @@ def test_a_crash_handler_that_is_changed_later_is_no_way_around(make_server):
     found = [outcome(client, "GET", f"key{i}") for i in range(100)]
     assert all(value == "v" * 2000 or isinstance(value, redis.exceptions.RedisError) for value in found)
     assert server.process.poll() is None
+
+
+def test_a_script_that_meets_a_damaged_record_publishes_nothing_of_it(make_cluster):
+    """Subscribers hear a message at once, on backups too: what was misread must not get as far as that."""
+    cluster = make_cluster(args=["--faha.hot-bytes", "0"])
+    primary = cluster[0]
+    value = "a value that is found in the pool"
+    client = primary.client(retry_on_error=[])
+    assert client.set("k", value)
+    with contextlib.closing(cluster[1].client().pubsub(ignore_subscribe_messages=True)) as subscriber:
+        subscriber.subscribe("news")
+        wait_for(lambda: client.publish("news", "first") is not None and subscriber.get_message(timeout=0.2), what="a message")
+        with open(primary.pool_path, "r+b") as pool:
+            at = pool.read().index(value.encode())
+            pool.seek(at)
+            pool.write(b"A")
+        script = "local v = redis.call('GET', 'k') redis.call('PUBLISH', 'news', tostring(v)) return v"
+        assert isinstance(outcome(client, "EVAL", script, 1, "k"), redis.exceptions.RedisError)
+        wait_for(lambda: cluster.primary() not in (None, primary), what="another primary")
+        assert cluster.primary().client().eval(script, 1, "k") == value
+        heard = []
+
+        def hears(what):
+            if message := subscriber.get_message(timeout=0.2):
+                heard.append(message["data"])
+            return what in heard
+
+        wait_for(lambda: hears(value), what="what the successor has published")
+        assert set(heard) <= {"first", value}
