@@ -74,6 +74,10 @@ void Visit(const StoreInfo& info, const Fields& fields) {
   fields.number("unordered-clients", TheState().unordered.size());
   fields.number("commits", info.commits);
   fields.number("commit-failures", info.commit_failures);
+  fields.number("damages-found", info.damages);
+  fields.number("unreached-peers",
+                static_cast<Number>(std::count_if(info.peers.begin(), info.peers.end(),
+                                                  [](const PeerInfo& peer) { return !peer.reached; })));
   fields.number("batches", info.batches);
   fields.number("batch-bytes", info.batch_bytes);
   fields.number("records", info.records);

@@ -89,6 +89,7 @@ struct StoreInfo {
   std::uint64_t hot_ghost_hits = 0, hot_refreshes = 0;
   std::uint64_t commits = 0, batches = 0, records = 0, record_bytes = 0, batch_bytes = 0;
   std::uint64_t commit_failures = 0;
+  std::uint64_t damages = 0;  // of the pool's medium, that were found since the start, whether they were mended or not
 };
 
 // Called from Poll(), Tick() and Commit().

@@ -86,6 +86,7 @@ std::uint32_t SegmentsThatFit(const Media& media, std::uint64_t segment_bytes) {
 }
 constexpr std::uint32_t kMinSegments = 5;  // two heads, and Log's reserve
 constexpr std::uint32_t kMinGranule = 64;
+constexpr std::string_view kHeldBack = ", or take out faha.feature-level, which holds this one back";
 constexpr std::uint32_t kMaxGranule = 64U << 10;
 
 bool IsPossible(const Geometry& geometry) {
@@ -225,9 +226,9 @@ Status Pool::Load() {
     if (!Reads(copy) && copy.version != 0) {  // 0 was never written: the copy is torn
       foreign = {Code::kPoolVersion,
                  fmt::format("the pool has format version {} and feature level {}, this release knows versions {} and "
-                             "{} and levels up to {}: run the release that wrote it, or a later one",
+                             "{} and levels up to {}: run the release that wrote it, or a later one{}",
                              copy.version, std::uint64_t{copy.features} + kLowestLevel, format::kUnkeyedPoolVersion,
-                             format::kPoolVersion, reads_)};
+                             format::kPoolVersion, reads_, reads_ < kHighestLevel ? kHeldBack : "")};
     }
     const auto whole = ReadCopy(index);
     if (!whole) continue;
@@ -238,8 +239,9 @@ Status Pool::Load() {
   if (!found && !foreign.ok()) return foreign;
   if (!found) {
     return {Code::kBadPool,
-            "neither superblock copy is whole: this is not a FaHA pool or it is damaged; set another "
-            "faha.pool-path, or restore the file"};
+            "neither superblock copy is whole: this is not a FaHA pool, or it is damaged. A member of a cluster: move "
+            "the file away and start the node with a replicaof line, never with an older copy of the file. A node that "
+            "is alone: restore the file. No pool at all: set another faha.pool-path"};
   }
   if (!IsPossible(geometry())) {
     return {Code::kBadPool,

@@ -63,7 +63,14 @@ class Pool {
   [[nodiscard]] const Media& media() const { return *media_; }
   // What was whole when it was written, or when the pool was opened, is so no more.  It is forgotten when the log is
   // given to this node as a whole.  Errors of damage(): Corrupt.
-  void NoteDamage(Status damage) const { damage_ = std::move(damage); }
+  void NoteDamage(Status damage) const {
+    if (damage_.ok()) CountDamage();
+    damage_ = std::move(damage);
+  }
+  // One was found while the pool was opened.
+  void CountDamage() const { ++damages_; }
+  // How often that was so since the pool was opened, however it was mended.
+  [[nodiscard]] std::uint64_t damages() const { return damages_; }
   [[nodiscard]] const Status& damage() const { return damage_; }
   // Where this is false, what is read need not make sense, and no check may end the process for it: see Media::Health.
   [[nodiscard]] bool Readable() const { return damage_.ok() && media_->Health().ok(); }
@@ -171,6 +178,7 @@ class Pool {
   bool settled_ = false;                          // both copies of the superblock are durable as they stand
   bool copy_was_lost_ = false;
   mutable Status damage_;  // seen while the pool is in use
+  mutable std::uint64_t damages_ = 0;
 };
 
 }  // namespace faha

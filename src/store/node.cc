@@ -209,9 +209,9 @@ Status Node::WaitAcknowledged() {
   while (!committer_->Acknowledged(lsn)) {
     if (clock_->Now() >= deadline) {
       for (const Endpoint& slow : committer_->GiveUpOn(lsn, clock_->Now())) {
-        Note(LogLevel::kWarning,
-             fmt::format("the backup {} did not persist within {} ms: commits no longer wait for it", slow.ToString(),
-                         options_.persist_timeout.count()));
+        Remember({Code::kUnavailable,
+                  fmt::format("the backup {} did not persist within {} ms: commits no longer wait for it",
+                              slow.ToString(), options_.persist_timeout.count())});
       }
       if (committer_->Acknowledged(lsn)) break;
       stalled_until_ = lsn;

@@ -116,8 +116,9 @@ Status Node::Accept(const wire::FollowReply& reply) {
   if (reply.install) {
     if (Status status = BeginInstall(reply); !status.ok()) return status;
   } else if (reply.common < log_->end().lsn) {
-    Note(LogLevel::kNotice, fmt::format("cutting batches {} to {}: they were never committed", reply.common.value + 1,
-                                        log_->end().lsn.value));
+    Note(LogLevel::kNotice,
+         fmt::format("cutting batches {} to {}: the primary, whom a majority has elected, does not hold them",
+                     reply.common.value + 1, log_->end().lsn.value));
   }
   if (engine_->applied() > reply.common) engine_->RollBackTo(reply.common);
   if (Status status = log_->CutAfter(reply.common); !status.ok()) return Fail(status);

@@ -131,6 +131,7 @@ StoreInfo Node::Info() const {
   info.hot_refreshes = hot.refreshes;
   info.commits = commits_;
   info.commit_failures = commit_failures_;
+  info.damages = pool_->damages();
   info.batches = log_->sealed_batches();
   info.batch_bytes = log_->sealed_bytes();
   info.records = records_;

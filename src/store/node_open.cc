@@ -210,6 +210,7 @@ Status Node::OpenLog() {
     return status.ok() ? CheckPromise() : status;
   }
   if (log.status().code() != Code::kCorrupt) return log.status();
+  pool_->CountDamage();
   // The damaged pool stays as it is until a primary has promised a whole log.
   const auto configuration = DecodeConfiguration(NewestConfig(*pool_));
   if (!configuration || configuration->members.size() < 2) return log.status();
@@ -258,8 +259,11 @@ Status Node::AddConfiguration(Lsn lsn, std::string_view record) {
   if (configuration->level > options_.feature_level) {
     return {Code::kPoolVersion,
             fmt::format("the cluster is at feature level {}, this release knows levels up to {}: run "
-                        "the release of the other nodes, or a later one",
-                        configuration->level, options_.feature_level)};
+                        "the release of the other nodes, or a later one{}",
+                        configuration->level, options_.feature_level,
+                        options_.feature_level < kHighestLevel
+                            ? ", or take out faha.feature-level, which holds this one back"
+                            : "")};
   }
   if (Status status = pool_->RaiseLevel(configuration->level); !status.ok()) return status;
   membership_.Add(lsn, std::move(*configuration));

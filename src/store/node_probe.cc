@@ -62,11 +62,13 @@ void Node::TendProbes() {
     Probe& probe = probes_[backup.id];
     if (reached || probe.told) continue;
     probe.told = true;
-    Remember({Code::kUnavailable,
-              fmt::format("nothing that answers at {} is {}, which is in sync: it becomes no member there, and may not "
-                          "lead; see faha.announce-host, faha.peer-host and faha.port of it, and what stands between "
-                          "the two",
-                          backup.Replication().ToString(), backup.Redis().ToString())});
+    Remember(
+        {Code::kUnavailable,
+         fmt::format(
+             "nothing that answers at {} is {}, which is in sync: it may not lead, and no vote can be "
+             "asked of it there; see faha.announce-host, faha.peer-host and faha.port of it, and what stands between "
+             "the two",
+             backup.Replication().ToString(), backup.Redis().ToString())});
   }
   std::erase_if(probes_, [&](const auto& entry) {
     const Shipper* shipper = committer_->Of(entry.first);
