@@ -55,6 +55,9 @@ struct LogCursor {
     Lsn before{};  // the segment's batch that ends at `at`; 0: none does
   };
   std::array<Place, kHeads.size()> places{};  // where each head goes on, if known
+  // A batch that is not found for damage does no harm: what is passed over on the way to the first one is not looked
+  // at.
+  bool trusting = false;
 };
 
 class Log {

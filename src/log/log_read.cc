@@ -60,7 +60,7 @@ Log::Ahead Log::Settle(Head head, LogCursor& cursor) const {
     const auto view = BatchView::Trusted(base + place.at.value);
     if (!IsPlausible(view, *segment, place)) return Ahead::kDamage;
     if (view.lsn() >= cursor.next) return Ahead::kBatch;
-    if (cursor.next <= freed_through_ && !IsIntact(view, place.at)) return Ahead::kDamage;
+    if (!cursor.trusting && cursor.next <= freed_through_ && !IsIntact(view, place.at)) return Ahead::kDamage;
     place.before = view.lsn();
     place.at = place.at + view.PaddedBytes(pool_->geometry().granule);
   }
@@ -145,7 +145,7 @@ bool Log::AreIntact(std::uint64_t count) const {
 }
 
 std::optional<LocatedBatch> Log::Find(Lsn lsn) const {
-  LogCursor cursor{.next = lsn};
+  LogCursor cursor{.next = lsn, .trusting = true};
   auto batch = Next(cursor);
   if (batch && batch->view.lsn() != lsn) batch.reset();
   return batch;

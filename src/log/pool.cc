@@ -86,7 +86,6 @@ std::uint32_t SegmentsThatFit(const Media& media, std::uint64_t segment_bytes) {
 }
 constexpr std::uint32_t kMinSegments = 5;  // two heads, and Log's reserve
 constexpr std::uint32_t kMinGranule = 64;
-constexpr std::string_view kHeldBack = ", or take out faha.feature-level, which holds this one back";
 constexpr std::uint32_t kMaxGranule = 64U << 10;
 
 bool IsPossible(const Geometry& geometry) {
@@ -228,7 +227,7 @@ Status Pool::Load() {
                  fmt::format("the pool has format version {} and feature level {}, this release knows versions {} and "
                              "{} and levels up to {}: run the release that wrote it, or a later one{}",
                              copy.version, std::uint64_t{copy.features} + kLowestLevel, format::kUnkeyedPoolVersion,
-                             format::kPoolVersion, reads_, reads_ < kHighestLevel ? kHeldBack : "")};
+                             format::kPoolVersion, reads_, OrRaiseLevel(reads_))};
     }
     const auto whole = ReadCopy(index);
     if (!whole) continue;

@@ -37,6 +37,11 @@ struct Geometry {
 // the cleaner wants many of them.
 std::uint64_t ChosenSegmentBytes(std::uint64_t pool_bytes);
 
+// What to add to a refusal of a level above `reads`, where it is a setting that is in the way.
+constexpr std::string_view OrRaiseLevel(FeatureLevel reads) {
+  return reads < kHighestLevel ? ", or take out faha.feature-level, which holds this one back" : "";
+}
+
 // Before there is a pool: can one be made like that?  `segment_bytes` 0: chosen.  Errors: PoolSize, BadConfig.
 Status CheckNewPool(std::uint64_t pool_bytes, std::uint64_t segment_bytes);
 

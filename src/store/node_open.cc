@@ -260,10 +260,7 @@ Status Node::AddConfiguration(Lsn lsn, std::string_view record) {
     return {Code::kPoolVersion,
             fmt::format("the cluster is at feature level {}, this release knows levels up to {}: run "
                         "the release of the other nodes, or a later one{}",
-                        configuration->level, options_.feature_level,
-                        options_.feature_level < kHighestLevel
-                            ? ", or take out faha.feature-level, which holds this one back"
-                            : "")};
+                        configuration->level, options_.feature_level, OrRaiseLevel(options_.feature_level))};
   }
   if (Status status = pool_->RaiseLevel(configuration->level); !status.ok()) return status;
   membership_.Add(lsn, std::move(*configuration));
