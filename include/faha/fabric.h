@@ -2,7 +2,8 @@
 // A link is an ordered, connection-oriented stream of frames between two nodes.  A frame is a short
 // head (a message of the replication protocol) and a body (the bytes of a batch, often empty).
 // Links have lanes: control is always TCP; data is batches and their acknowledgements, over RDMA where the fabric has
-// it. Invariants: (1) frames of one link arrive in order, whole and once, or the link closes.
+// it.
+// Invariants: (1) frames of one link arrive in order, whole and once, or the link closes.
 //             (2) after Close() returns, nothing the peer sent on that link is delivered.
 #pragma once
 

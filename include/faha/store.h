@@ -1,7 +1,7 @@
 // The store: a keyspace whose every change is persistent on a majority before Commit() returns.
 // Thread: main loop only; no call blocks but Commit(), and CheckRead(), CheckWrite() and HandOver(), which may commit
-// or renew the lease: these wait for persist-timeout at most, and for what a large write takes. Invariants: (1) a
-// change is acknowledged only after Commit() returned Ok following it.
+// or renew the lease: these wait for persist-timeout at most, and for what a large write takes.
+// Invariants: (1) a change is acknowledged only after Commit() returned Ok following it.
 //             (2) what Get() returned must not leave before Commit() returned Ok: it may be pending.
 #pragma once
 

@@ -1,5 +1,6 @@
-// Fabric over RDMA: the data lane on reliable connections, the control lane on TCP; one descriptor for both, no
-// threads. Thread: main loop only.
+// Fabric over RDMA: the data lane on reliable connections, the control lane on TCP; one descriptor for both.  It has no
+// threads.
+// Thread: main loop only.
 //   rdma_fabric.cc       control: connections, devices, memory, waiting
 //   ring_link.{h,cc}     data: frames over rings
 //   queue_pair.{h,cc}    verbs

@@ -7,10 +7,11 @@
 //   a body      down only, at its place in the shared memory: that place, in units
 //   credit      the counters below, into the sender's slot
 // Where both devices can and the shared memory is persistent, each body is followed by a native FLUSH of it, which
-// needs no receive: its completion tells that the body is persistent there. The sender keeps a mirror of the ring: a
-// chunk is put together where it will lie, and stays until it is credited; upwards the mirror is all there is of it.
-// Credit is cumulative: the bytes and the receives that the receiver has given back. Invariants:
-//             (1) both ends count the ring by the same rule, so that no position ever crosses the wire.
+// needs no receive: its completion tells that the body is persistent there.
+// The sender keeps a mirror of the ring: a chunk is put together where it will lie, and stays until it is credited;
+// upwards the mirror is all there is of the ring.  Credit is cumulative: the bytes and the receives that the receiver
+// has given back.
+// Invariants: (1) both ends count the ring by the same rule, so that no position ever crosses the wire.
 //             (2) a chunk is posted only if the receiver has a receive and ring space for it: never a retry for that.
 //             (3) after Shut() returns the peer changes no byte here.
 //             (4) what a peer makes the dialled end hold before it is sent anything is its receives, and no more.

@@ -3,11 +3,13 @@
 // passes over them.  Whether all members know them the cluster's feature level says.  A release that adds a field must
 // also read messages without it, as ReadSizedMember does and io.Later() is for: the earlier release sends those.
 //
-// A receiver dials its source twice.  On the control link:     FollowRequest ->  <- FollowReply
-//                                                              <- Heartbeat, HandOver   HeartbeatAck, HandOver ->
-// on the data link, which a token from the reply opens:        DataHello ->  <- Committed, Gap, Batch (body: the batch)
-// Ack -> A candidate dials every member and asks:                     StateRequest ->  <- StateReply
-//                                                              PromiseRequest ->  <- PromiseReply
+// A receiver dials its source twice ("->" is what goes to the one that was dialled):
+//   control link                         FollowRequest ->            <- FollowReply
+//                                        HeartbeatAck, HandOver ->   <- Heartbeat, HandOver
+//   data link (a token from the reply)   DataHello, Ack ->           <- Committed, Gap, Batch (body: the batch)
+// A candidate dials every member and asks:
+//                                        StateRequest ->             <- StateReply
+//                                        PromiseRequest ->           <- PromiseReply
 #pragma once
 
 #include <cstdint>

@@ -2,8 +2,8 @@
 // log's cold head and through the same commit as everything else, and then the record that frees the victim.  Where a
 // client waits for space and the cold head's segment is full, the rest goes to the segment that clients fill.
 // Victims are chosen by cost and benefit (Rosenblum & Ousterhout 1992): (1 - u) * age / (1 + u), u being the part that
-// is still needed.  Thread: main loop only, between units, on a primary. Invariants: (1) what is moved stands in the
-// log before what frees its old place.
+// is still needed.  Thread: main loop only, between units, on a primary.
+// Invariants: (1) what is moved stands in the log before what frees its old place.
 //             (2) a tombstone is dropped only when no other segment holds anything older than it.
 //             (3) when a slice ends, the open batch is sealed: no record of a client follows a move in one batch.
 #pragma once

@@ -8,9 +8,8 @@
 //   node_loss.cc   a backup that misses its primary, a primary that serves no more
 //   node_links.cc  what peers say, and what this node answers
 //   node_info.cc   what an operator sees
-// Invariants: (1) a promise is persistent, the old primary's way in is closed, and what it may have counted without
-// this
-//                 node's processor is in the log, before the promise is answered.
+// Invariants: (1) before a promise is answered it is persistent, the old primary's way in is closed, and what that one
+//                 may have counted without this node's processor is in the log.
 //             (2) after a failure of the medium (failure_) nothing is acknowledged, served or promised any more.
 //             (3) while writes are unacknowledged, stepping down makes the next Commit() fail.
 #pragma once
