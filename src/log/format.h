@@ -43,7 +43,7 @@ struct Superblock {
   std::uint32_t granule;
   std::uint64_t promised_epoch;
   std::uint8_t voted_for[16];
-  std::uint32_t state;        // kInstalling or 0
+  std::uint32_t state;        // kInstalling, kHasLog
   std::uint16_t source_port;  // while installing: who has the log; 0: not known
   std::uint16_t source_host_bytes;
   char source_host[128];
@@ -74,6 +74,8 @@ inline constexpr std::uint64_t kUnkeyedSuperblockChecksum = 248;
 
 // The log is being transferred from a primary and has gaps that nothing vouches for: it is not one to recover from.
 inline constexpr std::uint32_t kInstalling = 1;
+// The log has held a committed batch, which is never taken back: one without any batch was lost.
+inline constexpr std::uint32_t kHasLog = 2;
 
 struct SegmentEntry {
   std::uint64_t generation;  // grows with every segment that is opened; 0: not in use

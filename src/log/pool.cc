@@ -351,6 +351,12 @@ Status Pool::SetNote(std::string_view note) {
   return WriteSuperblock();
 }
 
+Status Pool::NoteLog() {
+  if (has_log()) return Status::Ok();
+  super_.state |= format::kHasLog;
+  return WriteSuperblock();
+}
+
 void Pool::Claim(LogEnd end) {
   super_.claim_epoch = end.epoch.value;
   super_.claim_lsn = end.lsn.value;
@@ -366,11 +372,15 @@ Status Pool::BeginInstall(const Endpoint& source, LogEnd claim) {
 Status Pool::GoOnInstalling(const Endpoint& source, LogEnd claim) {
   Claim(installing() ? std::max(this->claim(), claim) : claim);
   super_.state |= format::kInstalling;
+  SetSource(source);
+  return WriteSuperblock();
+}
+
+void Pool::SetSource(const Endpoint& source) {
   const bool fits = source.host.size() <= sizeof super_.source_host;
   super_.source_port = fits ? source.port : std::uint16_t{0};
   super_.source_host_bytes = fits ? static_cast<std::uint16_t>(source.host.size()) : std::uint16_t{0};
   std::copy_n(source.host.begin(), super_.source_host_bytes, super_.source_host);
-  return WriteSuperblock();
 }
 
 std::optional<Endpoint> Pool::InstallSource() const {
@@ -393,7 +403,7 @@ Status Pool::ForgetSegments() {
   return Status::Ok();
 }
 
-Status Pool::Adopt(ClusterId cluster, const Geometry& geometry, const LogKey& key) {
+Status Pool::Adopt(ClusterId cluster, const Geometry& geometry, const LogKey& key, const Endpoint& source) {
   if (!IsPossible(geometry)) {
     return {Code::kPoolSize,
             fmt::format("the cluster's pools have {} segments of {} bytes and a granule of {}, which no pool has",
@@ -410,8 +420,8 @@ Status Pool::Adopt(ClusterId cluster, const Geometry& geometry, const LogKey& ke
   FromUuid(cluster, super_.cluster);
   SetKey(super_, key);
   Claim({});
-  super_.state |= format::kInstalling;
-  super_.source_port = super_.source_host_bytes = 0;
+  super_.state = format::kInstalling;
+  SetSource(source);
   super_.segment_bytes = geometry.segment_bytes;
   super_.segment_count = SegmentsThatFit(*media_, geometry.segment_bytes);
   limit_ = UINT32_MAX;

@@ -112,6 +112,11 @@ class Pool {
   // Errors: TooLarge; IoError - the node must fence itself.
   Status SetNote(std::string_view note);
 
+  // The log holds a committed batch, and so it will: from now on an empty one is damage.  Durable on return.  Errors:
+  // IoError - the node must fence itself.
+  Status NoteLog();
+  [[nodiscard]] bool has_log() const { return (super_.state & format::kHasLog) != 0; }
+
   // The log is being given to this node by a primary and counts for nothing until it is whole.
   [[nodiscard]] bool installing() const { return (super_.state & format::kInstalling) != 0; }
   // Starting it forgets every segment, and what cannot be read; `source`, if its name is not too long, is remembered.
@@ -129,7 +134,8 @@ class Pool {
   // keeps its id, its hash seed and its size.  It is installing from then on: before it has the cluster's log it knows
   // no members, and must not take itself for the only one. Errors: PoolSize - the medium cannot hold as much as
   // `geometry`; IoError.
-  Status Adopt(ClusterId cluster, const Geometry& geometry, const LogKey& key);
+  // `source`: as BeginInstall's, for a crash before that.
+  Status Adopt(ClusterId cluster, const Geometry& geometry, const LogKey& key, const Endpoint& source = {});
 
   // When the pool was opened one superblock copy was not whole, torn or damaged, and was written again.
   [[nodiscard]] bool copy_was_lost() const { return copy_was_lost_; }
@@ -173,6 +179,7 @@ class Pool {
   Status WriteCopy();
   Status WriteSuperblock();
   void Claim(LogEnd end);
+  void SetSource(const Endpoint& source);
   [[nodiscard]] bool NeverUsed(std::uint64_t segment_bytes) const;
 
   std::unique_ptr<Media> media_;

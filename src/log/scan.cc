@@ -45,6 +45,7 @@ class Scanner {
     }
     NoteCommitted();
     if (Status status = FindEnd(); !status.ok()) return status;
+    if (result_.end.lsn == Lsn{} && pool_.has_log() && !pool_.installing()) return NothingIsLeft();
     KeepUpToEnd();
     if (Status status = CheckOrder(); !status.ok()) return status;
     NoteFrees();
@@ -66,6 +67,14 @@ class Scanner {
             fmt::format("{}; or restore this node from its peers (move the pool away and join it again), "
                         "or save what is readable with faha-check --extract",
                         pool_.media().Health().message())};
+  }
+
+  [[nodiscard]] static Status NothingIsLeft() {
+    return {
+        Code::kCorrupt,
+        "the pool has held committed batches, and there is none: data are damaged; restore this node from its peers "
+        "(move the pool away and join it again), or save what is readable with faha-check --extract; nothing was "
+        "changed"};
   }
 
   void ListSegments() {

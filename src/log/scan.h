@@ -10,6 +10,8 @@
 //   no        no                                  cut: it, or something before it, was torn; not known as committed
 //   -         yes                                 repair: committed data is damaged; never truncated silently
 //
+// That a committed batch has been there the superblock remembers, so nothing at all is damage, too.
+//
 // A table entry that is neither whole nor empty was torn as its segment was opened, or is damaged: its segment's first
 // batch then says what the entry said, and the segment counts if the log adds up with it.  So does a whole batch in
 // front of a segment whose entry is empty: the entry was lost, or was not durable when power failed.

@@ -107,6 +107,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   // --- node_open.cc
   Status OpenPool(std::unique_ptr<Media> media);
   Status OpenLog();
+  Status NoteLog();
   [[nodiscard]] Status CheckPeersAreKnown() const;
   Status ReadMembership();
   Status CheckPromise();

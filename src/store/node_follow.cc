@@ -163,7 +163,8 @@ Status Node::JoinCluster(const wire::FollowReply& reply) {
   if (fetching_ || !Blank()) {
     return {Code::kClusterId, "the source belongs to another cluster than this node's data"};
   }
-  Status status = pool_->Adopt(reply.cluster, {reply.segment_bytes, reply.segment_count, reply.granule}, reply.log_key);
+  Status status = pool_->Adopt(reply.cluster, {reply.segment_bytes, reply.segment_count, reply.granule}, reply.log_key,
+                               reply.primary.Replication());
   if (!status.ok()) return status.code() == Code::kIoError ? Fail(status) : status;
   log_->Reset();
   engine_->RollBackTo(Lsn{});
@@ -246,6 +247,7 @@ Result<wire::Ack> Node::Persist() {
       return pool_->damage();
     }
     if (Status status = pool_->EndInstall(); !status.ok()) return Fail(status);
+    if (Status status = NoteLog(); !status.ok()) return Fail(status);
     not_whole_ = false;
     Note(LogLevel::kNotice, "the log is whole");
   }

@@ -207,6 +207,7 @@ Status Node::OpenLog() {
     not_whole_ = pool_->installing();
     Status status = ReadMembership();
     if (status.ok()) status = CheckPeersAreKnown();
+    if (status.ok()) status = NoteLog();
     return status.ok() ? CheckPromise() : status;
   }
   if (log.status().code() != Code::kCorrupt) return log.status();
@@ -221,6 +222,8 @@ Status Node::OpenLog() {
   not_whole_ = true;
   return Status::Ok();
 }
+
+Status Node::NoteLog() { return log_->known_committed() > Lsn{} ? pool_->NoteLog() : Status::Ok(); }
 
 // Where so much of the log is lost that what is left looks like the beginning of one, the superblock still knows that
 // there are others.  A node that took itself for the only member would serve beside them.

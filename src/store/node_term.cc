@@ -23,6 +23,7 @@ void Node::Progress() {
   CountLease();
   if (committer_->Serving() && !announced_) {
     announced_ = true;
+    if (Status status = pool_->NoteLog(); !status.ok()) return (void)Fail(status);
     Note(LogLevel::kNotice, fmt::format("primary of epoch {} with {} members, {} keys", voter_->promised().value,
                                         membership_.members().size(), engine_->Size()));
     Answer(Status::Ok());

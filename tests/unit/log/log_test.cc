@@ -229,6 +229,32 @@ void Commit(Log& log) {
   log.SetCommitted(log.durable());
 }
 
+// However much was lost: what is empty now was not.
+TEST(Log, AnEmptyLogThatWasNoneIsReported) {
+  auto disk = NewDisk();
+  {
+    auto opened = Open(disk);
+    for (int i = 0; i < 2; ++i) {
+      Put(*opened->log, std::to_string(i), "v");
+      Commit(*opened->log);
+    }
+    ASSERT_TRUE(opened->pool->NoteLog().ok());
+  }
+  const auto lose = [&](std::uint64_t from, std::uint64_t bytes) {
+    const auto at = disk->written.begin() + static_cast<std::ptrdiff_t>(from);
+    std::fill_n(at, bytes, std::byte{0});
+  };
+  lose(format::kDataOffset, 4096);
+  EXPECT_EQ(Open(disk).status().code(), Code::kCorrupt);
+  lose(format::kTableOffset, 4096);
+  EXPECT_EQ(Open(disk).status().code(), Code::kCorrupt);
+  auto pool = Pool::Open(std::make_unique<CrashMedia>(disk, 64), kSegment);
+  ASSERT_TRUE(pool.value()->BeginInstall({}, kUnknownClaim).ok());
+  EXPECT_TRUE(Log::Open(pool.value().get(), {}).ok()) << "it is about to be given anew";
+  ASSERT_TRUE(pool.value()->Adopt(ClusterId{{7}}, pool.value()->geometry(), LogKey{1, 2}).ok());
+  EXPECT_FALSE(pool.value()->has_log());
+}
+
 // Segments of ten batches, of which a record frees the second.
 void FreeTheSecond(Log& log) {
   for (int i = 0; log.segments().size() < 4; ++i) {
