@@ -92,9 +92,10 @@ void Overwrites(Draw& draw, Plan& plan) {
   plan.hang = draw.Ms(500, 1500);
   plan.pause = draw.Ms(50, 200);
   plan.length = draw.Ms(4000, 5000);
-  // Or the cleaner is never done, for long, before the primary is cut off: what is on its way is never nothing.
-  // Such a run costs ten times as much as others.
-  if (!draw.OneIn(4) || plan.seed % 9 != 8) return;
+}
+
+// The cleaner is never done, for seconds, before the primary is cut off: what is on its way is never nothing.
+void BusyCleaner(Draw& draw, Plan& plan) {
   plan.clients = 8;
   plan.think = MonoTime{50};
   plan.hangs = false;
@@ -127,9 +128,11 @@ void Pressure(Draw& draw, Plan& plan) {
   plan.hang = draw.OneIn(3) ? MonoTime(std::chrono::milliseconds(300)) : draw.Ms(1000, 8000);
   plan.judges_progress = true;
   // The pool is written over several times while the log is given.
-  plan.slow_installs = draw.OneIn(6);
-  plan.overwrites = !plan.slow_installs && draw.OneIn(2);
+  const bool busy = plan.seed % Plan::kBusyCleaners == 0;
+  plan.slow_installs = !busy && draw.OneIn(6);
+  plan.overwrites = busy || (!plan.slow_installs && draw.OneIn(2));
   if (plan.overwrites) Overwrites(draw, plan);
+  if (busy) BusyCleaner(draw, plan);
   if (!plan.slow_installs) return;
   plan.segments = static_cast<std::uint32_t>(draw.Between(10, 12));
   plan.value_bytes = draw.Between(80'000, 160'000);

@@ -78,6 +78,8 @@ struct Plan {
 
   // One seed in so many has a small pool, in which segments are used again and again.
   static constexpr std::uint64_t kSmallPools = 3;
+  // Of those under pressure, one in so many has a cleaner that is never done: it takes ten times as long as others.
+  static constexpr std::uint64_t kBusyCleaners = 30;
   static Plan Of(std::uint64_t seed, Kind kind = Kind::kMixed);
   [[nodiscard]] std::string ToString() const;
 };
