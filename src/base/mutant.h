@@ -31,7 +31,6 @@ enum class Mutant : std::uint8_t {
   kElectsUnreached,   // a vote is given to who cannot be reached where it says that it is
   kPatienceGrows,     // a commit allows for bytes that were acknowledged long ago
   kReadsUnchecked,    // what a medium holds of a record is told as it is
-  kEmptyEntryIsFree,  // a segment whose table entry is lost is none of the log
   // What is taken back ends with the last sealed batch, although the unit that it belongs to has not ended.
   kRollBackKeepsHalfAUnit,
 };

@@ -8,8 +8,6 @@
 #include <chrono>
 #include <thread>
 
-#include "base/mutant.h"
-
 namespace faha {
 namespace {
 
@@ -95,7 +93,7 @@ class Scanner {
     const auto first = BatchView::Parse(pool_.SegmentBytes(index), pool_.log_key());
     if (!first) {
       result_.stale.push_back(index);
-      return;
+      return HearLost(index);
     }
     listed_.push_back(FromFirstBatch(index, *first));
     result_.damaged.push_back(index);
@@ -106,13 +104,24 @@ class Scanner {
   // and its entry was not durable yet or is lost.
   void TakeUnlisted(std::uint32_t index) {
     const auto first = BatchView::Parse(pool_.SegmentBytes(index), pool_.log_key());
-    if (!first || Mutated(Mutant::kEmptyEntryIsFree)) return;
+    if (!first) return IsErased(index) ? void() : HearLost(index);
     if (!believes_) return result_.stale.push_back(index);
     const Segment segment = FromFirstBatch(index, *first);
     listed_.push_back(segment);
     unlisted_.push_back(segment);
     result_.damaged.push_back(index);
     Say(LogLevel::kWarning, fmt::format("the table entry of segment {} is missing: taken from its first batch", index));
+  }
+
+  // The front of a segment that was given back, or was never used, is zeros.
+  [[nodiscard]] bool IsErased(std::uint32_t index) const {
+    const auto front = pool_.SegmentBytes(index).first(sizeof(format::BatchHeader));
+    return std::all_of(front.begin(), front.end(), [](std::byte b) { return b == std::byte{0}; });
+  }
+
+  // Its first batch was torn as it was opened, or is damaged.  In the first case the others are of an earlier use.
+  void HearLost(std::uint32_t index) {
+    result_.known_committed = std::max(result_.known_committed, CommittedInSegment(pool_, index));
   }
 
   void ScanAll() {

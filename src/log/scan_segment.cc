@@ -79,6 +79,17 @@ ScannedSegment ScanSegment(const Pool& pool, const Segment& table) {
   return found;
 }
 
+Lsn CommittedInSegment(const Pool& pool, std::uint32_t index) {
+  Lsn committed;
+  if (pool.log_key().IsNone()) return committed;  // a client's value could say so
+  const auto bytes = pool.SegmentBytes(index);
+  for (std::uint64_t offset = 0; offset < bytes.size(); offset += pool.geometry().granule) {
+    const auto view = BatchView::Parse(bytes.subspan(offset), pool.log_key());
+    if (view && IsPossible(view->header())) committed = std::max(committed, Lsn{view->header().committed});
+  }
+  return committed;
+}
+
 std::vector<ScannedBatch> BatchesFrom(const Pool& pool, const Segment& run, Lsn from) {
   std::vector<ScannedBatch> batches;
   if (run.last < from) return batches;

@@ -137,6 +137,7 @@ Status Node::Start(std::unique_ptr<Media> media) {
   ReadCheckpointIfAny();
   engine_->Replay(alone ? log_->end().lsn : log_->known_committed());
   if (Status status = CheckDatabases(); !status.ok()) return status;
+  if (Status status = not_whole_ ? Status::Ok() : NoteLog(); !status.ok()) return status;
   if (Status status = pool_->media().Health(); !status.ok() && !not_whole_) return status;
   Note(LogLevel::kNotice, fmt::format("recovered {} keys up to LSN {} of epoch {} from {}", engine_->Size(),
                                       log_->end().lsn.value, log_->end().epoch.value, options_.pool_path));
@@ -207,7 +208,6 @@ Status Node::OpenLog() {
     not_whole_ = pool_->installing();
     Status status = ReadMembership();
     if (status.ok()) status = CheckPeersAreKnown();
-    if (status.ok()) status = NoteLog();
     return status.ok() ? CheckPromise() : status;
   }
   if (log.status().code() != Code::kCorrupt) return log.status();

@@ -105,7 +105,6 @@ INSTANTIATE_TEST_SUITE_P(
                     Case{Mutant::kRollBackKeepsHalfAUnit, "RollBackKeepsHalfAUnit", 1, Kind::kTurns},
                     Case{Mutant::kHandOverBlocks, "HandOverBlocks", 1, Kind::kElections},
                     Case{Mutant::kOrderBeginsAnew, "OrderBeginsAnew", 1, Kind::kElections, true},
-                    Case{Mutant::kEmptyEntryIsFree, "EmptyEntryIsFree", 1, Kind::kMedia},
                     Case{Mutant::kReadsUnchecked, "ReadsUnchecked", 1, Kind::kMedia},
                     Case{Mutant::kElectsUnreached, "ElectsUnreached", 1, Kind::kElections},
                     Case{Mutant::kPromotedWithoutLease, "PromotedWithoutLease", 1, Kind::kElections}),

@@ -229,6 +229,32 @@ void Commit(Log& log) {
   log.SetCommitted(log.durable());
 }
 
+// Two bits of the newest segment: what is left adds up, but the rest of that segment says that more was committed.
+TEST(Log, ASegmentThatNothingNamesAnyMoreIsMissed) {
+  for (const bool erased : {false, true}) {
+    auto disk = NewDisk();
+    {
+      auto opened = Open(disk);
+      for (int i = 0; opened->log->segments().size() < 3; ++i) {
+        Put(*opened->log, std::to_string(i), std::string(100'000, 'v'));
+        Commit(*opened->log);
+      }
+      for (int i = 0; i < 3; ++i) {
+        Put(*opened->log, "more", "v");
+        Commit(*opened->log);
+      }
+    }
+    const std::size_t entry = format::kTableOffset + 2 * sizeof(format::SegmentEntry);
+    if (erased) {
+      std::fill_n(disk->written.begin() + entry, sizeof(format::SegmentEntry), std::byte{0});
+    } else {
+      disk->written[entry + 8] ^= std::byte{1};
+    }
+    disk->written[format::kDataOffset + 2 * kSegment + offsetof(format::BatchHeader, digest)] ^= std::byte{1};
+    EXPECT_EQ(Open(disk).status().code(), Code::kCorrupt);
+  }
+}
+
 // However much was lost: what is empty now was not.
 TEST(Log, AnEmptyLogThatWasNoneIsReported) {
   auto disk = NewDisk();
