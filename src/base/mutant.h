@@ -28,9 +28,9 @@ enum class Mutant : std::uint8_t {
   kFullForEver,
   // A node that is about to lead, or has just been elected, and is told to lead, asks for a new election.
   kOrderBeginsAnew,
-  kElectsUnreached,   // a vote is given to who cannot be reached where it says that it is
-  kPatienceGrows,     // a commit allows for bytes that were acknowledged long ago
-  kReadsUnchecked,    // what a medium holds of a record is told as it is
+  kElectsUnreached,  // a vote is given to who cannot be reached where it says that it is
+  kPatienceGrows,    // a commit allows for bytes that were acknowledged long ago
+  kReadsUnchecked,   // what a medium holds of a record is told as it is
   // What is taken back ends with the last sealed batch, although the unit that it belongs to has not ended.
   kRollBackKeepsHalfAUnit,
 };

@@ -40,8 +40,8 @@ struct ScannedSegment {
 // `table`: index, head, generation and first LSN as the table tells.
 ScannedSegment ScanSegment(const Pool& pool, const Segment& table);
 
-// The highest commit LSN that any whole batch in segment `index` names, of whatever use of it.  Neither its entry nor its
-// first batch tells what it holds, but what was committed once stays so.
+// The highest commit LSN that any whole batch in segment `index` names, of whatever use of it.  Neither its entry nor
+// its first batch tells what it holds, but what was committed once stays so.
 Lsn CommittedInSegment(const Pool& pool, std::uint32_t index);
 
 // The batches of a scanned run from `from` on.
