@@ -471,6 +471,27 @@ TEST(Log, AnInstallDrainsNoBatchAndCountsForNothingBeforeItsEnd) {
   }
 }
 
+// A gap hides what the one who gives the log has passed over by mistake.
+TEST(Log, AnInstalledLogThatLacksABatchDoesNotAddUp) {
+  const Opened from = Committing(80, 20'000);
+  ASSERT_GT(from.log->segments().size(), 1U);
+  EXPECT_TRUE(from.log->AddsUp());
+  const auto last_of_first = from.log->segments().at(0).last;
+  for (const bool lacks : {false, true}) {
+    auto disk = NewMember();
+    auto to = Open(disk);
+    ASSERT_TRUE(to->pool->BeginInstall({}, {}).ok());
+    for (Lsn lsn{1}; lsn <= from.log->end().lsn; lsn = lsn.Next()) {
+      if (lacks && lsn == last_of_first) continue;
+      const auto batch = *from.log->Find(lsn);
+      if (lacks && lsn == last_of_first.Next()) to->log->AllowGap();
+      ASSERT_TRUE(to->log->Land(batch.at, batch.bytes).ok()) << lsn.value;
+    }
+    EXPECT_EQ(to->log->end(), from.log->end());
+    EXPECT_EQ(to->log->AddsUp(), !lacks);
+  }
+}
+
 // Who replays one of these would take keys for those of another database, or databases for one.
 TEST(Log, RefusesASwapThatIsNoPermutation) {
   using Swaps = std::vector<format::SwappedDb>;
