@@ -177,18 +177,22 @@ TEST(Log, ATornTailIsCutThoughALaterBatchIsWhole) {
   EXPECT_THAT(Keys(*opened->log), testing::ElementsAre("1"));
 }
 
+// The keys that are in them.
+std::vector<std::string> FillFourSegments(const std::shared_ptr<CrashDisk>& disk) {
+  std::vector<std::string> keys;
+  auto opened = Open(disk);
+  while (opened->log->segments().size() < 4) {
+    keys.push_back(std::to_string(keys.size()));
+    Put(*opened->log, keys.back(), std::string(100'000, 'v'));
+    EXPECT_TRUE(opened->log->Seal().ok());
+  }
+  EXPECT_TRUE(opened->log->Drain().ok());
+  return keys;
+}
+
 TEST(Log, ADamagedTableEntryHidesNothing) {
   auto disk = NewDisk();
-  std::vector<std::string> keys;
-  {
-    auto opened = Open(disk);
-    while (opened->log->segments().size() < 4) {
-      keys.push_back(std::to_string(keys.size()));
-      Put(*opened->log, keys.back(), std::string(100'000, 'v'));
-      ASSERT_TRUE(opened->log->Seal().ok());
-    }
-    ASSERT_TRUE(opened->log->Drain().ok());
-  }
+  const auto keys = FillFourSegments(disk);
   for (std::uint64_t entry = 0; entry < 4; ++entry) {
     disk->written[format::kTableOffset + entry * sizeof(format::SegmentEntry) + 8 * entry] ^= std::byte{1};
     auto opened = Open(disk);
@@ -201,16 +205,7 @@ TEST(Log, ADamagedTableEntryHidesNothing) {
 // The medium has lost one entry, or all.
 TEST(Log, AMissingTableEntryHidesNothing) {
   auto disk = NewDisk();
-  std::vector<std::string> keys;
-  {
-    auto opened = Open(disk);
-    while (opened->log->segments().size() < 4) {
-      keys.push_back(std::to_string(keys.size()));
-      Put(*opened->log, keys.back(), std::string(100'000, 'v'));
-      ASSERT_TRUE(opened->log->Seal().ok());
-    }
-    ASSERT_TRUE(opened->log->Drain().ok());
-  }
+  const auto keys = FillFourSegments(disk);
   for (std::uint32_t entry = 0; entry < 5; ++entry) {
     const std::uint32_t first = entry < 4 ? entry : 0, last = std::min(entry, 3U);
     for (std::uint32_t i = first; i <= last; ++i) {
@@ -412,8 +407,7 @@ Opened Committing(int batches, std::size_t value_bytes) {
   auto from = Open(NewMember());
   for (int i = 0; i < batches; ++i) {
     Put(*from->log, std::to_string(i), std::string(value_bytes, 'x'));
-    EXPECT_TRUE(from->log->Seal().ok() && from->log->Drain().ok());
-    from->log->SetCommitted(from->log->durable());
+    Commit(*from->log);
   }
   return std::move(from.value());
 }
