@@ -26,7 +26,7 @@ Status Node::CheckServing(Code not_primary) {
   if (!failure_.ok()) return {Code::kFenced, std::string(failure_.message())};
   if (deposed_) return DeposedInTurn();
   if (engine_->broken()) return pool_->damage();
-  if (role_ != Role::kPrimary) {
+  if (!Leading()) {
     return {not_primary, primary_.id.IsNone() || primary_.id == self_.id
                              ? std::string("this node is not the primary, and none is known yet: ask the other nodes")
                              : fmt::format("this node is a backup: the primary is {}", primary_.Redis().ToString())};
@@ -55,7 +55,7 @@ Status Node::CheckCopies() const {
 }
 
 Status Node::CheckRead() {
-  if (role_ == Role::kBackup && options_.backup_reads) return CheckBackupRead();
+  if (RoleNow() == Role::kBackup && options_.backup_reads) return CheckBackupRead();
   Status status = CheckServing(Code::kNotPrimary);
   served_reads_ = served_reads_ || status.ok();
   return status;
@@ -127,7 +127,7 @@ void Node::EndUnit() {
   if (engine_->misread()) return;  // it is never to end: see FailTurn()
   log_->EndUnit();
   engine_->SettleHot();
-  if (log_->OpenBatchBytes() < options_.batch_bytes || role_ != Role::kPrimary) return;
+  if (log_->OpenBatchBytes() < options_.batch_bytes || !Leading()) return;
   if (Status status = log_->Seal(); !status.ok()) {
     (void)Fail(status);
     return;
@@ -150,7 +150,7 @@ Status Node::Commit() {
   committer_->Served(clock_->Now());
   Status status = failure_;
   if (status.ok()) status = CheckMedium();
-  const bool deposed = std::exchange(deposed_, false) || role_ != Role::kPrimary;
+  const bool deposed = std::exchange(deposed_, false) || !Leading();
   if (status.ok() && deposed) {
     status = {Code::kFenced,
               "this node was deposed before the write was persistent on a majority: its outcome is unknown"};
@@ -176,7 +176,7 @@ Status Node::FailTurn() {
   ++commit_failures_;
   // What cannot be read at all is another matter.
   const Status medium = CheckMedium();
-  if (medium.ok() && role_ == Role::kPrimary) DropUnsealed();
+  if (medium.ok() && Leading()) DropUnsealed();
   (void)engine_->TakeMisread();
   if (!medium.ok()) return medium;
   Remember(pool_->damage());
@@ -220,7 +220,7 @@ Status Node::WaitAcknowledged() {
                                    : "the write is on a majority, but in fewer copies than faha.min-acks asks for"};
     }
     WaitForPeers(deadline);
-    if (role_ != Role::kPrimary || voter_->promised() != epoch) {
+    if (!Leading() || voter_->promised() != epoch) {
       return {Code::kFenced,
               "this node was deposed before the write was persistent on a majority: its outcome is unknown"};
     }
@@ -246,10 +246,10 @@ Status Node::RenewLease() {
   const MonoTime asked = clock_->Now();
   const MonoTime deadline = asked + options_.persist_timeout;
   const auto confirmed = [&] {
-    return role_ == Role::kPrimary && (LeaseHeld() || committer_->HeardByMajority(clock_->Now()) >= asked);
+    return Leading() && (LeaseHeld() || committer_->HeardByMajority(clock_->Now()) >= asked);
   };
   committer_->Heartbeat(asked, false);
-  while (role_ == Role::kPrimary && !confirmed() && clock_->Now() < deadline) WaitForPeers(deadline);
+  while (Leading() && !confirmed() && clock_->Now() < deadline) WaitForPeers(deadline);
   if (confirmed()) return Status::Ok();
   // From here on callers are refused at once, until a majority is heard again.
   lease_lost_ = true;
@@ -268,11 +268,10 @@ Status Node::Fail(Status status) {
   if (!failure_.ok()) return failure_;
   failure_ = {Code::kFenced, fmt::format("this node has stopped serving: {}", status.ToString())};
   Note(LogLevel::kWarning, failure_.ToString());
-  role_ = Role::kBackup;
+  Enter(PhaseEvent::kFail);
   log_->LoseHold(failure_);
   committer_->End();
   receiver_->Stop();
-  campaign_.reset();
   EndTakeOver(failure_);
   EndOffer(failure_);
   Answer(failure_);
@@ -308,7 +307,7 @@ void Node::TendDamage() {
   if (damage.ok() || not_whole_ || offer_ || waiting_ || log_->InUnit() || engine_->misread()) return;
   if (membership_.members().size() < 2) {
     (void)Fail(damage);
-  } else if (role_ != Role::kPrimary) {
+  } else if (!Leading()) {
     GiveUpDamaged();
     EndCampaign(damage);
     receiver_->Stop();
@@ -320,7 +319,7 @@ void Node::TendDamage() {
     next_hand_over_ = clock_->Now() + kDamagePeriod;
     Remember(damage);
     HandOver(std::nullopt, [](const Status&) {});
-    if (engine_->broken() && !offer_ && role_ == Role::kPrimary) {
+    if (engine_->broken() && !offer_ && Leading()) {
       StepDown("its log is damaged, it serves nothing, and no backup can be given its role");
     }
   }

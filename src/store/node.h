@@ -24,6 +24,7 @@
 
 #include "cluster/campaign.h"
 #include "cluster/membership.h"
+#include "cluster/phase.h"
 #include "cluster/voter.h"
 #include "faha/store.h"
 #include "log/log.h"
@@ -157,7 +158,11 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   [[nodiscard]] bool LeaseHeld() const { return (!offer_ && MajorityHears()) || hears_end_ == kForever; }
   // Is a majority known to be in this epoch?  The lease follows from that, unless the role is offered to another node.
   [[nodiscard]] bool MajorityHears() const;
-  [[nodiscard]] bool Leads() const { return role_ == Role::kPrimary && committer_->Serving() && MajorityHears(); }
+  // It is the primary of an epoch, whether anybody follows or not.
+  [[nodiscard]] bool Leading() const { return phase_ == Phase::kLeading; }
+  [[nodiscard]] bool Fetching() const { return phase_ == Phase::kFetching; }
+  [[nodiscard]] Role RoleNow() const;
+  [[nodiscard]] bool Leads() const { return Leading() && committer_->Serving() && MajorityHears(); }
   void WaitForPeers(MonoTime deadline);
   void TendHotTier(MonoTime now);
   Status CheckMedium();
@@ -178,6 +183,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   void CountLease();
   void BecomePrimary();
   void StepDown(std::string_view why);
+  void ForgetPrimary();
   // Errors: NoSpace, and those of a failure of this node.
   Status AppendMembers(Members members, Head head = Head::kHot);
   void RaiseLevel();
@@ -189,7 +195,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   // --- node_campaign.cc
   void StartCampaign(Epoch interrupts, Epoch floor, std::chrono::milliseconds patience,
                      std::function<void(const Status&)> done);
-  void SetPatience(std::chrono::milliseconds patience);
+  [[nodiscard]] MonoTime EndOf(std::chrono::milliseconds patience) const;
   void StepCampaign();
   void AskForPromises();
   void AskMembers(const Members& members);
@@ -201,6 +207,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   [[nodiscard]] Endpoint AddressOf(const Member& member) const;
   void RequestPromises();
   void EndCampaign(const Status& outcome);
+  void Enter(PhaseEvent event);
   void CloseAsks();
   void FetchFromBest();
   void Answer(const Status& outcome);
@@ -328,7 +335,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   std::optional<Committer> committer_;
   std::optional<Receiver> receiver_;
 
-  Role role_ = Role::kBackup;
+  Phase phase_ = Phase::kFollowing;
   Member primary_;  // whom this node follows or is; its id is none if it knows nobody
   Status failure_;
   Status last_problem_;
@@ -406,14 +413,21 @@ class Node final : public Store, private FabricHandler, private BatchSink {
     MonoTime heard{0};    // it spoke, or was dialled
     Epoch promise;        // a promise of this epoch was asked of it
   };
-  std::optional<Campaign> campaign_;
+  // A campaign and what belongs to it: it ends as one, in Enter().
+  struct Candidacy {
+    Campaign campaign;
+    bool forced = false;      // this node's promise is enough, and it is the only member then
+    Epoch asked{};            // promises of this epoch have been asked for
+    MonoTime asked_since{0};  // since then
+  };
+  std::optional<Candidacy> candidacy_;
+  // Who has ordered this node to lead, and how long it may take.
+  struct Order {
+    MonoTime end{0};
+    std::function<void(const Status&)> done;
+  };
+  Order order_;
   MonoTime elected_at_{0};  // of the term under way
-  MonoTime campaign_end_{0};
-  Epoch asked_epoch_;        // promises of this epoch have been asked for
-  MonoTime asked_since_{0};  // since then
-  bool fetching_ = false;
-  bool forced_ = false;  // this node's promise is enough, and it is the only member then
-  std::function<void(const Status&)> done_;
   std::map<NodeId, Ask> asks_;
   // Where somebody said that a node is, who answers there is told by its answer: a member may have moved.
   struct SeedAsk {

@@ -16,32 +16,29 @@ constexpr std::uint64_t kForcedEpochs = 1'000'000;
 
 void Node::Promote(std::chrono::milliseconds patience, std::function<void(const Status&)> done) {
   if (!failure_.ok()) return done(failure_);
-  const bool leads =
-      Leads() || (Mutated(Mutant::kPromotedWithoutLease) && role_ == Role::kPrimary && committer_->Serving());
+  const bool leads = Leads() || (Mutated(Mutant::kPromotedWithoutLease) && Leading() && committer_->Serving());
   if (leads) return done(Status::Ok());
   if (!membership_.members().empty() && membership_.Find(self_.id) == nullptr) {
     return done(
         {Code::kNoPromise, "this node has not become a member yet: wait until it is in sync, or promote another"});
   }
   // What is under way goes on: to begin anew would give up a promise, or a role that no majority has confirmed yet.
-  const bool under_way = campaign_ || (role_ == Role::kPrimary && !offer_);
+  const bool under_way = candidacy_ || (Leading() && !offer_);
   if (!under_way || Mutated(Mutant::kOrderBeginsAnew)) {
     return StartCampaign(Epoch{}, Epoch{}, patience, std::move(done));
   }
   Answer({Code::kNoPromise, "another attempt has taken its place"});
-  SetPatience(patience);
-  done_ = std::move(done);
+  order_ = {EndOf(patience), std::move(done)};
 }
 
-void Node::SetPatience(std::chrono::milliseconds patience) {
-  const bool forever = patience == std::chrono::milliseconds::max();
-  campaign_end_ = forever ? kForever : clock_->Now() + patience;
+MonoTime Node::EndOf(std::chrono::milliseconds patience) const {
+  return patience == std::chrono::milliseconds::max() ? kForever : clock_->Now() + patience;
 }
 
 // The campaign of a cluster of one, whose own promise is a majority.
 void Node::Force(std::function<void(const Status&)> done) {
   if (!failure_.ok()) return done(failure_);
-  if (role_ == Role::kPrimary && committer_->Serving() && LeaseHeld()) return done(Status::Ok());
+  if (Leading() && committer_->Serving() && LeaseHeld()) return done(Status::Ok());
   if (receiver_->streaming()) {
     return done({Code::kNoPromise,
                  fmt::format("{} is the primary and alive: use FAHA.FAILOVER there", primary_.Redis().ToString())});
@@ -50,7 +47,7 @@ void Node::Force(std::function<void(const Status&)> done) {
   if (Status status = CheckDatabases(); !status.ok()) return done(status);
   EndTakeOver({Code::kNoPromise, "another attempt has taken its place"});
   EndCampaign({Code::kNoPromise, "another attempt has taken its place"});
-  if (role_ == Role::kPrimary) StepDown("it is forced to lead alone");
+  if (Leading()) StepDown("it is forced to lead alone");
   receiver_->Stop();
   Note(LogLevel::kWarning,
        fmt::format(
@@ -59,18 +56,18 @@ void Node::Force(std::function<void(const Status&)> done) {
            "(CORRUPT) "
            "has committed writes that this node lacks",
            membership_.members().size() - (membership_.Find(self_.id) != nullptr ? 1 : 0), log_->end().lsn.value));
-  forced_ = true;
-  campaign_.emplace(self_, Members{self_}, Epoch{voter_->promised().value + kForcedEpochs}, log_->end(), Epoch{});
-  campaign_end_ = kForever;
-  asked_epoch_ = Epoch{};
-  done_ = std::move(done);
+  candidacy_ = {
+      .campaign = {self_, Members{self_}, Epoch{voter_->promised().value + kForcedEpochs}, log_->end(), Epoch{}},
+      .forced = true};
+  order_ = {kForever, std::move(done)};
+  Enter(PhaseEvent::kSeek);
   StepCampaign();
 }
 
 void Node::StartCampaign(Epoch interrupts, Epoch floor, std::chrono::milliseconds patience,
                          std::function<void(const Status&)> done) {
   if (not_whole_) {
-    if (role_ == Role::kPrimary) StepDown("its log is not whole");
+    if (Leading()) StepDown("its log is not whole");
     if (done) done({Code::kNoPromise, "the log of this node is not whole yet: wait until it is in sync"});
     if (!receiver_->active()) receiver_->Start();
     return;
@@ -78,56 +75,56 @@ void Node::StartCampaign(Epoch interrupts, Epoch floor, std::chrono::millisecond
   // What is not applied yet is about to be.  Once others have promised it would be late to find it damaged.
   const bool intact = log_->AreIntact(log_->end().lsn.value - std::min(engine_->applied(), log_->end().lsn).value);
   if (Status status = intact ? CheckDatabases() : pool_->damage(); !status.ok()) {
-    if (role_ == Role::kPrimary) StepDown("it may not lead a later epoch");
+    if (Leading()) StepDown("it may not lead a later epoch");
     if (done) done(status);
     if (!receiver_->active()) receiver_->Start();
     return;
   }
   EndCampaign({Code::kNoPromise, "another attempt has taken its place"});
-  if (role_ == Role::kPrimary) StepDown("it seeks a later epoch");
+  if (Leading()) StepDown("it seeks a later epoch");
   Members members = membership_.members();
   if (members.empty()) members = {self_};
-  campaign_.emplace(self_, members, std::max(voter_->promised(), floor), log_->end(), interrupts);
-  SetPatience(patience);
-  asked_epoch_ = Epoch{};
+  candidacy_ = {.campaign = {self_, members, std::max(voter_->promised(), floor), log_->end(), interrupts}};
+  order_ = {EndOf(patience), std::move(done)};
   next_ask_ = MonoTime{0};
-  done_ = std::move(done);
+  Enter(PhaseEvent::kSeek);
   StepCampaign();
 }
 
 void Node::StepCampaign() {
-  if (!campaign_ || !failure_.ok()) {
-    if (done_ && clock_->Now() >= campaign_end_)
+  if (!candidacy_) {
+    if (order_.done && clock_->Now() >= order_.end)
       Answer({Code::kNoQuorum,
               "this node is elected, but a majority of the members does not answer: start their servers"});
     return;
   }
-  switch (campaign_->next()) {
+  Campaign& campaign = candidacy_->campaign;
+  switch (campaign.next()) {
     case Campaign::Next::kAsk:
-      role_ = Role::kBackup;
-      if (clock_->Now() >= next_ask_) AskMembers(campaign_->members());
+      if (phase_ == Phase::kPromised) Enter(PhaseEvent::kAskAgain);
+      if (clock_->Now() >= next_ask_) AskMembers(campaign.members());
       break;
     case Campaign::Next::kPromise:
-      if (asked_epoch_ == campaign_->epoch() && clock_->Now() - asked_since_ > options_.lease &&
+      if (candidacy_->asked == campaign.epoch() && clock_->Now() - candidacy_->asked_since > options_.lease &&
           !Mutated(Mutant::kHungVoterCounts)) {
-        campaign_->OnPromisesLate();
+        campaign.OnPromisesLate();
         break;
       }
       AskForPromises();
       break;
     case Campaign::Next::kFollow: {
-      const Member primary = campaign_->primary();
+      const Member primary = campaign.primary();
       EndCampaign({Code::kNoPromise,
                    fmt::format("{} is the primary and alive: use FAHA.FAILOVER there", primary.Redis().ToString())});
       Seek(primary);
       return;
     }
     case Campaign::Next::kWon:
-      if (!fetching_) FetchFromBest();
+      if (!Fetching()) FetchFromBest();
       return;
   }
-  if (campaign_ && clock_->Now() >= campaign_end_) {
-    EndCampaign({Code::kNoPromise, fmt::format("no majority promised: {}", campaign_->Obstacle())});
+  if (candidacy_ && clock_->Now() >= order_.end) {
+    EndCampaign({Code::kNoPromise, fmt::format("no majority promised: {}", candidacy_->campaign.Obstacle())});
     receiver_->Start();
   }
 }
@@ -144,7 +141,7 @@ void Node::TendAsks(const Members& members) {
     if (ask.link != LinkId::kNone && now - ask.heard > options_.lease && !Mutated(Mutant::kHungVoterCounts)) {
       fabric_->Close(ask.link);
       ask = {};
-      if (campaign_) campaign_->OnUnreachable(member.id);
+      if (candidacy_) candidacy_->campaign.OnUnreachable(member.id);
     }
     all_answer = all_answer && ask.connected;
     if (ask.link != LinkId::kNone) continue;
@@ -199,43 +196,59 @@ void Node::AskMembers(const Members& members) {
 }
 
 void Node::AskForPromises() {
-  const Epoch epoch = campaign_->epoch();
-  if (asked_epoch_ != epoch) {
+  Campaign& campaign = candidacy_->campaign;
+  const Epoch epoch = campaign.epoch();
+  if (candidacy_->asked != epoch) {
     // Our own promise follows the same rule as anybody's.
-    if (voter_->Judge(epoch, self_.id, campaign_->interrupts(), clock_->Now()) != Refusal::kNone) return;
-    asked_epoch_ = epoch;
-    asked_since_ = clock_->Now();
+    if (voter_->Judge(epoch, self_.id, campaign.interrupts(), clock_->Now()) != Refusal::kNone) return;
+    candidacy_->asked = epoch;
+    candidacy_->asked_since = clock_->Now();
     if (!GivePromise(epoch, self_.id).ok()) return;
-    role_ = Role::kCandidate;
+    Enter(PhaseEvent::kPromise);
     RequestPromises();
-    campaign_->OnOwnPromise(log_->end(), forced_ ? Members{self_} : membership_.members());
+    campaign.OnOwnPromise(log_->end(), candidacy_->forced ? Members{self_} : membership_.members());
     return StepCampaign();
   }
   if (clock_->Now() < next_ask_) return;
-  TendAsks(campaign_->members());
+  TendAsks(campaign.members());
   RequestPromises();
 }
 
 // Of everybody who is connected and has not been asked yet.
 void Node::RequestPromises() {
+  const Epoch epoch = candidacy_->asked;
   const auto request =
-      wire::Encode(wire::PromiseRequest{pool_->cluster(), asked_epoch_, self_, campaign_->interrupts()});
+      wire::Encode(wire::PromiseRequest{pool_->cluster(), epoch, self_, candidacy_->campaign.interrupts()});
   for (auto& [id, ask] : asks_) {
-    if (!ask.connected || ask.promise == asked_epoch_) continue;
-    ask.promise = asked_epoch_;
+    if (!ask.connected || ask.promise == epoch) continue;
+    ask.promise = epoch;
     fabric_->Send(ask.link, request);
   }
 }
 
 void Node::EndCampaign(const Status& outcome) {
   CloseAsks();
-  if (role_ == Role::kCandidate) role_ = Role::kBackup;
-  if (!campaign_) return;
-  campaign_.reset();
-  forced_ = false;
-  if (fetching_) receiver_->Stop();
-  fetching_ = false;
+  if (!candidacy_) return;
+  Enter(PhaseEvent::kGiveUp);
   Answer(outcome);
+}
+
+// The one place where the phase changes, and what ends with the old one is torn down.  A term is ended by StepDown().
+void Node::Enter(PhaseEvent event) {
+  const Phase from = phase_;
+  const auto to = After(from, event);
+  FAHA_CHECK(to.has_value(), "an event that the table of phases does not know");
+  phase_ = *to;
+  if (HasCampaign(from) && !HasCampaign(phase_)) {
+    candidacy_.reset();
+    CloseAsks();
+  }
+  if (from == Phase::kFetching) receiver_->Stop();
+}
+
+Role Node::RoleNow() const {
+  if (Leading()) return Role::kPrimary;
+  return phase_ == Phase::kPromised || Fetching() ? Role::kCandidate : Role::kBackup;
 }
 
 void Node::CloseAsks() {
@@ -247,8 +260,8 @@ void Node::CloseAsks() {
 
 // A majority promised, and no other primary can commit any more: take over the most that any of them holds.
 void Node::FetchFromBest() {
-  fetching_ = true;
-  if (log_->end() >= campaign_->best_end()) {
+  Enter(PhaseEvent::kWin);
+  if (log_->end() >= candidacy_->campaign.best_end()) {
     BecomePrimary();
   } else {
     receiver_->Start();
@@ -256,8 +269,8 @@ void Node::FetchFromBest() {
 }
 
 void Node::Answer(const Status& outcome) {
-  if (!done_) return;
-  const auto done = std::exchange(done_, nullptr);
+  if (!order_.done) return;
+  const auto done = std::exchange(order_.done, nullptr);
   done(outcome);
 }
 

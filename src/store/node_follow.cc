@@ -28,7 +28,7 @@ void Node::Suggest(const Endpoint& primary) {
   const auto known =
       std::find_if(members.begin(), members.end(), [&](const Member& m) { return m.Redis() == primary; });
   hint_ = known == members.end() ? seeds_.front() : known->Replication();
-  if (!campaign_) receiver_->Start();
+  if (!candidacy_) receiver_->Start();
 }
 
 void Node::Seek(const Member& primary) {
@@ -37,7 +37,7 @@ void Node::Seek(const Member& primary) {
 }
 
 std::optional<Endpoint> Node::NextSource() {
-  if (fetching_) return AddressOf(campaign_->best());
+  if (Fetching()) return AddressOf(candidacy_->campaign.best());
   if (hint_) return std::exchange(hint_, std::nullopt);
   // Whom this node has promised an epoch to may not be the primary yet; others, which may hang, are asked later.
   const Member* chosen = membership_.Find(voter_->voted_for());
@@ -52,12 +52,12 @@ std::optional<Endpoint> Node::NextSource() {
 }
 
 wire::FollowRequest Node::Introduce() {
-  if (!fetching_) GiveUpDamaged();
+  if (!Fetching()) GiveUpDamaged();
   wire::FollowRequest request;
   request.cluster = pool_->cluster();
   request.self = self_;
   request.empty = Blank();
-  request.fetch = fetching_;
+  request.fetch = Fetching();
   request.installing = not_whole_;
   request.promised = voter_->promised();
   request.domain = static_cast<std::uint8_t>(pool_->media().domain());
@@ -92,11 +92,11 @@ Status Node::Accept(const wire::FollowReply& reply) {
     return {Code::kFenced, fmt::format("{} is primary of epoch {}, but this node promised epoch {}",
                                        reply.primary.Redis().ToString(), reply.epoch.value, voter_->promised().value)};
   }
-  if (fetching_ && reply.epoch > voter_->promised()) {
+  if (Fetching() && reply.epoch > voter_->promised()) {
     return {Code::kProtocol, fmt::format("{} answers a candidate with an epoch that it did not ask for",
                                          reply.primary.Redis().ToString())};
   }
-  if (fetching_ && reply.install && !Mutated(Mutant::kCandidateInstalls)) {
+  if (Fetching() && reply.install && !Mutated(Mutant::kCandidateInstalls)) {
     return {Code::kProtocol, fmt::format("{} offers a candidate the whole log", reply.primary.Redis().ToString())};
   }
   if (not_whole_ && !reply.install) {
@@ -109,7 +109,7 @@ Status Node::Accept(const wire::FollowReply& reply) {
             fmt::format("{} does not hold batch {}, which was committed: one of the two logs is damaged",
                         reply.primary.Redis().ToString(), log_->known_committed().value)};
   }
-  if (!fetching_ && (reply.epoch > voter_->promised() || pool_->leader() != reply.primary.id)) {
+  if (!Fetching() && (reply.epoch > voter_->promised() || pool_->leader() != reply.primary.id)) {
     if (Status status = pool_->SetLeader(reply.epoch, reply.primary.id); !status.ok()) return Fail(status);
     if (reply.epoch > voter_->promised()) voter_->Promised(reply.epoch, reply.primary.id);
   }
@@ -124,7 +124,7 @@ Status Node::Accept(const wire::FollowReply& reply) {
   if (Status status = log_->CutAfter(reply.common); !status.ok()) return Fail(status);
   engine_->LogWasCut();
   membership_.CutAfter(reply.common);
-  if (fetching_) return Status::Ok();
+  if (Fetching()) return Status::Ok();
   // What this node sought is there.  It could promise itself nothing any more, for it gives leases from now on.
   EndCampaign({Code::kNoPromise,
                fmt::format("{} is the primary and alive: use FAHA.FAILOVER there", reply.primary.Redis().ToString())});
@@ -160,7 +160,7 @@ Status Node::BeginInstall(const wire::FollowReply& reply) {
 
 // An empty node leaves the cluster of one that it was.
 Status Node::JoinCluster(const wire::FollowReply& reply) {
-  if (fetching_ || !Blank()) {
+  if (Fetching() || !Blank()) {
     return {Code::kClusterId, "the source belongs to another cluster than this node's data"};
   }
   Status status = pool_->Adopt(reply.cluster, {reply.segment_bytes, reply.segment_count, reply.granule}, reply.log_key,
@@ -180,12 +180,12 @@ Status Node::JoinCluster(const wire::FollowReply& reply) {
 
 void Node::Refused(const wire::FollowReply& reply) {
   const Code code = static_cast<Code>(reply.code);
-  if (fetching_ && code == Code::kNoPromise) {
+  if (Fetching() && code == Code::kNoPromise) {
     EndCampaign({Code::kNoPromise, reply.text});
     receiver_->Start();
     return;
   }
-  if (fetching_) return Lost({Code::kUnavailable, reply.text});
+  if (Fetching()) return Lost({Code::kUnavailable, reply.text});
   if (loss_ == Loss::kHungUp) loss_ = Loss::kNone;  // it is there
   if (code == Code::kCorrupt && !not_whole_) (void)log_->AreIntact(wire::kMaxTail);
   if (!reply.primary.id.IsNone() && reply.primary.id != self_.id) hint_ = reply.primary.Replication();
@@ -214,7 +214,7 @@ Status Node::Land(const wire::Batch& batch, std::span<const std::byte> bytes) {
 
 // A log that was whole goes on as one that is installed, from where it is.
 Status Node::Gap(Lsn whole_at, std::span<const std::uint64_t> in_use) {
-  if (fetching_) return {Code::kProtocol, "a gap was announced to a candidate, which takes none"};
+  if (Fetching()) return {Code::kProtocol, "a gap was announced to a candidate, which takes none"};
   if (!std::is_sorted(in_use.begin(), in_use.end())) {
     return {Code::kProtocol, "the generations that a gap names are not in ascending order"};
   }
@@ -271,7 +271,7 @@ void Node::Absorb() {
 }
 
 bool Node::Heard(Epoch epoch, Lsn committed, MonoTime as_of) {
-  if (epoch != voter_->promised() || fetching_) return false;
+  if (epoch != voter_->promised() || Fetching()) return false;
   heard_at_ = clock_->Now();
   voter_->Heard(primary_.id, heard_at_);
   heard_committed_ = std::max(heard_committed_, committed);
@@ -289,7 +289,7 @@ void Node::Applied() {
 }
 
 bool Node::MayBeRead() const {
-  return options_.backup_reads && role_ == Role::kBackup && !not_whole_ && !engine_->broken() && !fetching_ &&
+  return options_.backup_reads && RoleNow() == Role::kBackup && !not_whole_ && !engine_->broken() && !Fetching() &&
          receiver_->streaming() && Since(current_at_) <= options_.lease;
 }
 
@@ -317,13 +317,11 @@ void Node::Lost(const Status& reason) {
   }
   primary_ = {};
   Remember(reason);
-  if (!fetching_) return;
+  if (!Fetching()) return;
   // The best log went away before it was read: ask again who is there.
-  const MonoTime left = campaign_end_ == kForever ? kForever : campaign_end_ - clock_->Now();
-  auto done = std::exchange(done_, nullptr);
-  receiver_->Stop();
-  fetching_ = false;
-  campaign_.reset();
+  const MonoTime left = order_.end == kForever ? kForever : order_.end - clock_->Now();
+  auto done = std::exchange(order_.done, nullptr);
+  Enter(PhaseEvent::kGiveUp);
   const auto patience =
       left == kForever ? std::chrono::milliseconds::max() : std::chrono::duration_cast<std::chrono::milliseconds>(left);
   StartCampaign(Epoch{}, voter_->promised(), patience, std::move(done));

@@ -16,7 +16,7 @@ constexpr std::chrono::milliseconds kHandOverPatience{5000};
 // Before anything is judged: peers speak while it commits.  An index that cannot name its keys serves nobody and has
 // nothing to commit: all the more another node is to lead.
 Status Node::SettleForHeir() {
-  if (!engine_->broken() || role_ != Role::kPrimary || !failure_.ok()) return SettleTurn();
+  if (!engine_->broken() || !Leading() || !failure_.ok()) return SettleTurn();
   if (NeedsCommit()) (void)FailTurn();
   return failure_;
 }
@@ -36,7 +36,7 @@ void Node::HandOver(const std::optional<Endpoint>& target, std::function<void(co
   for (bool sure = false; best != nullptr && best->may_lead() && best->reached && !sure;) {
     const NodeId heir = best->receiver().id;
     const bool reached = ReachedNow(best->receiver());
-    if (role_ != Role::kPrimary || !failure_.ok()) return done(CheckServing(Code::kNotPrimary));
+    if (!Leading() || !failure_.ok()) return done(CheckServing(Code::kNotPrimary));
     if (offer_) return done({Code::kUnavailable, "the role is being handed over already"});
     best = BestHeir(target);  // anew, for its links may have changed meanwhile
     sure = reached && best != nullptr && best->receiver().id == heir;
@@ -63,8 +63,8 @@ void Node::HandOver(const std::optional<Endpoint>& target, std::function<void(co
   // begun: a commit that is under way when the heir is promised a later epoch has an unknown outcome, and its clients
   // are disconnected.
   const MonoTime quiet_end = clock_->Now() + options_.persist_timeout;
-  while (offer_ && role_ == Role::kPrimary && clock_->Now() < quiet_end) WaitForPeers(quiet_end);
-  while (Mutated(Mutant::kHandOverBlocks) && offer_ && role_ == Role::kPrimary && clock_->Now() < offer_->end) {
+  while (offer_ && Leading() && clock_->Now() < quiet_end) WaitForPeers(quiet_end);
+  while (Mutated(Mutant::kHandOverBlocks) && offer_ && Leading() && clock_->Now() < offer_->end) {
     WaitForPeers(offer_->end);
   }
 }
@@ -87,7 +87,7 @@ void Node::StepOffer() {
   if (!offer_) return;
   const std::string heir = offer_->heir.Redis().ToString();
   const bool late = clock_->Now() >= offer_->end;
-  if (role_ == Role::kPrimary) {
+  if (Leading()) {
     if (waiting_) return;  // a commit must not lose its role for that
     const auto& shippers = committer_->shippers();
     const bool alive = std::any_of(shippers.begin(), shippers.end(), [&](const auto& shipper) {
@@ -97,7 +97,7 @@ void Node::StepOffer() {
     const Epoch floor = offer_->floor;
     EndOffer({Code::kUnavailable, fmt::format("{} did not take over: this node seeks to be the primary again", heir)});
     StartCampaign(voter_->promised(), floor, std::chrono::milliseconds::max(), nullptr);
-  } else if (receiver_->streaming() && !fetching_) {
+  } else if (receiver_->streaming() && !Fetching()) {
     EndOffer(primary_.id == offer_->heir.id
                  ? Status::Ok()
                  : Status{Code::kUnavailable,
@@ -117,7 +117,7 @@ void Node::EndOffer(const Status& outcome) {
 
 void Node::HandOverOffered(Epoch epoch) {
   if (epoch != voter_->promised() || membership_.Find(self_.id) == nullptr) return;
-  auto done = std::exchange(heir_ ? heir_->done : done_, nullptr);
+  auto done = std::exchange(heir_ ? heir_->done : order_.done, nullptr);
   heir_.reset();
   StartCampaign(epoch, Epoch{}, kHandOverPatience, std::move(done));
 }
@@ -125,7 +125,7 @@ void Node::HandOverOffered(Epoch epoch) {
 void Node::TakeOver(std::chrono::milliseconds patience, std::function<void(const Status&)> done) {
   EndTakeOver({Code::kNoPromise, "another attempt has taken its place"});
   if (Status status = CheckDatabases(); !status.ok()) return done(status);
-  const bool asks = receiver_->streaming() && (!campaign_ || Mutated(Mutant::kOrderBeginsAnew));
+  const bool asks = receiver_->streaming() && (!candidacy_ || Mutated(Mutant::kOrderBeginsAnew));
   if (!asks || membership_.Find(self_.id) == nullptr) return Promote(patience, std::move(done));
   heir_ = {.patience = patience, .done = std::move(done), .end = clock_->Now() + kHandOverPatience};
   StepTakeOver();

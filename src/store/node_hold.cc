@@ -35,9 +35,8 @@ Status Node::CheckHoldable() const {
   if (unacknowledged_ || log_->HasOpenBatch() || log_->InUnit()) {
     return {Code::kUnavailable, "what this turn has written is not committed yet"};
   }
-  const bool committed = role_ == Role::kPrimary
-                             ? committer_->Serving() && committer_->committed() >= stalled_until_
-                             : engine_->applied() <= std::max(heard_committed_, log_->known_committed());
+  const bool committed = Leading() ? committer_->Serving() && committer_->committed() >= stalled_until_
+                                   : engine_->applied() <= std::max(heard_committed_, log_->known_committed());
   if (committed) return Status::Ok();
   return {Code::kNoQuorum, "what this node holds is not known to be on a majority: start the other servers"};
 }
@@ -49,7 +48,7 @@ Result<Lsn> Node::HoldSegments(std::function<void(const Status&)> lost) {
     order.push_back({index, BatchView::Trusted(pool_->SegmentBytes(index).data()).header()});
   log_->Hold(std::make_unique<SegmentHold>(std::move(order), log_->segments().count(), std::move(lost)));
   // What a primary has appended behind its last commit is the cleaner's, or about members: it changes no key.
-  return role_ == Role::kPrimary ? committer_->committed() : engine_->applied();
+  return Leading() ? committer_->committed() : engine_->applied();
 }
 
 void Node::ReleaseSegments(const Status& outcome) {

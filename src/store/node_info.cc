@@ -19,11 +19,11 @@ std::string_view RoleName(Role role) {
 
 std::string_view Node::StateWord() const {
   if (!failure_.ok()) return "failed";
-  if (role_ == Role::kPrimary) {
+  if (Leading()) {
     return Serving() ? "serving" : "no-quorum";
   }
-  if (fetching_) return "fetching";
-  if (campaign_) return "electing";
+  if (Fetching()) return "fetching";
+  if (candidacy_) return "electing";
   if (not_whole_ && !pool_->installing()) return "damaged";
   if (!receiver_->streaming()) return "seeking";
   if (not_whole_) return "installing";
@@ -32,14 +32,15 @@ std::string_view Node::StateWord() const {
 
 std::pair<std::string, std::chrono::milliseconds> Node::Trouble() const {
   if (!failure_.ok()) return {failure_.ToString(), {}};
-  if (campaign_ && !fetching_) {
-    const Status obstacle{Code::kNoPromise, fmt::format("no majority has promised yet: {}", campaign_->Obstacle())};
+  if (candidacy_ && !Fetching()) {
+    const Status obstacle{Code::kNoPromise,
+                          fmt::format("no majority has promised yet: {}", candidacy_->campaign.Obstacle())};
     return {obstacle.ToString(), {}};
   }
-  if (role_ == Role::kPrimary && committer_->Serving()) {
+  if (Leading() && committer_->Serving()) {
     if (const Status copies = CheckCopies(); !copies.ok()) return {copies.ToString(), {}};
   }
-  if (role_ == Role::kBackup && receiver_->streaming() && !reached_) {
+  if (RoleNow() == Role::kBackup && receiver_->streaming() && !reached_) {
     const Status unreached{
         Code::kUnavailable,
         fmt::format("the primary does not reach this node at {}, so it may not lead: see faha.announce-host, "
@@ -65,14 +66,14 @@ std::chrono::milliseconds Node::Since(MonoTime time) const {
 
 StoreInfo Node::Info() const {
   StoreInfo info;
-  info.role = role_;
+  info.role = RoleNow();
   info.state = StateWord();
   std::tie(info.last_error, info.last_error_age) = Trouble();
   info.epoch = voter_->promised();
   info.node = self_.id;
   info.cluster = pool_->cluster();
   if (!primary_.id.IsNone()) info.primary = primary_;
-  info.streaming = receiver_->streaming() && !fetching_;
+  info.streaming = receiver_->streaming() && !Fetching();
   info.blank = Blank();
   info.silent = Since(heard_at_);
   info.members = membership_.members();
@@ -94,8 +95,8 @@ StoreInfo Node::Info() const {
   }
   info.last = log_->end().lsn;
   info.durable = log_->durable();
-  info.committed = role_ == Role::kPrimary ? committer_->committed() : std::min(heard_committed_, log_->end().lsn);
-  info.applied = role_ == Role::kPrimary ? log_->end().lsn : engine_->applied();
+  info.committed = Leading() ? committer_->committed() : std::min(heard_committed_, log_->end().lsn);
+  info.applied = Leading() ? log_->end().lsn : engine_->applied();
   info.domain = pool_->media().domain();
   info.domain_configured = options_.persistence_domain != "auto";
   info.transport = fabric_->DataTransport();

@@ -92,7 +92,7 @@ void Node::OnClose(LinkId link, const Status& reason) {
     // The seed that led to a member has no link of its own any more: it is asked again.
     std::erase_if(seed_asks_, [](const SeedAsk& seed) { return seed.link == LinkId::kNone; });
     ask = {};
-    if (campaign_) campaign_->OnUnreachable(id);
+    if (candidacy_) candidacy_->campaign.OnUnreachable(id);
     return;
   }
 }
@@ -235,9 +235,7 @@ LogEnd Node::VouchedEnd() const {
 
 // One that was elected a moment ago has its time to be heard: to elect another meanwhile would only prolong the time in
 // which nobody serves.
-bool Node::IsNotToBeReplaced() const {
-  return Leads() || (role_ == Role::kPrimary && clock_->Now() - elected_at_ < options_.lease);
-}
+bool Node::IsNotToBeReplaced() const { return Leads() || (Leading() && clock_->Now() - elected_at_ < options_.lease); }
 
 void Node::AnswerState(LinkId link, const wire::StateRequest& request) {
   if (request.cluster != pool_->cluster()) return fabric_->Close(link);
@@ -334,7 +332,7 @@ Status Node::Admissible(const wire::FollowRequest& request) const {
                                           request.self.Redis().ToString())};
   }
   const bool chosen = request.fetch && request.promised == voter_->promised() && request.self.id == voter_->voted_for();
-  if (!chosen && (role_ != Role::kPrimary || request.fetch)) return {Code::kNotPrimary, "this node is not the primary"};
+  if (!chosen && (!Leading() || request.fetch)) return {Code::kNotPrimary, "this node is not the primary"};
   if (request.cluster != pool_->cluster() && (!request.empty || request.fetch)) {
     return {Code::kClusterId, "the node holds data of another cluster: move its pool away to join this one"};
   }
@@ -462,9 +460,10 @@ bool Node::OnAskFrame(NodeId peer, std::span<const std::byte> head) {
   asks_[peer].heard = clock_->Now();
   if (const auto reply = wire::Decode<wire::StateReply>(head)) {
     if (reply->from != peer) return OnWrongAnswer(peer), true;
-    if (campaign_) {
-      campaign_->OnState(reply->from, {reply->serving, reply->lease_may_run, reply->lease_holder, reply->whole,
-                                       reply->promised, reply->end, reply->primary, reply->members});
+    if (candidacy_) {
+      candidacy_->campaign.OnState(
+          reply->from, {reply->serving, reply->lease_may_run, reply->lease_holder, reply->whole, reply->promised,
+                        reply->end, reply->primary, reply->members});
     } else if (!reply->primary.id.IsNone() && reply->promised > voter_->promised()) {
       // It is, or follows, the primary of a later epoch, which may lack just this node to serve.
       StepDown(fmt::format("epoch {} has another primary", reply->promised.value));
@@ -476,9 +475,10 @@ bool Node::OnAskFrame(NodeId peer, std::span<const std::byte> head) {
   }
   if (const auto reply = wire::Decode<wire::PromiseReply>(head)) {
     if (reply->from != peer) return OnWrongAnswer(peer), true;
-    if (campaign_) {
+    if (candidacy_) {
       const auto refusal = static_cast<Refusal>(std::min(reply->refusal, static_cast<std::uint8_t>(kLastRefusal)));
-      campaign_->OnPromise(peer, {reply->granted, refusal, reply->whole, reply->promised, reply->end, reply->members});
+      candidacy_->campaign.OnPromise(
+          peer, {reply->granted, refusal, reply->whole, reply->promised, reply->end, reply->members});
       // Each attempt is written to the pools: there is no hurry to make the next one where nobody can follow.
       if (refusal == Refusal::kNotReached) next_ask_ = clock_->Now() + options_.lease;
     }
@@ -491,7 +491,7 @@ bool Node::OnAskFrame(NodeId peer, std::span<const std::byte> head) {
 void Node::OnWrongAnswer(NodeId peer) {
   fabric_->Close(asks_[peer].link);
   asks_[peer] = {};
-  if (campaign_) campaign_->OnUnreachable(peer);
+  if (candidacy_) candidacy_->campaign.OnUnreachable(peer);
   const Member* member = membership_.Find(peer);
   Remember(
       {Code::kUnavailable, fmt::format("another node answers at {}, where {} should: see faha.announce-host, "

@@ -6,7 +6,7 @@
 
 namespace faha {
 
-bool Node::DependsOnPrimary() const { return role_ == Role::kBackup && !campaign_ && !heir_ && Promotable(); }
+bool Node::DependsOnPrimary() const { return RoleNow() == Role::kBackup && !candidacy_ && !heir_ && Promotable(); }
 
 bool Node::Silent() const {
   return DependsOnPrimary() && clock_->Now() - heard_at_ > options_.lease && !voter_->LeaseMayRun(clock_->Now());
@@ -49,7 +49,7 @@ void Node::StepService() {
   }
   if (!served_) return;
   cut_since_ = std::min(cut_since_, clock_->Now());
-  const bool may_recover = role_ == Role::kPrimary && !lease_lost_;
+  const bool may_recover = Leading() && !lease_lost_;
   if (may_recover && clock_->Now() - cut_since_ <= options_.persist_timeout) return;
   served_ = false;
   observer_->OnServiceLost();

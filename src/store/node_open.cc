@@ -179,7 +179,7 @@ void Node::ReadCheckpointIfAny() {
 Status Node::Checkpoint() {
   if (options_.checkpoint_path.empty() || not_whole_ || !failure_.ok() || log_->HasOpenBatch() || log_->InUnit())
     return Status::Ok();
-  if (role_ == Role::kPrimary) engine_->Appended();
+  if (Leading()) engine_->Appended();
   if (engine_->applied() < log_->end().lsn || !engine_->settled()) return Status::Ok();
   if (Status status = log_->Drain(); !status.ok()) return Fail(status);
   return WriteCheckpoint(options_.checkpoint_path, *log_, *engine_);

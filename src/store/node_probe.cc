@@ -34,7 +34,7 @@ bool Node::ReachedNow(const Member& member) {
     EndProbe(asked.id);
   }
   const MonoTime end = clock_->Now() + std::min<MonoTime>(options_.persist_timeout, options_.lease / 2);
-  while (role_ == Role::kPrimary && ReachOf(asked) == Reach::kUnknown && clock_->Now() < end) WaitForPeers(end);
+  while (Leading() && ReachOf(asked) == Reach::kUnknown && clock_->Now() < end) WaitForPeers(end);
   Probe& probe = probes_[asked.id];
   if (probe.reach == Reach::kUnknown) probe.reach = Reach::kNot;
   for (const auto& shipper : committer_->shippers()) {
@@ -53,7 +53,7 @@ void Node::TendProbes() {
     probes_[candidate].reach = Reach::kNot;
     SettleVotes(candidate);
   }
-  if (role_ != Role::kPrimary) return;
+  if (!Leading()) return;
   for (const auto& shipper : committer_->shippers()) {
     const Member& backup = shipper->receiver();
     if (!shipper->in_sync || shipper->fetch()) continue;
@@ -123,7 +123,7 @@ void Node::SettleVotes(const NodeId& candidate) {
     return true;
   });
   for (const HeldVote& held : settled) AnswerPromise(held.link, held.request);
-  if (role_ != Role::kPrimary) EndProbe(candidate);  // the next one is asked anew
+  if (!Leading()) EndProbe(candidate);  // the next one is asked anew
 }
 
 }  // namespace faha

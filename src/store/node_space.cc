@@ -24,7 +24,7 @@ constexpr MonoTime kReceiverPatience = std::chrono::seconds(3);
 // What is moved becomes durable, and is acknowledged, with the next turn's batch or at the next tick: nobody waits for
 // it.
 void Node::Clean(bool idle) {
-  if (!failure_.ok() || role_ != Role::kPrimary || !committer_->Serving()) return;
+  if (!failure_.ok() || !Leading() || !committer_->Serving()) return;
   ReleaseFreed();
   if (log_->HasOpenBatch() || log_->InUnit() || !(cleaner_->victim() || cleaner_->Needed())) {
     sealed_before_ = log_->sealed_bytes();
@@ -48,7 +48,7 @@ void Node::Clean(bool idle) {
 
 // The next turn may never come: where space is short, it is this drain that lets segments be given back.
 void Node::DrainSealed() {
-  if (!failure_.ok() || role_ != Role::kPrimary || log_->durable() == log_->end().lsn) return;
+  if (!failure_.ok() || !Leading() || log_->durable() == log_->end().lsn) return;
   if (Mutated(Mutant::kFullForEver) && log_->pending_frees() > 0) return;
   if (Status status = log_->Drain(); !status.ok()) {
     (void)Fail(status);
@@ -83,7 +83,7 @@ Status Node::CleanStep(std::uint64_t bytes, bool hurried, bool& worked) {
 
 void Node::ReleaseFreed() {
   if (log_->pending_frees() == 0) return;
-  const bool primary = role_ == Role::kPrimary;
+  const bool primary = Leading();
   const Lsn committed = Mutated(Mutant::kReusesEarly) && primary ? log_->durable()
                         : primary                                ? committer_->committed()
                                                                  : std::min(heard_committed_, engine_->applied());
@@ -168,7 +168,7 @@ Status Node::MakeRoom(std::uint64_t bytes, std::uint32_t reserve) {
       return Full();
     }
     if (!worked) WaitForPeers(deadline);
-    if (role_ != Role::kPrimary || !failure_.ok()) return CheckServing(Code::kReadOnly);
+    if (!Leading() || !failure_.ok()) return CheckServing(Code::kReadOnly);
   }
   return Status::Ok();
 }

@@ -12,8 +12,8 @@ namespace faha {
 // Whatever arrived may have moved the commit LSN, the lease or the membership.
 void Node::Progress() {
   if (!failure_.ok()) return;
-  if (fetching_ && !not_whole_ && log_->end() >= campaign_->best_end()) BecomePrimary();
-  if (role_ != Role::kPrimary) return;
+  if (Fetching() && !not_whole_ && log_->end() >= candidacy_->campaign.best_end()) BecomePrimary();
+  if (!Leading()) return;
   if (committer_->Advance(clock_->Now())) {
     log_->SetCommitted(committer_->committed());
     engine_->Committed(committer_->committed());
@@ -29,7 +29,7 @@ void Node::Progress() {
     Answer(Status::Ok());
     observer_->OnPrimary();
   }
-  if (done_ && Leads()) Answer(Status::Ok());
+  if (order_.done && Leads()) Answer(Status::Ok());
   // A change of members is a batch of its own: in the middle of a unit it waits, for the unit must not be cut in two.
   if (!log_->InUnit() || Mutated(Mutant::kMembersCutUnit)) AdmitMember();
   Ship();
@@ -87,7 +87,7 @@ void Node::CountLease() {
   hears_end_ = membership_.members().size() == 1 ? kForever : heard == MonoTime{0} ? heard : heard + options_.lease;
   if (MajorityHears()) {
     lease_lost_ = false;
-    if (!campaign_) CloseAsks();
+    if (!candidacy_) CloseAsks();
   } else if (now >= next_ask_) {
     // Cut off: somebody may know of a newer primary.
     AskMembers(membership_.members());
@@ -144,7 +144,8 @@ Status Node::Forget(const Endpoint& member) {
 }
 
 void Node::BecomePrimary() {
-  const Epoch epoch = campaign_->epoch();
+  const Epoch epoch = candidacy_->campaign.epoch();
+  const bool forced = candidacy_->forced;
   receiver_->Stop();
   engine_->ApplyTail();
   if (!pool_->damage().ok()) return EndCampaign(pool_->damage());
@@ -152,17 +153,14 @@ void Node::BecomePrimary() {
     (void)Fail(status);
     return;
   }
-  campaign_.reset();
-  fetching_ = false;
-  CloseAsks();
-  role_ = Role::kPrimary;
+  Enter(PhaseEvent::kCatchUp);
   elected_at_ = clock_->Now();
   primary_ = self_;
   announced_ = false;
   LookAtDatabases();
   log_->SetEpoch(epoch);
   log_->SetCommitted(std::max(log_->known_committed(), heard_committed_));
-  const Members members = std::exchange(forced_, false) ? Members{self_} : membership_.Toward(self_);
+  const Members members = forced ? Members{self_} : membership_.Toward(self_);
   log_->LimitSegments(SegmentsOf(members));
   // Raft 5.4.2: what earlier epochs left is committed by a batch of our own.
   if (auto at = log_->Append({.kind = format::RecordKind::kEpochStart, .key = {}, .value = {}}); !at.ok()) {
@@ -180,14 +178,19 @@ void Node::BecomePrimary() {
 
 void Node::StepDown(std::string_view why) {
   deposed_ = deposed_ || NeedsCommit();
-  log_->LimitSegments(UINT32_MAX);  // where a batch goes is for the next primary to say
-  if (role_ == Role::kPrimary) {
+  if (Leading()) {
     Note(LogLevel::kWarning, fmt::format("no longer primary of epoch {}: {}", log_->end().epoch.value, why));
     DropUnsealed();
+    Enter(PhaseEvent::kDepose);
     Answer({Code::kFenced, "this node was deposed before it served"});
   }
+  ForgetPrimary();
+}
+
+// Whoever it was, this node included: there is to be another.
+void Node::ForgetPrimary() {
+  log_->LimitSegments(UINT32_MAX);  // where a batch goes is for the next primary to say
   EndProbes();
-  role_ = Role::kBackup;
   primary_ = {};
   loss_ = Loss::kNone;
   heard_at_ = clock_->Now();

@@ -1,8 +1,13 @@
 // The pure rules: promises, campaigns, quorums, membership.
 #include <gtest/gtest.h>
 
+#include <map>
+#include <optional>
+#include <utility>
+
 #include "cluster/campaign.h"
 #include "cluster/membership.h"
+#include "cluster/phase.h"
 #include "cluster/quorum.h"
 #include "cluster/voter.h"
 
@@ -25,6 +30,30 @@ PeerState State(Epoch promised, LogEnd end, Members members, bool serving = fals
 }
 PromiseAnswer Grant(Epoch epoch, LogEnd end, Members members) {
   return {.granted = true, .refusal = Refusal::kNone, .promised = epoch, .end = end, .members = std::move(members)};
+}
+
+// The way of a candidate, step by step: whatever else happens in a phase ends it.
+TEST(Phase, TheTableIsComplete) {
+  const std::map<std::pair<Phase, PhaseEvent>, Phase> steps{
+      {{Phase::kFollowing, PhaseEvent::kSeek}, Phase::kAsking},
+      {{Phase::kAsking, PhaseEvent::kPromise}, Phase::kPromised},
+      {{Phase::kPromised, PhaseEvent::kPromise}, Phase::kPromised},  // of a later epoch
+      {{Phase::kPromised, PhaseEvent::kAskAgain}, Phase::kAsking},
+      {{Phase::kPromised, PhaseEvent::kWin}, Phase::kFetching},
+      {{Phase::kFetching, PhaseEvent::kCatchUp}, Phase::kLeading},
+      {{Phase::kLeading, PhaseEvent::kDepose}, Phase::kFollowing},
+  };
+  for (std::size_t i = 0; i < kPhases; ++i) {
+    for (std::size_t j = 0; j < kPhaseEvents; ++j) {
+      const auto phase = static_cast<Phase>(i);
+      const auto event = static_cast<PhaseEvent>(j);
+      std::optional<Phase> expected;
+      if (event == PhaseEvent::kGiveUp && HasCampaign(phase)) expected = Phase::kFollowing;
+      if (event == PhaseEvent::kFail && phase != Phase::kFailed) expected = Phase::kFailed;
+      if (const auto step = steps.find({phase, event}); step != steps.end()) expected = step->second;
+      EXPECT_EQ(After(phase, event), expected) << i << " " << j;
+    }
+  }
 }
 
 TEST(Voter, TheDecisionTableIsComplete) {
