@@ -22,6 +22,7 @@
 #include <utility>
 #include <vector>
 
+#include "cluster/address_book.h"
 #include "cluster/campaign.h"
 #include "cluster/membership.h"
 #include "cluster/phase.h"
@@ -36,6 +37,8 @@
 #include "store/committer.h"
 #include "store/complaints.h"
 #include "store/engine.h"
+#include "store/inquiry.h"
+#include "store/probes.h"
 
 namespace faha {
 
@@ -199,16 +202,10 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   void StepCampaign();
   void AskForPromises();
   void AskMembers(const Members& members);
-  void TendAsks(const Members& members);
-  struct SeedAsk;
-  void TendSeedAsks();
-  bool OnSeedFrame(SeedAsk& seed, std::span<const std::byte> head);
-  // Where `member` was found, or said that it is.
-  [[nodiscard]] Endpoint AddressOf(const Member& member) const;
+  void DialMembers(const Members& members);
   void RequestPromises();
   void EndCampaign(const Status& outcome);
   void Enter(PhaseEvent event);
-  void CloseAsks();
   void FetchFromBest();
   void Answer(const Status& outcome);
   // Persists the promise, closes every way in of the old primary, absorbs what came by it.  Errors: IoError - the node
@@ -229,19 +226,11 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   void Reached(bool reached) override { reached_ = reached; }
 
   // --- node_probe.cc
-  struct Probe;
-  // Asks it, if it has not answered yet.
-  enum class Reach : std::uint8_t { kUnknown, kReached, kNot };
-  Reach ReachOf(const Member& member);
-  // All of them but those of `candidates`.
   bool ReachedNow(const Member& member);
   void TendProbes();
-  void EndProbe(const NodeId& node);
-  void EndProbes();
-  void OnProbeEnd(Probe& probe, Reach reach);
+  void OnProbed(const Probes::Outcome& outcome);
   void SettleVotes(const NodeId& candidate);
-  Probe* ProbeOf(LinkId link);
-  bool OnProbeFrame(Probe& probe, std::span<const std::byte> head);
+  bool OnProbeFrame(LinkId link, std::span<const std::byte> head);
 
   // --- node_databases.cc
   // Could clients name every database that has keys?  Errors: BadConfig.
@@ -292,7 +281,8 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   bool OnGuestFrame(LinkId link, std::span<const std::byte> head);
   void OnStrangerFrame(LinkId link, std::span<const std::byte> head);
   bool OpenData(LinkId link, std::span<const std::byte> head);
-  bool OnAskFrame(NodeId peer, std::span<const std::byte> head);
+  bool OnInquiryFrame(LinkId link, std::span<const std::byte> head);
+  bool OnAnswer(NodeId peer, std::span<const std::byte> head);
   [[nodiscard]] bool IsNotToBeReplaced() const;
   void AnswerState(LinkId link, const wire::StateRequest& request);
   void AnswerPromise(LinkId link, const wire::PromiseRequest& request);
@@ -331,6 +321,9 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   std::optional<Cleaner> cleaner_;
   Member self_;
   Membership membership_;
+  AddressBook book_;
+  std::optional<Inquiry> inquiry_;
+  std::optional<Probes> probes_;
   std::optional<Voter> voter_;
   std::optional<Committer> committer_;
   std::optional<Receiver> receiver_;
@@ -358,16 +351,6 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   };
   std::optional<Offer> offer_;
   bool waiting_ = false;  // in WaitForPeers()
-  // A node that is in sync, or wants to be elected, is dialled where the others will dial it.
-  struct Probe {
-    Member member;
-    LinkId link = LinkId::kNone;
-    MonoTime next{0};  // when it is dialled again
-    Reach reach = Reach::kUnknown;
-    MonoTime since{0};  // it has been reached
-    bool told = false;  // that it is not reached
-  };
-  std::map<NodeId, Probe> probes_;
   // A vote that is asked for, until it is known whether its candidate can be reached.
   struct HeldVote {
     LinkId link = LinkId::kNone;
@@ -387,11 +370,8 @@ class Node final : public Store, private FabricHandler, private BatchSink {
 
   // The backup's.
   Lsn heard_committed_;
-  bool not_whole_ = false;        // the log is damaged or being installed: it is no copy, and this node does not vote
-  Lsn whole_at_;                  // while installing: what must be durable for the log to be whole
-  std::vector<Endpoint> seeds_;   // replication ports to try besides the members'
-  std::optional<Endpoint> hint_;  // where to try first
-  std::size_t next_source_ = 0;
+  bool not_whole_ = false;   // the log is damaged or being installed: it is no copy, and this node does not vote
+  Lsn whole_at_;             // while installing: what must be durable for the log to be whole
   MonoTime promised_at_{0};  // a promise was given
   bool followed_ = false;    // a primary accepted this node since the start
   MonoTime heard_at_{0};     // a primary, or that there is to be another
@@ -406,13 +386,6 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   };
   std::optional<Heir> heir_;
   static constexpr MonoTime kAskPeriod{50'000};
-  struct Ask {
-    LinkId link = LinkId::kNone;
-    bool connected = false;
-    bool misses = false;  // it hears no primary either
-    MonoTime heard{0};    // it spoke, or was dialled
-    Epoch promise;        // a promise of this epoch was asked of it
-  };
   // A campaign and what belongs to it: it ends as one, in Enter().
   struct Candidacy {
     Campaign campaign;
@@ -428,17 +401,6 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   };
   Order order_;
   MonoTime elected_at_{0};  // of the term under way
-  std::map<NodeId, Ask> asks_;
-  // Where somebody said that a node is, who answers there is told by its answer: a member may have moved.
-  struct SeedAsk {
-    Endpoint at;
-    LinkId link = LinkId::kNone;
-    MonoTime dialled{0};
-    bool answered = false;
-  };
-  std::vector<SeedAsk> seed_asks_;
-  std::map<NodeId, Endpoint> found_at_;  // members that may have moved: where they were found last
-  MonoTime next_ask_{0};
 
   // At a backup: behind this LSN nothing had been acknowledged at that time; and such a time of which all is applied.
   std::pair<Lsn, MonoTime> told_{};

@@ -86,7 +86,7 @@ void Node::StartCampaign(Epoch interrupts, Epoch floor, std::chrono::millisecond
   if (members.empty()) members = {self_};
   candidacy_ = {.campaign = {self_, members, std::max(voter_->promised(), floor), log_->end(), interrupts}};
   order_ = {EndOf(patience), std::move(done)};
-  next_ask_ = MonoTime{0};
+  inquiry_->Hurry();
   Enter(PhaseEvent::kSeek);
   StepCampaign();
 }
@@ -102,7 +102,7 @@ void Node::StepCampaign() {
   switch (campaign.next()) {
     case Campaign::Next::kAsk:
       if (phase_ == Phase::kPromised) Enter(PhaseEvent::kAskAgain);
-      if (clock_->Now() >= next_ask_) AskMembers(campaign.members());
+      if (inquiry_->Due()) AskMembers(campaign.members());
       break;
     case Campaign::Next::kPromise:
       if (candidacy_->asked == campaign.epoch() && clock_->Now() - candidacy_->asked_since > options_.lease &&
@@ -129,70 +129,15 @@ void Node::StepCampaign() {
   }
 }
 
-// Dials members, again after their links broke.  One that says nothing for a lease hangs: what it said does not count
-// any more, and it is dialled anew.
-void Node::TendAsks(const Members& members) {
-  const MonoTime now = clock_->Now();
-  next_ask_ = now + kAskPeriod;
-  bool all_answer = true;
-  for (const Member& member : members) {
-    if (member.id == self_.id) continue;
-    Ask& ask = asks_[member.id];
-    if (ask.link != LinkId::kNone && now - ask.heard > options_.lease && !Mutated(Mutant::kHungVoterCounts)) {
-      fabric_->Close(ask.link);
-      ask = {};
-      if (candidacy_) candidacy_->campaign.OnUnreachable(member.id);
-    }
-    all_answer = all_answer && ask.connected;
-    if (ask.link != LinkId::kNone) continue;
-    ask.heard = now;
-    ask.link = fabric_->Dial(AddressOf(member));
+void Node::DialMembers(const Members& members) {
+  for (const NodeId& silent : inquiry_->Dial(members, self_.id)) {
+    if (candidacy_) candidacy_->campaign.OnUnreachable(silent);
   }
-  if (!all_answer) TendSeedAsks();
-}
-
-Endpoint Node::AddressOf(const Member& member) const {
-  const auto found = found_at_.find(member.id);
-  return found == found_at_.end() ? member.Replication() : found->second;
-}
-
-// Members that all have other addresses since they ran last find each other by what they were told: see Suggest().
-void Node::TendSeedAsks() {
-  const MonoTime now = clock_->Now();
-  std::erase_if(seed_asks_, [&](const SeedAsk& ask) {
-    const bool silent = !ask.answered && now - ask.dialled > options_.lease;
-    if (silent) fabric_->Close(ask.link);
-    return silent;
-  });
-  for (const Endpoint& seed : seeds_) {
-    const bool asked =
-        std::any_of(seed_asks_.begin(), seed_asks_.end(), [&](const auto& ask) { return ask.at == seed; });
-    if (!asked) seed_asks_.push_back({.at = seed, .link = fabric_->Dial(seed), .dialled = now});
-  }
-}
-
-// A member that answers where it said that it is is asked there alone.
-bool Node::OnSeedFrame(SeedAsk& seed, std::span<const std::byte> head) {
-  const auto reply = wire::Decode<wire::StateReply>(head);
-  if (!reply) return false;
-  seed.answered = true;
-  const Member* member = membership_.Find(reply->from);
-  if (member == nullptr || member->id == self_.id || asks_[member->id].connected) return true;
-  Ask& ask = asks_[member->id];
-  fabric_->Close(ask.link);
-  ask = {};
-  ask.link = std::exchange(seed.link, LinkId::kNone);
-  ask.connected = true;
-  found_at_[member->id] = seed.at;
-  Note(LogLevel::kNotice, fmt::format("{} answers at {}", member->Redis().ToString(), seed.at.ToString()));
-  return OnAskFrame(member->id, head);
 }
 
 void Node::AskMembers(const Members& members) {
-  TendAsks(members);
-  for (const auto& [id, ask] : asks_) {
-    if (ask.connected) fabric_->Send(ask.link, wire::Encode(wire::StateRequest{pool_->cluster()}));
-  }
+  DialMembers(members);
+  inquiry_->Ask(wire::Encode(wire::StateRequest{pool_->cluster()}));
 }
 
 void Node::AskForPromises() {
@@ -209,25 +154,20 @@ void Node::AskForPromises() {
     campaign.OnOwnPromise(log_->end(), candidacy_->forced ? Members{self_} : membership_.members());
     return StepCampaign();
   }
-  if (clock_->Now() < next_ask_) return;
-  TendAsks(campaign.members());
+  if (!inquiry_->Due()) return;
+  DialMembers(campaign.members());
   RequestPromises();
 }
 
 // Of everybody who is connected and has not been asked yet.
 void Node::RequestPromises() {
   const Epoch epoch = candidacy_->asked;
-  const auto request =
-      wire::Encode(wire::PromiseRequest{pool_->cluster(), epoch, self_, candidacy_->campaign.interrupts()});
-  for (auto& [id, ask] : asks_) {
-    if (!ask.connected || ask.promise == epoch) continue;
-    ask.promise = epoch;
-    fabric_->Send(ask.link, request);
-  }
+  inquiry_->AskForPromise(
+      epoch, wire::Encode(wire::PromiseRequest{pool_->cluster(), epoch, self_, candidacy_->campaign.interrupts()}));
 }
 
 void Node::EndCampaign(const Status& outcome) {
-  CloseAsks();
+  inquiry_->Close();
   if (!candidacy_) return;
   Enter(PhaseEvent::kGiveUp);
   Answer(outcome);
@@ -241,7 +181,7 @@ void Node::Enter(PhaseEvent event) {
   phase_ = *to;
   if (HasCampaign(from) && !HasCampaign(phase_)) {
     candidacy_.reset();
-    CloseAsks();
+    inquiry_->Close();
   }
   if (from == Phase::kFetching) receiver_->Stop();
 }
@@ -249,13 +189,6 @@ void Node::Enter(PhaseEvent event) {
 Role Node::RoleNow() const {
   if (Leading()) return Role::kPrimary;
   return phase_ == Phase::kPromised || Fetching() ? Role::kCandidate : Role::kBackup;
-}
-
-void Node::CloseAsks() {
-  for (const auto& [id, ask] : asks_) fabric_->Close(ask.link);
-  asks_.clear();
-  for (const SeedAsk& ask : seed_asks_) fabric_->Close(ask.link);
-  seed_asks_.clear();
 }
 
 // A majority promised, and no other primary can commit any more: take over the most that any of them holds.

@@ -19,36 +19,31 @@ void Node::Follow(const Endpoint& primary) {
 
 void Node::Suggest(const Endpoint& primary) {
   if (!failure_.ok()) return;
-  seeds_ = {{primary.host, static_cast<std::uint16_t>(primary.port + options_.port_offset)}};
+  book_.SetSeeds({{primary.host, static_cast<std::uint16_t>(primary.port + options_.port_offset)}});
   // Where this node's own port does not follow from Redis', it is perhaps the same on all machines.
-  if (options_.port != options_.redis_port + options_.port_offset) seeds_.push_back({primary.host, options_.port});
+  if (options_.port != options_.redis_port + options_.port_offset) book_.AddSeed({primary.host, options_.port});
   // Whoever began to give this node the cluster's log may be all that it knows of the cluster, and the name be wrong.
-  if (const auto source = pool_->InstallSource()) seeds_.push_back(*source);
+  if (const auto source = pool_->InstallSource()) book_.AddSeed(*source);
   const Members& members = membership_.members();
   const auto known =
       std::find_if(members.begin(), members.end(), [&](const Member& m) { return m.Redis() == primary; });
-  hint_ = known == members.end() ? seeds_.front() : known->Replication();
+  book_.SetHint(known == members.end() ? book_.seeds().front() : known->Replication());
   if (!candidacy_) receiver_->Start();
 }
 
 void Node::Seek(const Member& primary) {
-  hint_ = primary.Replication();
+  book_.SetHint(primary.Replication());
   receiver_->Start();
 }
 
 std::optional<Endpoint> Node::NextSource() {
-  if (Fetching()) return AddressOf(candidacy_->campaign.best());
-  if (hint_) return std::exchange(hint_, std::nullopt);
+  if (Fetching()) return book_.AddressOf(candidacy_->campaign.best());
+  if (const auto hint = book_.TakeHint()) return hint;
   // Whom this node has promised an epoch to may not be the primary yet; others, which may hang, are asked later.
   const Member* chosen = membership_.Find(voter_->voted_for());
   if (chosen != nullptr && chosen->id != self_.id && clock_->Now() - promised_at_ < 2 * options_.lease)
-    return AddressOf(*chosen);
-  std::vector<Endpoint> sources = seeds_;
-  for (const Member& member : membership_.members()) {
-    if (member.id != self_.id) sources.push_back(AddressOf(member));
-  }
-  if (sources.empty()) return std::nullopt;
-  return sources[next_source_++ % sources.size()];
+    return book_.AddressOf(*chosen);
+  return book_.NextSource(membership_.members(), self_.id);
 }
 
 wire::FollowRequest Node::Introduce() {
@@ -188,7 +183,7 @@ void Node::Refused(const wire::FollowReply& reply) {
   if (Fetching()) return Lost({Code::kUnavailable, reply.text});
   if (loss_ == Loss::kHungUp) loss_ = Loss::kNone;  // it is there
   if (code == Code::kCorrupt && !not_whole_) (void)log_->AreIntact(wire::kMaxTail);
-  if (!reply.primary.id.IsNone() && reply.primary.id != self_.id) hint_ = reply.primary.Replication();
+  if (!reply.primary.id.IsNone() && reply.primary.id != self_.id) book_.SetHint(reply.primary.Replication());
   if (code != Code::kNotPrimary) Remember({code, reply.text});
   observer_->OnRefused(receiver_->source());
 }
@@ -310,7 +305,7 @@ void Node::Lost(const Status& reason) {
   if (!primary_.id.IsNone()) {
     Note(LogLevel::kWarning, fmt::format("lost the primary {}: {}", primary_.Redis().ToString(), reason.ToString()));
     // Does it live?  A backup that it gave up on is let in again.
-    hint_ = primary_.Replication();
+    book_.SetHint(primary_.Replication());
     loss_ = Loss::kHungUp;
   } else if (loss_ == Loss::kHungUp && clock_->Now() - heard_at_ <= options_.lease) {
     loss_ = Loss::kRefused;  // at once: where the network is cut one is not answered at all

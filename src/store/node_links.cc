@@ -19,34 +19,20 @@ void Node::OnAccept(LinkId link, const Endpoint& peer, Lane lane) { guests_[link
 
 void Node::OnConnect(LinkId link) {
   if (receiver_->Owns(link)) return receiver_->OnConnect(link);
-  if (ProbeOf(link) != nullptr) fabric_->Send(link, wire::Encode(wire::StateRequest{pool_->cluster()}));
-  for (const SeedAsk& ask : seed_asks_) {
-    if (ask.link == link) fabric_->Send(link, wire::Encode(wire::StateRequest{pool_->cluster()}));
-  }
-  for (auto& [id, ask] : asks_) {
-    if (ask.link != link) continue;
-    ask.connected = true;
-    ask.heard = clock_->Now();
-    fabric_->Send(link, wire::Encode(wire::StateRequest{pool_->cluster()}));
-  }
+  const auto request = wire::Encode(wire::StateRequest{pool_->cluster()});
+  if (probes_->Owns(link)) return fabric_->Send(link, request);
+  if (inquiry_->Owns(link)) inquiry_->OnConnect(link, request);
 }
 
 void Node::OnFrame(LinkId link, std::span<const std::byte> head, std::span<const std::byte> body) {
   if (!failure_.ok()) return fabric_->Close(link);
   if (receiver_->Owns(link)) return receiver_->OnFrame(link, head, body);
-  const auto ask =
-      std::find_if(asks_.begin(), asks_.end(), [&](const auto& entry) { return entry.second.link == link; });
   bool known = false;
-  if (ask != asks_.end()) {
-    known = OnAskFrame(ask->first, head);
-    if (!known) asks_.erase(ask);
-  } else if (const auto seed = std::find_if(seed_asks_.begin(), seed_asks_.end(),
-                                            [&](const SeedAsk& each) { return each.link == link; });
-             seed != seed_asks_.end()) {
-    known = OnSeedFrame(*seed, head);
-    if (!known) seed_asks_.erase(seed);
-  } else if (Probe* probe = ProbeOf(link)) {
-    known = OnProbeFrame(*probe, head);
+  if (inquiry_->Owns(link)) {
+    known = OnInquiryFrame(link, head);
+    if (!known) inquiry_->Drop(link);
+  } else if (probes_->Owns(link)) {
+    known = OnProbeFrame(link, head);
   } else if (Shipper* shipper = committer_->Find(link)) {
     known = OnShipperFrame(shipper, link, head);
     if (!known) committer_->Drop(link);
@@ -84,17 +70,10 @@ void Node::OnClose(LinkId link, const Status& reason) {
     committer_->Drop(link);
     return;
   }
-  if (Probe* probe = ProbeOf(link)) return OnProbeEnd(*probe, Reach::kNot);
-  std::erase_if(seed_asks_, [&](const SeedAsk& ask) { return ask.link == link; });
-  for (auto& [id, ask] : asks_) {
-    if (ask.link != link) continue;
-    if (!ask.connected) found_at_.erase(id);
-    // The seed that led to a member has no link of its own any more: it is asked again.
-    std::erase_if(seed_asks_, [](const SeedAsk& seed) { return seed.link == LinkId::kNone; });
-    ask = {};
-    if (candidacy_) candidacy_->campaign.OnUnreachable(id);
-    return;
-  }
+  if (probes_->Owns(link)) return OnProbed(probes_->OnClose(link));
+  if (!inquiry_->Owns(link)) return;
+  const NodeId member = inquiry_->OnClose(link);
+  if (candidacy_ && !member.IsNone()) candidacy_->campaign.OnUnreachable(member);
 }
 
 void Node::OnPollEnd() {
@@ -265,13 +244,13 @@ void Node::AnswerPromise(LinkId link, const wire::PromiseRequest& request) {
   // Who is elected must be followed.  A primary that hands over has seen to that.
   const bool vouched = request.interrupts != Epoch{} || Mutated(Mutant::kElectsUnreached);
   if (refusal == Refusal::kNone && request.epoch > voter_->promised() && !vouched) {
-    const Reach reach = ReachOf(request.candidate);
+    const Reach reach = probes_->ReachOf(request.candidate);
     if (reach == Reach::kUnknown) {
       held_votes_.push_back({link, request, clock_->Now() + options_.lease / 2});
       return;
     }
     if (reach == Reach::kNot) refusal = Refusal::kNotReached;
-    EndProbe(request.candidate.id);  // the next one is asked anew
+    probes_->End(request.candidate.id);  // the next one is asked anew
   }
   if (refusal == Refusal::kNone && request.epoch > voter_->promised()) {
     EndCampaign(
@@ -280,7 +259,7 @@ void Node::AnswerPromise(LinkId link, const wire::PromiseRequest& request) {
     Note(LogLevel::kNotice,
          fmt::format("promised epoch {} to {}", request.epoch.value, request.candidate.Redis().ToString()));
     if (membership_.Find(request.candidate.id) != nullptr) {
-      found_at_[request.candidate.id] = request.candidate.Replication();
+      book_.Found(request.candidate.id, request.candidate.Replication());
     }
     Seek(request.candidate);
   }
@@ -433,7 +412,7 @@ void Node::AnswerFollow(LinkId link, const wire::FollowRequest& request) {
   reply.transport = static_cast<std::uint8_t>(fabric_->DataTransport());
   const std::string address = guests_[link].peer.host;
   guests_.erase(link);
-  EndProbe(request.self.id);  // it may have been started anew since
+  probes_->End(request.self.id);  // it may have been started anew since
   const auto domain = static_cast<PersistenceDomain>(std::min<std::uint8_t>(request.domain, 3));
   committer_->Admit(
       std::make_unique<Shipper>(fabric_, ReaderFrom(reply.common.Next()),
@@ -456,8 +435,19 @@ void Node::AnswerFollow(LinkId link, const wire::FollowRequest& request) {
 
 // --- From a member that was asked.
 
-bool Node::OnAskFrame(NodeId peer, std::span<const std::byte> head) {
-  asks_[peer].heard = clock_->Now();
+bool Node::OnInquiryFrame(LinkId link, std::span<const std::byte> head) {
+  const NodeId peer = inquiry_->PeerOf(link).value_or(NodeId{});
+  if (!peer.IsNone()) return OnAnswer(peer, head);
+  const auto reply = wire::Decode<wire::StateReply>(head);
+  if (!reply) return false;
+  const Member* member = membership_.Find(reply->from);
+  if (member == nullptr || member->id == self_.id || !inquiry_->Adopt(link, member->id)) return true;
+  Note(LogLevel::kNotice,
+       fmt::format("{} answers at {}", member->Redis().ToString(), book_.AddressOf(*member).ToString()));
+  return OnAnswer(member->id, head);
+}
+
+bool Node::OnAnswer(NodeId peer, std::span<const std::byte> head) {
   if (const auto reply = wire::Decode<wire::StateReply>(head)) {
     if (reply->from != peer) return OnWrongAnswer(peer), true;
     if (candidacy_) {
@@ -469,7 +459,7 @@ bool Node::OnAskFrame(NodeId peer, std::span<const std::byte> head) {
       StepDown(fmt::format("epoch {} has another primary", reply->promised.value));
       Seek(reply->primary);
     } else {
-      asks_[peer].misses = !reply->serving && !reply->lease_may_run;
+      inquiry_->SetMisses(peer, !reply->serving && !reply->lease_may_run);
     }
     return true;
   }
@@ -480,7 +470,7 @@ bool Node::OnAskFrame(NodeId peer, std::span<const std::byte> head) {
       candidacy_->campaign.OnPromise(
           peer, {reply->granted, refusal, reply->whole, reply->promised, reply->end, reply->members});
       // Each attempt is written to the pools: there is no hurry to make the next one where nobody can follow.
-      if (refusal == Refusal::kNotReached) next_ask_ = clock_->Now() + options_.lease;
+      if (refusal == Refusal::kNotReached) inquiry_->Defer(clock_->Now() + options_.lease);
     }
     return true;
   }
@@ -489,8 +479,7 @@ bool Node::OnAskFrame(NodeId peer, std::span<const std::byte> head) {
 
 // What answers at the address of a member is another node, or this one.
 void Node::OnWrongAnswer(NodeId peer) {
-  fabric_->Close(asks_[peer].link);
-  asks_[peer] = {};
+  inquiry_->Refuse(peer);
   if (candidacy_) candidacy_->campaign.OnUnreachable(peer);
   const Member* member = membership_.Find(peer);
   Remember(

@@ -12,10 +12,7 @@ bool Node::Silent() const {
   return DependsOnPrimary() && clock_->Now() - heard_at_ > options_.lease && !voter_->LeaseMayRun(clock_->Now());
 }
 
-bool Node::MajorityMisses() const {
-  const auto agree = std::count_if(asks_.begin(), asks_.end(), [](const auto& ask) { return ask.second.misses; });
-  return static_cast<std::size_t>(agree) + 1 >= Majority(membership_.members().size());
-}
+bool Node::MajorityMisses() const { return inquiry_->Missing() + 1 >= Majority(membership_.members().size()); }
 
 bool Node::MissesPrimary() const { return loss_ == Loss::kRefused ? DependsOnPrimary() : Silent() && MajorityMisses(); }
 
@@ -32,7 +29,7 @@ Status Node::Remember(std::string_view note) {
 // of two backups the one that was started earlier.
 void Node::StepSilence() {
   if (!Silent()) return;
-  if (clock_->Now() >= next_ask_) AskMembers(membership_.members());
+  if (inquiry_->Due()) AskMembers(membership_.members());
   if (followed_ || !MajorityMisses() || clock_->Now() - heard_at_ <= 3 * options_.lease / 2) return;
   Note(LogLevel::kNotice,
        "no primary was found since the start, nor by a majority of the members: this node offers itself");

@@ -131,6 +131,8 @@ Status Node::Start(std::unique_ptr<Media> media) {
   voter_.emplace(pool_->promised(), pool_->voted_for(), options_.lease, clock_->Now(),
                  Voter::Forgotten{.nothing = alone || leader == self_.id, .holder = leader});
   if (Status status = OpenFabric(); !status.ok()) return status;
+  inquiry_.emplace(fabric_, clock_, &book_, &options_);
+  probes_.emplace(fabric_, clock_, &options_);
   committer_.emplace(log_.get(), &membership_, &options_, self_);
   receiver_.emplace(fabric_, clock_, static_cast<BatchSink*>(this),
                     static_cast<std::uint32_t>(pool_->geometry().segment_bytes), options_.fabric == "rdma");
@@ -199,7 +201,7 @@ Status Node::OpenLog() {
   if (pool_->installing()) {
     // A crash interrupted it: it starts again.
     const auto source = pool_->InstallSource();
-    if (source) seeds_ = {*source};
+    if (source) book_.SetSeeds({*source});
     if (Status status = pool_->BeginInstall(source.value_or(Endpoint{}), pool_->claim()); !status.ok()) return status;
   }
   auto log = Log::Open(pool_.get(), options_.log);

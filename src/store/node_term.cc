@@ -41,7 +41,7 @@ void Node::AdmitMember() {
   // Whoever is not reached keeps nobody else out.
   const Member* joined = nullptr;
   for (const Member& candidate : candidates) {
-    if (ReachOf(candidate) == Reach::kReached && joined == nullptr) joined = &candidate;
+    if (probes_->ReachOf(candidate) == Reach::kReached && joined == nullptr) joined = &candidate;
   }
   if (joined == nullptr) return RaiseLevel();
   const Members next = membership_.Toward(*joined);
@@ -87,8 +87,8 @@ void Node::CountLease() {
   hears_end_ = membership_.members().size() == 1 ? kForever : heard == MonoTime{0} ? heard : heard + options_.lease;
   if (MajorityHears()) {
     lease_lost_ = false;
-    if (!candidacy_) CloseAsks();
-  } else if (now >= next_ask_) {
+    if (!candidacy_) inquiry_->Close();
+  } else if (inquiry_->Due()) {
     // Cut off: somebody may know of a newer primary.
     AskMembers(membership_.members());
   }
@@ -190,7 +190,7 @@ void Node::StepDown(std::string_view why) {
 // Whoever it was, this node included: there is to be another.
 void Node::ForgetPrimary() {
   log_->LimitSegments(UINT32_MAX);  // where a batch goes is for the next primary to say
-  EndProbes();
+  probes_->EndAll();
   primary_ = {};
   loss_ = Loss::kNone;
   heard_at_ = clock_->Now();
