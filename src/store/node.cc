@@ -24,7 +24,7 @@ constexpr std::uint64_t kRecordOverhead = sizeof(format::RecordHeader) + sizeof(
 
 Status Node::CheckServing(Code not_primary) {
   if (!failure_.ok()) return {Code::kFenced, std::string(failure_.message())};
-  if (deposed_) return DeposedInTurn();
+  if (turn_.deposed()) return DeposedInTurn();
   if (engine_->broken()) return pool_->damage();
   if (!Leading()) {
     return {not_primary, primary_.id.IsNone() || primary_.id == self_.id
@@ -35,7 +35,7 @@ Status Node::CheckServing(Code not_primary) {
   if (!committer_->Serving()) {
     return {Code::kNoQuorum, "this node was elected and waits for a majority of the members: start their servers"};
   }
-  if (committer_->committed() < stalled_until_) {
+  if (committer_->committed() < term_.stalled_until) {
     return {Code::kNoQuorum, "earlier writes still wait for a majority of the members: start their servers"};
   }
   if (not_primary == Code::kReadOnly) {
@@ -57,7 +57,7 @@ Status Node::CheckCopies() const {
 Status Node::CheckRead() {
   if (RoleNow() == Role::kBackup && options_.backup_reads) return CheckBackupRead();
   Status status = CheckServing(Code::kNotPrimary);
-  served_reads_ = served_reads_ || status.ok();
+  if (status.ok()) turn_.Read();
   return status;
 }
 
@@ -107,11 +107,15 @@ Status Node::DeposedInTurn() {
 // A batch that filled up in the middle of a unit was sealed by the log: it ships while the rest is written.
 template <typename Write>
 Status Node::Change(Write write) {
-  if (deposed_) return DeposedInTurn();
+  if (turn_.deposed()) return DeposedInTurn();
   if (engine_->misread()) return pool_->damage();
   const std::uint64_t before = log_->appended();
   Status status = write();
-  (log_->appended() != before || Mutated(Mutant::kNothingProves) ? unacknowledged_ : served_reads_) = true;
+  if (log_->appended() != before || Mutated(Mutant::kNothingProves)) {
+    turn_.Wrote();
+  } else {
+    turn_.Read();
+  }
   if (status.code() == Code::kIoError) return Fail(status);
   Ship();
   return status;
@@ -138,20 +142,19 @@ void Node::EndUnit() {
 Status Node::Commit() {
   if (engine_->misread()) return FailTurn();
   // Nothing that a backup misread may be told.
-  if (std::exchange(stale_reads_, false)) {
+  if (turn_.TakeReadAtBackup()) {
     if (Status status = CheckMedium(); !status.ok()) return status;
   }
   if (!NeedsCommit()) return Status::Ok();
-  const bool wrote = std::exchange(unacknowledged_, false);
-  served_reads_ = false;
+  const Turn turn = turn_.Take();
+  const bool wrote = turn.wrote();
   // A batch that is sealed now, and acknowledged in this epoch, proves that no other primary was elected before now,
   // and so that all was current that this turn's replies tell of.  Otherwise the lease must prove it.
   const bool proves = wrote && (log_->HasOpenBatch() || Mutated(Mutant::kNothingProves));
   committer_->Served(clock_->Now());
   Status status = failure_;
   if (status.ok()) status = CheckMedium();
-  const bool deposed = std::exchange(deposed_, false) || !Leading();
-  if (status.ok() && deposed) {
+  if (status.ok() && (turn.deposed() || !Leading())) {
     status = {Code::kFenced,
               "this node was deposed before the write was persistent on a majority: its outcome is unknown"};
   }
@@ -172,7 +175,7 @@ Status Node::Commit() {
 // The turn has met a damaged record: what it was told is wrong, and so may be what it wants to write.  A unit that
 // lacks a part of what it was to do must not exist, so all goes that was not sealed.
 Status Node::FailTurn() {
-  unacknowledged_ = served_reads_ = stale_reads_ = deposed_ = false;
+  turn_ = {};
   ++commit_failures_;
   // What cannot be read at all is another matter.
   const Status medium = CheckMedium();
@@ -205,7 +208,8 @@ Status Node::WaitAcknowledged() {
   const std::uint64_t sealed = log_->sealed_bytes();
   const Epoch epoch = voter_->promised();
   // Persist-timeout is for a peer's answer; what is to be shipped and written has its own time.
-  const MonoTime deadline = clock_->Now() + options_.persist_timeout + Shipper::TimeOf(sealed - acknowledged_bytes_);
+  const MonoTime deadline =
+      clock_->Now() + options_.persist_timeout + Shipper::TimeOf(sealed - term_.acknowledged_bytes);
   while (!committer_->Acknowledged(lsn)) {
     if (clock_->Now() >= deadline) {
       for (const Endpoint& slow : committer_->GiveUpOn(lsn, clock_->Now())) {
@@ -214,7 +218,7 @@ Status Node::WaitAcknowledged() {
                               slow.ToString(), options_.persist_timeout.count())});
       }
       if (committer_->Acknowledged(lsn)) break;
-      stalled_until_ = lsn;
+      term_.stalled_until = lsn;
       return {Code::kNoQuorum, committer_->committed() < lsn
                                    ? "the write is not persistent on a majority of the members: its outcome is unknown"
                                    : "the write is on a majority, but in fewer copies than faha.min-acks asks for"};
@@ -226,7 +230,7 @@ Status Node::WaitAcknowledged() {
     }
   }
   // What the cleaner has sealed meanwhile is still on its way.
-  if (!Mutated(Mutant::kPatienceGrows)) acknowledged_bytes_ = std::max(acknowledged_bytes_, sealed);
+  if (!Mutated(Mutant::kPatienceGrows)) term_.acknowledged_bytes = std::max(term_.acknowledged_bytes, sealed);
   return Status::Ok();
 }
 
@@ -242,7 +246,7 @@ void Node::WaitForPeers(MonoTime deadline) {
 Status Node::RenewLease() {
   const Status lost{Code::kNoQuorum,
                     "a majority of the members does not answer: reads and writes wait for their return"};
-  if (lease_lost_) return lost;
+  if (term_.lease.given_up()) return lost;
   const MonoTime asked = clock_->Now();
   const MonoTime deadline = asked + options_.persist_timeout;
   const auto confirmed = [&] {
@@ -251,8 +255,7 @@ Status Node::RenewLease() {
   committer_->Heartbeat(asked, false);
   while (Leading() && !confirmed() && clock_->Now() < deadline) WaitForPeers(deadline);
   if (confirmed()) return Status::Ok();
-  // From here on callers are refused at once, until a majority is heard again.
-  lease_lost_ = true;
+  term_.lease.GiveUp();
   return lost;
 }
 
@@ -278,10 +281,7 @@ Status Node::Fail(Status status) {
   return failure_;
 }
 
-void Node::NoteProblem(const Status& problem) {
-  last_problem_ = problem;
-  last_problem_at_ = clock_->Now();
-}
+void Node::NoteProblem(const Status& problem) { last_problem_ = {problem, clock_->Now()}; }
 
 void Node::Remember(const Status& problem) {
   NoteProblem(problem);
@@ -312,7 +312,7 @@ void Node::TendDamage() {
     EndCampaign(damage);
     receiver_->Stop();
     receiver_->Start();
-  } else if (clock_->Now() - std::max(hears_end_, elected_at_) > options_.lease) {
+  } else if (clock_->Now() - std::max(term_.lease.end(), term_.elected_at) > options_.lease) {
     // It leads nobody, and only keeps the others from choosing another.
     StepDown("its log is damaged, and no majority hears it");
   } else if (clock_->Now() >= next_hand_over_) {

@@ -24,6 +24,7 @@
 
 #include "cluster/address_book.h"
 #include "cluster/campaign.h"
+#include "cluster/lease.h"
 #include "cluster/membership.h"
 #include "cluster/phase.h"
 #include "cluster/voter.h"
@@ -37,8 +38,10 @@
 #include "store/committer.h"
 #include "store/complaints.h"
 #include "store/engine.h"
+#include "store/freshness.h"
 #include "store/inquiry.h"
 #include "store/probes.h"
+#include "store/turn.h"
 
 namespace faha {
 
@@ -56,7 +59,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   Status CheckWrite(std::uint64_t bytes, std::uint64_t records) override;
   Status CheckErase(std::uint64_t bytes, std::uint64_t records) override;
   [[nodiscard]] bool Serving() const override {
-    return failure_.ok() && Leads() && committer_->committed() >= stalled_until_ && committer_->EnoughCopies();
+    return failure_.ok() && Leads() && committer_->committed() >= term_.stalled_until && committer_->EnoughCopies();
   }
   std::optional<Entry> Get(DbId db, std::string_view key) override;
   void Prefetch(DbId db, std::span<const std::string_view> keys) const override;
@@ -85,7 +88,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   [[nodiscard]] std::uint64_t MaxRecordBytes() const override { return log_->MaxRecordBytes() - 64; }
   void EndUnit() override;
   [[nodiscard]] Status CheckTold() const override { return engine_->misread() ? pool_->damage() : Status::Ok(); }
-  [[nodiscard]] bool NeedsCommit() const override { return unacknowledged_ || served_reads_ || engine_->misread(); }
+  [[nodiscard]] bool NeedsCommit() const override { return turn_.NeedsCommit() || engine_->misread(); }
   Status Commit() override;
   void Follow(const Endpoint& primary) override;
   void Suggest(const Endpoint& primary) override;
@@ -137,7 +140,6 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   // Reads at a backup.
   Status CheckBackupRead();
   [[nodiscard]] bool MayBeRead() const;
-  void Applied();
   [[nodiscard]] std::pair<std::uint32_t, std::uint64_t> FreeAndLive() const;
   [[nodiscard]] std::uint64_t UsableSegments() const;
   [[nodiscard]] std::uint64_t WritableBytes() const;
@@ -158,7 +160,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   Status WaitAcknowledged();
   Status RenewLease();
   static constexpr MonoTime kForever = MonoTime::max();
-  [[nodiscard]] bool LeaseHeld() const { return (!offer_ && MajorityHears()) || hears_end_ == kForever; }
+  [[nodiscard]] bool LeaseHeld() const { return (!offer_ && MajorityHears()) || term_.lease.alone(); }
   // Is a majority known to be in this epoch?  The lease follows from that, unless the role is offered to another node.
   [[nodiscard]] bool MajorityHears() const;
   // It is the primary of an epoch, whether anybody follows or not.
@@ -331,17 +333,26 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   Phase phase_ = Phase::kFollowing;
   Member primary_;  // whom this node follows or is; its id is none if it knows nobody
   Status failure_;
-  Status last_problem_;
-  MonoTime last_problem_at_{0};
+  struct Problem {
+    Status status;
+    MonoTime at{0};
+  };
+  Problem last_problem_;
   Complaints complaints_;
   std::string remark_;  // why batches do not go over RDMA, if they were to
   bool hides_ = false;  // there are keys in databases that clients cannot name
 
-  // The primary's.
-  bool unacknowledged_ = false;  // something was written since the last Commit()
-  bool served_reads_ = false;    // something was read since the last Commit()
-  bool deposed_ = false;         // since then, and may lead again
-  bool announced_ = false;       // OnPrimary was called in this term
+  Turn turn_;
+
+  // The primary's.  A term begins and ends as one.
+  struct Term {
+    MonoTime elected_at{0};
+    bool announced = false;  // OnPrimary was called
+    Lease lease;
+    Lsn stalled_until;                     // a Commit() failed: nothing is served until this is committed
+    std::uint64_t acknowledged_bytes = 0;  // of Log::sealed_bytes(), so many were acknowledged
+  };
+  Term term_;
   // The role is offered to a backup.
   struct Offer {
     Member heir;
@@ -358,11 +369,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
     MonoTime end;
   };
   std::vector<HeldVote> held_votes_;
-  bool reached_ = true;                   // by the primary, as it said last
-  std::uint64_t acknowledged_bytes_ = 0;  // of Log::sealed_bytes(), so many were acknowledged
-  Lsn stalled_until_;                     // a Commit() failed: nothing is served until this is committed
-  MonoTime hears_end_{0};
-  bool lease_lost_ = false;
+  bool reached_ = true;            // by the primary, as it said last
   bool served_ = false;            // a cluster, and OnServiceLost was not called since
   MonoTime cut_since_ = kForever;  // the first tick that found the lease at its end
   MonoTime next_heartbeat_{0};
@@ -370,6 +377,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
 
   // The backup's.
   Lsn heard_committed_;
+  Freshness freshness_;
   bool not_whole_ = false;   // the log is damaged or being installed: it is no copy, and this node does not vote
   Lsn whole_at_;             // while installing: what must be durable for the log to be whole
   MonoTime promised_at_{0};  // a promise was given
@@ -400,16 +408,14 @@ class Node final : public Store, private FabricHandler, private BatchSink {
     std::function<void(const Status&)> done;
   };
   Order order_;
-  MonoTime elected_at_{0};  // of the term under way
 
-  // At a backup: behind this LSN nothing had been acknowledged at that time; and such a time of which all is applied.
-  std::pair<Lsn, MonoTime> told_{};
-  MonoTime current_at_{0};
-  bool stale_reads_ = false;  // were served since the last Commit()
-  // FreeAndLive() when the last attempt to make room failed; none if a segment was given back since.
-  std::optional<std::pair<std::uint32_t, std::uint64_t>> futile_;
-  std::uint64_t sealed_before_ = 0;  // Log::sealed_bytes() after the last slice of cleaning
-  std::uint64_t cleaning_owed_ = 0;  // bytes of victims to look at for what clients have appended
+  struct Space {
+    // FreeAndLive() when the last attempt to make room failed; none if a segment was given back since.
+    std::optional<std::pair<std::uint32_t, std::uint64_t>> futile;
+    std::uint64_t sealed_before = 0;  // Log::sealed_bytes() after the last slice of cleaning
+    std::uint64_t owed = 0;           // bytes of victims to look at for what clients have appended
+  };
+  Space space_;
   // An accepted link, until what it says first tells what it is for.
   struct Guest {
     Endpoint peer;

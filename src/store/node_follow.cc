@@ -149,7 +149,7 @@ Status Node::BeginInstall(const wire::FollowReply& reply) {
   engine_->RollBackTo(Lsn{});
   membership_.Rebase();
   heard_committed_ = Lsn{};
-  told_ = {}, current_at_ = MonoTime{0};
+  freshness_ = {};
   return Status::Ok();
 }
 
@@ -165,7 +165,7 @@ Status Node::JoinCluster(const wire::FollowReply& reply) {
   engine_->RollBackTo(Lsn{});
   membership_.Reset();
   heard_committed_ = Lsn{};
-  told_ = {}, current_at_ = MonoTime{0};
+  freshness_ = {};
   not_whole_ = true;
   voter_.emplace(Epoch{}, NodeId{}, options_.lease, clock_->Now(), Voter::Forgotten{});
   receiver_->SetMaxBatchBytes(static_cast<std::uint32_t>(reply.segment_bytes));
@@ -234,7 +234,7 @@ Result<wire::Ack> Node::Persist() {
   }
   if (Status status = log_->Drain(); !status.ok()) return Fail(status);
   engine_->ApplyTo(heard_committed_);
-  Applied();
+  freshness_.Applied(engine_->applied());
   ReleaseFreed();
   if (pool_->installing() && log_->durable() >= whole_at_) {
     if (!log_->AddsUp()) {
@@ -270,29 +270,23 @@ bool Node::Heard(Epoch epoch, Lsn committed, MonoTime as_of) {
   heard_at_ = clock_->Now();
   voter_->Heard(primary_.id, heard_at_);
   heard_committed_ = std::max(heard_committed_, committed);
-  told_ = {committed, std::min(as_of, heard_at_)};
+  freshness_.Told(committed, std::min(as_of, heard_at_));
   engine_->ApplyTo(std::min(heard_committed_, log_->durable()));
-  Applied();
+  freshness_.Applied(engine_->applied());
   ReleaseFreed();
   return failure_.ok();
 }
 
-// A batch tells what was committed when it was made, which may be long ago, and so may a heartbeat that waited on its
-// way; but what it echoes was sent from here.
-void Node::Applied() {
-  if (engine_->applied() >= told_.first) current_at_ = std::max(current_at_, told_.second);
-}
-
 bool Node::MayBeRead() const {
   return options_.backup_reads && RoleNow() == Role::kBackup && !not_whole_ && !engine_->broken() && !Fetching() &&
-         receiver_->streaming() && Since(current_at_) <= options_.lease;
+         receiver_->streaming() && Since(freshness_.current_at()) <= options_.lease;
 }
 
 Status Node::CheckBackupRead() {
   if (!failure_.ok()) return {Code::kFenced, std::string(failure_.message())};
   if (hides_) return CheckDatabases();
   if (!MayBeRead()) return CheckServing(Code::kNotPrimary);
-  stale_reads_ = true;
+  turn_.ReadAtBackup();
   return Status::Ok();
 }
 

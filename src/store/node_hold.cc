@@ -32,10 +32,10 @@ Status Damaged(LogAddress at) {
 Status Node::CheckHoldable() const {
   if (!failure_.ok()) return failure_;
   if (not_whole_) return {Code::kUnavailable, "this node's log is not whole yet: see state and whole in FAHA.STATUS"};
-  if (unacknowledged_ || log_->HasOpenBatch() || log_->InUnit()) {
+  if (turn_.wrote() || log_->HasOpenBatch() || log_->InUnit()) {
     return {Code::kUnavailable, "what this turn has written is not committed yet"};
   }
-  const bool committed = Leading() ? committer_->Serving() && committer_->committed() >= stalled_until_
+  const bool committed = Leading() ? committer_->Serving() && committer_->committed() >= term_.stalled_until
                                    : engine_->applied() <= std::max(heard_committed_, log_->known_committed());
   if (committed) return Status::Ok();
   return {Code::kNoQuorum, "what this node holds is not known to be on a majority: start the other servers"};

@@ -48,8 +48,8 @@ std::pair<std::string, std::chrono::milliseconds> Node::Trouble() const {
                     self_.Replication().ToString())};
     return {unreached.ToString(), {}};
   }
-  if (last_problem_.ok()) return {};
-  return {last_problem_.ToString(), Since(last_problem_at_)};
+  if (last_problem_.status.ok()) return {};
+  return {last_problem_.status.ToString(), Since(last_problem_.at)};
 }
 
 bool Node::Promotable() const {
@@ -106,7 +106,7 @@ StoreInfo Node::Info() const {
   info.pool_bytes = pool_->media().bytes().size();
   info.pool_usable_bytes = pool_->geometry().segment_bytes * UsableSegments();
   info.pool_writable_bytes = WritableBytes();
-  if (MayBeRead()) info.staleness = Since(current_at_);
+  if (MayBeRead()) info.staleness = Since(freshness_.current_at());
   info.pool_used_bytes = log_->UsedBytes();
   info.segment_bytes = pool_->geometry().segment_bytes;
   info.granule = pool_->geometry().granule;

@@ -214,7 +214,9 @@ LogEnd Node::VouchedEnd() const {
 
 // One that was elected a moment ago has its time to be heard: to elect another meanwhile would only prolong the time in
 // which nobody serves.
-bool Node::IsNotToBeReplaced() const { return Leads() || (Leading() && clock_->Now() - elected_at_ < options_.lease); }
+bool Node::IsNotToBeReplaced() const {
+  return Leads() || (Leading() && clock_->Now() - term_.elected_at < options_.lease);
+}
 
 void Node::AnswerState(LinkId link, const wire::StateRequest& request) {
   if (request.cluster != pool_->cluster()) return fabric_->Close(link);

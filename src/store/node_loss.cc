@@ -46,7 +46,7 @@ void Node::StepService() {
   }
   if (!served_) return;
   cut_since_ = std::min(cut_since_, clock_->Now());
-  const bool may_recover = Leading() && !lease_lost_;
+  const bool may_recover = Leading() && !term_.lease.given_up();
   if (may_recover && clock_->Now() - cut_since_ <= options_.persist_timeout) return;
   served_ = false;
   observer_->OnServiceLost();

@@ -27,22 +27,22 @@ void Node::Clean(bool idle) {
   if (!failure_.ok() || !Leading() || !committer_->Serving()) return;
   ReleaseFreed();
   if (log_->HasOpenBatch() || log_->InUnit() || !(cleaner_->victim() || cleaner_->Needed())) {
-    sealed_before_ = log_->sealed_bytes();
-    cleaning_owed_ = 0;
+    space_.sealed_before = log_->sealed_bytes();
+    space_.owed = 0;
     return;
   }
   // As fast as clients fill segments, victims give them back; what does not fit into this turn is for the next ones.
-  cleaning_owed_ += cleaner_->Share(log_->sealed_bytes() - sealed_before_);
-  if (idle || cleaner_->Pressed()) cleaning_owed_ = std::max(cleaning_owed_, kTurnBytes);
+  space_.owed += cleaner_->Share(log_->sealed_bytes() - space_.sealed_before);
+  if (idle || cleaner_->Pressed()) space_.owed = std::max(space_.owed, kTurnBytes);
   const MonoTime end = clock_->Now() + kMaxTurn;
   Status status;
   bool worked = true;
-  while (status.ok() && worked && cleaning_owed_ > 0 && clock_->Now() < end) {
-    const std::uint64_t piece = std::min(cleaning_owed_, Cleaner::kPieceBytes);
+  while (status.ok() && worked && space_.owed > 0 && clock_->Now() < end) {
+    const std::uint64_t piece = std::min(space_.owed, Cleaner::kPieceBytes);
     status = CleanStep(piece, false, worked);
-    cleaning_owed_ -= piece;
+    space_.owed -= piece;
   }
-  sealed_before_ = log_->sealed_bytes();
+  space_.sealed_before = log_->sealed_bytes();
   if (!status.ok()) (void)Fail(status);
 }
 
@@ -95,7 +95,7 @@ void Node::ReleaseFreed() {
     return true;
   });
   // Somebody may find room now, even if as many are free later as there were when nobody did.
-  if (log_->segments().free() > free && !Mutated(Mutant::kFullForEver)) futile_.reset();
+  if (log_->segments().free() > free && !Mutated(Mutant::kFullForEver)) space_.futile.reset();
   if (!status.ok()) (void)Fail(status);
 }
 
@@ -129,7 +129,7 @@ std::uint64_t Node::UsableSegments() const {
 // and values have in what is there.
 std::uint64_t Node::WritableBytes() const {
   const std::uint64_t segments = UsableSegments();
-  if (futile_ == FreeAndLive() || segments <= Log::kReservedSegments) return 0;
+  if (space_.futile == FreeAndLive() || segments <= Log::kReservedSegments) return 0;
   const std::uint64_t most =
       (segments - Log::kReservedSegments) * pool_->geometry().segment_bytes / 100 * kDensePercent;
   const std::uint64_t taken = engine_->usage().live_bytes() + engine_->usage().tombstone_bytes();
@@ -148,7 +148,7 @@ Status Node::MakeRoom(std::uint64_t bytes, std::uint32_t reserve) {
   // Nothing is cleaned any more: see TendDamage().
   if (!pool_->damage().ok()) return pool_->damage();
   // An attempt that gained nothing is not repeated before something has changed: writers are refused at once.
-  if (futile_ == FreeAndLive()) return Full();
+  if (space_.futile == FreeAndLive()) return Full();
   const MonoTime deadline = clock_->Now() + options_.persist_timeout;
   // Cleaning the whole pool twice over without gaining the room is as futile as a deadline.
   std::uint32_t attempts = 2 * log_->segments().count();
@@ -164,7 +164,7 @@ Status Node::MakeRoom(std::uint64_t bytes, std::uint32_t reserve) {
     const bool waits = log_->pending_frees() > 0 || committer_->committed() < log_->end().lsn ||
                        committer_->committed() > committed || membership_.ChangePending(committer_->committed());
     if ((!worked && !waits) || clock_->Now() >= deadline || (worked && --attempts == 0)) {
-      futile_ = FreeAndLive();
+      space_.futile = FreeAndLive();
       return Full();
     }
     if (!worked) WaitForPeers(deadline);

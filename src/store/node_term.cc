@@ -19,10 +19,10 @@ void Node::Progress() {
     engine_->Committed(committer_->committed());
     membership_.Committed(committer_->committed());
   }
-  if (committer_->Acknowledged(log_->end().lsn)) acknowledged_bytes_ = log_->sealed_bytes();
+  if (committer_->Acknowledged(log_->end().lsn)) term_.acknowledged_bytes = log_->sealed_bytes();
   CountLease();
-  if (committer_->Serving() && !announced_) {
-    announced_ = true;
+  if (committer_->Serving() && !term_.announced) {
+    term_.announced = true;
     if (Status status = pool_->NoteLog(); !status.ok()) return (void)Fail(status);
     Note(LogLevel::kNotice, fmt::format("primary of epoch {} with {} members, {} keys", voter_->promised().value,
                                         membership_.members().size(), engine_->Size()));
@@ -77,16 +77,17 @@ void Node::NoteLost(const std::vector<Endpoint>& backups, std::string_view why) 
   }
 }
 
-bool Node::MajorityHears() const {
-  return hears_end_ == kForever || clock_->Now() < hears_end_ || Mutated(Mutant::kNoLease);
-}
+bool Node::MajorityHears() const { return term_.lease.Runs(clock_->Now()) || Mutated(Mutant::kNoLease); }
 
 void Node::CountLease() {
   const MonoTime now = clock_->Now();
-  const MonoTime heard = committer_->HeardByMajority(now);
-  hears_end_ = membership_.members().size() == 1 ? kForever : heard == MonoTime{0} ? heard : heard + options_.lease;
+  if (membership_.members().size() == 1) {
+    term_.lease.CountAlone();
+  } else {
+    term_.lease.Count(committer_->HeardByMajority(now), options_.lease);
+  }
   if (MajorityHears()) {
-    lease_lost_ = false;
+    term_.lease.RunsAgain();
     if (!candidacy_) inquiry_->Close();
   } else if (inquiry_->Due()) {
     // Cut off: somebody may know of a newer primary.
@@ -154,9 +155,9 @@ void Node::BecomePrimary() {
     return;
   }
   Enter(PhaseEvent::kCatchUp);
-  elected_at_ = clock_->Now();
+  term_ = {};
+  term_.elected_at = clock_->Now();
   primary_ = self_;
-  announced_ = false;
   LookAtDatabases();
   log_->SetEpoch(epoch);
   log_->SetCommitted(std::max(log_->known_committed(), heard_committed_));
@@ -168,7 +169,7 @@ void Node::BecomePrimary() {
     return;
   }
   committer_->Begin(epoch, log_->end().lsn.Next());
-  acknowledged_bytes_ = log_->sealed_bytes();
+  term_.acknowledged_bytes = log_->sealed_bytes();
   if (Status status = AppendMembers(members); !status.ok()) {
     (void)Fail(status);
     return;
@@ -177,7 +178,7 @@ void Node::BecomePrimary() {
 }
 
 void Node::StepDown(std::string_view why) {
-  deposed_ = deposed_ || NeedsCommit();
+  turn_.Depose();
   if (Leading()) {
     Note(LogLevel::kWarning, fmt::format("no longer primary of epoch {}: {}", log_->end().epoch.value, why));
     DropUnsealed();
@@ -196,10 +197,8 @@ void Node::ForgetPrimary() {
   heard_at_ = clock_->Now();
   cleaner_->Abandon();
   committer_->End();
-  hears_end_ = MonoTime{0};
-  stalled_until_ = Lsn{};
-  lease_lost_ = false;
-  futile_.reset();
+  term_ = {};
+  space_.futile.reset();
 }
 
 }  // namespace faha
