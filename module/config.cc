@@ -22,7 +22,7 @@ const Options& Configured() { return TheState().options; }
 template <auto kField, typename T>
 void Configure(const T& value) {
   TheState().options.*kField = value;
-  if (TheState().store) TheState().store->options().*kField = value;
+  if (TheState().store) TheState().store->Tune([&](Options& options) { options.*kField = value; });
 }
 
 // A number that lives in a field of Options; kField names it and its conversion.

@@ -53,13 +53,14 @@ void TendMemory() {
   const float used = RedisModule_GetUsedMemoryRatio();  // 0: there is no limit
   const std::uint64_t configured = TheState().options.hot_bytes;
   Store& store = *TheState().store;
-  std::uint64_t& allowed = store.options().hot_bytes;
+  std::uint64_t allowed = store.options().hot_bytes;
   if (used > kFull) {
     allowed = std::min(allowed, store.HotUsedBytes()) / 8 * 7;
   } else if (used < kRoomy) {
     allowed = std::min(configured, allowed + configured / 64 + 1);
     complained = false;
   }
+  store.Tune([allowed](Options& options) { options.hot_bytes = allowed; });
   if (used <= 1 || store.HotUsedBytes() != 0 || complained) return;
   complained = true;
   Log(LogLevel::kWarning,

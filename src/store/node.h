@@ -108,7 +108,8 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   void Poll() override { fabric_->Poll(std::chrono::microseconds{0}, *this); }
   void Tick() override;
   [[nodiscard]] StoreInfo Info() const override;
-  [[nodiscard]] Options& options() override { return options_; }
+  [[nodiscard]] const Options& options() const override { return options_; }
+  void Tune(const std::function<void(Options&)>& change) override { change(options_); }
 
  private:
   // --- node_open.cc

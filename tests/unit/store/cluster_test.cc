@@ -104,7 +104,7 @@ TEST(Node, ABackupServesReadsOnlyWhileItHearsItsPrimary) {
   };
   cluster.world.Run(std::chrono::seconds(1));
   EXPECT_EQ(cluster[1].Get("k").status().code(), Code::kNotPrimary) << "unless told to";
-  cluster[1].store->options().backup_reads = true;
+  cluster[1].store->Tune([](Options& options) { options.backup_reads = true; });
   EXPECT_TRUE(cluster.world.RunUntil(reads));
   EXPECT_EQ(cluster[1].Set("k", "w").code(), Code::kReadOnly);
   cluster.world.Stop(1);
@@ -121,7 +121,7 @@ TEST(Node, ABackupsReadsAreAsNewAsItSays) {
   for (std::uint64_t seed = 1; seed <= 10; ++seed) {
     SCOPED_TRACE(seed);
     Cluster cluster(3, seed);
-    cluster[1].store->options().backup_reads = true;
+    cluster[1].store->Tune([](Options& options) { options.backup_reads = true; });
     std::mt19937_64 random(seed);
     std::vector<MonoTime> acknowledged;  // when each value was
     const auto write = [&] {
@@ -218,7 +218,7 @@ TEST(Node, ABackupThatMayNotLeadIsNotOfferedTheRole) {
   ASSERT_TRUE(cluster[0].store->Put(9, "k", "v", 0).ok());
   cluster[0].store->EndUnit();
   ASSERT_TRUE(cluster[0].store->Commit().ok());
-  cluster[1].store->options().databases = 9;
+  cluster[1].store->Tune([](Options& options) { options.databases = 9; });
   cluster.world.Run(Options{}.lease);
   ASSERT_TRUE(cluster[1].FollowsInSync(cluster[0]));
   const MonoTime start = cluster.world.Now();

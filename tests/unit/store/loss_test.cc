@@ -161,7 +161,7 @@ TEST(Loss, ClientsAreSentAwayByAPrimaryThatHandsOver) {
 
 TEST(Loss, WithoutTheCopiesThatAreAskedForWritesAreRefusedAtOnceAndReadsGoOn) {
   Cluster cluster(3);
-  cluster[0].store->options().min_acks = 3;
+  cluster[0].store->Tune([](Options& options) { options.min_acks = 3; });
   ASSERT_TRUE(cluster[0].Set("k", "v").ok());
   cluster[2].Kill();
   EXPECT_TRUE(cluster.world.RunUntil([&] { return !cluster[0].Serving(); }));
