@@ -43,7 +43,7 @@ struct Superblock {
   std::uint32_t granule;
   std::uint64_t promised_epoch;
   std::uint8_t voted_for[16];
-  std::uint32_t state;        // kInstalling, kHasLog
+  std::uint32_t state;        // kInstalling, kHasLog, kDamaged
   std::uint16_t source_port;  // while installing: who has the log; 0: not known
   std::uint16_t source_host_bytes;
   char source_host[128];
@@ -76,6 +76,9 @@ inline constexpr std::uint64_t kUnkeyedSuperblockChecksum = 248;
 inline constexpr std::uint32_t kInstalling = 1;
 // The log has held a committed batch, which is never taken back: one without any batch was lost.
 inline constexpr std::uint32_t kHasLog = 2;
+// Damage was found in the log, which then reached the claim at least.  What is damaged at a log's end looks like what a
+// power failure has torn, and must not be taken for that by the next start.
+inline constexpr std::uint32_t kDamaged = 4;
 
 struct SegmentEntry {
   std::uint64_t generation;  // grows with every segment that is opened; 0: not in use

@@ -25,8 +25,10 @@ Result<std::unique_ptr<Log>> Log::Open(Pool* pool, const LogSink& sink) {
   for (const LogAddress at : scan->behind_end) {
     if (Status status = pool->EraseBatch(at); !status.ok()) return status;
   }
-  for (const std::uint32_t index : scan->stale) {
-    if (Status status = pool->ClearEntry(index); !status.ok()) return status;
+  for (const auto* leaving : {&scan->stale, &scan->freed}) {
+    for (const std::uint32_t index : *leaving) {
+      if (Status status = pool->ClearEntry(index); !status.ok()) return status;
+    }
   }
   for (const Segment& found : scan->segments) {
     log->segments_.Open(found.index, found.head, found.generation, found.first) = found;

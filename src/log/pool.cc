@@ -357,6 +357,22 @@ Status Pool::NoteLog() {
   return WriteSuperblock();
 }
 
+Status Pool::RecordDamage(LogEnd end) {
+  if (damaged_at() != Lsn{} || installing()) return Status::Ok();
+  super_.state |= format::kDamaged;
+  Claim(end);
+  return WriteSuperblock();
+}
+
+Status Pool::ForgetDamage() {
+  if (damaged_at() == Lsn{}) return Status::Ok();
+  super_.state &= ~format::kDamaged;
+  Claim({});
+  return WriteSuperblock();
+}
+
+Lsn Pool::damaged_at() const { return (super_.state & format::kDamaged) != 0 && !installing() ? claim().lsn : Lsn{}; }
+
 void Pool::Claim(LogEnd end) {
   super_.claim_epoch = end.epoch.value;
   super_.claim_lsn = end.lsn.value;
@@ -371,7 +387,7 @@ Status Pool::BeginInstall(const Endpoint& source, LogEnd claim) {
 
 Status Pool::GoOnInstalling(const Endpoint& source, LogEnd claim) {
   Claim(installing() ? std::max(this->claim(), claim) : claim);
-  super_.state |= format::kInstalling;
+  super_.state = (super_.state | format::kInstalling) & ~format::kDamaged;
   SetSource(source);
   return WriteSuperblock();
 }
@@ -415,13 +431,14 @@ Status Pool::Adopt(ClusterId cluster, const Geometry& geometry, const LogKey& ke
         fmt::format("the cluster's pools have {} segments of {} bytes, this one holds {}: raise faha.pool-bytes here",
                     geometry.segment_count, geometry.segment_bytes, SegmentsThatFit(*media_, geometry.segment_bytes))};
   }
-  // Entries first: a crash in between leaves an empty pool of the old cluster, not a foreign log in the new one.
+  // A crash in between leaves a node of the old cluster that has given up its log, not a foreign log in the new one.
+  super_.state = format::kInstalling;
+  Claim({});
+  SetSource(source);
+  if (Status status = WriteSuperblock(); !status.ok()) return status;
   if (Status status = ForgetSegments(); !status.ok()) return status;
   FromUuid(cluster, super_.cluster);
   SetKey(super_, key);
-  Claim({});
-  super_.state = format::kInstalling;
-  SetSource(source);
   super_.segment_bytes = geometry.segment_bytes;
   super_.segment_count = SegmentsThatFit(*media_, geometry.segment_bytes);
   limit_ = UINT32_MAX;

@@ -117,6 +117,14 @@ class Pool {
   Status NoteLog();
   [[nodiscard]] bool has_log() const { return (super_.state & format::kHasLog) != 0; }
 
+  // Damage was found in the log, which reaches `end`: a later start must not take it for a torn end.  Durable on return.
+  // Errors: IoError - the node must fence itself.
+  Status RecordDamage(LogEnd end);
+  // The log was found whole after all.  Errors: as above.
+  Status ForgetDamage();
+  // How far the log reached when damage was recorded; 0: none is, or the log is being given to this node anew.
+  [[nodiscard]] Lsn damaged_at() const;
+
   // The log is being given to this node by a primary and counts for nothing until it is whole.
   [[nodiscard]] bool installing() const { return (super_.state & format::kInstalling) != 0; }
   // Starting it forgets every segment, and what cannot be read; `source`, if its name is not too long, is remembered.

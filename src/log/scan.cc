@@ -6,6 +6,7 @@
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <iterator>
 #include <thread>
 
 namespace faha {
@@ -42,12 +43,14 @@ class Scanner {
                                                 found.malformed->value)};
     }
     NoteCommitted();
+    DropFreed();
     if (Status status = FindEnd(); !status.ok()) return status;
     if (result_.end.lsn == Lsn{} && pool_.has_log() && !pool_.installing()) return NothingIsLeft();
+    if (result_.end.lsn < pool_.damaged_at()) return EndIsLost();
     KeepUpToEnd();
     if (Status status = CheckOrder(); !status.ok()) return status;
     NoteFrees();
-    if (Status status = DropDamagedFrees(); !status.ok()) return status;
+    if (Status status = CheckFreed(); !status.ok()) return status;
     if (!pool_.Readable()) return CannotBeRead();
     return std::move(result_);
   }
@@ -56,7 +59,13 @@ class Scanner {
   [[nodiscard]] const std::vector<Segment>& unlisted() const { return unlisted_; }
 
   // What each segment holds by itself, whatever Run() returned.
-  std::vector<ScannedSegment> TakeFound() { return std::move(found_); }
+  std::vector<ScannedSegment> TakeFound() {
+    found_.insert(found_.end(), std::make_move_iterator(dropped_.begin()), std::make_move_iterator(dropped_.end()));
+    std::sort(found_.begin(), found_.end(), [](const ScannedSegment& a, const ScannedSegment& b) {
+      return a.segment.generation < b.segment.generation;
+    });
+    return std::move(found_);
+  }
 
  private:
   // What reads as zeros may be the log's end, its middle or none of it: that is for nobody to guess.
@@ -75,42 +84,49 @@ class Scanner {
         "changed"};
   }
 
+  // What is damaged at the log's end looks as if power had failed while it was written.
+  [[nodiscard]] Status EndIsLost() const {
+    return {Code::kCorrupt,
+            fmt::format("the log ends at batch {}, and reached batch {} when damage was found in it: data are damaged; "
+                        "restore this node from its peers (move the pool away and join it again), or save what is "
+                        "readable with faha-check --extract; nothing was changed",
+                        result_.end.lsn.value, pool_.damaged_at().value)};
+  }
+
   void ListSegments() {
-    for (std::uint32_t i = 0; i < pool_.geometry().segment_count; ++i) {
-      if (const auto entry = pool_.ReadEntry(i)) {
-        listed_.push_back(FromTable(i, *entry));
-      } else if (pool_.EntryIsDamaged(i)) {
-        TakeFromFirstBatch(i);
-      } else {
-        TakeUnlisted(i);
-      }
-    }
+    for (std::uint32_t i = 0; i < pool_.geometry().segment_count; ++i) ListSegment(i);
     std::sort(listed_.begin(), listed_.end(),
               [](const Segment& a, const Segment& b) { return a.generation < b.generation; });
   }
 
-  void TakeFromFirstBatch(std::uint32_t index) {
+  // The first batch of a segment that is given back is erased before its entry is, and both are gone before it is used
+  // again.  So a batch that is there was opened, and where its entry is not there, or is older, that was not durable
+  // yet or is lost.
+  void ListSegment(std::uint32_t index) {
+    const auto entry = pool_.ReadEntry(index);
+    if (entry && !IsOutdated(index, *entry)) return listed_.push_back(FromTable(index, *entry));
     const auto first = BatchView::Parse(pool_.SegmentBytes(index), pool_.log_key());
-    if (!first) {
-      result_.stale.push_back(index);
-      return HearLost(index);
+    const bool missing = !entry && !pool_.EntryIsDamaged(index);
+    if (!first && missing && IsErased(index)) return;
+    if (!first || (missing && !believes_)) {
+      if (!missing || first) result_.stale.push_back(index);
+      if (!first) HearLost(index);
+      return;
     }
     listed_.push_back(FromFirstBatch(index, *first));
+    if (missing) unlisted_.push_back(listed_.back());
     result_.damaged.push_back(index);
-    Say(LogLevel::kWarning, fmt::format("the table entry of segment {} is damaged: taken from its first batch", index));
+    Say(LogLevel::kWarning, fmt::format("the table entry of segment {} is {}: taken from its first batch", index,
+                                        entry     ? "older than what the segment holds"
+                                        : missing ? "missing"
+                                                  : "damaged"));
   }
 
-  // The first batch of a segment that is given back is erased before its entry is.  So one that is there was opened,
-  // and its entry was not durable yet or is lost.
-  void TakeUnlisted(std::uint32_t index) {
-    const auto first = BatchView::Parse(pool_.SegmentBytes(index), pool_.log_key());
-    if (!first) return IsErased(index) ? void() : HearLost(index);
-    if (!believes_) return result_.stale.push_back(index);
-    const Segment segment = FromFirstBatch(index, *first);
-    listed_.push_back(segment);
-    unlisted_.push_back(segment);
-    result_.damaged.push_back(index);
-    Say(LogLevel::kWarning, fmt::format("the table entry of segment {} is missing: taken from its first batch", index));
+  [[nodiscard]] bool IsOutdated(std::uint32_t index, const format::SegmentEntry& entry) const {
+    const auto bytes = pool_.SegmentBytes(index);
+    if (pool_.log_key().IsNone()) return false;  // a client's value could say so
+    if (BatchView::Trusted(bytes.data()).header().generation <= entry.generation) return false;
+    return BatchView::Parse(bytes, pool_.log_key()).has_value();
   }
 
   // The front of a segment that was given back, or was never used, is zeros.
@@ -119,7 +135,8 @@ class Scanner {
     return std::all_of(front.begin(), front.end(), [](std::byte b) { return b == std::byte{0}; });
   }
 
-  // Its first batch was torn as it was opened, or is damaged.  In the first case the others are of an earlier use.
+  // Its first batch was torn as it was opened, or is damaged or lost.  In the first case the others are of an earlier
+  // use.
   void HearLost(std::uint32_t index) {
     result_.known_committed = std::max(result_.known_committed, CommittedInSegment(pool_, index));
   }
@@ -148,12 +165,34 @@ class Scanner {
   // A free whose segment is gone was committed: nothing goes before that.
   void NoteCommitted() {
     for (const ScannedSegment& found : found_) {
+      if (found.batches == 0) HearLost(found.segment.index);
       result_.known_committed = std::max(result_.known_committed, found.committed);
+    }
+    for (const ScannedSegment& found : found_) {
       for (const ScannedFree& free : found.frees) {
         if (Generation(free.note.generation) == nullptr)
           result_.known_committed = std::max(result_.known_committed, free.lsn);
       }
     }
+  }
+
+  // What a committed record frees is no part of the log any more, whether it was given back or not: all that lived there
+  // was moved.  Where it was given back, and stands there again because its medium has lost the last write to it, the
+  // deletes that covered it may be gone.
+  void DropFreed() {
+    std::vector<std::uint64_t> freed;
+    for (const ScannedSegment& found : found_) {
+      for (const ScannedFree& free : found.frees) {
+        if (free.lsn <= result_.known_committed) freed.push_back(free.note.generation);
+      }
+    }
+    std::sort(freed.begin(), freed.end());
+    const auto gone = std::stable_partition(found_.begin(), found_.end(), [&](const ScannedSegment& found) {
+      return found.batches == 0 || !std::binary_search(freed.begin(), freed.end(), found.segment.generation);
+    });
+    for (auto at = gone; at != found_.end(); ++at) result_.freed.push_back(at->segment.index);
+    dropped_.assign(std::make_move_iterator(gone), std::make_move_iterator(found_.end()));
+    found_.erase(gone, found_.end());
   }
 
   [[nodiscard]] const ScannedSegment* Generation(std::uint64_t generation) const {
@@ -250,7 +289,8 @@ class Scanner {
     std::sort(result_.configs.begin(), result_.configs.end());
     // One that was taken from its first batch and then cut is cleared, not written again.
     std::erase_if(result_.damaged, [&](std::uint32_t index) {
-      return std::find(result_.stale.begin(), result_.stale.end(), index) != result_.stale.end();
+      return std::none_of(result_.segments.begin(), result_.segments.end(),
+                          [index](const Segment& segment) { return segment.index == index; });
     });
   }
 
@@ -282,17 +322,12 @@ class Scanner {
   }
 
   // Whether a freed segment is whole no later batch tells, but the record that frees it does.  Half of one must not be
-  // replayed: it may hold a value and not the delete behind it.  It leaves the log, unless its free may be taken back.
-  Status DropDamagedFrees() {
+  // replayed: it may hold a value and not the delete behind it.
+  [[nodiscard]] Status CheckFreed() const {
     for (const ScannedSegment& found : found_) {
       for (const ScannedFree& free : found.frees) {
         const ScannedSegment* freed = free.lsn <= result_.end.lsn ? Generation(free.note.generation) : nullptr;
-        if (freed == nullptr || freed->segment.digest == free.note.digest) continue;
-        if (free.lsn > result_.known_committed) return {Code::kCorrupt, Diagnosis()};
-        const std::uint32_t index = freed->segment.index;
-        std::erase_if(result_.segments, [index](const Segment& segment) { return segment.index == index; });
-        result_.stale.push_back(index);
-        Say(LogLevel::kWarning, fmt::format("segment {} is damaged, and was freed: it is left out", index));
+        if (freed != nullptr && freed->segment.digest != free.note.digest) return {Code::kCorrupt, Diagnosis()};
       }
     }
     return Status::Ok();
@@ -306,7 +341,7 @@ class Scanner {
   const LogSink& sink_;
   const bool believes_;
   std::vector<Segment> listed_, unlisted_;
-  std::vector<ScannedSegment> found_;
+  std::vector<ScannedSegment> found_, dropped_;
   ScanResult result_;
 };
 

@@ -180,6 +180,7 @@ Status Node::FailTurn() {
   // What cannot be read at all is another matter.
   const Status medium = CheckMedium();
   if (medium.ok() && Leading()) DropUnsealed();
+  RecordDamage();
   (void)engine_->TakeMisread();
   if (!medium.ok()) return medium;
   Remember(pool_->damage());
@@ -296,6 +297,7 @@ void Node::Remember(const Status& problem) {
 // others have it whole, so a primary hands its role over and then takes all that they hold, as does a backup.  Until it
 // can hand over it goes on, for without it there may be no majority.
 void Node::TendDamage() {
+  RecordDamage();
   const Status damage = pool_->damage();
   if (pool_->installing() && (engine_->broken() || !damage.ok())) {
     // The rest of the log would not mend it.
@@ -323,6 +325,12 @@ void Node::TendDamage() {
       StepDown("its log is damaged, it serves nothing, and no backup can be given its role");
     }
   }
+}
+
+// Before anybody can start this node anew, who would not know of it.
+void Node::RecordDamage() {
+  if (!failure_.ok() || not_whole_ || pool_->damage().ok()) return;
+  if (Status status = pool_->RecordDamage(log_->end()); !status.ok()) (void)Fail(status);
 }
 
 // From now on a damaged log is not this node's log any more: what it would tell its peers of it may be misread.

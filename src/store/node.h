@@ -175,6 +175,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   Status FailTurn();
   void DropUnsealed();
   void TendDamage();
+  void RecordDamage();
   void GiveUpDamaged();
   Status Fail(Status status);
   void Note(LogLevel level, const std::string& line) const { options_.log(level, line); }

@@ -208,7 +208,11 @@ Status Node::OpenLog() {
   if (log.ok()) {
     log_ = std::move(log.value());
     not_whole_ = pool_->installing();
-    Status status = ReadMembership();
+    if (pool_->damaged_at() != Lsn{}) {
+      Note(LogLevel::kWarning, "damage was found in this node's log before it was started, and is not there any more");
+    }
+    Status status = pool_->ForgetDamage();
+    if (status.ok()) status = ReadMembership();
     if (status.ok()) status = CheckPeersAreKnown();
     return status.ok() ? CheckPromise() : status;
   }

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "tools/text.h"
 
 namespace faha {
@@ -20,6 +22,8 @@ std::string_view StateOf(const Survey& survey, const Segment& segment) {
   for (const Segment& part : survey.log->segments) {
     if (part.generation == segment.generation) return part.freed_by.value != 0 ? "freed, pending" : "in use";
   }
+  const auto& freed = survey.log->freed;
+  if (std::find(freed.begin(), freed.end(), segment.index) != freed.end()) return "freed, pending";
   return "would be cleared";
 }
 

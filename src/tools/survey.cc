@@ -88,6 +88,10 @@ class Surveyor {
       Tell(Grade::kCorrected,
            "the log was being transferred from a primary and is not whole: the next start drops it and asks again");
     }
+    if (const Lsn at = pool_.damaged_at(); at != Lsn{}) {
+      Tell(Grade::kCorrected,
+           fmt::format("damage was found in the log when it reached batch {}, and is not there any more", at.value));
+    }
     for (const std::uint32_t copy : {0U, 1U}) {
       const auto bytes = pool_.media().bytes().subspan(copy * format::kSuperblockStride, sizeof(format::Superblock));
       const bool empty = std::all_of(bytes.begin(), bytes.end(), [](std::byte b) { return b == std::byte{0}; });

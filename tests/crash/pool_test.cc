@@ -36,9 +36,11 @@ struct World {
     auto log = Log::Open(pool, {});
     return log.ok() ? std::move(log.value()) : nullptr;
   }
-  // How far the log on the disk reaches; nothing if it does not open.
+  // How far the log on the disk reaches; nothing if it does not open.  As a node that starts: where it was being given a
+  // log it gives up what it has of it.
   std::optional<Lsn> End() {
     auto pool = Open();
+    if (pool && pool->installing() && !pool->BeginInstall({}, {}).ok()) return std::nullopt;
     auto log = pool ? OpenLog(pool.get()) : nullptr;
     return log ? std::optional(log->end().lsn) : std::nullopt;
   }
@@ -131,13 +133,13 @@ bool WhatWasDrainedStays(World& world) {
   return told > Lsn{} && world.End() >= told;
 }
 
-// Whenever power fails, a node of the new cluster does not hold the old one's log, also where both clusters have the
-// same key: none, as those that an earlier release began.
+// Whenever power fails, the node starts again, and as one of the new cluster it does not hold the old one's log, also
+// where both clusters have the same key: none, as those that an earlier release began.
 bool AnAdoptedPoolIsEmpty(World& world) {
   auto pool = world.Open();
   const auto log = world.OpenLog(pool.get());
   world.Fill(*log);
-  EXPECT_TRUE(log->Drain().ok());
+  EXPECT_TRUE(log->Drain().ok() && pool->NoteLog().ok());
   const ClusterId next{{7}};
   bool foreign = false;
   world.Drop([&world, &foreign, next] {
@@ -145,7 +147,8 @@ bool AnAdoptedPoolIsEmpty(World& world) {
     copy.disk->CopyFrom(*world.disk);
     copy.PowerFails();
     const auto after = copy.Open();
-    foreign = foreign || !after || (after->cluster() == next && copy.End() != Lsn{});
+    const auto end = copy.End();
+    foreign = foreign || !after || !end || (after->cluster() == next && end != Lsn{});
     world.random.discard(7);
   });
   EXPECT_TRUE(pool->Adopt(next, pool->geometry(), pool->log_key()).ok());
@@ -187,15 +190,14 @@ TEST_P(Promise, BreaksWithoutItsDrain) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Pool, Promise,
-    testing::Values(Told{"ANewPoolStaysWhoItIs", ANewPoolStaysWhoItIs, {Site::kSuperblock}},
-                    Told{"APromiseIsKept", APromiseIsKept, {Site::kSuperblock}},
-                    Told{"ALeaderIsRemembered", ALeaderIsRemembered, {Site::kSuperblock}},
-                    Told{"ALogThatIsOpenedStays", ALogThatIsOpenedStays, {Site::kBatch}},
-                    Told{"WhatWasDrainedStays", WhatWasDrainedStays, {Site::kBatch}},
-                    Told{"AnAdoptedPoolIsEmpty", AnAdoptedPoolIsEmpty, {Site::kEntryCleared, Site::kSuperblock}}),
-    [](const auto& each) { return each.param.name; });
+INSTANTIATE_TEST_SUITE_P(Pool, Promise,
+                         testing::Values(Told{"ANewPoolStaysWhoItIs", ANewPoolStaysWhoItIs, {Site::kSuperblock}},
+                                         Told{"APromiseIsKept", APromiseIsKept, {Site::kSuperblock}},
+                                         Told{"ALeaderIsRemembered", ALeaderIsRemembered, {Site::kSuperblock}},
+                                         Told{"ALogThatIsOpenedStays", ALogThatIsOpenedStays, {Site::kBatch}},
+                                         Told{"WhatWasDrainedStays", WhatWasDrainedStays, {Site::kBatch}},
+                                         Told{"AnAdoptedPoolIsEmpty", AnAdoptedPoolIsEmpty, {Site::kSuperblock}}),
+                         [](const auto& each) { return each.param.name; });
 
 }  // namespace
 }  // namespace faha::crash

@@ -330,6 +330,131 @@ TEST(Log, AnOldBatchInASegmentWithoutAnEntryIsNoneOfTheLog) {
   }
 }
 
+using Bytes = std::vector<std::byte>;
+
+Bytes Save(const CrashDisk& disk, std::size_t at, std::size_t bytes) {
+  const auto from = disk.written.begin() + static_cast<std::ptrdiff_t>(at);
+  return {from, from + static_cast<std::ptrdiff_t>(bytes)};
+}
+
+void PutBack(CrashDisk& disk, std::size_t at, const Bytes& bytes) {
+  std::copy(bytes.begin(), bytes.end(), disk.written.begin() + static_cast<std::ptrdiff_t>(at));
+}
+
+Status ReleaseAll(Log& log) {
+  return log.Release(log.durable(), [](const Segment&) { return true; });
+}
+
+// Those that were free before it come first, and so others are freed meanwhile.
+void UseTheSecondAgain(Log& log) {
+  while (!log.segments().InUse(1)) {
+    if (!log.HasRoom(100'000, Log::kReservedSegments)) {
+      ASSERT_TRUE(log.AppendFree(log.segments().in_order().begin()->second).ok());
+      Commit(log);
+      ASSERT_TRUE(ReleaseAll(log).ok());
+    }
+    Put(log, "k", std::string(100'000, 'v'));
+    Commit(log);
+  }
+}
+
+constexpr std::size_t kSecondEntry = format::kTableOffset + sizeof(format::SegmentEntry);
+constexpr std::size_t kSecondSegment = format::kDataOffset + kSegment;
+
+// The medium has lost the write of an entry and holds what stood there before: an earlier use of the segment.
+TEST(Log, AnOutdatedTableEntryHidesNothing) {
+  auto disk = NewDisk();
+  LogEnd end;
+  {
+    auto opened = Open(disk);
+    FreeTheSecond(*opened->log);
+    const Bytes outdated = Save(*disk, kSecondEntry, sizeof(format::SegmentEntry));
+    ASSERT_TRUE(ReleaseAll(*opened->log).ok());
+    UseTheSecondAgain(*opened->log);
+    Put(*opened->log, "newest", "v");
+    Commit(*opened->log);
+    end = opened->log->end();
+    PutBack(*disk, kSecondEntry, outdated);
+  }
+  for (int i = 0; i < 2; ++i) {
+    auto opened = Open(disk);
+    ASSERT_TRUE(opened.ok()) << opened.status().ToString();
+    EXPECT_EQ(opened->log->end(), end);
+    EXPECT_TRUE(opened->log->segments().InUse(1));
+  }
+}
+
+// Where its first batch is lost as well nobody knows what the segment held, but its others tell what was committed.
+TEST(Log, ASegmentThatIsTakenForAnEarlierOneIsMissed) {
+  auto disk = NewDisk();
+  {
+    auto opened = Open(disk);
+    FreeTheSecond(*opened->log);
+    const Bytes entry = Save(*disk, kSecondEntry, sizeof(format::SegmentEntry));
+    const Bytes front = Save(*disk, kSecondSegment, 4096);
+    ASSERT_TRUE(ReleaseAll(*opened->log).ok());
+    UseTheSecondAgain(*opened->log);
+    for (int i = 0; i < 3; ++i) {
+      Put(*opened->log, "newest", "v");
+      Commit(*opened->log);
+    }
+    PutBack(*disk, kSecondEntry, entry);
+    PutBack(*disk, kSecondSegment, front);
+  }
+  EXPECT_EQ(Open(disk).status().code(), Code::kCorrupt);
+}
+
+// The medium has lost the writes that gave the segment back.  The deletes that covered it may be gone already.
+TEST(Log, ASegmentThatWasGivenBackDoesNotReturn) {
+  for (const bool entry_too : {false, true}) {
+    auto disk = NewDisk();
+    LogEnd end;
+    {
+      auto opened = Open(disk);
+      FreeTheSecond(*opened->log);
+      const Bytes entry = Save(*disk, kSecondEntry, sizeof(format::SegmentEntry));
+      const Bytes front = Save(*disk, kSecondSegment, 4096);
+      ASSERT_TRUE(ReleaseAll(*opened->log).ok());
+      Put(*opened->log, "knows that the free is committed", "v");
+      Commit(*opened->log);
+      end = opened->log->end();
+      PutBack(*disk, kSecondSegment, front);
+      if (entry_too) PutBack(*disk, kSecondEntry, entry);
+    }
+    for (int i = 0; i < 2; ++i) {
+      auto opened = Open(disk);
+      ASSERT_TRUE(opened.ok()) << opened.status().ToString();
+      EXPECT_EQ(opened->log->end(), end);
+      EXPECT_FALSE(opened->log->segments().InUse(1));
+    }
+  }
+}
+
+// The last batch, which no other one calls committed: it would pass for one that a power failure has torn.
+TEST(Log, DamageThatWasFoundAtItsEndIsRemembered) {
+  for (const bool goes_away : {false, true}) {
+    auto disk = NewDisk();
+    LogEnd end;
+    {
+      auto opened = Open(disk);
+      for (int i = 0; i < 3; ++i) {
+        Put(*opened->log, "k", std::to_string(i));
+        Commit(*opened->log);
+      }
+      end = opened->log->end();
+      ASSERT_TRUE(opened->pool->RecordDamage(end).ok());
+      if (!goes_away) disk->written[opened->log->Find(end.lsn)->at.value + 70] ^= std::byte{1};
+    }
+    EXPECT_EQ(Open(disk).status().code(), goes_away ? Code::kOk : Code::kCorrupt);
+    if (goes_away) continue;
+    auto pool = Pool::Open(std::make_unique<CrashMedia>(disk, 64), kSegment);
+    ASSERT_TRUE(pool.ok());
+    EXPECT_EQ((*pool)->damaged_at(), end.lsn);
+    ASSERT_TRUE((*pool)->BeginInstall({}, kUnknownClaim).ok() && (*pool)->EndInstall().ok());
+    EXPECT_EQ((*pool)->damaged_at(), Lsn{}) << "what it was given is another log";
+  }
+}
+
 // Where a segment was freed nobody would miss a batch that gives itself a lower LSN.
 TEST(Log, ABatchWhoseLsnHasChangedIsNotPassedOver) {
   for (const std::uint64_t from : {1, 9, 10}) {

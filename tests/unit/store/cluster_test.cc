@@ -1050,6 +1050,18 @@ TEST(Rot, OfAKeyThatTheIndexNeedsEndsInAHandOver) {
   ExpectHealed(cluster);
 }
 
+// Of the newest record: the next start would take its batch for a torn one, and serve what stood there before.
+TEST(Rot, ThatWasFoundIsNotForgottenByARestart) {
+  SimWorld world(1);
+  SimNode node(&world, 1);
+  ASSERT_TRUE(node.Start().ok());
+  ASSERT_TRUE(node.Set("k", "old").ok() && node.Set("k", kFound).ok());
+  Rot(node);
+  EXPECT_FALSE(node.Get("k").ok());
+  node.Kill();
+  EXPECT_EQ(node.Start().code(), Code::kCorrupt);
+}
+
 // It goes on until it can hand over.
 TEST(Rot, WaitsForABackupThatIsInSync) {
   Cluster cluster(3, 1);
