@@ -52,6 +52,7 @@ class Faults {
   void RotLines(Host& host);
   void RotOrder(Host& host);
   void RotTable(Host& host);
+  void RotBack(Host& host);
   void JoinLate();
   void Depose(Host& host);
   void WhenItCampaigns(Host& host, std::function<void()> what);
@@ -95,9 +96,10 @@ class Faults {
   static constexpr MonoTime kSilence = std::chrono::milliseconds(300);
   MonoTime silent_since_{0};
   int watches_from_ = 1;
-  MonoTime free_from_{0};  // an aimed fault goes on until then, and no other begins
-  int rotten_ = 0;         // the host whose medium is damaged; 0: none
-  int alone_ = 0;          // the host that was cut off from all; 0: none
+  MonoTime free_from_{0};                                    // an aimed fault goes on until then, and no other begins
+  int rotten_ = 0;                                           // the host whose medium is damaged; 0: none
+  std::vector<std::byte> earlier_entries_, earlier_fronts_;  // of its segments, once
+  int alone_ = 0;                                            // the host that was cut off from all; 0: none
   MonoTime alone_since_{0};
   bool ended_ = false;
 };

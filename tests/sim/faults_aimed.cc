@@ -131,11 +131,13 @@ void Faults::Rot() {
   if (rotten_ == 0) rotten_ = Victim().number();
   Host& host = (*cluster_)[rotten_];
   host.rots = true;
-  const auto dice = world_->Below(4);
+  const auto dice = world_->Below(5);
   if (dice == 0) {
     RotOrder(host);
   } else if (dice == 1) {
     RotTable(host);
+  } else if (dice == 2) {
+    RotBack(host);
   } else {
     RotLines(host);
   }
@@ -191,6 +193,42 @@ void Faults::RotTable(Host& host) {
                   std::byte{0});
   }
   Say(host.number(), all ? "its medium has lost the segment table" : "its medium has lost a table entry");
+}
+
+// It has lost its newest writes to the segment table, or to the fronts of segments that were given back, and holds what
+// it held at one of the times before.
+void Faults::RotBack(Host& host) {
+  CrashDisk& disk = host.disk();
+  const format::Superblock super = SuperblockOf(disk);
+  const auto entry_at = [](std::size_t i) { return format::kTableOffset + i * sizeof(format::SegmentEntry); };
+  const auto front_at = [&](std::size_t i) { return format::kDataOffset + i * super.segment_bytes; };
+  constexpr std::size_t kFront = 4096;
+  const auto put_back = [&](std::size_t at, std::size_t bytes, const std::vector<std::byte>& from, std::size_t i) {
+    for (auto* to : {&disk.written, &disk.drained}) std::copy_n(from.begin() + i * bytes, bytes, &(*to)[at]);
+  };
+  if (earlier_entries_.size() == super.segment_count * sizeof(format::SegmentEntry)) {
+    const bool entries = world_->OneIn(2), all = world_->OneIn(2);
+    const auto one = world_->Below(super.segment_count);
+    for (std::size_t i = 0; i < super.segment_count; ++i) {
+      if (!all && i != one) continue;
+      format::SegmentEntry entry{};
+      std::memcpy(&entry, &disk.written[entry_at(i)], sizeof entry);
+      if (entries) put_back(entry_at(i), sizeof entry, earlier_entries_, i);
+      if (!entries && entry.generation == 0) put_back(front_at(i), kFront, earlier_fronts_, i);
+    }
+    Say(host.number(), entries ? "its medium has lost the newest writes to the segment table"
+                               : "its medium has lost the newest writes to free segments");
+  }
+  if (!earlier_entries_.empty() && !world_->OneIn(3)) return;
+  earlier_entries_.clear();
+  earlier_fronts_.clear();
+  const auto keep = [&](std::vector<std::byte>& into, std::size_t at, std::size_t bytes) {
+    into.insert(into.end(), &disk.written[at], &disk.written[at] + bytes);
+  };
+  for (std::size_t i = 0; i < super.segment_count; ++i) {
+    keep(earlier_entries_, entry_at(i), sizeof(format::SegmentEntry));
+    keep(earlier_fronts_, front_at(i), kFront);
+  }
 }
 
 void Faults::RotLines(Host& host) {
