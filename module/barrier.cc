@@ -52,20 +52,11 @@ std::vector<std::uint64_t> WaitingClients(RedisModuleCtx* ctx, std::span<const s
 
 // A client whose waiting replies are gone has a barrier from its next wait on.
 void ForgetOrdered(RedisModuleCtx* ctx) {
-  auto& unordered = TheState().unordered;
+  Gate& gate = TheState().gate;
   const auto now = std::chrono::steady_clock::now();
-  if (unordered.empty() || now < forget_at) return;
+  if (gate.unordered().empty() || now < forget_at) return;
   forget_at = now + kForgetPeriod;
-  unordered = WaitingClients(ctx, unordered);
-}
-
-// Does one of the unordered clients run a command now?  Redis keeps the arguments of a command while it runs; a client
-// that has sent only a part of its next one has some as well, which does no harm.
-bool UnorderedClientRuns(RedisModuleCtx* ctx) {
-  bool runs = false;
-  const auto look = [&](const ListedClient& client) { runs = runs || client.Field("argv-mem") != "0"; };
-  ForEachClient(ctx, look, TheState().unordered);
-  return runs;
+  gate.HoldBarrier(WaitingClients(ctx, gate.unordered()));
 }
 
 bool SettingsAreRight(RedisModuleCtx* ctx) {
@@ -100,20 +91,18 @@ bool StartBarrier(RedisModuleCtx* ctx) {
 }
 
 void LookAtBarrierAgain() {
-  TheState().barrier = false;
-  TheState().unordered.clear();
+  TheState().gate.LoseBarrier();
   changed = true;
 }
 
 void CheckBarrier(RedisModuleCtx* ctx) {
-  State& state = TheState();
-  if (state.barrier) ForgetOrdered(ctx);
-  if (state.barrier || !changed || state.mutant == Mutant::kNoBarrier) return;
+  Gate& gate = TheState().gate;
+  if (gate.barrier()) ForgetOrdered(ctx);
+  if (gate.barrier() || !changed || gate.mutant == Mutant::kNoBarrier) return;
   if ((RedisModule_GetContextFlags(ctx) & REDISMODULE_CTX_FLAGS_LOADING) != 0) return;
   if (SettingsAreRight(ctx)) {
-    state.barrier = Holds(ctx);
-    if (state.barrier) state.unordered = WaitingClients(ctx);
-    changed = !state.barrier;
+    changed = !Holds(ctx);
+    if (!changed) gate.HoldBarrier(WaitingClients(ctx));
     complained = false;
   } else if (!asked) {
     TurnOn(ctx);
@@ -126,15 +115,13 @@ void CheckBarrier(RedisModuleCtx* ctx) {
   }
 }
 
-bool CallerIsUnordered(RedisModuleCtx* ctx) {
-  State& state = TheState();
-  if (state.mutant == Mutant::kNoOwnCommit) return false;
-  const std::uint64_t id = RedisModule_GetClientId(ctx);
-  if (std::binary_search(state.unordered.begin(), state.unordered.end(), id)) return true;
-  if (RedisModule_GetClientInfoById(nullptr, id) == REDISMODULE_OK) return false;  // a connection runs its own command
-  // A script, or a command of another module: Redis does not tell for whom it runs.
-  if (!state.unit_is_unordered) state.unit_is_unordered = UnorderedClientRuns(ctx);
-  return *state.unit_is_unordered;
+// Redis keeps the arguments of a command while it runs; a client that has sent only a part of its next one has some as
+// well, which does no harm.
+bool OneOfThemRuns(RedisModuleCtx* ctx, std::span<const std::uint64_t> clients) {
+  bool runs = false;
+  const auto look = [&](const ListedClient& client) { runs = runs || client.Field("argv-mem") != "0"; };
+  ForEachClient(ctx, look, clients);
+  return runs;
 }
 
 }  // namespace faha::module

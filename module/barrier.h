@@ -8,6 +8,9 @@
 // commit inside, and those of all others do not.
 #pragma once
 
+#include <cstdint>
+#include <span>
+
 #include "module/redis_api.h"
 
 namespace faha::module {
@@ -22,8 +25,7 @@ void LookAtBarrierAgain();
 // Looks whether the barrier holds and for whom, and turns it on if it may.  Called from the timer.
 void CheckBarrier(RedisModuleCtx* ctx);
 
-// While State::unordered is not empty: may the reply to the command that runs now leave before BEFORE_SLEEP, because it
-// goes to one of them?
-bool CallerIsUnordered(RedisModuleCtx* ctx);
+// Does one of these clients run a command now?
+bool OneOfThemRuns(RedisModuleCtx* ctx, std::span<const std::uint64_t> clients);
 
 }  // namespace faha::module

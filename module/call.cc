@@ -23,6 +23,9 @@ std::string ConfigValue(RedisModuleCtx* ctx, const char* name) {
 
 void Reply::Own() {
   if (kind_ == Kind::kView) *this = Text(std::string(std::get<std::string_view>(body_)));
+  if (kind_ != Kind::kArray) return;
+  const Texts& views = std::get<Texts>(body_);
+  *this = Reply(Kind::kOwned, OwnedTexts(views.begin(), views.end()));
 }
 
 // Redis copies a simple string and looks for line ends in it each time; what it has replied itself it only sends.
@@ -50,6 +53,8 @@ int Reply::SendTo(RedisModuleCtx* ctx) const {
     case Kind::kSimple: return RedisModule_ReplyWithSimpleString(ctx, std::get<std::string>(body_).c_str());
     case Kind::kError: return RedisModule_ReplyWithError(ctx, std::get<std::string>(body_).c_str());
     case Kind::kArray: return send_array(std::get<Texts>(body_), send_bulk);
+    case Kind::kOwned: return send_array(std::get<OwnedTexts>(body_), send_bulk);
+    case Kind::kWriter: std::get<Writer>(body_)(ctx); break;
     case Kind::kIntegers: return send_array(std::get<Numbers>(body_), send_integer);
     case Kind::kNative:
       return RedisModule_ReplyWithCallReply(ctx, std::get<std::shared_ptr<RedisModuleCallReply>>(body_).get());

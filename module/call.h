@@ -1,9 +1,10 @@
 // One execution of one command: its arguments, its view of the keyspace, and its reply.  Thread: main loop only.
-// A handler reads and writes through a Call and returns a Reply; one adapter (commands.cc) checks the node's role,
+// A handler reads and writes through a Call and returns a Reply; the gate (gate.h) checks the node's role,
 // commits where the turn's commit would come too late, and sends the reply.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -20,10 +21,26 @@ namespace faha::module {
 
 class Reply {
  public:
-  enum class Kind { kOk, kNull, kInteger, kView, kText, kError, kSimple, kArray, kIntegers, kNative, kSent };
+  enum class Kind {
+    kOk,
+    kNull,
+    kInteger,
+    kView,
+    kText,
+    kError,
+    kSimple,
+    kArray,
+    kOwned,
+    kIntegers,
+    kNative,
+    kWriter,
+    kSent
+  };
 
   using Texts = std::vector<std::optional<std::string_view>>;
   using Numbers = std::vector<std::optional<std::int64_t>>;
+  using OwnedTexts = std::vector<std::optional<std::string>>;
+  using Writer = std::function<void(RedisModuleCtx*)>;
 
   static Reply Ok() { return Reply(Kind::kOk); }
   static Reply Null() { return Reply(Kind::kNull); }
@@ -40,7 +57,9 @@ class Reply {
   static Reply Integers(Numbers numbers) { return Reply(Kind::kIntegers, std::move(numbers)); }
   // As Redis' own command replied.
   static Reply Native(std::shared_ptr<RedisModuleCallReply> native) { return Reply(Kind::kNative, std::move(native)); }
-  // The handler has replied by itself, or blocked the client.
+  // Writes itself, once it may leave: in a command that writes it may name nothing that the store holds.
+  static Reply By(Writer writer) { return Reply(Kind::kWriter, std::move(writer)); }
+  // The handler has replied by itself, or blocked the client: not for a command of data.
   static Reply Sent() { return Reply(Kind::kSent); }
 
   [[nodiscard]] Kind kind() const { return kind_; }
@@ -49,8 +68,8 @@ class Reply {
   int SendTo(RedisModuleCtx* ctx) const;
 
  private:
-  using Body = std::variant<std::monostate, std::int64_t, std::string_view, std::string, Texts, Numbers,
-                            std::shared_ptr<RedisModuleCallReply>>;
+  using Body = std::variant<std::monostate, std::int64_t, std::string_view, std::string, Texts, OwnedTexts, Numbers,
+                            std::shared_ptr<RedisModuleCallReply>, Writer>;
   explicit Reply(Kind kind, Body body = {}) : kind_(kind), body_(std::move(body)) {}
 
   Kind kind_;

@@ -5,7 +5,7 @@
 #include <array>
 #include <string>
 
-#include "module/commit.h"
+#include "module/gate.h"
 
 namespace faha::module {
 namespace {
@@ -185,25 +185,7 @@ int Adapter(RedisModuleCtx* ctx, RedisModuleString** argv, int argc) {
     if (TheState().loading) return Replayed(call).SendTo(ctx);
     TheState().last_db = call.db();
     if constexpr (command.keys.first > 0) call.FetchFirst(command.keys.first);
-    const bool inside = BeginCommand(ctx);
-    constexpr bool kWrites = command.access == Access::kWrite;
-    Status status = inside ? CommitInside() : Status::Ok();
-    if (status.ok()) status = kWrites ? call.store().CheckWrite(0, 0) : call.store().CheckRead();
-    // Deletes need no room: they are how a full pool is emptied.
-    if (status.code() == Code::kNoSpace) status = Status::Ok();
-    if (!status.ok()) {
-      // The word upon which client libraries look for another primary.
-      const bool elsewhere = status.code() == Code::kNotPrimary || (kWrites && status.code() == Code::kNoQuorum);
-      return Reply::Error((elsewhere ? "READONLY " : "") + status.ToString()).SendTo(ctx);
-    }
-    Reply reply = command.run(call);
-    status = call.store().CheckTold();
-    if (!status.ok() && reply.kind() != Reply::Kind::kSent) return Reply::Error(status).SendTo(ctx);
-    if (inside && kWrites) {
-      reply.Own();
-      status = CommitInside();
-    }
-    return status.ok() ? reply.SendTo(ctx) : Reply::Error(status).SendTo(ctx);
+    return TheState().gate.Pass(call, command.access == Access::kWrite, command.run);
   }
 }
 

@@ -125,9 +125,9 @@ bool AddChoice(RedisModuleCtx* ctx, const char* name) {
 }
 
 #ifdef FAHA_MUTANTS
-int GetMutant(const char*, void*) { return static_cast<int>(TheState().mutant); }
+int GetMutant(const char*, void*) { return static_cast<int>(TheState().gate.mutant); }
 int SetMutant(const char*, int value, void*, RedisModuleString**) {
-  TheState().mutant = static_cast<Mutant>(value);
+  TheState().gate.mutant = static_cast<Mutant>(value);
   return REDISMODULE_OK;
 }
 bool AddMutants(RedisModuleCtx* ctx) {

@@ -4,7 +4,7 @@
 
 #include "module/call.h"
 #include "module/commands.h"
-#include "module/commit.h"
+#include "module/gate.h"
 #include "module/scratch.h"
 
 namespace faha::module::debug {
@@ -22,7 +22,7 @@ Status Commit(const Call& call) {
   // A transaction is one unit.
   if ((RedisModule_GetContextFlags(call.ctx()) & REDISMODULE_CTX_FLAGS_MULTI) != 0) return Status::Ok();
   EndUnit();
-  return CommitInside();
+  return TheState().gate.CommitInside();
 }
 
 Status WriteNew(const Call& call, const std::string& key, const std::string& value) {

@@ -7,8 +7,8 @@
 #include <unordered_set>
 
 #include "module/commands.h"
-#include "module/commit.h"
 #include "module/functions.h"
+#include "module/gate.h"
 #include "module/names.h"
 #include "module/replicas.h"
 #include "module/rights.h"
@@ -305,7 +305,7 @@ void RefuseUnknown(RedisModuleCommandFilterCtx* filter, std::string_view line) {
 
 void PrecommitOrRefuse(RedisModuleCommandFilterCtx* filter) {
   EndUnit();
-  if (const Status status = Precommit(); !status.ok()) Refuse(filter, status.ToString());
+  if (const Status status = TheState().gate.Precommit(); !status.ok()) Refuse(filter, status.ToString());
 }
 
 // Commands whose effect FaHA has to know of before Redis runs them.
@@ -385,12 +385,12 @@ void Act(RedisModuleCommandFilterCtx* filter, const Rule& rule) {
       EndUnit();
       ExpireWatched();
       // Where this fails, the transaction's commands do as well, or its client is dropped.
-      if (TheState().scripts_seen) (void)Precommit();
+      (void)TheState().gate.PrecommitTransaction();
       break;
     case Action::kScript:
       if (const Rule* sub = rule.has_subcommands ? RuleOfSubcommand(filter, rule.name) : nullptr)
         return Serve(filter, *sub);
-      TheState().scripts_seen = true;
+      TheState().gate.ScriptIsSeen();
       // The functions are those of the log before any can be called or listed, also just after a start.
       if (rule.name.starts_with('f')) AlignFunctions(TheState().context);
       PrecommitOrRefuse(filter);

@@ -70,8 +70,8 @@ void Visit(const StoreInfo& info, const Fields& fields) {
   fields.number("hot-evictions", info.hot_evictions);
   fields.number("hot-ghost-hits", info.hot_ghost_hits);
   fields.number("hot-refreshes", info.hot_refreshes);
-  fields.number("barrier", TheState().barrier ? 1 : 0);
-  fields.number("unordered-clients", TheState().unordered.size());
+  fields.number("barrier", TheState().gate.barrier() ? 1 : 0);
+  fields.number("unordered-clients", TheState().gate.unordered().size());
   fields.number("commits", info.commits);
   fields.number("commit-failures", info.commit_failures);
   fields.number("damages-found", info.damages);

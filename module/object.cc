@@ -126,13 +126,16 @@ Reply DebugDigest(Call& call) {
 }
 
 Reply DebugDigestValue(Call& call) {
-  RedisModule_ReplyWithArray(call.ctx(), call.size() - 2);
+  std::vector<std::string> digests;
   for (int i = 2; i < call.size(); ++i) {
     Digest digest{};
     if (const auto entry = call.Find(i)) MixEntry(digest, *entry);
-    RedisModule_ReplyWithSimpleString(call.ctx(), Hex(digest).c_str());
+    digests.push_back(Hex(digest));
   }
-  return Reply::Sent();
+  return Reply::By([digests = std::move(digests)](RedisModuleCtx* ctx) {
+    RedisModule_ReplyWithArray(ctx, static_cast<long>(digests.size()));
+    for (const std::string& digest : digests) RedisModule_ReplyWithSimpleString(ctx, digest.c_str());
+  });
 }
 
 }  // namespace faha::module::object

@@ -82,11 +82,11 @@ Reply Scan(Call& call) {
     ++visited;
   } while (cursor != 0 && keys.size() < static_cast<std::uint64_t>(count) &&
            visited / kPartsPerCount < static_cast<std::uint64_t>(count));
-  const std::string next = std::to_string(cursor);
-  RedisModule_ReplyWithArray(call.ctx(), 2);
-  RedisModule_ReplyWithStringBuffer(call.ctx(), next.data(), next.size());
-  Send(call.ctx(), keys);
-  return Reply::Sent();
+  return Reply::By([keys = std::move(keys), next = std::to_string(cursor)](RedisModuleCtx* ctx) {
+    RedisModule_ReplyWithArray(ctx, 2);
+    RedisModule_ReplyWithStringBuffer(ctx, next.data(), next.size());
+    Send(ctx, keys);
+  });
 }
 
 Reply AllKeys(Call& call) {
@@ -97,8 +97,7 @@ Reply AllKeys(Call& call) {
   do {
     cursor = ScanPart(call, cursor, filter, keys);
   } while (cursor != 0);
-  Send(call.ctx(), keys);
-  return Reply::Sent();
+  return Reply::By([keys = std::move(keys)](RedisModuleCtx* ctx) { Send(ctx, keys); });
 }
 
 Reply RandomKey(Call& call) {

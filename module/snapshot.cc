@@ -16,8 +16,8 @@
 #include <sstream>
 #include <utility>
 
-#include "module/commit.h"
 #include "module/functions.h"
+#include "module/gate.h"
 #include "module/info_text.h"
 #include "module/rdb_writer.h"
 #include "module/state.h"
@@ -259,7 +259,7 @@ Status SaveHere(RedisModuleCtx* ctx) {
 // Everything that the turn has written so far is in the snapshot, or there is none.
 Status CommitFirst() {
   EndUnit();
-  return CommitInside();
+  return TheState().gate.CommitInside();
 }
 
 bool Has(RedisModuleCtx* ctx, int flag) { return (RedisModule_GetContextFlags(ctx) & flag) != 0; }

@@ -1,5 +1,5 @@
 // What one turn of the event loop has written and read, none of which may be told before Commit(): the node's half of
-// the rule that module/commit.h keeps for replies.  Thread: main loop only.
+// the rule that module/gate.h keeps for replies.  Thread: main loop only.
 #pragma once
 
 #include <utility>

@@ -1,0 +1,120 @@
+#include "module/gate.h"
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "module/barrier.h"
+#include "module/call.h"
+#include "module/client_list.h"
+#include "module/replicas.h"
+#include "module/replication_info.h"
+#include "module/shutdown.h"
+#include "module/snapshot.h"
+#include "module/state.h"
+#include "module/ticks.h"
+#include "module/waiters.h"
+
+namespace faha::module {
+namespace {
+
+// The replies are queued already; a client that is dropped reads end-of-file instead: outcome unknown.
+void DropClients(RedisModuleCtx* ctx, const Status& reason) {
+  Log(LogLevel::kWarning, reason.ToString() + "; dropping the clients, whose replies must not leave");
+  // The outcome of an order does not depend on this turn's commit: whoever waits for one hears it.
+  CloseClients(ctx, [](const ListedClient& client, std::uint64_t id) {
+    return !client.IsReplication() && !WaitsSinceBefore(id);
+  });
+}
+
+// Does the server run the pipelines of clients that were blocked only behind BEFORE_SLEEP?
+bool runs_behind_sleep = true;
+
+void BeforeSleep(RedisModuleCtx* ctx) {
+  State& state = TheState();
+  const Status status = state.gate.EndTurn();
+  state.unit_time = 0;
+  if (!status.ok()) DropClients(ctx, status);
+  DropStrangers(ctx);
+  if (status.ok()) SnapshotTurnEnds(ctx);
+  WaitersTurnEnds();
+  AnswerWaits();
+  state.gate.SetWindow(runs_behind_sleep);
+}
+
+void OnEventLoop(RedisModuleCtx* ctx, RedisModuleEvent, uint64_t subevent, void*) {
+  if (subevent == REDISMODULE_SUBEVENT_EVENTLOOP_BEFORE_SLEEP) {
+    TickIfDue(ctx);
+    BeforeSleep(ctx);
+  } else {
+    TheState().gate.SetWindow(false);
+  }
+}
+
+void OnShutdown(RedisModuleCtx*, RedisModuleEvent, uint64_t, void*) {
+  Status status = TheState().store->Commit();
+  SnapshotAtShutdown(ReceivedSignal());
+  if (status.ok()) status = TheState().store->Checkpoint();
+  if (!status.ok()) Log(LogLevel::kWarning, status.ToString());
+}
+
+}  // namespace
+
+bool StartCommitting(RedisModuleCtx* ctx) {
+  runs_behind_sleep = ServerIsBefore(7, 2);
+  return RedisModule_SubscribeToServerEvent(ctx, RedisModuleEvent_EventLoop, OnEventLoop) == REDISMODULE_OK &&
+         RedisModule_SubscribeToServerEvent(ctx, RedisModuleEvent_Shutdown, OnShutdown) == REDISMODULE_OK;
+}
+
+Status Gate::EndTurn() {
+  const Status status = TheState().store->Commit();
+  const Status failed = std::exchange(turn_failed_, Status::Ok());
+  return failed.ok() ? status : failed;
+}
+
+int Gate::Pass(Call& call, bool writes, Reply (*run)(Call&)) {
+  const bool inside = BeginCommand(call.ctx());
+  Status status = inside ? CommitInside() : Status::Ok();
+  if (status.ok()) status = writes ? call.store().CheckWrite(0, 0) : call.store().CheckRead();
+  // Deletes need no room: they are how a full pool is emptied.
+  if (status.code() == Code::kNoSpace) status = Status::Ok();
+  if (!status.ok()) {
+    // The word upon which client libraries look for another primary.
+    const bool elsewhere = status.code() == Code::kNotPrimary || (writes && status.code() == Code::kNoQuorum);
+    return Reply::Error((elsewhere ? "READONLY " : "") + status.ToString()).SendTo(call.ctx());
+  }
+  Reply reply = run(call);
+  // A handler of data that has answered by itself has done so before its commit.
+  if (reply.kind() == Reply::Kind::kSent) std::abort();
+  status = call.store().CheckTold();
+  if (status.ok() && inside && writes) {
+    reply.Own();
+    status = CommitInside();
+  }
+  return status.ok() ? reply.SendTo(call.ctx()) : Reply::Error(status).SendTo(call.ctx());
+}
+
+bool Gate::BeginCommand(RedisModuleCtx* ctx) {
+  const int flags = RedisModule_GetContextFlags(ctx);
+  if ((flags & (REDISMODULE_CTX_FLAGS_MULTI | REDISMODULE_CTX_FLAGS_LUA)) == 0) EndUnit();
+  const bool barrier = barrier_ || mutant == Mutant::kNoBarrier;
+  return in_window_ || !barrier || (!unordered_.empty() && CallerIsUnordered(ctx));
+}
+
+Status Gate::CommitInside() {
+  Status status = TheState().store->Commit();
+  // In the window nothing of others is pending; elsewhere their replies are queued and must go with this one.
+  if (!status.ok() && !in_window_) turn_failed_ = status;
+  return status;
+}
+
+bool Gate::CallerIsUnordered(RedisModuleCtx* ctx) {
+  if (mutant == Mutant::kNoOwnCommit) return false;
+  const std::uint64_t id = RedisModule_GetClientId(ctx);
+  if (std::binary_search(unordered_.begin(), unordered_.end(), id)) return true;
+  if (RedisModule_GetClientInfoById(nullptr, id) == REDISMODULE_OK) return false;  // a connection runs its own command
+  // A script, or a command of another module: Redis does not tell for whom it runs.
+  if (!unit_is_unordered_) unit_is_unordered_ = OneOfThemRuns(ctx, unordered_);
+  return *unit_is_unordered_;
+}
+
+}  // namespace faha::module
