@@ -1,5 +1,5 @@
-// The one way of a reply that tells of data: what keeps it from leaving before what it tells is persistent.  Thread: main
-// loop only.
+// The one way of a reply that tells of data: what keeps it from leaving before what it tells is persistent.  Thread:
+// main loop only.
 //
 // All that a turn of the event loop wrote is committed together in BEFORE_SLEEP; Redis sends the replies afterwards.
 // In three cases a reply would leave earlier, and each has its answer:

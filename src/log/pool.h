@@ -117,8 +117,8 @@ class Pool {
   Status NoteLog();
   [[nodiscard]] bool has_log() const { return (super_.state & format::kHasLog) != 0; }
 
-  // Damage was found in the log, which reaches `end`: a later start must not take it for a torn end.  Durable on return.
-  // Errors: IoError - the node must fence itself.
+  // Damage was found in the log, which reaches `end`: a later start must not take it for a torn end.  Durable on
+  // return.  Errors: IoError - the node must fence itself.
   Status RecordDamage(LogEnd end);
   // The log was found whole after all.  Errors: as above.
   Status ForgetDamage();

@@ -36,8 +36,8 @@ struct World {
     auto log = Log::Open(pool, {});
     return log.ok() ? std::move(log.value()) : nullptr;
   }
-  // How far the log on the disk reaches; nothing if it does not open.  As a node that starts: where it was being given a
-  // log it gives up what it has of it.
+  // How far the log on the disk reaches; nothing if it does not open.  As a node that starts: where it was being given
+  // a log it gives up what it has of it.
   std::optional<Lsn> End() {
     auto pool = Open();
     if (pool && pool->installing() && !pool->BeginInstall({}, {}).ok()) return std::nullopt;

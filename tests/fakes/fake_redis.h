@@ -1,4 +1,5 @@
-// Redis' module API as far as a handler of data needs it, so that one is tested without a server.  Thread: one at a time.
+// Redis' module API as far as a handler of data needs it, so that one is tested without a server.  Thread: one at a
+// time.
 // Making one sets the API's functions, which are global; what is not set here is null, and a test that calls it ends.
 #pragma once
 
