@@ -177,8 +177,8 @@ class Scanner {
   }
 
   // What a committed record frees is no part of the log any more, whether it was given back or not: all that lived
-  // there was moved.  Where it was given back, and stands there again because its medium has lost the last write to it, the
-  // deletes that covered it may be gone.
+  // there was moved.  Where it was given back, and stands there again because its medium has lost the last write to
+  // it, the deletes that covered it may be gone.
   void DropFreed() {
     std::vector<std::uint64_t> freed;
     for (const ScannedSegment& found : found_) {
