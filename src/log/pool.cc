@@ -11,6 +11,7 @@
 #include "base/checksum.h"
 #include "base/mutant.h"
 #include "base/uuid.h"
+#include "base/zeros.h"
 #include "log/batch.h"
 
 namespace faha {
@@ -66,11 +67,6 @@ void SetKey(Superblock& super, const LogKey& key) {
 }
 
 void FromUuid(const Uuid& uuid, std::uint8_t (&bytes)[16]) { std::copy(uuid.bytes.begin(), uuid.bytes.end(), bytes); }
-
-bool AllZero(std::span<const std::byte> bytes) {
-  return bytes.empty() ||
-         (bytes.front() == std::byte{0} && std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0);
-}
 
 Status CheckSegmentBytes(std::uint64_t segment_bytes) {
   if (segment_bytes < format::kMinSegmentBytes || segment_bytes > format::kMaxSegmentBytes ||
@@ -260,13 +256,13 @@ Status Pool::Load() {
 // A pool that was only created, or whose very first format a crash interrupted, has no segment in use and no batch.
 bool Pool::NeverUsed(std::uint64_t segment_bytes) const {
   const auto bytes = media_->bytes();
-  if (!CheckSegmentBytes(segment_bytes).ok()) return AllZero(bytes.first(format::kDataOffset));
-  if (!AllZero(bytes.subspan(format::kTableOffset, format::kDataOffset - format::kTableOffset))) return false;
+  if (!CheckSegmentBytes(segment_bytes).ok()) return IsZero(bytes.first(format::kDataOffset));
+  if (!IsZero(bytes.subspan(format::kTableOffset, format::kDataOffset - format::kTableOffset))) return false;
   // Nothing but a torn first superblock may stand before the table.
   const auto first = LoadFrom<Superblock>(*media_, 0);
   if (first.magic != 0 && first.magic != format::kPoolMagic) return false;
   for (std::uint32_t i = 0; i < SegmentsThatFit(*media_, segment_bytes); ++i) {
-    if (!AllZero(bytes.subspan(format::kDataOffset + i * segment_bytes, sizeof(format::BatchHeader)))) return false;
+    if (!IsZero(bytes.subspan(format::kDataOffset + i * segment_bytes, sizeof(format::BatchHeader)))) return false;
   }
   return true;
 }
@@ -457,8 +453,7 @@ std::optional<SegmentEntry> Pool::ReadEntry(std::uint32_t index) const {
 
 bool Pool::EntryIsDamaged(std::uint32_t index) const {
   const auto bytes = media_->bytes().subspan(EntryOffset(index), sizeof(SegmentEntry));
-  const bool empty = std::all_of(bytes.begin(), bytes.end(), [](std::byte b) { return b == std::byte{0}; });
-  return !empty && !ReadEntry(index);
+  return !IsZero(bytes) && !ReadEntry(index);
 }
 
 Status Pool::WriteEntry(std::uint32_t index, std::uint64_t generation, Lsn first_lsn, Head head) {

@@ -7,7 +7,11 @@
 #include <atomic>
 #include <chrono>
 #include <iterator>
+#include <optional>
+#include <string_view>
 #include <thread>
+
+#include "base/zeros.h"
 
 namespace faha {
 namespace {
@@ -25,6 +29,43 @@ Segment FromTable(std::uint32_t index, const format::SegmentEntry& entry) {
 Segment FromFirstBatch(std::uint32_t index, const BatchView& first) {
   return {
       .index = index, .head = HeadOf(first.header()), .generation = first.header().generation, .first = first.lsn()};
+}
+
+// What says that a segment of the log stands there.
+struct Listing {
+  enum class Entry : std::uint8_t { kWhole, kOutdated, kDamaged, kMissing };
+  std::optional<Segment> segment;  // nothing says so
+  bool by_entry = false;           // its table entry does; or else its first batch
+  Entry entry = Entry::kMissing;
+};
+
+std::string_view TextOf(Listing::Entry entry) {
+  switch (entry) {
+    case Listing::Entry::kWhole: return "whole";
+    case Listing::Entry::kOutdated: return "older than what the segment holds";
+    case Listing::Entry::kDamaged: return "damaged";
+    case Listing::Entry::kMissing: return "missing";
+  }
+  return "";
+}
+
+bool IsOutdated(const Pool& pool, std::uint32_t index, const format::SegmentEntry& entry) {
+  const auto bytes = pool.SegmentBytes(index);
+  if (pool.log_key().IsNone()) return false;  // a client's value could say so
+  if (BatchView::Trusted(bytes.data()).header().generation <= entry.generation) return false;
+  return BatchView::Parse(bytes, pool.log_key()).has_value();
+}
+
+// The first batch of a segment that is given back is erased before its entry is, and both are gone before it is used
+// again.  So a batch that is there was opened, and where its entry is not there, or is older, that was not durable yet
+// or is lost.
+Listing ListSegment(const Pool& pool, std::uint32_t index) {
+  using Entry = Listing::Entry;
+  const auto entry = pool.ReadEntry(index);
+  if (entry && !IsOutdated(pool, index, *entry)) return {FromTable(index, *entry), true, Entry::kWhole};
+  const Entry is = entry ? Entry::kOutdated : pool.EntryIsDamaged(index) ? Entry::kDamaged : Entry::kMissing;
+  const auto first = BatchView::Parse(pool.SegmentBytes(index), pool.log_key());
+  return {first ? std::optional(FromFirstBatch(index, *first)) : std::nullopt, false, is};
 }
 
 class Scanner {
@@ -99,40 +140,26 @@ class Scanner {
               [](const Segment& a, const Segment& b) { return a.generation < b.generation; });
   }
 
-  // The first batch of a segment that is given back is erased before its entry is, and both are gone before it is used
-  // again.  So a batch that is there was opened, and where its entry is not there, or is older, that was not durable
-  // yet or is lost.
   void ListSegment(std::uint32_t index) {
-    const auto entry = pool_.ReadEntry(index);
-    if (entry && !IsOutdated(index, *entry)) return listed_.push_back(FromTable(index, *entry));
-    const auto first = BatchView::Parse(pool_.SegmentBytes(index), pool_.log_key());
-    const bool missing = !entry && !pool_.EntryIsDamaged(index);
-    if (!first && missing && IsErased(index)) return;
-    if (!first || (missing && !believes_)) {
-      if (!missing || first) result_.stale.push_back(index);
-      if (!first) HearLost(index);
+    const Listing listing = faha::ListSegment(pool_, index);
+    if (listing.by_entry) return listed_.push_back(*listing.segment);
+    const bool missing = listing.entry == Listing::Entry::kMissing;
+    if (!listing.segment) {
+      if (!missing) result_.stale.push_back(index);
+      if (!missing || !IsErased(index)) HearLost(index);
       return;
     }
-    listed_.push_back(FromFirstBatch(index, *first));
-    if (missing) unlisted_.push_back(listed_.back());
+    if (missing && !believes_) return result_.stale.push_back(index);
+    listed_.push_back(*listing.segment);
+    if (missing) unlisted_.push_back(*listing.segment);
     result_.damaged.push_back(index);
-    Say(LogLevel::kWarning, fmt::format("the table entry of segment {} is {}: taken from its first batch", index,
-                                        entry     ? "older than what the segment holds"
-                                        : missing ? "missing"
-                                                  : "damaged"));
-  }
-
-  [[nodiscard]] bool IsOutdated(std::uint32_t index, const format::SegmentEntry& entry) const {
-    const auto bytes = pool_.SegmentBytes(index);
-    if (pool_.log_key().IsNone()) return false;  // a client's value could say so
-    if (BatchView::Trusted(bytes.data()).header().generation <= entry.generation) return false;
-    return BatchView::Parse(bytes, pool_.log_key()).has_value();
+    Say(LogLevel::kWarning,
+        fmt::format("the table entry of segment {} is {}: taken from its first batch", index, TextOf(listing.entry)));
   }
 
   // The front of a segment that was given back, or was never used, is zeros.
   [[nodiscard]] bool IsErased(std::uint32_t index) const {
-    const auto front = pool_.SegmentBytes(index).first(sizeof(format::BatchHeader));
-    return std::all_of(front.begin(), front.end(), [](std::byte b) { return b == std::byte{0}; });
+    return IsZero(pool_.SegmentBytes(index).first(sizeof(format::BatchHeader)));
   }
 
   // Its first batch was torn as it was opened, or is damaged or lost.  In the first case the others are of an earlier
@@ -351,10 +378,9 @@ std::string NewestConfig(const Pool& pool) {
   std::string newest;
   Lsn at;
   for (std::uint32_t i = 0; i < pool.geometry().segment_count; ++i) {
-    const auto entry = pool.ReadEntry(i);
-    const auto first = entry ? std::nullopt : BatchView::Parse(pool.SegmentBytes(i), pool.log_key());
-    if (!entry && !first) continue;
-    const ScannedSegment found = ScanSegment(pool, entry ? FromTable(i, *entry) : FromFirstBatch(i, *first));
+    const Listing listing = ListSegment(pool, i);
+    if (!listing.segment) continue;
+    const ScannedSegment found = ScanSegment(pool, *listing.segment);
     const auto take = [&](const BatchView& view) {
       if (view.lsn() <= at || (view.header().flags & format::kHasConfig) == 0) return;
       (void)view.ForEach([&](const Record& record, std::uint64_t) {

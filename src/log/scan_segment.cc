@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/zeros.h"
+
 namespace faha {
 
 namespace {
@@ -38,8 +40,7 @@ void FindStray(const Pool& pool, ScannedSegment& found) {
 bool IsPadded(std::span<const std::byte> from, const BatchView& view, std::uint32_t granule) {
   const std::uint64_t end = sizeof(format::BatchHeader) + view.header().payload_bytes;
   const std::uint64_t padded = std::min<std::uint64_t>(view.PaddedBytes(granule), from.size());
-  return std::all_of(from.begin() + static_cast<std::ptrdiff_t>(end),
-                     from.begin() + static_cast<std::ptrdiff_t>(padded), [](std::byte b) { return b == std::byte{0}; });
+  return IsZero(from.subspan(end, padded - end));
 }
 
 }  // namespace

@@ -5,6 +5,8 @@
 #include <cstring>
 #include <map>
 
+#include "base/zeros.h"
+
 namespace faha {
 namespace {
 
@@ -94,8 +96,7 @@ class Surveyor {
     }
     for (const std::uint32_t copy : {0U, 1U}) {
       const auto bytes = pool_.media().bytes().subspan(copy * format::kSuperblockStride, sizeof(format::Superblock));
-      const bool empty = std::all_of(bytes.begin(), bytes.end(), [](std::byte b) { return b == std::byte{0}; });
-      if (pool_.ReadCopy(copy) || empty) continue;
+      if (pool_.ReadCopy(copy) || IsZero(bytes)) continue;
       Tell(Grade::kCorrected,
            fmt::format("superblock copy {} is not whole: the other one counts, and the next promise writes it", copy));
     }
