@@ -2,7 +2,7 @@
 #include <memory>
 
 #include "module/commands.h"
-#include "module/info.h"
+#include "module/node_status.h"
 #include "module/peer_names.h"
 #include "module/roles.h"
 #include "module/waiters.h"

@@ -262,7 +262,7 @@ void NameRules(RedisModuleCtx* ctx) {
 
 // The command runs in a moment: until then Redis looks it up and checks rights, and memory need not be waited for.  The
 // filter is not told of the database, and a wrong guess costs no more than not to guess.
-void Announce(std::string_view key) { TheState().store->Announce(TheState().last_db, key); }
+void PrefetchFirst(std::string_view key) { TheState().store->PrefetchFirst(TheState().last_db, key); }
 
 // With a wrong number of arguments, or where it must not be queued, the built-in command stays: Redis refuses it in its
 // own words and aborts a transaction with it, and it never runs.
@@ -271,7 +271,7 @@ void Serve(RedisModuleCommandFilterCtx* filter, const Rule& rule) {
   if (rule.arity >= 0 ? argc != rule.arity : argc < -rule.arity) return;
   if (rule.no_multi && IsQueued(filter)) return;
   if (rule.first_key != 0 && rule.first_key < argc)
-    Announce(View(RedisModule_CommandFilterArgGet(filter, rule.first_key)));
+    PrefetchFirst(View(RedisModule_CommandFilterArgGet(filter, rule.first_key)));
   RedisModule_RetainString(nullptr, rule.replacement);
   RedisModule_CommandFilterArgReplace(filter, 0, rule.replacement);
 }

@@ -1,160 +1,91 @@
-#include "module/info.h"
-
+// INFO and MEMORY STATS, as Redis answers them, but for what Redis cannot know: the keyspace, which it believes to be
+// empty, and FaHA's replication.
 #include <algorithm>
-#include <functional>
 #include <string>
-#include <utility>
+#include <string_view>
 
-#include "faha/version.h"
-#include "module/roles.h"
-#include "module/state.h"
+#include "module/commands.h"
+#include "module/info_text.h"
+#include "module/names.h"
+#include "module/pairs.h"
+#include "module/replication_info.h"
+#include "module/scratch.h"
+#include "module/sentinels.h"
+#include "module/shown_commands.h"
+#include "module/snapshot.h"
 
-namespace faha::module {
+namespace faha::module::server {
 namespace {
 
-using Number = std::uint64_t;
-
-// What both INFO and FAHA.STATUS show, once.  Names are FAHA.STATUS'; INFO has '_' for '-'.
-struct Fields {
-  std::function<void(const char*, const std::string&)> text;
-  std::function<void(const char*, Number)> number;
-};
-
-void Visit(const StoreInfo& info, const Fields& fields) {
-  fields.text("version", std::string(Version()));
-  fields.text("role", std::string(RoleName(info.role)));
-  fields.text("state", info.state);
-  fields.number("epoch", info.epoch.value);
-  fields.text("primary", info.primary ? info.primary->Redis().ToString() : "");
-  const RedisReplication redis = RedisReplicates(TheState().context);
-  fields.text("redis-role", redis.primary ? "slave" : "master");
-  fields.text("redis-link", !redis.primary ? "" : redis.up ? "up" : "down");
-  fields.number("last-lsn", info.last.value);
-  fields.number("durable-lsn", info.durable.value);
-  fields.number("committed-lsn", info.committed.value);
-  fields.number("applied-lsn", info.applied.value);
-  fields.number("in-sync-backups",
-                static_cast<Number>(std::count_if(info.peers.begin(), info.peers.end(),
-                                                  [](const PeerInfo& peer) { return peer.in_sync && peer.voting; })));
-  fields.text("node", info.node.ToString());
-  fields.text("cluster", info.cluster.ToString());
-  fields.number("feature-level", info.feature_level);
-  fields.number("offered-level", info.offered_level);
-  fields.text("fabric", std::string(TransportName(info.source_transport.value_or(info.transport))));
-  fields.text("fabric-remark", info.transport_remark);
-  fields.text("domain", std::string(DomainName(info.domain)));
-  fields.text("domain-source", info.domain_configured ? "configured" : "detected");
-  fields.text("pool", info.pool_path);
-  fields.number("pool-bytes", info.pool_bytes);
-  fields.number("pool-usable-bytes", info.pool_usable_bytes);
-  fields.number("pool-used-bytes", info.pool_used_bytes);
-  fields.text("read-staleness-ms", info.staleness ? std::to_string(info.staleness->count()) : "");
-  fields.number("pool-writable-bytes", info.pool_writable_bytes);
-  fields.number("segments", info.segments);
-  fields.number("free-segments", info.free_segments);
-  fields.number("live-bytes", info.live_bytes);
-  fields.number("tombstone-bytes", info.tombstone_bytes);
-  fields.number("cleaned-segments", info.cleaned_segments);
-  fields.number("moved-bytes", info.moved_bytes);
-  fields.number("whole", info.whole ? 1 : 0);
-  fields.number("keys", info.keys);
-  fields.number("expiring", info.expiring);
-  fields.number("expired-keys", TheState().expired_keys);
-  fields.number("index-bytes", info.index_bytes);
-  fields.number("hot-bytes", info.hot_bytes);
-  fields.number("hot-used-bytes", info.hot_used_bytes);
-  fields.number("hot-keys", info.hot_keys);
-  fields.number("hot-hits", info.hot_hits);
-  fields.number("hot-misses", info.hot_misses);
-  fields.number("hot-admissions", info.hot_admissions);
-  fields.number("hot-evictions", info.hot_evictions);
-  fields.number("hot-ghost-hits", info.hot_ghost_hits);
-  fields.number("hot-refreshes", info.hot_refreshes);
-  fields.number("barrier", TheState().gate.barrier() ? 1 : 0);
-  fields.number("unordered-clients", TheState().gate.unordered().size());
-  fields.number("commits", info.commits);
-  fields.number("commit-failures", info.commit_failures);
-  fields.number("damages-found", info.damages);
-  fields.number("unreached-peers",
-                static_cast<Number>(std::count_if(info.peers.begin(), info.peers.end(),
-                                                  [](const PeerInfo& peer) { return !peer.reached; })));
-  fields.number("batches", info.batches);
-  fields.number("batch-bytes", info.batch_bytes);
-  fields.number("records", info.records);
-  fields.number("record-bytes", info.record_bytes);
-  const auto [error, age] =
-      info.last_error.empty() ? TheRoles().Complaint() : std::pair(info.last_error, info.last_error_age);
-  fields.text("last-error", error);
-  fields.number("last-error-age-ms", age.count());
+// Redis looks up no key of FaHA's.
+void TellLookups(std::string& text) {
+  const State& state = TheState();
+  SetInfoField(text, "keyspace_hits", std::to_string(state.hits));
+  SetInfoField(text, "keyspace_misses", std::to_string(state.misses));
+  SetInfoField(text, "expired_keys", std::to_string(state.expired_keys - state.expired_before));
 }
 
-void OnInfo(RedisModuleInfoCtx* ctx, int for_crash_report) {
-  if (for_crash_report != 0 || !TheState().store) return;
-  RedisModule_InfoAddSection(ctx, "");
-  const StoreInfo info = TheState().store->Info();
-  const auto name = [](const char* field) {
-    std::string result = field;
-    std::replace(result.begin(), result.end(), '-', '_');
-    return result;
-  };
-  Visit(info,
-        {[&](const char* field, const std::string& value) {
-           RedisModule_InfoAddFieldCString(ctx, name(field).c_str(), value.c_str());
-         },
-         [&](const char* field, Number value) { RedisModule_InfoAddFieldULongLong(ctx, name(field).c_str(), value); }});
-  RedisModule_InfoAddFieldULongLong(ctx, "members", info.members.size());
-}
-
-void Text(RedisModuleCtx* ctx, const std::string& text) {
-  RedisModule_ReplyWithStringBuffer(ctx, text.data(), text.size());
-}
-
-void ReplyPeer(RedisModuleCtx* ctx, const PeerInfo& peer) {
-  RedisModule_ReplyWithArray(ctx, 16);
-  Text(ctx, "redis");
-  Text(ctx, peer.member.Redis().ToString());
-  Text(ctx, "replication");
-  Text(ctx, peer.member.Replication().ToString());
-  Text(ctx, "reached");
-  Text(ctx, peer.reached ? "yes" : "no");
-  Text(ctx, "voting");
-  Text(ctx, peer.voting ? "yes" : "no");
-  Text(ctx, "in-sync");
-  Text(ctx, peer.in_sync ? "yes" : "no");
-  Text(ctx, "domain");
-  Text(ctx, std::string(DomainName(peer.domain)));
-  Text(ctx, "fabric");
-  Text(ctx, std::string(TransportName(peer.transport)) + (peer.flushed ? "+flush" : ""));
-  Text(ctx, "durable-lsn");
-  RedisModule_ReplyWithLongLong(ctx, static_cast<long long>(peer.durable.value));
+std::string Keyspace(const Call& call) {
+  std::string lines;
+  for (DbId db = 0; db < TheState().databases; ++db) {
+    const std::uint64_t keys = call.store().Size(db);
+    if (keys == 0) continue;
+    lines += "db" + std::to_string(db) + ":keys=" + std::to_string(keys) +
+             ",expires=" + std::to_string(call.store().Expiring(db)) + ",avg_ttl=0\r\n";
+  }
+  return lines;
 }
 
 }  // namespace
 
-bool AddInfo(RedisModuleCtx* ctx) { return RedisModule_RegisterInfoFunc(ctx, OnInfo) == REDISMODULE_OK; }
-
-int ReplyStatus(RedisModuleCtx* ctx) {
-  const StoreInfo info = TheState().store->Info();
-  long fields = 0;
-  RedisModule_ReplyWithArray(ctx, REDISMODULE_POSTPONED_LEN);
-  Visit(info, {[&](const char* field, const std::string& value) {
-                 Text(ctx, field);
-                 Text(ctx, value);
-                 fields += 2;
-               },
-               [&](const char* field, Number value) {
-                 Text(ctx, field);
-                 RedisModule_ReplyWithLongLong(ctx, static_cast<long long>(value));
-                 fields += 2;
-               }});
-  Text(ctx, "members");
-  RedisModule_ReplyWithArray(ctx, static_cast<long>(info.members.size()));
-  for (const Member& member : info.members) Text(ctx, member.id.ToString() + " " + member.Redis().ToString());
-  Text(ctx, "peers");
-  RedisModule_ReplyWithArray(ctx, static_cast<long>(info.peers.size()));
-  for (const PeerInfo& peer : info.peers) ReplyPeer(ctx, peer);
-  RedisModule_ReplySetArrayLength(ctx, fields + 4);
-  return REDISMODULE_OK;
+// As the server publishes: to its replicas, but not into the AOF.
+Reply PublishHello(Call& call) {
+  TheSentinels().OnHello(call.arg(2));
+  const NativeReply reply(CallServer(call.ctx(), ServersName("publish").c_str(), "!A0Ess", call.raw(1), call.raw(2)),
+                          RedisModule_FreeCallReply);
+  return Reply::Native(reply);
 }
 
-}  // namespace faha::module
+Reply Info(Call& call) {
+  if (TheSentinels().Withholds(call.ctx())) return Reply::Error("MASTERDOWN the primary is gone: ask again");
+  constexpr std::string_view kTitle = "# Keyspace\r\n";
+  const NativeReply reply = RunNative(call, "info", Protocol::kResp2);
+  if (IsError(reply)) return Reply::Native(reply);
+  std::string text(TextOf(reply.get()));
+  if (const std::size_t at = text.find(kTitle); at != std::string::npos)
+    text.insert(at + kTitle.size(), Keyspace(call));
+  TellReplication(call.ctx(), text);
+  TellSnapshots(text);
+  TellLookups(text);
+  TellCommands(text);
+  RedisModule_ReplyWithVerbatimStringType(call.ctx(), text.data(), text.size(), "txt");
+  return Reply::Sent();
+}
+
+// MEMORY STATS: Redis counts the keys of its own data set.
+Reply MemoryStats(Call& call) {
+  const NativeReply reply = RunNative(call, "memory");
+  if (IsError(reply)) return Reply::Native(reply);
+  const Pairs stats(reply.get());
+  const auto number = [&](std::string_view name) {
+    RedisModuleCallReply* found = stats.Find(name);
+    return found == nullptr ? 0 : std::max(0LL, RedisModule_CallReplyInteger(found));
+  };
+  long long keys = 0;
+  for (DbId db = 0; db < TheState().databases; ++db) keys += static_cast<long long>(call.store().Size(db));
+  const long long taken = std::max(0LL, number("total.allocated") - number("startup.allocated"));
+  stats.Begin(call.ctx(), stats.all().size());
+  for (const auto& [name, value] : stats.all()) {
+    RedisModule_ReplyWithCallReply(call.ctx(), name);
+    if (TextOf(name) == "keys.count") {
+      RedisModule_ReplyWithLongLong(call.ctx(), keys);
+    } else if (TextOf(name) == "keys.bytes-per-key") {
+      RedisModule_ReplyWithLongLong(call.ctx(), keys == 0 ? 0 : taken / keys);
+    } else {
+      RedisModule_ReplyWithCallReply(call.ctx(), value);
+    }
+  }
+  return Reply::Sent();
+}
+
+}  // namespace faha::module::server

@@ -312,7 +312,8 @@ void Roles::SendClientsAway(RedisModuleCtx* ctx) {
   }
 }
 
-// An order has its outcome about when this node knows whom to follow: it is waited for, but not for long.
+// An order has its outcome at about the time when this node knows whom to follow.  Redis' role waits for that, for
+// kWaitersPatience at most.
 bool Roles::WaitersComeFirst(RedisModuleCtx* ctx) {
   const auto now = std::chrono::steady_clock::now();
   if (AnyoneWaits()) {

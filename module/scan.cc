@@ -12,7 +12,8 @@
 namespace faha::module::scan {
 namespace {
 
-// SCAN goes on over parts in which there is nothing to tell, but not for long: as many times COUNT, as Redis does.
+// A SCAN that finds nothing to tell in a part goes on to the next one.  It looks at so many parts for each key that
+// COUNT asks for, as Redis does.
 constexpr std::uint64_t kPartsPerCount = 10;
 
 // Views of keys, valid until something is written.

@@ -39,8 +39,8 @@ class Keyspace {
   // `keys` are about to be read or written: fetches ahead, for all at once, what each would wait for.  kPrefetchKeys of
   // them at a time are enough.
   virtual void Prefetch(DbId db, std::span<const std::string_view> keys) const = 0;
-  // The same for one key that is needed later: a first part, without waiting for anything.
-  virtual void Announce(DbId db, std::string_view key) const = 0;
+  // Fetches what the first step of a later Prefetch() of that key waits for, without waiting itself.
+  virtual void PrefetchFirst(DbId db, std::string_view key) const = 0;
   static constexpr std::size_t kPrefetchKeys = 16;
   // Errors: as CheckWrite; then nothing has changed.
   virtual Status Put(DbId db, std::string_view key, std::string_view value, TimeMs expire_at) = 0;

@@ -204,7 +204,7 @@ FeatureLevel Committer::Offered(const Members& members) const {
   return offered;
 }
 
-Members Committer::Candidates() const {
+Members Committer::Joining() const {
   Members candidates;
   if (!Serving() || membership_->ChangePending(committed_)) return candidates;
   for (const auto& shipper : shippers_) {

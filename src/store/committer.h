@@ -76,7 +76,7 @@ class Committer {
   // placed, or because the receiver has been sent only a part of it?
   [[nodiscard]] bool Claimed(Lsn first, Lsn last) const;
   // The backups that have caught up but do not vote yet, or not as they are now, if the membership may change now.
-  [[nodiscard]] Members Candidates() const;
+  [[nodiscard]] Members Joining() const;
   // The feature level that all of `members` offer; the lowest there is where one of them is not connected.
   [[nodiscard]] FeatureLevel Offered(const Members& members) const;
 

@@ -47,7 +47,7 @@ class Engine final : private KeySource {
   [[nodiscard]] std::optional<Entry> Get(DbId db, std::string_view key);
   // Of kPrefetchKeys keys at most; see Store.
   void Prefetch(DbId db, std::span<const std::string_view> keys) const;
-  void Announce(DbId db, std::string_view key) const { Ahead(map_.Stored(db), key); }
+  void PrefetchFirst(DbId db, std::string_view key) const { Ahead(map_.Stored(db), key); }
   // Appends and applies at once (primary).  Errors: as Log::Append.
   Status Put(DbId db, std::string_view key, std::string_view value, TimeMs expire_at);
   Status Delete(DbId db, std::string_view key);

@@ -54,7 +54,8 @@ void Engine::Advance(Lsn target) {
 bool Engine::Apply(const LocatedBatch& batch) {
   if (!log_->IsIntact(batch.view, batch.at)) return false;
   const std::uint16_t flags = batch.view.header().flags;
-  // The rest of what was begun comes at once or never: behind a gap goes on what cleaning has taken.
+  // A batch that goes on with a unit does so for the unit that the batch just before it has left open.  Where that
+  // batch is not here, cleaning has taken it, and the unit's rest is not applied.
   const bool goes_on = (flags & format::kUnitContinued) != 0 && batch.view.lsn() == held_through_.Next();
   if (!goes_on) held_.clear();
   if (held_.empty()) held_from_ = batch.view.lsn();

@@ -75,7 +75,7 @@ std::optional<Entry> Node::Get(DbId db, std::string_view key) { return engine_->
 
 void Node::Prefetch(DbId db, std::span<const std::string_view> keys) const { engine_->Prefetch(db, keys); }
 
-void Node::Announce(DbId db, std::string_view key) const { engine_->Announce(db, key); }
+void Node::PrefetchFirst(DbId db, std::string_view key) const { engine_->PrefetchFirst(db, key); }
 
 Status Node::Put(DbId db, std::string_view key, std::string_view value, TimeMs expire_at) {
   ++records_;

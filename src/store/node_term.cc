@@ -37,11 +37,11 @@ void Node::Progress() {
 }
 
 void Node::AdmitMember() {
-  const Members candidates = committer_->Candidates();
+  const Members joining = committer_->Joining();
   // Whoever is not reached keeps nobody else out.
   const Member* joined = nullptr;
-  for (const Member& candidate : candidates) {
-    if (probes_->ReachOf(candidate) == Reach::kReached && joined == nullptr) joined = &candidate;
+  for (const Member& member : joining) {
+    if (probes_->ReachOf(member) == Reach::kReached && joined == nullptr) joined = &member;
   }
   if (joined == nullptr) return RaiseLevel();
   const Members next = membership_.Toward(*joined);

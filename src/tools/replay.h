@@ -51,7 +51,7 @@ class Replay {
 
   Pool* pool_;
   const Survey* survey_;
-  std::unique_ptr<Log> log_;  // lends the engine its eyes
+  std::unique_ptr<Log> log_;  // an empty one, for the engine wants a log to read records from
   Engine engine_;
   Totals totals_;
   bool unit_open_ = false;  // the last batch's unit goes on in the next one
