@@ -7,6 +7,7 @@
 #include <atomic>
 #include <chrono>
 #include <iterator>
+#include <map>
 #include <optional>
 #include <string_view>
 #include <thread>
@@ -207,15 +208,19 @@ class Scanner {
   // there was moved.  Where it was given back, and stands there again because its medium has lost the last write to
   // it, the deletes that covered it may be gone.
   void DropFreed() {
-    std::vector<std::uint64_t> freed;
+    std::map<std::uint64_t, Lsn> freed;
     for (const ScannedSegment& found : found_) {
       for (const ScannedFree& free : found.frees) {
-        if (free.lsn <= result_.known_committed) freed.push_back(free.note.generation);
+        if (free.lsn <= result_.known_committed) freed[free.note.generation] = free.lsn;
       }
     }
-    std::sort(freed.begin(), freed.end());
     const auto gone = std::stable_partition(found_.begin(), found_.end(), [&](const ScannedSegment& found) {
-      return found.batches == 0 || !std::binary_search(freed.begin(), freed.end(), found.segment.generation);
+      return found.batches == 0 || !freed.contains(found.segment.generation);
+    });
+    // A segment that holds the record that frees another one is itself freed later, and is given back later: a crash in
+    // between must not leave the other one without that record.
+    std::sort(gone, found_.end(), [&](const ScannedSegment& a, const ScannedSegment& b) {
+      return freed.at(a.segment.generation) < freed.at(b.segment.generation);
     });
     for (auto at = gone; at != found_.end(); ++at) result_.freed.push_back(at->segment.index);
     dropped_.assign(std::make_move_iterator(gone), std::make_move_iterator(found_.end()));

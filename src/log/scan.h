@@ -46,7 +46,7 @@ struct ScanResult {
   std::vector<LogAddress> behind_end;               // whole batches that are not part of the log
   std::vector<LogAddress> unpadded;                 // whole batches whose padding is not zero
   std::vector<std::uint32_t> stale;                 // segments the table names that hold nothing of the log
-  std::vector<std::uint32_t> freed;                 // the same, for a committed record frees them
+  std::vector<std::uint32_t> freed;                 // the same, for a committed record frees them; in that order
   std::vector<std::uint32_t> damaged;               // segments of the log whose entry must be written again
 };
 

@@ -237,6 +237,7 @@ Result<wire::Ack> Node::Persist() {
   freshness_.Applied(engine_->applied());
   ReleaseFreed();
   if (pool_->installing() && log_->durable() >= whole_at_) {
+    if (!pool_->damage().ok()) return pool_->damage();
     if (!log_->AddsUp()) {
       pool_->NoteDamage({Code::kCorrupt, "what the primary has given does not add up to its last batch"});
       return pool_->damage();

@@ -430,6 +430,47 @@ TEST(Log, ASegmentThatWasGivenBackDoesNotReturn) {
   }
 }
 
+// The record that frees a segment may stand in one that is older, is freed later, and is given back by the same start.
+TEST(Log, AStartThatEndsWhileItGivesSegmentsBackLosesNothing) {
+  auto disk = NewDisk();
+  LogEnd end;
+  {
+    auto opened = Open(disk);
+    Log& log = *opened->log;
+    const auto fill = [&](Head head, std::uint32_t until) {
+      while (!log.segments().InUse(until)) {
+        ASSERT_TRUE(log.Append({.key = "k", .value = std::string(100'000, 'v')}, head).ok());
+        Commit(log);
+      }
+    };
+    fill(Head::kHot, 0);
+    fill(Head::kCold, 1);
+    fill(Head::kHot, 3);
+    ASSERT_TRUE(log.AppendFree(2, Head::kCold).ok());
+    Commit(log);
+    fill(Head::kCold, 4);
+    ASSERT_TRUE(log.AppendFree(1, Head::kCold).ok());
+    Commit(log);
+    Put(log, "knows that both are committed", "v");
+    Commit(log);
+    end = log.end();
+    ASSERT_TRUE(log.segments().at(1).generation < log.segments().at(2).generation);
+  }
+  int ended = 0;
+  for (const std::uint64_t before = disk->drains;; ++ended) {
+    auto copy = std::make_shared<CrashDisk>(kDisk);
+    copy->CopyFrom(*disk);
+    copy->fail_at_drain = before + static_cast<std::uint64_t>(ended) + 1;
+    if (Open(copy).ok()) break;
+    copy->fail_at_drain = ~0ULL;
+    auto opened = Open(copy);
+    ASSERT_TRUE(opened.ok()) << opened.status().ToString() << ", drain " << ended;
+    EXPECT_EQ(opened->log->end(), end);
+    EXPECT_FALSE(opened->log->segments().InUse(1) || opened->log->segments().InUse(2));
+  }
+  EXPECT_GE(ended, 2);
+}
+
 // The last batch, which no other one calls committed: it would pass for one that a power failure has torn.
 TEST(Log, DamageThatWasFoundAtItsEndIsRemembered) {
   for (const bool goes_away : {false, true}) {
