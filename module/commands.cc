@@ -5,7 +5,7 @@
 #include <array>
 #include <string>
 
-#include "module/gate.h"
+#include "module/pass.h"
 
 namespace faha::module {
 namespace {
@@ -185,7 +185,7 @@ int Adapter(RedisModuleCtx* ctx, RedisModuleString** argv, int argc) {
     if (TheState().loading) return Replayed(call).SendTo(ctx);
     TheState().last_db = call.db();
     if constexpr (command.keys.first > 0) call.FetchFirst(command.keys.first);
-    return TheState().gate.Pass(call, command.access == Access::kWrite, command.run);
+    return TheState().gate.Pass<command.access == Access::kWrite, command.run>(call);
   }
 }
 

@@ -1,7 +1,6 @@
 #include "module/gate.h"
 
 #include <algorithm>
-#include <cstdlib>
 
 #include "module/barrier.h"
 #include "module/call.h"
@@ -71,26 +70,10 @@ Status Gate::EndTurn() {
   return failed.ok() ? status : failed;
 }
 
-int Gate::Pass(Call& call, bool writes, Reply (*run)(Call&)) {
-  const bool inside = BeginCommand(call.ctx());
-  Status status = inside ? CommitInside() : Status::Ok();
-  if (status.ok()) status = writes ? call.store().CheckWrite(0, 0) : call.store().CheckRead();
-  // Deletes need no room: they are how a full pool is emptied.
-  if (status.code() == Code::kNoSpace) status = Status::Ok();
-  if (!status.ok()) {
-    // The word upon which client libraries look for another primary.
-    const bool elsewhere = status.code() == Code::kNotPrimary || (writes && status.code() == Code::kNoQuorum);
-    return Reply::Error((elsewhere ? "READONLY " : "") + status.ToString()).SendTo(call.ctx());
-  }
-  Reply reply = run(call);
-  // A handler of data that has answered by itself has done so before its commit.
-  if (reply.kind() == Reply::Kind::kSent) std::abort();
-  status = call.store().CheckTold();
-  if (status.ok() && inside && writes) {
-    reply.Own();
-    status = CommitInside();
-  }
-  return status.ok() ? reply.SendTo(call.ctx()) : Reply::Error(status).SendTo(call.ctx());
+int Gate::Refuse(const Call& call, const Status& status, bool writes) {
+  // The word upon which client libraries look for another primary.
+  const bool elsewhere = status.code() == Code::kNotPrimary || (writes && status.code() == Code::kNoQuorum);
+  return Reply::Error((elsewhere ? "READONLY " : "") + status.ToString()).SendTo(call.ctx());
 }
 
 bool Gate::BeginCommand(RedisModuleCtx* ctx) {

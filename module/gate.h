@@ -32,9 +32,10 @@ class Gate {
  public:
   Mutant mutant = Mutant::kNone;
 
-  // A command of data: `run` is its handler, which answers nobody by itself.  Returns what RM_CreateCommand's functions
-  // do, once the reply is queued.
-  int Pass(Call& call, bool writes, Reply (*run)(Call&));
+  // A command of data: `kRun` is its handler, which answers nobody by itself.  Returns what RM_CreateCommand's functions
+  // do, once the reply is queued.  Defined in pass.h: one for each command, for it is on the way of every one.
+  template <bool kWrites, Reply (*kRun)(Call&)>
+  int Pass(Call& call);
 
   // Commits now, inside a command.  Errors: the command must answer with them; the turn's other replies will not leave.
   Status CommitInside();
@@ -65,6 +66,7 @@ class Gate {
  private:
   // True if the command that begins must commit by itself.
   bool BeginCommand(RedisModuleCtx* ctx);
+  static int Refuse(const Call& call, const Status& status, bool writes);
   bool CallerIsUnordered(RedisModuleCtx* ctx);
 
   bool in_window_ = false;

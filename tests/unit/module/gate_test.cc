@@ -11,6 +11,7 @@
 #include "log/format.h"
 #include "module/call.h"
 #include "module/commands.h"
+#include "module/pass.h"
 #include "tests/fakes/crash_media.h"
 #include "tests/fakes/fake_redis.h"
 #include "tests/fakes/sim_world.h"
@@ -37,15 +38,16 @@ class GateTest : public testing::Test, public StoreObserver {
   void OnFollowing(const Member&) override {}
 
   // What the client is told.
-  Words Do(const Words& words, bool writes, Handler handler) {
+  template <bool kWrites, Handler kHandler>
+  Words Do(const Words& words) {
     redis_.replies.clear();
     auto arguments = redis_.Arguments(words);
     Call call(redis_.ctx(), arguments.data(), static_cast<int>(arguments.size()), words.front());
-    TheState().gate.Pass(call, writes, handler);
+    TheState().gate.Pass<kWrites, kHandler>(call);
     return redis_.replies;
   }
-  Words Set(const std::string& key, const std::string& value) { return Do({"set", key, value}, true, strings::Set); }
-  Words Get(const std::string& key) { return Do({"get", key}, false, strings::Get); }
+  Words Set(const std::string& key, const std::string& value) { return Do<true, strings::Set>({"set", key, value}); }
+  Words Get(const std::string& key) { return Do<false, strings::Get>({"get", key}); }
   static bool Pending() { return TheState().store->NeedsCommit(); }
 
   SimWorld world_{1};
@@ -60,8 +62,8 @@ TEST_F(GateTest, ACommandAnswersAndTellsWhoListens) {
   EXPECT_THAT(redis_.modified, ElementsAre("k"));
   EXPECT_THAT(Get("k"), ElementsAre("$v"));
   EXPECT_THAT(Get("none"), ElementsAre("_"));
-  EXPECT_THAT(Do({"mget", "k", "none"}, false, strings::MGet), ElementsAre("*2", "$v", "_"));
-  EXPECT_THAT(Do({"incr", "k"}, true, strings::Incr), ElementsAre("-ERR value is not an integer or out of range"));
+  EXPECT_THAT((Do<false, strings::MGet>({"mget", "k", "none"})), ElementsAre("*2", "$v", "_"));
+  EXPECT_THAT((Do<true, strings::Incr>({"incr", "k"})), ElementsAre("-ERR value is not an integer or out of range"));
 }
 
 // Behind the barrier the turn's end commits for all; where that would be too late the command does.
@@ -125,21 +127,21 @@ TEST_F(GateTest, WhatAnArrayViewsIsCopiedBeforeACommit) {
 }
 
 TEST_F(GateTest, AHandlerOfDataDoesNotAnswerByItself) {
-  const Handler answers = [](Call& call) {
+  constexpr Handler answers = [](Call& call) {
     RedisModule_ReplyWithLongLong(call.ctx(), 1);
     return ::faha::module::Reply::Sent();
   };
-  EXPECT_DEATH(Do({"get", "k"}, false, answers), "");
+  EXPECT_DEATH((Do<false, answers>({"get", "k"})), "");
 }
 
 TEST_F(GateTest, AReplyThatWritesItselfDoesSoBehindTheCommit) {
-  const Handler writes = [](Call& call) {
+  constexpr Handler writes = [](Call& call) {
     EXPECT_TRUE(call.Put(1, "v", kNoExpiry, REDISMODULE_NOTIFY_STRING, "set").ok());
     EXPECT_TRUE(Pending());
     return ::faha::module::Reply::By(
         [](RedisModuleCtx* ctx) { RedisModule_ReplyWithLongLong(ctx, Pending() ? 1 : 0); });
   };
-  EXPECT_THAT(Do({"set", "k"}, true, writes), ElementsAre(":0"));
+  EXPECT_THAT((Do<true, writes>({"set", "k"})), ElementsAre(":0"));
 }
 
 }  // namespace
