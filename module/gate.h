@@ -32,8 +32,9 @@ class Gate {
  public:
   Mutant mutant = Mutant::kNone;
 
-  // A command of data: `kRun` is its handler, which answers nobody by itself.  Returns what RM_CreateCommand's functions
-  // do, once the reply is queued.  Defined in pass.h: one for each command, for it is on the way of every one.
+  // A command of data: `kRun` is its handler, which answers nobody by itself.  Returns what a function of
+  // RM_CreateCommand does, once the reply is queued.  Defined in pass.h: there is one for each command, which costs
+  // less than a call of the handler by its address.
   template <bool kWrites, Reply (*kRun)(Call&)>
   int Pass(Call& call);
 

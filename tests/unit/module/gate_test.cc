@@ -126,22 +126,22 @@ TEST_F(GateTest, WhatAnArrayViewsIsCopiedBeforeACommit) {
   EXPECT_THAT(redis_.replies, ElementsAre("*2", "$as it was", "_"));
 }
 
-TEST_F(GateTest, AHandlerOfDataDoesNotAnswerByItself) {
-  constexpr Handler answers = [](Call& call) {
-    RedisModule_ReplyWithLongLong(call.ctx(), 1);
-    return ::faha::module::Reply::Sent();
-  };
-  EXPECT_DEATH((Do<false, answers>({"get", "k"})), "");
+::faha::module::Reply AnswersByItself(Call& call) {
+  RedisModule_ReplyWithLongLong(call.ctx(), 1);
+  return ::faha::module::Reply::Sent();
 }
 
+::faha::module::Reply TellsWhatIsPending(Call& call) {
+  EXPECT_TRUE(call.Put(1, "v", kNoExpiry, REDISMODULE_NOTIFY_STRING, "set").ok());
+  EXPECT_TRUE(call.store().NeedsCommit());
+  return ::faha::module::Reply::By(
+      [](RedisModuleCtx* ctx) { RedisModule_ReplyWithLongLong(ctx, TheState().store->NeedsCommit() ? 1 : 0); });
+}
+
+TEST_F(GateTest, AHandlerOfDataDoesNotAnswerByItself) { EXPECT_DEATH((Do<false, AnswersByItself>({"get", "k"})), ""); }
+
 TEST_F(GateTest, AReplyThatWritesItselfDoesSoBehindTheCommit) {
-  constexpr Handler writes = [](Call& call) {
-    EXPECT_TRUE(call.Put(1, "v", kNoExpiry, REDISMODULE_NOTIFY_STRING, "set").ok());
-    EXPECT_TRUE(Pending());
-    return ::faha::module::Reply::By(
-        [](RedisModuleCtx* ctx) { RedisModule_ReplyWithLongLong(ctx, Pending() ? 1 : 0); });
-  };
-  EXPECT_THAT((Do<true, writes>({"set", "k"})), ElementsAre(":0"));
+  EXPECT_THAT((Do<true, TellsWhatIsPending>({"set", "k"})), ElementsAre(":0"));
 }
 
 }  // namespace
