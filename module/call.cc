@@ -142,7 +142,8 @@ void Call::Changed(int key, int event_class, const char* event) {
 }
 
 std::optional<Reply> Call::TooLong(std::uint64_t bytes) const {
-  constexpr std::uint64_t kLeastLimit = 1024 * 1024;  // Redis takes no less for the setting, which costs a look-up
+  constexpr std::uint64_t kLeastLimit = std::uint64_t{1}
+                                        << 20;  // Redis takes no less for the setting, which costs a look-up
   if (bytes <= kLeastLimit) return std::nullopt;
   const auto limit = ParseInteger(ConfigValue(ctx_, "proto-max-bulk-len")).value_or(512 * 1024 * 1024);
   if (bytes <= static_cast<std::uint64_t>(limit)) return std::nullopt;

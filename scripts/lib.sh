@@ -9,6 +9,7 @@ build_packages=(cmake ninja-build g++ pkg-config dpkg-dev libpmem-dev libxxhash-
                 libgtest-dev libgmock-dev librapidcheck-dev libcli11-dev)
 test_packages=(python3 python3-redis python3-pytest clang-format tcl procps libabsl-dev libjemalloc-dev spin iproute2)
 fuzz_packages=(clang libclang-rt-dev)
+tidy_packages=(clang-tidy)
 vm_packages=(qemu-system-x86 linux-image-amd64 busybox-static cpio kmod xz-utils python3 ndctl e2fsprogs iproute2
              rdma-core ibverbs-providers)
 
@@ -78,6 +79,7 @@ install_optional() {
 }
 install_vm_packages() { install_optional vm "${vm_packages[@]}"; }
 install_fuzz_packages() { install_optional fuzz "${fuzz_packages[@]}"; }
+install_tidy_packages() { install_optional clang-tidy "${tidy_packages[@]}"; }
 
 # The netdev of the guest $1 on a network, kept in the folder $3, that it shares with the guest $2 alone.
 guest_network() { echo "dgram,local.type=unix,local.path=$3/$1.sock,remote.type=unix,remote.path=$3/$2.sock"; }

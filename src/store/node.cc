@@ -78,14 +78,14 @@ void Node::Prefetch(DbId db, std::span<const std::string_view> keys) const { eng
 void Node::PrefetchFirst(DbId db, std::string_view key) const { engine_->PrefetchFirst(db, key); }
 
 Status Node::Put(DbId db, std::string_view key, std::string_view value, TimeMs expire_at) {
-  ++records_;
-  record_bytes_ += key.size() + value.size();
+  ++counts_.records;
+  counts_.record_bytes += key.size() + value.size();
   return Change([&] { return engine_->Put(db, key, value, expire_at); });
 }
 
 Status Node::Delete(DbId db, std::string_view key) {
-  ++records_;
-  record_bytes_ += key.size();
+  ++counts_.records;
+  counts_.record_bytes += key.size();
   return Change([&] { return engine_->Delete(db, key); });
 }
 
@@ -162,11 +162,11 @@ Status Node::Commit() {
   if (status.ok() && wrote) status = WaitAcknowledged();
   if (status.ok() && !proves && !LeaseHeld()) status = RenewLease();
   if (status.ok() && wrote) {
-    ++commits_;
+    ++counts_.commits;
     Clean(false);
   }
   if (!status.ok()) {
-    ++commit_failures_;
+    ++counts_.commit_failures;
     Remember(status);
   }
   return status;
@@ -176,7 +176,7 @@ Status Node::Commit() {
 // lacks a part of what it was to do must not exist, so all goes that was not sealed.
 Status Node::FailTurn() {
   turn_ = {};
-  ++commit_failures_;
+  ++counts_.commit_failures;
   // What cannot be read at all is another matter.
   const Status medium = CheckMedium();
   if (medium.ok() && Leading()) DropUnsealed();

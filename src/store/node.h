@@ -24,9 +24,11 @@
 
 #include "cluster/address_book.h"
 #include "cluster/campaign.h"
+#include "cluster/contact.h"
 #include "cluster/lease.h"
 #include "cluster/membership.h"
 #include "cluster/phase.h"
+#include "cluster/service_watch.h"
 #include "cluster/voter.h"
 #include "faha/store.h"
 #include "log/log.h"
@@ -39,6 +41,7 @@
 #include "store/complaints.h"
 #include "store/engine.h"
 #include "store/freshness.h"
+#include "store/held_votes.h"
 #include "store/inquiry.h"
 #include "store/probes.h"
 #include "store/turn.h"
@@ -226,8 +229,8 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   void StepTakeOver();
   void EndTakeOver(const Status& outcome);
   void HandOverOffered(Epoch epoch) override;
-  [[nodiscard]] bool MayLead() const override { return !hides_ && reached_; }
-  void Reached(bool reached) override { reached_ = reached; }
+  [[nodiscard]] bool MayLead() const override { return !hides_ && contact_.reached(); }
+  void Reached(bool reached) override { contact_.SetReached(reached); }
 
   // --- node_probe.cc
   bool ReachedNow(const Member& member);
@@ -364,16 +367,8 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   };
   std::optional<Offer> offer_;
   bool waiting_ = false;  // in WaitForPeers()
-  // A vote that is asked for, until it is known whether its candidate can be reached.
-  struct HeldVote {
-    LinkId link = LinkId::kNone;
-    wire::PromiseRequest request;
-    MonoTime end;
-  };
-  std::vector<HeldVote> held_votes_;
-  bool reached_ = true;            // by the primary, as it said last
-  bool served_ = false;            // a cluster, and OnServiceLost was not called since
-  MonoTime cut_since_ = kForever;  // the first tick that found the lease at its end
+  HeldVotes held_votes_;
+  ServiceWatch service_;
   MonoTime next_heartbeat_{0};
   MonoTime next_hand_over_{0};  // of a damaged log
 
@@ -383,10 +378,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   bool not_whole_ = false;   // the log is damaged or being installed: it is no copy, and this node does not vote
   Lsn whole_at_;             // while installing: what must be durable for the log to be whole
   MonoTime promised_at_{0};  // a promise was given
-  bool followed_ = false;    // a primary accepted this node since the start
-  MonoTime heard_at_{0};     // a primary, or that there is to be another
-  // What became of the link to the primary.
-  enum class Loss { kNone, kHungUp, kRefused } loss_ = Loss::kNone;
+  Contact contact_;
 
   // The candidate's; first of all one that asks a living primary to hand over.
   struct Heir {
@@ -425,7 +417,11 @@ class Node final : public Store, private FabricHandler, private BatchSink {
     MonoTime heard{0};  // when it last spoke
   };
   std::map<LinkId, Guest> guests_;
-  std::uint64_t commits_ = 0, commit_failures_ = 0, records_ = 0, record_bytes_ = 0;
+  // Since the start.
+  struct Counts {
+    std::uint64_t commits = 0, commit_failures = 0, records = 0, record_bytes = 0;
+  };
+  Counts counts_;
 };
 
 }  // namespace faha

@@ -124,12 +124,9 @@ Status Node::Accept(const wire::FollowReply& reply) {
   EndCampaign({Code::kNoPromise,
                fmt::format("{} is the primary and alive: use FAHA.FAILOVER there", reply.primary.Redis().ToString())});
   primary_ = reply.primary;
-  followed_ = true;
-  reached_ = true;
-  loss_ = Loss::kNone;
-  heard_at_ = clock_->Now();
+  contact_.Accepted(clock_->Now());
   last_problem_ = {};
-  voter_->Heard(primary_.id, heard_at_);
+  voter_->Heard(primary_.id, contact_.heard_at());
   Note(LogLevel::kNotice, fmt::format("following {} in epoch {} from LSN {}", primary_.Redis().ToString(),
                                       reply.epoch.value, reply.common.value));
   observer_->OnFollowing(primary_);
@@ -181,7 +178,7 @@ void Node::Refused(const wire::FollowReply& reply) {
     return;
   }
   if (Fetching()) return Lost({Code::kUnavailable, reply.text});
-  if (loss_ == Loss::kHungUp) loss_ = Loss::kNone;  // it is there
+  contact_.Answers();
   if (code == Code::kCorrupt && !not_whole_) (void)log_->AreIntact(wire::kMaxTail);
   if (!reply.primary.id.IsNone() && reply.primary.id != self_.id) book_.SetHint(reply.primary.Replication());
   if (code != Code::kNotPrimary) Remember({code, reply.text});
@@ -268,10 +265,10 @@ void Node::Absorb() {
 
 bool Node::Heard(Epoch epoch, Lsn committed, MonoTime as_of) {
   if (epoch != voter_->promised() || Fetching()) return false;
-  heard_at_ = clock_->Now();
-  voter_->Heard(primary_.id, heard_at_);
+  contact_.Heard(clock_->Now());
+  voter_->Heard(primary_.id, contact_.heard_at());
   heard_committed_ = std::max(heard_committed_, committed);
-  freshness_.Told(committed, std::min(as_of, heard_at_));
+  freshness_.Told(committed, std::min(as_of, contact_.heard_at()));
   engine_->ApplyTo(std::min(heard_committed_, log_->durable()));
   freshness_.Applied(engine_->applied());
   ReleaseFreed();
@@ -301,9 +298,9 @@ void Node::Lost(const Status& reason) {
     Note(LogLevel::kWarning, fmt::format("lost the primary {}: {}", primary_.Redis().ToString(), reason.ToString()));
     // Does it live?  A backup that it gave up on is let in again.
     book_.SetHint(primary_.Replication());
-    loss_ = Loss::kHungUp;
-  } else if (loss_ == Loss::kHungUp && clock_->Now() - heard_at_ <= options_.lease) {
-    loss_ = Loss::kRefused;  // at once: where the network is cut one is not answered at all
+    contact_.HungUp();
+  } else {
+    contact_.NotDialled(clock_->Now(), options_.lease);
   }
   primary_ = {};
   Remember(reason);

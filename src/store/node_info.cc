@@ -40,7 +40,7 @@ std::pair<std::string, std::chrono::milliseconds> Node::Trouble() const {
   if (Leading() && committer_->Serving()) {
     if (const Status copies = CheckCopies(); !copies.ok()) return {copies.ToString(), {}};
   }
-  if (RoleNow() == Role::kBackup && receiver_->streaming() && !reached_) {
+  if (RoleNow() == Role::kBackup && receiver_->streaming() && !contact_.reached()) {
     const Status unreached{
         Code::kUnavailable,
         fmt::format("the primary does not reach this node at {}, so it may not lead: see faha.announce-host, "
@@ -56,7 +56,8 @@ bool Node::Promotable() const {
   const bool member = membership_.members().size() > 1 && membership_.Find(self_.id) != nullptr;
   const bool lags = receiver_->streaming() && log_->end().lsn < heard_committed_;
   // What the last primary said of it counts for a while: others should be elected first.
-  const bool unreached = !reached_ && (receiver_->streaming() || Since(heard_at_) < 2 * options_.lease);
+  const bool unreached =
+      !contact_.reached() && (receiver_->streaming() || Since(contact_.heard_at()) < 2 * options_.lease);
   return failure_.ok() && !not_whole_ && !hides_ && !unreached && member && !lags;
 }
 
@@ -75,7 +76,7 @@ StoreInfo Node::Info() const {
   if (!primary_.id.IsNone()) info.primary = primary_;
   info.streaming = receiver_->streaming() && !Fetching();
   info.blank = Blank();
-  info.silent = Since(heard_at_);
+  info.silent = Since(contact_.heard_at());
   info.members = membership_.members();
   info.feature_level = membership_.level();
   info.offered_level = options_.feature_level;
@@ -130,13 +131,13 @@ StoreInfo Node::Info() const {
   info.hot_evictions = hot.evictions;
   info.hot_ghost_hits = hot.ghost_hits;
   info.hot_refreshes = hot.refreshes;
-  info.commits = commits_;
-  info.commit_failures = commit_failures_;
+  info.commits = counts_.commits;
+  info.commit_failures = counts_.commit_failures;
   info.damages = pool_->damages();
   info.batches = log_->sealed_batches();
   info.batch_bytes = log_->sealed_bytes();
-  info.records = records_;
-  info.record_bytes = record_bytes_;
+  info.records = counts_.records;
+  info.record_bytes = counts_.record_bytes;
   return info;
 }
 

@@ -62,7 +62,7 @@ void Node::OnFlushed(LinkId link, std::uint64_t count) {
 void Node::OnClose(LinkId link, const Status& reason) {
   if (reason.code() == Code::kProtocol || reason.code() == Code::kPeerVersion || reason.code() == Code::kDenied)
     Remember(reason);
-  std::erase_if(held_votes_, [&](const HeldVote& held) { return held.link == link; });
+  held_votes_.Drop(link);
   if (guests_.erase(link) > 0) return;
   if (receiver_->Owns(link)) return receiver_->OnClose(link, reason);
   if (Shipper* shipper = committer_->Find(link)) {
@@ -248,7 +248,7 @@ void Node::AnswerPromise(LinkId link, const wire::PromiseRequest& request) {
   if (refusal == Refusal::kNone && request.epoch > voter_->promised() && !vouched) {
     const Reach reach = probes_->ReachOf(request.candidate);
     if (reach == Reach::kUnknown) {
-      held_votes_.push_back({link, request, clock_->Now() + options_.lease / 2});
+      held_votes_.Hold({link, request, clock_->Now() + options_.lease / 2});
       return;
     }
     if (reach == Reach::kNot) refusal = Refusal::kNotReached;

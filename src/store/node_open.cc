@@ -144,7 +144,7 @@ Status Node::Start(std::unique_ptr<Media> media) {
   Note(LogLevel::kNotice, fmt::format("recovered {} keys up to LSN {} of epoch {} from {}", engine_->Size(),
                                       log_->end().lsn.value, log_->end().epoch.value, options_.pool_path));
   // A node that was the primary seeks a new epoch; any other waits to hear of one, for a while.
-  heard_at_ = clock_->Now();
+  contact_.Begin(clock_->Now());
   if (!not_whole_ && (alone || pool_->voted_for() == self_.id)) {
     StartCampaign(Epoch{}, Epoch{}, std::chrono::milliseconds::max(), nullptr);
   } else {

@@ -27,11 +27,7 @@ bool Node::ReachedNow(const Member& member) {
 
 // A primary's backups in sync are what it asks about.
 void Node::TendProbes() {
-  std::vector<NodeId> late;
-  for (const HeldVote& held : held_votes_) {
-    if (clock_->Now() >= held.end) late.push_back(held.request.candidate.id);
-  }
-  for (const NodeId& candidate : late) {
+  for (const NodeId& candidate : held_votes_.Late(clock_->Now())) {
     probes_->GiveUp(candidate);
     SettleVotes(candidate);
   }
@@ -52,9 +48,7 @@ void Node::TendProbes() {
   }
   probes_->KeepOnly([&](const NodeId& node) {
     const Shipper* shipper = committer_->Of(node);
-    const bool voted = std::any_of(held_votes_.begin(), held_votes_.end(),
-                                   [&](const HeldVote& held) { return held.request.candidate.id == node; });
-    return voted || (shipper != nullptr && shipper->in_sync);
+    return held_votes_.For(node) || (shipper != nullptr && shipper->in_sync);
   });
 }
 
@@ -72,13 +66,7 @@ void Node::OnProbed(const Probes::Outcome& outcome) {
 
 // What is known now of `candidate` is enough to answer who asked for a vote for it.
 void Node::SettleVotes(const NodeId& candidate) {
-  std::vector<HeldVote> settled;
-  std::erase_if(held_votes_, [&](HeldVote& held) {
-    if (held.request.candidate.id != candidate) return false;
-    settled.push_back(held);
-    return true;
-  });
-  for (const HeldVote& held : settled) AnswerPromise(held.link, held.request);
+  for (const HeldVote& held : held_votes_.Take(candidate)) AnswerPromise(held.link, held.request);
   if (!Leading()) probes_->End(candidate);  // the next one is asked anew
 }
 

@@ -193,8 +193,7 @@ void Node::ForgetPrimary() {
   log_->LimitSegments(UINT32_MAX);  // where a batch goes is for the next primary to say
   probes_->EndAll();
   primary_ = {};
-  loss_ = Loss::kNone;
-  heard_at_ = clock_->Now();
+  contact_.Begin(clock_->Now());
   cleaner_->Abandon();
   committer_->End();
   term_ = {};
