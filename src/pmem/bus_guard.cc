@@ -28,14 +28,14 @@ namespace {
 
 std::atomic<BusGuard::Region*> regions{nullptr};
 std::atomic<const struct sigaction*> before{nullptr};  // what had been set when ours was
-const std::size_t page_size = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+const std::size_t kPageSize = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
 
-std::size_t PagesOf(std::size_t bytes) { return (bytes + page_size - 1) / page_size; }
+std::size_t PagesOf(std::size_t bytes) { return (bytes + kPageSize - 1) / kPageSize; }
 std::size_t BitmapBytes(std::size_t bytes) { return (PagesOf(bytes) + 63) / 64 * sizeof(std::uint64_t); }
 
 void Mark(BusGuard::Region& region, std::size_t from, std::size_t to) {
   std::atomic<std::uint64_t>* pages = region.pages.load(std::memory_order_acquire);
-  for (std::size_t page = from / page_size; page < PagesOf(to); ++page)
+  for (std::size_t page = from / kPageSize; page < PagesOf(to); ++page)
     pages[page / 64].fetch_or(std::uint64_t{1} << page % 64, std::memory_order_relaxed);
   region.failures.fetch_add(1, std::memory_order_release);
 }
@@ -44,8 +44,8 @@ void Mark(BusGuard::Region& region, std::size_t from, std::size_t to) {
 // anywhere, the huge page; and where the kernel has no more room for cuts, all of it.
 bool ReadAsZeros(BusGuard::Region& region, std::size_t at) {
   constexpr std::size_t kHugePage = 2U << 20;
-  const std::size_t all = PagesOf(region.bytes) * page_size;
-  for (const std::size_t unit : {page_size, kHugePage, all}) {
+  const std::size_t all = PagesOf(region.bytes) * kPageSize;
+  for (const std::size_t unit : {kPageSize, kHugePage, all}) {
     const std::size_t from = unit == all ? 0 : at / unit * unit;
     const std::size_t to = std::min(from + unit, all);
     void* start = reinterpret_cast<void*>(region.base.load(std::memory_order_relaxed) + from);
@@ -92,7 +92,7 @@ void OnBusError(int signal, siginfo_t* info, void* context) {
        region = region->next) {
     const std::size_t bytes = region->bytes.load(std::memory_order_acquire);
     const std::uintptr_t base = region->base.load(std::memory_order_acquire);
-    if (at < base || at - base >= PagesOf(bytes) * page_size || !ReadAsZeros(*region, at - base)) continue;
+    if (at < base || at - base >= PagesOf(bytes) * kPageSize || !ReadAsZeros(*region, at - base)) continue;
     errno = error;
     return;
   }
@@ -157,7 +157,7 @@ std::uint64_t BusGuard::failures() const { return region_->failures.load(std::me
 bool BusGuard::Touches(std::uint64_t offset, std::size_t bytes) const {
   if (failures() == 0) return false;
   const std::atomic<std::uint64_t>* pages = region_->pages;
-  for (std::size_t page = offset / page_size; page < PagesOf(offset + bytes); ++page) {
+  for (std::size_t page = offset / kPageSize; page < PagesOf(offset + bytes); ++page) {
     if ((pages[page / 64].load() >> page % 64 & 1) != 0) return true;
   }
   return false;
@@ -171,9 +171,9 @@ std::vector<MediaRange> BusGuard::Ranges() const {
   for (std::size_t word = 0; word * 64 < PagesOf(bytes); ++word) {
     const std::uint64_t bits = pages[word].load();
     for (std::size_t bit = 0; bits != 0 && bit < 64; ++bit) {
-      const std::uint64_t offset = (word * 64 + bit) * page_size;
+      const std::uint64_t offset = (word * 64 + bit) * kPageSize;
       if ((bits >> bit & 1) == 0 || offset >= bytes) continue;
-      const std::uint64_t size = std::min<std::uint64_t>(page_size, bytes - offset);
+      const std::uint64_t size = std::min<std::uint64_t>(kPageSize, bytes - offset);
       if (!ranges.empty() && ranges.back().offset + ranges.back().bytes == offset) {
         ranges.back().bytes += size;
       } else {
