@@ -46,17 +46,18 @@ struct LocatedBatch {
   bool opens_segment = false;
 };
 
-// A place from which batches are read in order.  It bears whatever happens to the log but CutAfter() and Reset().
+// A place from which batches are read in order.  It stays valid whatever happens to the log, but for CutAfter() and
+// Reset().
 struct LogCursor {
   Lsn next{1};
   struct Place {
     std::uint64_t generation = 0;
     LogAddress at;
-    Lsn before{};  // the segment's batch that ends at `at`; 0: none does
+    Lsn before{};  // the LSN of the segment's batch that ends at `at`; 0: `at` is the segment's start
   };
   std::array<Place, kHeads.size()> places{};  // where each head goes on, if known
-  // A batch that is not found for damage does no harm: what is passed over on the way to the first one is not looked
-  // at.
+  // The reader looks for one batch, and loses nothing if damage hides it.  So the checksums of the batches that are
+  // passed over on the way are not computed.
   bool trusting = false;
 };
 
@@ -103,7 +104,7 @@ class Log {
   // `head`; but what was a head's tail until now is freed by a record in that head's next segment, for backups refuse a
   // batch that frees what a head still fills.  Errors: as Append.
   Status AppendFree(std::uint32_t index, Head head = Head::kCold);
-  // Records that were ever appended here.  A call that left it as it was has written nothing.
+  // How many records were appended since the log was opened.  A call that does not change this has written nothing.
   [[nodiscard]] std::uint64_t appended() const { return appended_; }
   // Has the current unit records, in the open batch or in sealed ones?
   [[nodiscard]] bool InUnit() const { return unit_records_ > 0; }
@@ -140,7 +141,7 @@ class Log {
   }
   // Is that part of it as it was written?  If not, Pool::damage() says so from now on, as for IsIntact().
   [[nodiscard]] bool IsAsWritten(LogAddress at, RecordPart part) const;
-  // Its head, with a key of usual length, is about to be read.
+  // Fetches the cache lines of its head and of a key of usual length, which are about to be read.
   void Prefetch(LogAddress at) const {
     PrefetchLine(base_ + at.value);
     PrefetchLine(base_ + at.value + kUsualHead);
@@ -155,7 +156,8 @@ class Log {
   // The batch with `lsn`; nothing if the log does not hold it.
   [[nodiscard]] std::optional<LocatedBatch> Find(Lsn lsn) const;
 
-  // The whole batch that follows the last one and stands where it would be landed, in a segment in use; none is.
+  // The next batch, if it is whole and stands already where it would be landed, in a segment in use: a device has put
+  // it there.  Nothing: there is none.
   [[nodiscard]] std::optional<LocatedBatch> PlacedBehindEnd() const;
 
   // --- Space.
@@ -197,8 +199,8 @@ class Log {
   // frees any more, so at the end of an install, the answer tells whether anything is missing.
   [[nodiscard]] bool AddsUp() const;
   // --- For a process that reads while this one goes on.
-  // Until EndHold() or until there is no other, no segment is written to that `hold` still needs; what it is for is
-  // lost then, and when the log is cut.
+  // From now on no segment is written to that `hold` still needs.  That ends with EndHold().  It also ends, and what
+  // the hold is for is lost, when the log is cut or has no other segment to write to.
   void Hold(std::unique_ptr<SegmentHold> hold) { hold_ = std::move(hold); }
   void EndHold() { hold_.reset(); }
   void LoseHold(const Status& why) const {

@@ -1,8 +1,9 @@
-// Segments that a forked process reads while this one goes on: no log opens one again that is still to be read.  One
-// that is given back stays as it is but for its first header (Pool::ClearEntry), which the hold remembers.  Threads:
-// the main loop of this process, and of the other one the only thread. The two share one word: how many segments were
-// read, in an order that both know, and whether the reader has lost. Invariant: whoever is told that all was read
-// before it was lost has read what stood there when the hold was made.
+// Segments that a forked process reads while this one goes on.  A segment that is still to be read is not opened again
+// by the log.  One that is given back meanwhile stays as it is, but for its first header (Pool::ClearEntry), which the
+// hold remembers.
+// Threads: the main loop of this process, and the only thread of the other one.  The two share one word, which says how
+// many segments were read, in an order that both know, and whether the hold was lost.
+// Invariant: a reader that has read everything before the hold was lost has read what stood there when it was made.
 #pragma once
 
 #include <atomic>

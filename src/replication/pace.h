@@ -1,7 +1,7 @@
-// When a receiver that catches up is sent more while clients are served.  What it is sent takes their processor, their
-// wire and their backups' time, how much of each nobody knows; but what is used a third of the time leaves them two
-// thirds of whatever it is.  Thread: main loop only.
-// Invariant: the receiver is sent twice what the log grows by, if it can take that: it arrives.
+// Decides when a receiver that catches up is sent more while clients are served.  What it is sent takes processor time,
+// bandwidth and the backups' time away from clients, and nobody knows how much of each.  So the receiver is served for
+// a third of the time at most, which leaves two thirds of everything to the clients.  Thread: main loop only.
+// Invariant: the receiver is sent twice as much as the log grows by, if it can take that, so it catches up in the end.
 #pragma once
 
 #include <algorithm>

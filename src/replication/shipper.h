@@ -1,8 +1,8 @@
 // Ships the log to one receiver: the source's half of the Persist RPC.  Thread: main loop only.
-// Live shipping and catching up are the same: a cursor that runs along the log, ahead of the acknowledgements by a
-// window.  Only that nobody waits for who catches up: it is sent slices, and is paced while clients are served.  Where
-// the devices flush what is placed, a batch counts as soon as they say so, as if the receiver had acknowledged it -
-// except from a batch on that needs the receiver's processor: see Shippable and CountFlushed.
+// Live shipping and catching up are the same: a cursor runs along the log, ahead of the acknowledgements by a window.
+// The difference is that nobody waits for a receiver that catches up, so it is sent slices, and is paced while clients
+// are served.  Where the devices flush what is placed, a batch counts as soon as they say so, as if the receiver had
+// acknowledged it.  This ends with the first batch that needs the receiver's processor: see Shippable and CountFlushed.
 // Invariant: acked() <= posted(), and acked() only grows.
 #pragma once
 
@@ -31,7 +31,8 @@ struct Shippable {
   std::span<const std::byte> bytes;
   // What stood at that place before was freed by this batch: a receiver that has not applied it still reads there.
   Lsn reused_after;
-  // The receiver writes more than the batch to be able to find it again: without that it is not persistent.
+  // The receiver must also write an entry of its segment table, without which it would not find the batch after a
+  // restart: the bytes alone are not enough for the batch to be persistent.
   bool opens_segment = false;
 };
 
@@ -39,15 +40,16 @@ struct Shippable {
 class BatchReader {
  public:
   virtual ~BatchReader() = default;
-  // The next batch that the log holds; nothing if it has not been sealed.
+  // The next batch that the log holds; nothing if there is none yet.
   [[nodiscard]] virtual std::optional<Shippable> Peek() = 0;
-  // It was shipped.
+  // What Peek() returned was shipped: goes on to the next one.
   virtual void Take() = 0;
-  // All up to here is committed; every gap is the work of a free up to here, so that a log that holds all that comes
-  // until here lacks nothing.
+  // The highest LSN that is known to be committed.  Every gap in the LSNs was made by a record up to there that frees a
+  // segment, so a log that holds all batches which come until then lacks nothing.
   [[nodiscard]] virtual Lsn Committed() const = 0;
-  // A log that holds all that comes until here lacks nothing that was ever committed: the last of Committed() and the
-  // first batch of the primary's epoch, for a primary that was just elected knows less than what was committed.
+  // A log that holds all batches which come until this LSN lacks nothing that was ever committed.  It is Committed(),
+  // or the first batch of the primary's epoch if that is later: a primary that was just elected does not know yet how
+  // far earlier primaries have committed.
   [[nodiscard]] virtual Lsn WholeAt() const = 0;
   // The generations of all segments that hold the log, in ascending order.
   [[nodiscard]] virtual std::vector<std::uint64_t> Generations() const = 0;
@@ -85,12 +87,12 @@ class Shipper {
         acked_(terms_.common),
         control_(terms_.control) {}
 
-  // Its token is spent.
+  // The data link is open, and its token cannot be used again.
   void OpenData(LinkId data) { data_ = data, terms_.token = 0; }
   // Posts what the window and `depth`, the batches in flight at most, allow, and no batch behind `bytes`.  Never waits.
   void Pump(Epoch epoch, Lsn committed, std::size_t depth, std::uint64_t bytes = kWindowBytes);
-  // The same for a receiver that nobody waits for: a slice, when it is time for one.  `log_bytes`: that were ever
-  // sealed.
+  // The same for a receiver that nobody waits for: posts a slice, when it is time for one.  `log_bytes`: how many bytes
+  // were sealed since the start.
   void PumpSlice(Epoch epoch, Lsn committed, std::size_t depth, MonoTime now, bool busy, std::uint64_t log_bytes);
   // False if the receiver claims what was never sent.
   [[nodiscard]] bool OnAck(Lsn durable, Lsn applied);
@@ -114,9 +116,9 @@ class Shipper {
   [[nodiscard]] const std::string& address() const { return terms_.address; }
   [[nodiscard]] PersistenceDomain domain() const { return terms_.domain; }
   [[nodiscard]] bool fetch() const { return terms_.fetch; }
-  // As the receiver said last, or has not said yet.
+  // Would it take the primary's role?  As it said last, and yes before it has said anything.
   [[nodiscard]] bool may_lead() const { return may_lead_; }
-  // It holds all that the log holds up to acked(): where it does not, it is no copy.
+  // Does it hold all that the log holds up to acked()?  If not, it does not count as a copy.
   [[nodiscard]] bool whole() const { return whole_; }
   // The last batch up to which it holds, or held before the cleaner overtook it, all that the log holds.
   [[nodiscard]] Lsn whole_through() const { return whole_ ? acked_ : before_gap_; }
