@@ -16,14 +16,14 @@ constexpr std::chrono::microseconds kShare{250}, kBusyShare{1000};
 
 struct Walk {
   std::uint64_t cursor = 0;
-  bool busy = false;  // a tenth or more of what was met last had expired
+  bool busy = false;  // a tenth or more of the keys that the last step met had expired
 };
 Walk walk;
 
-// False: not now.
+// Returns false if the key cannot be deleted now.
 bool Expire(RedisModuleCtx* ctx, DbId db, const std::string& key) {
   if (RedisModule_SelectDb(ctx, static_cast<int>(db)) != REDISMODULE_OK) {
-    return true;  // of a database that the server is not configured to have: nobody can ask for it
+    return true;  // the key is in a database that the server is not configured to have: nobody can ask for it
   }
   const bool removed = RemoveExpired(ctx, db, std::string_view(key));
   EndUnit();

@@ -1,12 +1,13 @@
-// Active expiry: keys whose time has come go although nobody asks for them.  Thread: main loop only.
+// Active expiry: deletes expired keys although no client asks for them.  Thread: main loop only.
 #pragma once
 
 #include "module/redis_api.h"
 
 namespace faha::module {
 
-// A part of an endless walk over all keys; call it in every tick.  It takes a quarter of a millisecond, and a whole one
-// while a tenth of what it meets has expired.  Only a primary expires keys: backups hear of deletes.
+// One step of an endless walk over all keys; call it in every tick.  A step takes a quarter of a millisecond, or a
+// whole millisecond while a tenth of the keys that it meets have expired.  Only a primary expires keys: backups receive
+// the deletes.
 void ExpireSome(RedisModuleCtx* ctx);
 
 }  // namespace faha::module

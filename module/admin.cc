@@ -1,4 +1,4 @@
-// FaHA's own commands, FAHA.*, and the answer to what is refused.
+// FaHA's own commands, FAHA.*, and the answer to refused commands.
 #include <memory>
 
 #include "module/commands.h"
@@ -18,7 +18,7 @@ Reply CannotWait(std::string_view command) {
   return Reply::Error("ERR " + std::string(command) + " waits for other nodes and cannot do so in a transaction");
 }
 
-// The address by which the member that `name` means is known to the others; `name` where it means none.
+// The address by which the other nodes know the member that `name` means; `name` itself if it means no member.
 Endpoint Announced(const Call& call, const Endpoint& name) {
   const StoreInfo info = call.store().Info();
   const Member* member = ThePeerNames().Find(info.members, name);
@@ -45,7 +45,7 @@ Reply Promote(Call& call) {
   Reply reply = AwaitOutcome(call, [&](const Outcome& done) {
     force ? call.store().Force(done) : call.store().Promote(std::chrono::milliseconds(*patience), done);
   });
-  // If the outcome is known already: whoever hears it finds Redis' own role changed as well.
+  // If the outcome is known already, the client that hears it must find Redis' own role changed as well.
   TheRoles().Align(call.ctx());
   return reply;
 }
@@ -71,12 +71,12 @@ Reply Failover(Call& call) {
   }
   if (!MayBlock(call)) return CannotWait("FAHA.FAILOVER");
   Reply reply = AwaitOutcome(call, [&](const Outcome& done) { call.store().HandOver(target, done); });
-  // If the outcome is known already: whoever hears it finds Redis' own role changed as well.
+  // If the outcome is known already, the client that hears it must find Redis' own role changed as well.
   TheRoles().Align(call.ctx());
   return reply;
 }
 
-// REPLICAOF and SLAVEOF: Redis' role follows once FaHA's has.
+// REPLICAOF and SLAVEOF: Redis' role follows once FaHA's role has changed.
 Reply ReplicaOf(Call& call) {
   if (call.Is(1, "no") && call.Is(2, "one")) {
     TheRoles().OrderToLead(call.ctx());
@@ -90,8 +90,8 @@ Reply ReplicaOf(Call& call) {
   return Reply::Ok();
 }
 
-// FAHA.REFUSE line command [argument ...]: what the filter makes of a command that FaHA does not serve, or that must
-// not run now.
+// FAHA.REFUSE line command [argument ...]: the filter turns a command that FaHA does not serve, or that must not run
+// now, into this.
 Reply Refuse(Call& call) {
   // The arguments of MIGRATE may hold a password.
   for (int i = 3; i < call.size() && call.Is(2, "migrate"); ++i) RedisModule_RedactClientCommandArgument(call.ctx(), i);

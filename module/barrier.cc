@@ -16,12 +16,12 @@ namespace faha::module {
 namespace {
 
 bool asked = false;       // the module has turned the barrier on once; an operator who turns it off again is obeyed
-bool complained = false;  // said that the operator's choice is slow
-bool changed = true;      // look again
+bool complained = false;  // it was logged that the operator's choice is slow
+bool changed = true;      // the barrier must be checked again
 std::chrono::steady_clock::time_point forget_at;  // when to look which unordered clients have read their replies
 constexpr std::chrono::seconds kForgetPeriod{1};
 
-// AOF is on, and past the rewrite with which a running server starts it: only then does Redis set the barrier.
+// Is the AOF on, and is the rewrite over with which a running server starts it?  Only then does Redis set the barrier.
 bool Holds(RedisModuleCtx* ctx) {
   RedisModuleServerInfoData* info = RedisModule_GetServerInfo(ctx, "persistence");
   const auto field = [&](const char* name) {
@@ -35,7 +35,8 @@ bool Holds(RedisModuleCtx* ctx) {
   return on && !starting;
 }
 
-// Redis gives a client its barrier when its replies begin to wait; those of these clients may have waited before.
+// The clients with waiting replies.  Redis decides on a client's barrier when its replies begin to wait, and the
+// replies of these clients may have waited before the barrier was on.
 std::vector<std::uint64_t> WaitingClients(RedisModuleCtx* ctx, std::span<const std::uint64_t> among = {}) {
   std::vector<std::uint64_t> waiting;
   ForEachClient(
@@ -50,7 +51,7 @@ std::vector<std::uint64_t> WaitingClients(RedisModuleCtx* ctx, std::span<const s
   return waiting;
 }
 
-// A client whose waiting replies are gone has a barrier from its next wait on.
+// A client that has read its waiting replies is ordered: it gets the barrier the next time that its replies wait.
 void ForgetOrdered(RedisModuleCtx* ctx) {
   Gate& gate = TheState().gate;
   const auto now = std::chrono::steady_clock::now();
@@ -115,8 +116,8 @@ void CheckBarrier(RedisModuleCtx* ctx) {
   }
 }
 
-// Redis keeps the arguments of a command while it runs; a client that has sent only a part of its next one has some as
-// well, which does no harm.
+// Redis keeps the arguments of a command while the command runs.  A client that has sent only a part of its next
+// command has arguments as well; counting it does no harm.
 bool OneOfThemRuns(RedisModuleCtx* ctx, std::span<const std::uint64_t> clients) {
   bool runs = false;
   const auto look = [&](const ListedClient& client) { runs = runs || client.Field("argv-mem") != "0"; };

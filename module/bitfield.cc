@@ -7,7 +7,7 @@
 namespace faha::module::bits {
 namespace {
 
-using Wide = __int128;  // every sum of two fields
+using Wide = __int128;  // holds every sum of two fields
 
 enum class Overflow { kWrap, kSaturate, kFail };
 
@@ -47,7 +47,7 @@ std::optional<Reply> ParseOverflow(const Call& call, int i, Overflow& overflow) 
   return std::nullopt;
 }
 
-// The operation at argument `i`, which is left at its last one.
+// Parses the operation at argument `i`, and leaves `i` at the operation's last argument.
 std::optional<Reply> ParseField(const Call& call, int& i, Field& field) {
   const int behind = call.size() - i - 1;
   if (call.Is(i, "set") && behind >= 3) {
@@ -85,7 +85,7 @@ std::optional<Reply> Parse(const Call& call, std::vector<Field>& fields) {
   return std::nullopt;
 }
 
-// The field of `bits` as a number, the highest bit being the sign if it has one.
+// The value of a field as a number, where `bits` are its bits; in a signed field the highest bit is the sign.
 Wide FromBits(const Field& field, std::uint64_t bits) {
   const Wide value = bits;
   return value > field.Max() ? value - (Wide{1} << field.width) : value;
@@ -103,7 +103,7 @@ void Save(std::string& bytes, const Field& field, Wide value) {
   }
 }
 
-// What is to be stored for `wanted`; nothing if it does not fit and must.
+// The value to store for `wanted`; nothing if it does not fit and the overflow rule is FAIL.
 std::optional<Wide> Fit(const Field& field, Wide wanted) {
   if (wanted >= field.Min() && wanted <= field.Max()) return wanted;
   switch (field.overflow) {
@@ -115,12 +115,12 @@ std::optional<Wide> Fit(const Field& field, Wide wanted) {
   return FromBits(field, static_cast<std::uint64_t>(wanted) & mask);
 }
 
-// Runs `field` on `bytes`.  The reply; `changed` if a field has another value than before.
+// Runs `field` on `bytes` and returns its reply; sets `changed` if the field has another value than before.
 std::optional<std::int64_t> Apply(std::string& bytes, const Field& field, bool& changed) {
   const Wide old = Load(bytes, field);
   if (field.action == Field::Action::kGet) return static_cast<std::int64_t>(old);
   const bool add = field.action == Field::Action::kAdd;
-  // What is set in an unsigned field is taken for unsigned, too.
+  // The operand of SET in an unsigned field is treated as unsigned, too.
   const Wide operand = add || field.is_signed ? Wide{field.operand} : Wide{static_cast<std::uint64_t>(field.operand)};
   const auto value = Fit(field, add ? old + operand : operand);
   if (!value) return std::nullopt;
@@ -152,7 +152,7 @@ Reply BitField(Call& call) {
     if (Writes(field)) size = std::max(size, (field.offset + field.width - 1) / 8 + 1);
   }
   const TimeMs expire_at = entry ? entry->expire_at : kNoExpiry;
-  std::string value = entry ? std::string(entry->value) : std::string();  // to make room may move what was found
+  std::string value = entry ? std::string(entry->value) : std::string();  // a copy: making room may move what was found
   if (Status status = call.MayWrite(1, size); !status.ok()) return Reply::Error(status);
   value.resize(size);
   bool changed = size != old_size;
@@ -172,7 +172,7 @@ Reply BitFieldRo(Call& call) {
   return Read(call, fields);
 }
 
-// With nothing but GET it reads.  What is no sentence is taken for a write.
+// A BITFIELD that contains nothing but GET is a read.  A call that cannot be parsed is treated as a write.
 void FindBitFieldKeys(const Call& call) {
   constexpr int kReads = REDISMODULE_CMD_KEY_RO | REDISMODULE_CMD_KEY_ACCESS;
   constexpr int kWrites = REDISMODULE_CMD_KEY_RW | REDISMODULE_CMD_KEY_UPDATE | REDISMODULE_CMD_KEY_ACCESS;

@@ -1,4 +1,4 @@
-// Strings as rows of bits: SETBIT, GETBIT, BITCOUNT, BITPOS, BITOP.  Bit 0 is the highest of byte 0.  Semantics,
+// Strings as rows of bits: SETBIT, GETBIT, BITCOUNT, BITPOS, BITOP.  Bit 0 is the highest bit of byte 0.  Semantics,
 // replies and errors are those of Redis 7.0.
 #include "module/bits.h"
 
@@ -21,13 +21,13 @@ std::uint64_t WordAt(const char* bytes) {
 
 unsigned Byte(std::string_view bytes, std::uint64_t i) { return static_cast<unsigned char>(bytes[i]); }
 
-// Bits, inclusive; none if first > last.
+// A range of bits, both ends inclusive; it is empty if first > last.
 struct Range {
   std::int64_t first = 0, last = -1;
 };
 
-// The arguments from `at` on: FIRST LAST [BYTE|BIT], negative ones counted from the end.  `error` if one is bad; of two
-// Redis names the one that it looks at first.
+// Parses the arguments from `at` on: FIRST LAST [BYTE|BIT]; negative ones are counted from the end.  Sets `error` if
+// one is bad; if two are bad, the error is that of the one that Redis looks at first.
 Range ParseRange(const Call& call, int at, std::int64_t bytes, bool unit_before_last, std::optional<Reply>& error) {
   const auto first = ParseInteger(call.arg(at));
   const auto last = call.size() > at + 1 ? ParseInteger(call.arg(at + 1)) : std::optional<std::int64_t>(-1);
@@ -57,7 +57,7 @@ std::int64_t CountBytes(std::string_view bytes) {
   return count;
 }
 
-// How many bits of `range`, which is not empty, are set.
+// The number of bits that are set in `range`, which must not be empty.
 std::int64_t Count(std::string_view bytes, Range range) {
   const auto first = static_cast<std::uint64_t>(range.first), last = static_cast<std::uint64_t>(range.last);
   const unsigned before = Byte(bytes, first / 8) & ~(0xffU >> (first % 8));
@@ -65,7 +65,7 @@ std::int64_t Count(std::string_view bytes, Range range) {
   return CountBytes(bytes.substr(first / 8, last / 8 - first / 8 + 1)) - std::popcount(before) - std::popcount(behind);
 }
 
-// The first bit of `range` that is as `wanted`; nothing if there is none.
+// The first bit of `range` that has the value `wanted`; nothing if there is none.
 std::optional<std::int64_t> Search(std::string_view bytes, Range range, bool wanted) {
   const std::uint64_t skipped = wanted ? 0 : ~std::uint64_t{0};
   constexpr std::int64_t kWordBits = kWord * 8;
@@ -83,7 +83,7 @@ std::optional<std::int64_t> Search(std::string_view bytes, Range range, bool wan
   return std::nullopt;
 }
 
-// The sources combined; one that is too short counts as if zeros followed it.
+// Combines the sources; a source that is too short is treated as if zeros followed it.
 template <typename Operation>
 std::string Combine(const std::vector<std::string_view>& sources, std::size_t size, Operation operation) {
   std::string result(sources.front());
@@ -153,7 +153,7 @@ Reply SetBit(Call& call) {
   const bool was = entry && BitAt(entry->value, *offset);
   if (size == old_size && was == (*on == 1)) return Reply::Integer(was ? 1 : 0);
   const TimeMs expire_at = entry ? entry->expire_at : kNoExpiry;
-  std::string value = entry ? std::string(entry->value) : std::string();  // to make room may move what was found
+  std::string value = entry ? std::string(entry->value) : std::string();  // a copy: making room may move what was found
   if (Status status = call.MayWrite(1, size); !status.ok()) return Reply::Error(status);
   value.resize(size);
   SetBitAt(value, *offset, *on == 1);
@@ -194,7 +194,7 @@ Reply BitPos(Call& call) {
   if (range.first > range.last) return Reply::Integer(-1);
   const auto found = Search(entry->value, range, *wanted == 1);
   if (found) return Reply::Integer(*found);
-  // Whoever names no end takes the string for one that zeros follow.
+  // If the call names no end, the string is treated as if zeros followed it.
   return Reply::Integer(*wanted == 0 && call.size() < 5 ? bytes * 8 : -1);
 }
 
@@ -204,7 +204,7 @@ Reply BitOp(Call& call) {
   if (operation == Operation::kNot && call.size() != 4) {
     return Reply::Error("ERR BITOP NOT must be called with a single source key.");
   }
-  // First the expired ones go, so that no write comes between a view and its use.
+  // Expired keys are deleted first, so that no write comes between a view and its use.
   for (int i = 3; i < call.size(); ++i) (void)call.Read(i);
   std::vector<std::string_view> sources;
   std::size_t size = 0;

@@ -1,4 +1,4 @@
-// What the commands on bits share.  Bit 0 is the highest of byte 0.  Thread: any; pure functions.
+// What the bit commands share.  Bit 0 is the highest bit of byte 0.  Thread: any; pure functions.
 #pragma once
 
 #include <cstdint>
@@ -10,11 +10,12 @@
 
 namespace faha::module::bits {
 
-// A bit's offset; with a `width`, #N means N times that.  Nothing if Redis would hold no string so long.
+// The offset of a bit; with a `width`, #N means N times the width.  Returns nothing if Redis would not hold a string of
+// that length.
 std::optional<std::uint64_t> ParseOffset(const Call& call, std::string_view text, int width = 0);
 Reply BadOffset();
 
-// False behind the end.
+// False for a bit behind the end.
 bool BitAt(std::string_view bytes, std::uint64_t bit);
 // `bit` must be within `bytes`.
 void SetBitAt(std::string& bytes, std::uint64_t bit, bool on);

@@ -28,7 +28,7 @@ void Reply::Own() {
   *this = Reply(Kind::kOwned, OwnedTexts(views.begin(), views.end()));
 }
 
-// Redis copies a simple string and looks for line ends in it each time; what it has replied itself it only sends.
+// Redis copies a simple string and searches it for line ends each time; a reply that Redis itself made is only sent.
 int SendOk(RedisModuleCtx* ctx) {
   static RedisModuleCallReply* const ok = CallServer(ctx, "SELECT", "c", "0");  // null if it was renamed
   return ok != nullptr ? RedisModule_ReplyWithCallReply(ctx, ok) : RedisModule_ReplyWithSimpleString(ctx, "OK");
@@ -86,7 +86,8 @@ std::optional<Entry> Call::Peek(int i, bool& expired) {
 std::optional<Entry> Call::Find(int i) {
   bool expired = false;
   auto entry = Peek(i, expired);
-  // Gone for everybody who asks; the record of its end is worth less than an answer, so a full pool does not matter.
+  // The key is gone for everybody who asks.  The record of its delete matters less than an answer, so a full pool does
+  // not matter.
   if (expired) (void)RemoveExpired(ctx_, db_, argv_[i]);
   return entry;
 }
@@ -143,7 +144,7 @@ void Call::Changed(int key, int event_class, const char* event) {
 
 std::optional<Reply> Call::TooLong(std::uint64_t bytes) const {
   constexpr std::uint64_t kLeastLimit = std::uint64_t{1}
-                                        << 20;  // Redis takes no less for the setting, which costs a look-up
+                                        << 20;  // Redis accepts no lower limit; reading the setting costs a look-up
   if (bytes <= kLeastLimit) return std::nullopt;
   const auto limit = ParseInteger(ConfigValue(ctx_, "proto-max-bulk-len")).value_or(512 * 1024 * 1024);
   if (bytes <= static_cast<std::uint64_t>(limit)) return std::nullopt;

@@ -1,6 +1,6 @@
 // One execution of one command: its arguments, its view of the keyspace, and its reply.  Thread: main loop only.
-// A handler reads and writes through a Call and returns a Reply; the gate (gate.h) checks the node's role,
-// commits where the turn's commit would come too late, and sends the reply.
+// A handler reads and writes through a Call and returns a Reply.  The gate (gate.h) checks the node's role, commits
+// inside the command if the commit at the end of the turn would be too late, and sends the reply.
 #pragma once
 
 #include <cstdint>
@@ -52,18 +52,19 @@ class Reply {
   // `text` starts with its code: "ERR ...".
   static Reply Error(std::string text) { return Reply(Kind::kError, std::move(text)); }
   static Reply Error(const Status& status) { return Error(status.ToString()); }
-  // Views as those of Bulk.
+  // The views must stay valid as those of Bulk must.
   static Reply Array(Texts items) { return Reply(Kind::kArray, std::move(items)); }
   static Reply Integers(Numbers numbers) { return Reply(Kind::kIntegers, std::move(numbers)); }
-  // As Redis' own command replied.
+  // The reply of Redis' own command, passed on as it is.
   static Reply Native(std::shared_ptr<RedisModuleCallReply> native) { return Reply(Kind::kNative, std::move(native)); }
-  // Writes itself, once it may leave: in a command that writes it may name nothing that the store holds.
+  // `writer` writes the reply once it may leave.  In a command that writes, it must not refer to anything that the
+  // store holds.
   static Reply By(Writer writer) { return Reply(Kind::kWriter, std::move(writer)); }
-  // The handler has replied by itself, or blocked the client: not for a command of data.
+  // The handler has replied by itself, or has blocked the client.  Not allowed for a data command.
   static Reply Sent() { return Reply(Kind::kSent); }
 
   [[nodiscard]] Kind kind() const { return kind_; }
-  // Copies what it only views: something is about to be written.
+  // Copies the bytes that this reply only views, because a write is about to follow.
   void Own();
   int SendTo(RedisModuleCtx* ctx) const;
 
@@ -78,7 +79,7 @@ class Reply {
 
 class Call {
  public:
-  // In the selected database.
+  // Works in the selected database.
   Call(RedisModuleCtx* ctx, RedisModuleString** argv, int argc, std::string_view name)
       : Call(ctx, argv, argc, name, static_cast<DbId>(RedisModule_GetSelectedDb(ctx))) {}
   Call(RedisModuleCtx* ctx, RedisModuleString** argv, int argc, std::string_view name, DbId db)
@@ -90,45 +91,47 @@ class Call {
   [[nodiscard]] std::string_view arg(int i) const { return View(argv_[i]); }
   [[nodiscard]] RedisModuleString* raw(int i) const { return argv_[i]; }
   [[nodiscard]] RedisModuleString** raw() const { return argv_; }
-  // Case does not matter.
+  // Compares without regard to case.
   [[nodiscard]] bool Is(int i, std::string_view option) const;
   [[nodiscard]] DbId db() const { return db_; }
   [[nodiscard]] Store& store() const { return *TheState().store; }
 
-  // In a loop over the keys at the arguments 1, 1 + step, ...: called for each, fetches ahead the next few now and
-  // then.
+  // For a loop over the keys at the arguments 1, 1 + step, ...: call it for each key.  Now and then it prefetches the
+  // next few keys.
   void FetchAhead(int i, int step = 1) const;
 
-  // The same for one key, which the filter has announced.
+  // Prefetches one key, which the filter has announced.
   void FetchFirst(int i) const {
     if (i >= argc_) return;
     const std::string_view key = arg(i);
     store().Prefetch(db_, std::span(&key, 1));
   }
 
-  // The entry of the key at argument `i`; nothing if it has expired, which `expired` tells.  Writes nothing.
+  // The entry of the key at argument `i`.  Returns nothing if there is none or it has expired; `expired` tells which.
+  // Writes nothing.
   std::optional<Entry> Peek(int i, bool& expired);
-  // The same; where this node may write, one that has expired goes.
+  // As Peek; where this node may write, an expired key is deleted as well.
   std::optional<Entry> Find(int i);
 
-  // The same for a command that reads, by which it counts as a hit or a miss.
+  // As Find, for a command that reads: counts a hit or a miss.
   std::optional<Entry> Look(int i);
   static void CountLookup(bool hit) { ++(hit ? TheState().hits : TheState().misses); }
 
-  // The same, and subscribers may hear of a key that is not there.
+  // As Look; a missing key is also reported to subscribers (keymiss).
   std::optional<Entry> Read(int i);
 
-  // May a record for argument `key` with a value of `value_bytes` be written?  Before anything is changed.
+  // May a record for the key at argument `key` with a value of `value_bytes` be written?  Call it before anything is
+  // changed.
   Status MayWrite(int key, std::uint64_t value_bytes);
   // `anew`: Redis deletes the key first if it is there.
   Status Put(int key, std::string_view value, TimeMs expire_at, int event_class, const char* event, bool anew = false);
-  // Makes room for it as well, also in a full pool.
+  // Also makes room for the delete, even in a full pool.
   Status Delete(int key, const char* event = "del");
-  // The same for which room was made: see Store::CheckErase.
+  // As Delete, where room was made before: see Store::CheckErase.
   Status Erase(int key, const char* event = "del");
-  // The key at argument `key` was to be read, and is not there.
+  // A command wanted to read the key at argument `key`, and there is no such key.
   void Missed(int key) { Notify(key, REDISMODULE_NOTIFY_KEY_MISS, "keymiss"); }
-  // It is there now and was not.
+  // The key at argument `key` did not exist before, and exists now.
   void New(int key) { Notify(key, REDISMODULE_NOTIFY_NEW, "new"); }
   void Notify(int key, int event_class, const char* event) {
     RedisModule_NotifyKeyspaceEvent(ctx_, event_class, event, argv_[key]);
@@ -136,7 +139,8 @@ class Call {
   // Tells WATCH, client-side caches and subscribers that the key at argument `key` has changed.
   void Changed(int key, int event_class, const char* event);
 
-  // May a value of `bytes` be, by Redis' own limit (proto-max-bulk-len)?  Nothing, or its error.
+  // Does Redis' own limit (proto-max-bulk-len) allow a value of `bytes`?  Returns nothing if so, otherwise the error
+  // reply.
   [[nodiscard]] std::optional<Reply> TooLong(std::uint64_t bytes) const;
 
   [[nodiscard]] Reply WrongArity() const;
@@ -152,10 +156,10 @@ class Call {
   DbId db_;
 };
 
-// The reply of the many commands that end with one write.
+// The reply of the many commands that end with one write: `reply` if the write succeeded, otherwise its error.
 inline Reply After(const Status& status, Reply reply) { return status.ok() ? std::move(reply) : Reply::Error(status); }
 
-// An integer exactly as Redis reads one: no spaces, no plus, no leading zeros.
+// Parses an integer exactly as Redis does: no spaces, no plus sign, no leading zeros.
 std::optional<std::int64_t> ParseInteger(std::string_view text);
 
 }  // namespace faha::module

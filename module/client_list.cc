@@ -7,7 +7,8 @@
 
 namespace faha::module {
 
-// The fields are `name=value` with a space between; a value has none, for CLIENT SETNAME refuses it.
+// The fields have the form `name=value`, with a space between them.  A value contains no space, because CLIENT SETNAME
+// refuses it.
 std::string_view ListedClient::Field(std::string_view name) const {
   for (std::string_view rest = line_; !rest.empty();) {
     const std::string_view field = rest.substr(0, rest.find(' '));

@@ -1,4 +1,4 @@
-// The table, and the one adapter between Redis and the handlers.
+// The command table, and the one adapter between Redis and the handlers.
 #include "module/commands.h"
 
 #include <algorithm>
@@ -16,7 +16,7 @@ constexpr std::uint64_t kOverwrite = REDISMODULE_CMD_KEY_OW | REDISMODULE_CMD_KE
 constexpr std::uint64_t kInsert = REDISMODULE_CMD_KEY_OW | REDISMODULE_CMD_KEY_INSERT;
 constexpr std::uint64_t kUpdate = REDISMODULE_CMD_KEY_RW | REDISMODULE_CMD_KEY_UPDATE;
 constexpr std::uint64_t kAccessUpdate = kUpdate | REDISMODULE_CMD_KEY_ACCESS;
-constexpr std::uint64_t kVaries = kAccessUpdate | REDISMODULE_CMD_KEY_VARIABLE_FLAGS;  // by the arguments
+constexpr std::uint64_t kVaries = kAccessUpdate | REDISMODULE_CMD_KEY_VARIABLE_FLAGS;  // depends on the arguments
 constexpr std::uint64_t kAppend = REDISMODULE_CMD_KEY_RW | REDISMODULE_CMD_KEY_INSERT;
 constexpr std::uint64_t kAccessInsert = kAppend | REDISMODULE_CMD_KEY_ACCESS;
 constexpr std::uint64_t kTake = REDISMODULE_CMD_KEY_RW | REDISMODULE_CMD_KEY_ACCESS | REDISMODULE_CMD_KEY_DELETE;
@@ -148,7 +148,7 @@ constexpr auto kTable = std::to_array<Command>({
      .access = Access::kServer,
      .flags = "pubsub allow-loading allow-stale fast may-replicate getchannels-api",
      .channel = 1},
-    // Ours alone: the filter does not rewrite these.
+    // FaHA's own commands: the filter does not rewrite these.
     {"status", admin::GetStatus, 1, Access::kAdmin, "readonly fast allow-loading allow-stale"},
     {"promote", admin::Promote, -1, Access::kAdmin, "admin deny-script allow-loading allow-stale"},
     {"forget", admin::Forget, 3, Access::kAdmin, "admin deny-script allow-stale"},
@@ -157,7 +157,8 @@ constexpr auto kTable = std::to_array<Command>({
     {"refuse-replica", admin::Refuse, -1, Access::kAdmin, "readonly fast allow-loading allow-stale no-auth"},
 });
 
-// Clients wait while the server loads its AOF; what comes meanwhile is replayed from there, or called by what is.
+// Clients wait while the server loads its AOF.  A command that comes meanwhile is replayed from the AOF, or is called
+// by a replayed command.
 Reply Replayed(const Call& call) {
   static bool said = false;
   const std::string text = "NATIVEDATA the server's AOF holds a command of another module, which calls " +
@@ -166,7 +167,7 @@ Reply Replayed(const Call& call) {
   return Reply::Error(text);
 }
 
-// From a command's arrival to its reply.
+// Handles a command from its arrival to its reply.
 template <std::size_t kIndex>
 int Adapter(RedisModuleCtx* ctx, RedisModuleString** argv, int argc) {
   constexpr const Command& command = kTable[kIndex];
@@ -208,7 +209,7 @@ RedisModuleCommandKeySpec Describe(const KeyRange& keys) {
   return spec;
 }
 
-// ACL and cluster redirects go by these: the same rights as for the built-in command.
+// ACLs and cluster redirects use these descriptions, so that the rights are the same as for the built-in command.
 void DescribeKeys(RedisModuleCommand* created, const Command& command) {
   RedisModuleCommandKeySpec specs[3] = {};
   if (command.keys.first > 0) specs[0] = Describe(command.keys);
@@ -222,7 +223,7 @@ void DescribeKeys(RedisModuleCommand* created, const Command& command) {
   RedisModule_SetCommandInfo(created, &info);
 }
 
-// Gives a command the ACL categories of the built-in one: before 7.2 a module's command can have none.
+// Gives a command the ACL categories of the built-in command.  Before 7.2 a module's command cannot have any.
 class Categories {
  public:
   Categories() { RedisModule_GetApi("RedisModule_SetCommandACLCategories", reinterpret_cast<void*>(&set_)); }

@@ -13,36 +13,37 @@ namespace faha::module {
 enum class Access : std::uint8_t {
   kRead,    // needs a node that may answer reads
   kWrite,   // needs the primary
-  kServer,  // works on any node and tells of data, not what they are
-  kAdmin,   // FaHA's own: works on any node and touches no data; the filter rewrites nothing to it
+  kServer,  // works on any node; its reply tells about the data without showing them
+  kAdmin,   // FaHA's own: works on any node and touches no data; the filter rewrites no command to it
 };
 
-// Arguments that are keys: as in COMMAND.
+// The arguments that are keys, as COMMAND describes them.
 struct KeyRange {
   int first = 0, last = 0, step = 0;
   std::uint64_t flags = 0;  // REDISMODULE_CMD_KEY_*
 };
 
 struct Command {
-  // Redis' name, lower case; that of a subcommand is "container|sub".  The module's command has "faha." before it, and
-  // '.' for '|'; its arguments are those of Redis', a subcommand's name included.
+  // Redis' name in lower case; for a subcommand "container|sub".  The name of the module's command begins with "faha."
+  // and has '.' instead of '|'.  Its arguments are the same as those of Redis' command, and include the name of the
+  // subcommand.
   std::string_view name;
   Reply (*run)(Call&);
   int arity;  // as in COMMAND: negative means "at least"
   Access access;
-  const char* flags;  // RM_CreateCommand's
+  const char* flags;  // as RM_CreateCommand takes them
   KeyRange keys = {}, more_keys = {};
-  // For keys that no range describes: tells Redis by RM_KeyAtPosWithFlags.
+  // For keys that no range describes: reports them to Redis with RM_KeyAtPosWithFlags.
   void (*find_keys)(const Call&) = nullptr;
-  int channel = 0;  // the argument that is one, to publish to; or 0
+  int channel = 0;  // the argument that names the channel to publish to; 0: none
 };
 
-// The module's name of `command`.
+// The name of the module's command for `command`.
 std::string ModuleName(const Command& command);
 
 std::span<const Command> Commands();
 
-// Registers every command of the table.  False, after a log line, if Redis refuses one.
+// Registers every command of the table.  Returns false, after a log line, if Redis refuses one.
 bool CreateCommands(RedisModuleCtx* ctx);
 
 // The handlers.

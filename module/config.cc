@@ -17,7 +17,8 @@ constexpr unsigned kFixed = REDISMODULE_CONFIG_IMMUTABLE;
 constexpr unsigned kFixedMemory = REDISMODULE_CONFIG_IMMUTABLE | REDISMODULE_CONFIG_MEMORY;
 constexpr long long kMaxBytes = std::numeric_limits<long long>::max();
 
-// What the operator set.  The store has a copy of its own, with what follows from it, and is told of every change.
+// What the operator has set.  The store has its own copy, extended by values that follow from it, and is told every
+// change.
 const Options& Configured() { return TheState().options; }
 template <auto kField, typename T>
 void Configure(const T& value) {
@@ -45,7 +46,7 @@ struct Number {
   }
 };
 
-// Of the secret in that field.
+// Is the secret in that field to be hidden?
 template <auto kField>
 bool hidden = false;
 
@@ -101,7 +102,7 @@ constexpr const char* kFabrics[] = {"auto", "tcp", "rdma"};
 constexpr const char* kTls[] = {"auto", "yes", "no"};
 constexpr const char* kDomains[] = {"auto", "volatile", "page", "cacheline", "cpu_cache"};
 
-// One word of `kWords`, the first of which is the standard.
+// A setting that is one word of `kWords`; the first word is the default.
 template <auto kField, const auto& kWords>
 struct Choice {
   static int Get(const char*, void*) {
@@ -172,7 +173,8 @@ bool Refuse(const std::string& line) {
   return false;
 }
 
-// Whether to use TLS, and the server's own files for it.  A server that was built without TLS has no such settings.
+// Decides whether to use TLS, and takes over the server's own files for it.  A server that was built without TLS has no
+// such settings.
 bool DeriveTls(RedisModuleCtx* ctx, Options& options) {
   const std::string server_does = ConfigValue(ctx, "tls-replication");
   if (options.tls == "yes" && server_does.empty()) {
@@ -186,8 +188,8 @@ bool DeriveTls(RedisModuleCtx* ctx, Options& options) {
   return true;
 }
 
-// What the store runs with: the ports follow from the server's own, and where Redis announces itself as a replica, FaHA
-// does.
+// Sets the addresses that the store runs with.  The ports follow from the server's own ports; if Redis announces
+// another address as a replica, FaHA announces that address, too.
 bool DeriveAddresses(RedisModuleCtx* ctx, Options& options) {
   const auto number = [&](const char* name) { return std::stoi("0" + ConfigValue(ctx, name)); };
   const int own = number("port") != 0 ? number("port") : number("tls-port");

@@ -9,15 +9,15 @@
 
 namespace faha::module {
 
-// Registers and loads them; `effective` is what the store shall run with.  False, after a log line, on a value that
-// cannot be used.
+// Registers and loads the configs; `effective` receives the options that the store shall run with.  Returns false,
+// after a log line, if a value cannot be used.
 bool LoadConfigs(RedisModuleCtx* ctx, Options& effective);
 
-constexpr std::size_t kMaxText = 200;  // of a setting that is a text
+constexpr std::size_t kMaxText = 200;  // the longest value of a text setting
 void SetSentinelPassword(const std::string& password);
 
-// As long as this lives, those secrets for which `hide` is true read as if they were not set: Redis writes none of them
-// into a file that they did not come from.
+// As long as this object lives, the secrets for which `hide` is true read as if they were not set.  So Redis does not
+// write a secret into a file that the secret did not come from.
 class HiddenSecrets {
  public:
   explicit HiddenSecrets(const std::function<bool(std::string_view setting)>& hide);

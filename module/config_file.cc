@@ -30,7 +30,7 @@ namespace fs = std::filesystem;
 constexpr std::array<std::string_view, 5> kRedisSecrets = {"masteruser", "masterauth", "requirepass",
                                                            "tls-key-file-pass", "tls-client-key-file-pass"};
 
-// Where it is, whatever links lead there; empty: the server has none.
+// The real path of the file, with all links resolved; empty if the server has no configuration file.
 std::string Path(RedisModuleCtx* ctx) {
   RedisModuleServerInfoData* info = RedisModule_GetServerInfo(ctx, "server");
   const char* field = RedisModule_ServerInfoGetFieldC(info, "config_file");
@@ -49,7 +49,7 @@ std::vector<std::string> Lines(const std::string& path) {
   return lines;
 }
 
-// What a line sets, in lower case, without quotes.
+// The setting that a line sets, in lower case and without quotes.
 std::string Setting(const std::string& line) {
   std::istringstream words(line);
   std::string word;
@@ -77,14 +77,14 @@ bool WriteAll(int file, std::string_view text) {
   return fsync(file) == 0;
 }
 
-// As a whole or not at all, with the mode and the owner that it has.
+// Replaces the file as a whole or not at all; the mode and the owner stay the same.
 Status Replace(const std::string& path, std::string_view text) {
   struct stat old = {};
   if (stat(path.c_str(), &old) != 0) return Failed(path);
   std::string temporary = path + ".XXXXXX";
   const int file = mkostemp(temporary.data(), O_CLOEXEC);
   if (file < 0) return Failed(path);
-  // Where it may not be given the owner it goes on with this one, as when an editor has saved it.
+  // If the process may not set the old owner, the file gets this process' owner, as when an editor has saved it.
   const bool written = WriteAll(file, text) && fchmod(file, old.st_mode & 07777) == 0 &&
                        (fchown(file, old.st_uid, old.st_gid) == 0 || errno == EPERM);
   const bool done = written && rename(temporary.c_str(), path.c_str()) == 0;
@@ -118,8 +118,8 @@ void KeepReplicaOf(RedisModuleCtx* ctx, const std::optional<Endpoint>& primary) 
 namespace server {
 
 namespace {
-// By these peers know where a node is, and tell clients.  They learn it when it starts.
-// (replica-announce-ip, which tests of Redis change at run time, is looked at when a node starts.)
+// Other nodes find this node by these settings, and send clients there.  They learn them only when this node starts.
+// (replica-announce-ip, which tests of Redis change at run time, is also read only when a node starts.)
 constexpr std::array<std::string_view, 3> kAddress = {"port", "replica-announce-port", "slave-announce-port"};
 
 std::optional<Reply> RefusedForMembers(const Call& call) {
@@ -134,8 +134,8 @@ std::optional<Reply> RefusedForMembers(const Call& call) {
 }
 }  // namespace
 
-// CONFIG SET: as Redis does it, but for the secrets of FaHA, which Redis 7.0 would tell SLOWLOG.  Of its own it hides
-// those of the command that it runs, and not of the client's, which is this one.
+// CONFIG SET: works as in Redis, except that it hides FaHA's secrets, which Redis 7.0 would show in SLOWLOG.  Redis
+// hides its own secrets only in the command that it runs itself, and not in the client's command, which is this one.
 Reply SetConfig(Call& call) {
   if (auto error = RefusedForMembers(call)) return *std::move(error);
   std::vector<RedisModuleString*> others;
@@ -183,7 +183,7 @@ Reply RewriteConfig(Call& call) {
     const HiddenSecrets hidden([&](std::string_view setting) { return !Sets(lines, setting); });
     const OwnRules rules(call.ctx());
     Reply reply = Reply::Native(RunNative(call, "config"));
-    // Redis makes it readable for everybody.
+    // Redis makes the file readable for everybody.
     if (known && chmod(path.c_str(), old.st_mode & 07777) != 0) Log(LogLevel::kWarning, Failed(path).ToString());
     return reply;
   }

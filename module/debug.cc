@@ -1,4 +1,4 @@
-// DEBUG's subcommands that change something: for tests and drills, where enable-debug-command allows them.
+// DEBUG's subcommands that change something.  They are for tests and drills, where enable-debug-command allows them.
 #include <algorithm>
 #include <string>
 
@@ -10,7 +10,8 @@
 namespace faha::module::debug {
 namespace {
 
-// So many keys are one unit, and are committed before more are written: peers must hear of a primary in time.
+// This many keys are one unit, and are committed before more are written, because peers must hear from a primary in
+// time.
 constexpr std::uint64_t kKeysAtOnce = 1000;
 
 std::optional<std::uint64_t> ParseCount(std::string_view text) {
@@ -19,7 +20,7 @@ std::optional<std::uint64_t> ParseCount(std::string_view text) {
 }
 
 Status Commit(const Call& call) {
-  // A transaction is one unit.
+  // A transaction is one unit, so nothing is committed within it.
   if ((RedisModule_GetContextFlags(call.ctx()) & REDISMODULE_CTX_FLAGS_MULTI) != 0) return Status::Ok();
   EndUnit();
   return TheState().gate.CommitInside();
@@ -38,7 +39,8 @@ Status WriteNew(const Call& call, const std::string& key, const std::string& val
 
 }  // namespace
 
-// DEBUG POPULATE count [prefix] [size]: keys prefix:0 to prefix:<count - 1>, but for those that are there.
+// DEBUG POPULATE count [prefix] [size]: writes the keys prefix:0 to prefix:<count - 1>, except those that exist
+// already.
 Reply Populate(Call& call) {
   const auto count = ParseCount(call.arg(2));
   const auto size = call.size() > 4 ? ParseCount(call.arg(4)) : 0;
@@ -57,7 +59,7 @@ Reply Populate(Call& call) {
   return Reply::Ok();
 }
 
-// DEBUG RELOAD: Redis writes its data set and reads it again.  Here what was written has only to be committed.
+// DEBUG RELOAD: Redis writes its data set and reads it again.  Here it is enough to commit what was written.
 Reply Reload(Call& call) {
   if (call.size() > 2) return Call::SyntaxError();
   return After(Commit(call), Reply::Ok());

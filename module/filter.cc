@@ -43,14 +43,14 @@ struct Rule {
   RedisModuleString* replacement = nullptr;  // kServe, kServeFor: "faha.<name>", for the life of the server
   int arity = 0;                             // kServe, kServeFor
   std::string_view only_for = {};            // kServeFor: the first argument
-  int first_key = 0;                         // kServe: the argument that is one, or 0
-  std::string line = {};                     // kRefuse, kSync, kOurs, kAlone: its error
-  std::string name = {};                     // the built-in command's
+  int first_key = 0;                         // kServe: the argument that is the first key; 0: none
+  std::string line = {};                     // kRefuse, kSync, kOurs, kAlone: the error to answer with
+  std::string name = {};                     // the name of the built-in command
   bool has_subcommands = false;
   bool no_multi = false;  // Redis refuses to queue it
 };
 
-// FNV-1a (Fowler, Noll, Vo), in line: every command's name is looked up, and most have few letters.
+// FNV-1a (Fowler, Noll, Vo), inline, because the name of every command is looked up, and most names are short.
 struct Hash {
   using is_transparent = void;
   std::size_t operator()(std::string_view text) const {
@@ -62,24 +62,24 @@ struct Hash {
 using Rules = std::unordered_map<std::string, Rule, Hash, std::equal_to<>>;
 
 struct Filter {
-  Rules rules;        // by what the server calls the command
-  Rules built_in;     // by the built-in name
-  Rules subcommands;  // by "container|sub"
-  // What the filter puts in a name's place, for the life of the server.
+  Rules rules;        // key: the name that the server has for the command
+  Rules built_in;     // key: the built-in name
+  Rules subcommands;  // key: "container|sub"
+  // The strings that the filter puts in the place of command names; they live as long as the server.
   std::unordered_set<const RedisModuleString*> names;
   RedisModuleString* refuse = nullptr;
-  RedisModuleString* refuse_replica = nullptr;  // also those who have not authenticated
+  RedisModuleString* refuse_replica = nullptr;  // may also answer clients that have not authenticated
 };
 Filter& TheFilter() {
   static Filter filter;
   return filter;
 }
 
-// They name keys, or channels in a key's place, but leave the keyspace to other commands.
+// These commands name keys, or channels in the place of keys, but leave the keyspace to other commands.
 constexpr std::array<std::string_view, 3> kHarmless = {"spublish", "ssubscribe", "sunsubscribe"};
 constexpr std::array<std::string_view, 7> kScripts = {"eval",  "evalsha",  "eval_ro", "evalsha_ro",
                                                       "fcall", "fcall_ro", "function"};
-// They may run the event loop inside themselves, or end it.
+// These commands may run the event loop inside themselves, or end it.
 constexpr std::array<std::string_view, 3> kYielding = {"debug", "script", "shutdown"};
 // DEBUG's subcommands that look at the native keyspace or fill it.
 constexpr std::array<std::string_view, 12> kDebugRefused = {"object",   "populate", "digest",    "digest-value",
@@ -91,7 +91,7 @@ constexpr std::pair<std::string_view, const char*> kFamilies[] = {
     {"@stream", "streams"}, {"@geo", "geo sets"}, {"@hyperloglog", "HyperLogLogs"}};
 constexpr const char* kEveryType = "keys of every type";
 
-// The lines of refusals.  The end of the first is left out where there is no room for it.
+// The error lines of refusals.  The end of the first one (kSeeDocs) is left out where there is no room for it.
 constexpr const char* kSeeDocs = "; its docs/commands.md lists what it serves";
 std::string Unserved(std::string_view name, std::string_view family) {
   return "UNSUPPORTED '" + std::string(name) + "' works on " + std::string(family) + ": FaHA does not serve it yet" +
@@ -112,7 +112,7 @@ bool Contains(const Names& names, std::string_view name) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
-// Lower-cases `name` into `buffer`; empty if it is longer than any command.
+// Writes `name` in lower case into `buffer`; returns an empty view if it is longer than any command name.
 using Buffer = std::array<char, 64>;
 std::string_view Lower(std::string_view name, Buffer& buffer, std::size_t at = 0) {
   if (at + name.size() > buffer.size()) return {};
@@ -164,12 +164,13 @@ Rule RuleFor(const Described& command, std::string_view name) {
   if (name == "multi") return {.action = Action::kMulti};
   if (name == "exec") return {.action = Action::kExec};
   if (name == "watch") return {.action = Action::kWatch};
-  // Sentinels publish who they are on every node that they watch: that is heard where it is known who may publish
-  // there.
+  // Sentinels publish who they are on every node that they watch.  FaHA hears these messages in a command of its own,
+  // which runs only after Redis has checked that the client may publish on that channel.
   if (name == "publish") return {.action = Action::kServeFor, .only_for = Sentinels::kChannel};
   if (name == "replconf") return {.action = Action::kServeFor, .only_for = "listening-port"};
   if (name == "sync") return {.action = Action::kSync, .line = kNoReplica};
-  // Upon this word a replica waits for a second before it tries again; upon any other not a moment.
+  // After an error that begins with this word, a replica waits for a second before it tries again; after any other
+  // error it does not wait at all.
   if (name == "psync") return {.action = Action::kSync, .line = std::string("NOMASTERLINK ") + kNoReplica};
   if (name == "failover") return {.action = Action::kRefuse, .line = kNoNativeFailover};
   if (Contains(kScripts, name)) return {.action = Action::kScript};
@@ -180,9 +181,10 @@ Rule RuleFor(const Described& command, std::string_view name) {
   return {};
 }
 
-// FaHA's names for what Redis has are the filter's alone: whoever called one could do what Redis' own name forbids.
+// FaHA's names for Redis' commands may be used only by the filter: a client that called one of them could do what is
+// forbidden to it under Redis' own name.
 Rule RuleForOurs(std::string_view name) {
-  // They wait, which nothing in a transaction can.
+  // These commands wait, which no command in a transaction can do.
   if (name == "faha.failover" || name == "faha.promote") return {.action = Action::kAlone, .line = kAlone};
   const auto& commands = Commands();
   const bool own = std::any_of(commands.begin(), commands.end(), [&](const Command& command) {
@@ -191,7 +193,7 @@ Rule RuleForOurs(std::string_view name) {
   return {.action = own ? Action::kPass : Action::kOurs, .line = kOurName};
 }
 
-// Rules for the commands that the server has got since the last call, by their built-in names.
+// Adds rules for the commands that the server has got since the last call, by their built-in names.
 void AddRules(RedisModuleCtx* ctx) {
   Rules& rules = TheFilter().built_in;
   Rules& subcommands = TheFilter().subcommands;
@@ -203,7 +205,7 @@ void AddRules(RedisModuleCtx* ctx) {
     Rule rule = name.starts_with("faha.") ? RuleForOurs(name) : RuleFor(command, name);
     rule.name = name;
     rule.no_multi = command.HasFlag("no_multi");
-    // A container's own entry is judged by its subcommands.
+    // A container command is judged by its subcommands, not by its own entry.
     bool container = false;
     rule.has_subcommands = name == "debug";
     command.ForEachSubcommand([&](const Described& sub) {
@@ -228,7 +230,7 @@ RedisModuleString* MakeName(const std::string& name) {
   return string;
 }
 
-// DEBUG is for servers that allow it to everybody.
+// FaHA's DEBUG subcommands are served only on servers that allow DEBUG to everybody.
 void ServeOurs(RedisModuleCtx* ctx) {
   Rules& rules = TheFilter().built_in;
   const bool debug = ConfigValue(ctx, "enable-debug-command") == "yes";
@@ -236,7 +238,7 @@ void ServeOurs(RedisModuleCtx* ctx) {
     if (command.access == Access::kAdmin || (command.name.starts_with("debug|") && !debug)) continue;
     const std::string ours = ModuleName(command), name(command.name);
     const std::size_t bar = name.find('|');
-    if (bar == std::string::npos && !rules.contains(name)) continue;  // one of a later server
+    if (bar == std::string::npos && !rules.contains(name)) continue;  // a command that only a later server has
     Rule& rule = bar == std::string::npos ? rules[name] : TheFilter().subcommands[name];
     rule.name = name;
     if (rule.action != Action::kServeFor) rule.action = Action::kServe;
@@ -249,7 +251,8 @@ void ServeOurs(RedisModuleCtx* ctx) {
   }
 }
 
-// The table tells of commands by their built-in names; rename-command may have given them others, or these to others.
+// The server's command table names commands by their built-in names; rename-command may have given them other names, or
+// may have given these names to other commands.
 void NameRules(RedisModuleCtx* ctx) {
   for (const auto& [name, rule] : TheFilter().built_in) {
     if (TheFilter().rules.contains(name)) continue;
@@ -260,12 +263,13 @@ void NameRules(RedisModuleCtx* ctx) {
   }
 }
 
-// The command runs in a moment: until then Redis looks it up and checks rights, and memory need not be waited for.  The
-// filter is not told of the database, and a wrong guess costs no more than not to guess.
+// Prefetches the first key of a command that will run in a moment.  Until then Redis looks the command up and checks
+// rights, so nobody need wait for the memory.  The filter is not told the database, and a wrong guess costs no more
+// than no guess.
 void PrefetchFirst(std::string_view key) { TheState().store->PrefetchFirst(TheState().last_db, key); }
 
-// With a wrong number of arguments, or where it must not be queued, the built-in command stays: Redis refuses it in its
-// own words and aborts a transaction with it, and it never runs.
+// If the number of arguments is wrong, or the command must not be queued, the built-in command stays in place: Redis
+// refuses it in its own words, aborts a transaction because of it, and never runs it.
 void Serve(RedisModuleCommandFilterCtx* filter, const Rule& rule) {
   const int argc = RedisModule_CommandFilterArgsCount(filter);
   if (rule.arity >= 0 ? argc != rule.arity : argc < -rule.arity) return;
@@ -283,8 +287,9 @@ void DropArguments(RedisModuleCommandFilterCtx* filter) {
     RedisModule_CommandFilterArgDelete(filter, i - 1);
 }
 
-// What is to be queued becomes a name that the server does not know: that alone aborts a transaction.  Its error shows
-// 128 characters of the name.  Otherwise FAHA.REFUSE answers with the line; the command stays behind it, for SLOWLOG.
+// A command that is to be queued is replaced by a name that the server does not know, because only an unknown command
+// aborts a transaction.  The server's error shows 128 characters of that name.  A command that is not queued is
+// answered with `line` by FAHA.REFUSE; the original command stays behind the line as arguments, for SLOWLOG.
 void Refuse(RedisModuleCommandFilterCtx* filter, std::string_view line,
             RedisModuleString* answerer = TheFilter().refuse) {
   if (IsQueued(filter)) {
@@ -297,7 +302,8 @@ void Refuse(RedisModuleCommandFilterCtx* filter, std::string_view line,
   RedisModule_CommandFilterArgInsert(filter, 1, Made(line));
 }
 
-// What the server would not know either is shown in no log, whatever secrets its arguments hold.
+// Refuses a command that the server would not know either.  Its arguments are dropped, so that no log shows secrets
+// that they may hold.
 void RefuseUnknown(RedisModuleCommandFilterCtx* filter, std::string_view line) {
   DropArguments(filter);
   Refuse(filter, line);
@@ -308,7 +314,7 @@ void PrecommitOrRefuse(RedisModuleCommandFilterCtx* filter) {
   if (const Status status = TheState().gate.Precommit(); !status.ok()) Refuse(filter, status.ToString());
 }
 
-// Commands whose effect FaHA has to know of before Redis runs them.
+// Handles commands whose effect FaHA has to know of before Redis runs them.
 void Foresee(RedisModuleCommandFilterCtx* filter, std::string_view name) {
   const auto is = [&](int i, std::string_view word) {
     Buffer buffer;
@@ -333,7 +339,7 @@ void ServeFor(RedisModuleCommandFilterCtx* filter, const Rule& rule) {
   if (View(RedisModule_CommandFilterArgGet(filter, 1)) == rule.only_for) Serve(filter, rule);
 }
 
-// The rule of a container's subcommand, or of DEBUG's, which has none in COMMAND.
+// The rule of a container's subcommand, or of a subcommand of DEBUG, which COMMAND does not list.
 const Rule* RuleOfSubcommand(RedisModuleCommandFilterCtx* filter, std::string_view container) {
   Buffer buffer;
   if (RedisModule_CommandFilterArgsCount(filter) < 2 || container.size() >= buffer.size()) return nullptr;
@@ -344,10 +350,11 @@ const Rule* RuleOfSubcommand(RedisModuleCommandFilterCtx* filter, std::string_vi
   return rule == TheFilter().subcommands.end() ? nullptr : &rule->second;
 }
 
-// The server may take a name that goes on behind a zero for the one before it.
+// If a name has a zero byte, the server may take the part before the zero byte for the name.
 bool HasZero(std::string_view name) { return name.find('\0') != std::string_view::npos; }
 
-// It cannot be asked what the server runs for such a name: for one with a bar it looks for a subcommand.
+// The server cannot be asked which command it runs for such a name: if the name has a bar, the server looks for a
+// subcommand.
 bool IsUnclear(std::string_view name) { return HasZero(name) || name.find('|') != std::string_view::npos; }
 
 void ActOnContainer(RedisModuleCommandFilterCtx* filter, const Rule& rule) {
@@ -372,26 +379,28 @@ void Act(RedisModuleCommandFilterCtx* filter, const Rule& rule) {
       if (IsQueued(filter)) Refuse(filter, rule.line);
       break;
     case Action::kOurs:
-      // A command that had to wait, for CLIENT PAUSE say, comes a second time as the filter has made it.
+      // A command that had to wait, for example because of CLIENT PAUSE, comes a second time in the form that the
+      // filter gave it.
       if (!TheFilter().names.contains(RedisModule_CommandFilterArgGet(filter, 0))) RefuseUnknown(filter, rule.line);
       break;
     case Action::kWatch: RememberAll(filter); break;
     case Action::kServeFor: ServeFor(filter, rule); break;
     case Action::kSync:
-      // Before it is asked who it is: upon NOAUTH or NOPERM it would try again without a pause.
+      // This check comes before the replica's authentication and rights are checked: after NOAUTH or NOPERM the replica
+      // would try again without a pause.
       if (!MaySync()) Refuse(filter, rule.line, TheFilter().refuse_replica);
       break;
     case Action::kExec:
       EndUnit();
       ExpireWatched();
-      // Where this fails, the transaction's commands do as well, or its client is dropped.
+      // If this fails, the transaction's commands fail as well, or its client is dropped.
       (void)TheState().gate.PrecommitTransaction();
       break;
     case Action::kScript:
       if (const Rule* sub = rule.has_subcommands ? RuleOfSubcommand(filter, rule.name) : nullptr)
         return Serve(filter, *sub);
       TheState().gate.ScriptIsSeen();
-      // The functions are those of the log before any can be called or listed, also just after a start.
+      // Gives the server the functions of the log before any can be called or listed, also just after a start.
       if (rule.name.starts_with('f')) AlignFunctions(TheState().context);
       PrecommitOrRefuse(filter);
       break;
@@ -400,7 +409,7 @@ void Act(RedisModuleCommandFilterCtx* filter, const Rule& rule) {
   }
 }
 
-// A name without a rule is a new one of a command that has one, or the server knows it as little.
+// A name without a rule is either a new name of a command that has a rule, or the server does not know the name either.
 const Rule* Learn(std::string_view name) {
   RedisModuleCtx* ctx = TheState().context;
   const auto rule = TheFilter().built_in.find(BuiltInName(ctx, name));

@@ -1,6 +1,7 @@
-// The command filter: turns each built-in of the table into FaHA's own command, and refuses every other command that
-// would touch Redis' own keyspace.  Thread: main loop only. It runs first in a command's life, also in scripts and when
-// a command is queued in a transaction, not for EXEC's commands.
+// The command filter: turns each built-in command of the table into FaHA's own command, and refuses every other command
+// that would touch Redis' own keyspace.  Thread: main loop only.
+// The filter runs first in a command's life, also in scripts and when a command is queued in a transaction, but not
+// again when EXEC runs the queued commands.
 #pragma once
 
 #include "module/redis_api.h"

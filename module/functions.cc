@@ -13,10 +13,10 @@ namespace {
 
 constexpr std::string_view kKey = "libraries";
 
-// What is written: a number that no other version of the libraries has, and FUNCTION DUMP's answer.
+// The record consists of a number that no other version of the libraries has, followed by FUNCTION DUMP's answer.
 using Version = std::uint64_t;
 constexpr std::size_t kHead = sizeof(Version);
-Version aligned = 0;  // the version that the server has; 0: none of the log's
+Version aligned = 0;  // the version that the server has; 0: no version from the log
 bool adopts = true;   // the server may have libraries of its own that the log does not hold
 
 std::optional<std::string_view> InLog() {
@@ -31,7 +31,7 @@ Version VersionOf(std::string_view written) {
   return version;
 }
 
-// The server has what is written, and nothing else; nothing at all if nothing is.
+// Gives the server exactly the libraries that are written in the log; if none are written, removes all its libraries.
 bool TakeFrom(RedisModuleCtx* ctx, std::optional<std::string_view> written) {
   if (!written) return Run(ctx, ServersName("function").c_str(), "FLUSH");
   const std::string_view dump = written->substr(kHead);
@@ -62,7 +62,7 @@ Status Write(RedisModuleCtx* ctx) {
   return Status::Ok();
 }
 
-// The server had libraries before FaHA came: a dump may hold some beside no keys.
+// Writes to the log the libraries that the server had before FaHA came: a dump without keys may contain libraries.
 void Adopt(RedisModuleCtx* ctx) {
   const NativeReply list(CallServer(ctx, ServersName("function").c_str(), "Ec", "LIST"), RedisModule_FreeCallReply);
   if (list == nullptr || IsError(list) || RedisModule_CallReplyLength(list.get()) == 0) return;
@@ -86,14 +86,14 @@ void AlignFunctions(RedisModuleCtx* ctx) {
   static bool complained = false;
   const bool taken = TakeFrom(ctx, written);
   if (taken) aligned = version;
-  // What FUNCTION is called now, if it was renamed, is known once a client has called it so.
+  // If FUNCTION was renamed, FaHA learns its new name only once a client has used that name.
   if (std::exchange(complained, !taken) == taken) return;
   if (!taken)
     Log(LogLevel::kWarning, "UNAVAILABLE the server refuses the functions that the log holds: it is tried again");
 }
 
 std::string_view FunctionsInDump(std::string_view key, std::string_view value) {
-  constexpr std::size_t kFoot = 2 + 8;  // FUNCTION DUMP's answer are the entries, the dumps' version and a checksum
+  constexpr std::size_t kFoot = 2 + 8;  // FUNCTION DUMP's answer is the entries, the dump version and a checksum
   if (key != kKey || value.size() < kHead + kFoot) return {};
   return value.substr(kHead, value.size() - kHead - kFoot);
 }
@@ -112,7 +112,7 @@ Reply Change(Call& call) {
   if (IsError(native)) return Reply::Native(native);
   const Status status = Write(call.ctx());
   if (status.ok()) return Reply::Native(native);
-  // Not in the log, so it must not be in the server.
+  // The change is not in the log, so the server must not keep it either.
   if (!TakeFrom(call.ctx(), InLog())) aligned = 0;
   return Reply::Error(status);
 }

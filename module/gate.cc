@@ -16,16 +16,17 @@
 namespace faha::module {
 namespace {
 
-// The replies are queued already; a client that is dropped reads end-of-file instead: outcome unknown.
+// The replies are queued already, so the clients are dropped: such a client reads end-of-file instead of its reply,
+// which means that the outcome is unknown.
 void DropClients(RedisModuleCtx* ctx, const Status& reason) {
   Log(LogLevel::kWarning, reason.ToString() + "; dropping the clients, whose replies must not leave");
-  // The outcome of an order does not depend on this turn's commit: whoever waits for one hears it.
+  // The outcome of an order does not depend on this turn's commit, so a client that waits for one still hears it.
   CloseClients(ctx, [](const ListedClient& client, std::uint64_t id) {
     return !client.IsReplication() && !WaitsSinceBefore(id);
   });
 }
 
-// Does the server run the pipelines of clients that were blocked only behind BEFORE_SLEEP?
+// Does the server run the pipelines of clients that were blocked only after BEFORE_SLEEP?
 bool runs_behind_sleep = true;
 
 void BeforeSleep(RedisModuleCtx* ctx) {
@@ -71,7 +72,7 @@ Status Gate::EndTurn() {
 }
 
 int Gate::Refuse(const Call& call, const Status& status, bool writes) {
-  // The word upon which client libraries look for another primary.
+  // READONLY is the word that makes client libraries look for another primary.
   const bool elsewhere = status.code() == Code::kNotPrimary || (writes && status.code() == Code::kNoQuorum);
   return Reply::Error((elsewhere ? "READONLY " : "") + status.ToString()).SendTo(call.ctx());
 }
@@ -85,7 +86,8 @@ bool Gate::BeginCommand(RedisModuleCtx* ctx) {
 
 Status Gate::CommitInside() {
   Status status = TheState().store->Commit();
-  // In the window nothing of others is pending; elsewhere their replies are queued and must go with this one.
+  // In the window no other client's writes are pending.  Outside it, the replies of other clients are queued already,
+  // and must be dropped together with this one.
   if (!status.ok() && !in_window_) turn_failed_ = status;
   return status;
 }
@@ -95,7 +97,7 @@ bool Gate::CallerIsUnordered(RedisModuleCtx* ctx) {
   const std::uint64_t id = RedisModule_GetClientId(ctx);
   if (std::binary_search(unordered_.begin(), unordered_.end(), id)) return true;
   if (RedisModule_GetClientInfoById(nullptr, id) == REDISMODULE_OK) return false;  // a connection runs its own command
-  // A script, or a command of another module: Redis does not tell for whom it runs.
+  // A script, or a command of another module: Redis does not tell for which client it runs.
   if (!unit_is_unordered_) unit_is_unordered_ = OneOfThemRuns(ctx, unordered_);
   return *unit_is_unordered_;
 }

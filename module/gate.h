@@ -1,15 +1,17 @@
-// The one way of a reply that tells of data: what keeps it from leaving before what it tells is persistent.  Thread:
-// main loop only.
+// The gate, through which every reply that tells about data must pass.  It keeps a reply from leaving before the data
+// that it tells about are persistent.  Thread: main loop only.
 //
-// All that a turn of the event loop wrote is committed together in BEFORE_SLEEP; Redis sends the replies afterwards.
-// In three cases a reply would leave earlier, and each has its answer:
+// All writes of one turn of the event loop are committed together in BEFORE_SLEEP; Redis sends the replies afterwards.
+// In three cases a reply would leave earlier.  Each case has its remedy:
 //   a client that was blocked runs its pipeline after BEFORE_SLEEP    writes commit inside their command (in_window_);
-//                                                                     from 7.2 on, and in Valkey, it runs before
+//                                                                     from 7.2 on, and in Valkey, such a pipeline
+//                                                                     runs before BEFORE_SLEEP
 //   a script runs long, and Redis serves others meanwhile             the filter commits before the script (Precommit)
 //   a client's reply waits for a writable socket                      Redis' write barrier; until it holds, and for a
 //                                                                     client that it excepts, writes commit inside
 //                                                                     their command (barrier.h)
-// A transaction's own reply is none before its last element: a slow script within it may let the first ones out.
+// A transaction's reply counts as a reply only once its last element is there: a slow script within the transaction may
+// let the first elements leave earlier.
 #pragma once
 
 #include <cstdint>
@@ -25,31 +27,34 @@ namespace faha::module {
 class Call;
 class Reply;
 
-// Switches off one of the fixes that keep a reply from leaving early; only the test build knows others than kNone.
+// Switches off one of the measures that keep a reply from leaving early.  Only the test build uses values other than
+// kNone.
 enum class Mutant { kNone, kNoWindowCommit, kNoPrecommit, kNoBarrier, kNoOwnCommit };
 
 class Gate {
  public:
   Mutant mutant = Mutant::kNone;
 
-  // A command of data: `kRun` is its handler, which answers nobody by itself.  Returns what a function of
-  // RM_CreateCommand does, once the reply is queued.  Defined in pass.h: there is one for each command, which costs
-  // less than a call of the handler by its address.
+  // Runs a data command.  `kRun` is its handler, which must not reply by itself.  Queues the reply, and returns what a
+  // function given to RM_CreateCommand must return.  Defined in pass.h as a template: one instance for each command
+  // costs less than a call of the handler through a pointer.
   template <bool kWrites, Reply (*kRun)(Call&)>
   int Pass(Call& call);
 
-  // Commits now, inside a command.  Errors: the command must answer with them; the turn's other replies will not leave.
+  // Commits now, inside a command.  Errors: the command must answer with the error; the turn's other replies will not
+  // leave.
   Status CommitInside();
-  // Commits what is pending because replies may leave before BEFORE_SLEEP.  Errors: as CommitInside.
+  // Commits the pending writes, because replies may leave before BEFORE_SLEEP.  Errors: as CommitInside.
   Status Precommit() { return mutant == Mutant::kNoPrecommit ? Status::Ok() : CommitInside(); }
-  // A transaction holds, or may hold, a script, which lets the replies of others leave while it runs.
+  // A transaction contains, or may contain, a script; while a script runs, replies to other clients may leave.
   void ScriptIsSeen() { scripts_seen_ = true; }
   Status PrecommitTransaction() { return scripts_seen_ ? Precommit() : Status::Ok(); }
 
-  // Commits what the turn has written.  Errors: no reply of the turn may leave.
+  // Commits what the turn has written.  Errors: then no reply of the turn may leave.
   Status EndTurn();
   void UnitEnds() { unit_is_unordered_.reset(); }
-  // Between BEFORE_SLEEP and AFTER_SLEEP: no hook follows before the replies of what runs there leave.
+  // The window is the time between BEFORE_SLEEP and AFTER_SLEEP: no hook runs between a command in it and the sending
+  // of its reply.
   void SetWindow(bool open) { in_window_ = open && mutant != Mutant::kNoWindowCommit; }
 
   // Redis' write barrier holds for all clients but these, whose ids are sorted.

@@ -15,7 +15,7 @@ struct ExpireFlags {
   bool nx = false, xx = false, gt = false, lt = false;
 };
 
-// Nothing, or the error.
+// Returns nothing, or the error.
 std::optional<Reply> ParseExpireFlags(const Call& call, ExpireFlags& flags) {
   for (int i = 3; i < call.size(); ++i) {
     if (call.Is(i, "nx")) {
@@ -75,17 +75,17 @@ Reply TimeOfExpiry(Call& call, bool milliseconds) {
   const auto entry = call.Read(1);
   if (!entry) return Reply::Integer(-2);
   if (entry->expire_at == kNoExpiry) return Reply::Integer(-1);
-  const TimeMs at = entry->expire_at;  // the largest number, perhaps
+  const TimeMs at = entry->expire_at;  // may be the largest number
   return Reply::Integer(milliseconds ? at : at / 1000 + (at % 1000 >= 500 ? 1 : 0));
 }
 
-// A flush of Redis' own keyspace, which holds nothing, tells the client-side caches.
+// Clears the client-side caches, by a flush of Redis' own keyspace, which is empty.
 void ForgetCached(RedisModuleCtx* ctx) {
   const bool told = Run(ctx, ServersName("flushdb").c_str()) || Run(ctx, ServersName("flushall").c_str());
   if (!told) RedisModule_ResetDataset(0, 0);  // both are disabled
 }
 
-// Functions are no keys: they stay.
+// Empties databases, but keeps functions, because functions are no keys.
 Status Empty(Store& store, std::optional<DbId> db) {
   if (db || store.Size(kHiddenDb) == 0) return store.Flush(db);
   for (DbId each = 0; each < TheState().databases; ++each) {
@@ -108,7 +108,7 @@ Reply FlushWith(Call& call, std::optional<DbId> db) {
 Reply Del(Call& call) {
   std::uint64_t key_bytes = 0;
   for (int i = 1; i < call.size(); ++i) key_bytes += call.arg(i).size();
-  // All of them or none, also in a full pool.
+  // Deletes all of the keys or none, also in a full pool.
   const auto keys = static_cast<std::uint64_t>(call.size() - 1);
   if (Status status = call.store().CheckErase(key_bytes, keys); !status.ok()) return Reply::Error(status);
   std::int64_t deleted = 0;
@@ -153,7 +153,7 @@ Reply FlushDb(Call& call) { return FlushWith(call, call.db()); }
 Reply FlushAll(Call& call) { return FlushWith(call, std::nullopt); }
 
 Reply SwapDb(Call& call) {
-  // Redis' own, of databases that hold nothing, judges the numbers and tells other modules.
+  // Redis' own command, run on databases that are empty, checks the numbers and tells other modules.
   const NativeReply native = RunNative(call, call.name());
   if (IsError(native)) return Reply::Native(native);
   const auto a = static_cast<DbId>(*ParseInteger(call.arg(1)));
@@ -162,7 +162,7 @@ Reply SwapDb(Call& call) {
   ExpireBeforeSwap(a, b);
   if (Status status = call.store().Swap(a, b); !status.ok()) return Reply::Error(status);
   SignalSwap(call.ctx(), a, b);
-  // Client-side caches know keys without their databases, and Redis 7 leaves them stale here.
+  // Client-side caches do not know the databases of keys, and Redis 7 leaves them stale here.
   ForgetCached(call.ctx());
   return Reply::Native(native);
 }

@@ -6,7 +6,7 @@
 namespace faha::module {
 namespace {
 
-// Does the set that `at` has just entered, behind its bracket, hold `byte`?  Moves `at` behind the set.  A set that is
+// Does the set that begins at `at`, just behind its bracket, contain `byte`?  Moves `at` behind the set.  A set that is
 // not closed ends with the pattern.
 // Bytes over 127 count as negative in a range, as they do on Redis' usual machines.
 bool SetHolds(std::string_view pattern, std::size_t& at, signed char byte) {
@@ -32,7 +32,7 @@ bool SetHolds(std::string_view pattern, std::size_t& at, signed char byte) {
   return holds != negated;
 }
 
-// Does what stands at `at`, no star, match `byte`?  Moves `at` behind it.
+// Does the pattern's element at `at`, which is not a star, match `byte`?  Moves `at` behind the element.
 bool OneMatches(std::string_view pattern, std::size_t& at, char byte) {
   if (at == pattern.size()) return false;
   switch (const char first = pattern[at++]; first) {
@@ -48,9 +48,10 @@ bool OneMatches(std::string_view pattern, std::size_t& at, char byte) {
 }  // namespace
 
 bool GlobMatches(std::string_view pattern, std::string_view text) {
-  if (text.empty()) return pattern.empty();  // no star matches nothing of nothing
+  if (text.empty()) return pattern.empty();  // even a star does not match an empty text
   std::size_t at = 0, here = 0;
-  // Behind the last star, and the text that it has not taken: only that star need ever take more.
+  // The place behind the last star in the pattern, and the start of the text that this star has not taken.  Only the
+  // last star need ever take more.
   std::size_t behind_star = std::string_view::npos, kept = 0;
   while (here < text.size()) {
     if (at < pattern.size() && pattern[at] == '*') {

@@ -5,8 +5,8 @@
 
 namespace faha::module {
 
-// Does all of `text` match?  *: any run of bytes; ?: any byte; [abc], [a-z], [^a]: one of a set; \: the next byte as it
-// is.  What Redis makes of odd patterns, this does.  Takes |pattern| * |text| steps at most.
+// Does all of `text` match?  *: any run of bytes; ?: any byte; [abc], [a-z], [^a]: one byte of a set; \: the next byte
+// literally.  Odd patterns mean the same as in Redis.  Takes |pattern| * |text| steps at most.
 bool GlobMatches(std::string_view pattern, std::string_view text);
 
 }  // namespace faha::module

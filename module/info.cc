@@ -1,5 +1,5 @@
-// INFO and MEMORY STATS, as Redis answers them, but for what Redis cannot know: the keyspace, which it believes to be
-// empty, and FaHA's replication.
+// INFO and MEMORY STATS, as Redis answers them, except for what Redis cannot know: the keyspace, which Redis believes
+// to be empty, and FaHA's replication.
 #include <algorithm>
 #include <string>
 #include <string_view>
@@ -17,7 +17,7 @@
 namespace faha::module::server {
 namespace {
 
-// Redis looks up no key of FaHA's.
+// Redis' own counts are of no use, because Redis looks up no key of FaHA's.
 void TellLookups(std::string& text) {
   const State& state = TheState();
   SetInfoField(text, "keyspace_hits", std::to_string(state.hits));
@@ -38,7 +38,7 @@ std::string Keyspace(const Call& call) {
 
 }  // namespace
 
-// As the server publishes: to its replicas, but not into the AOF.
+// Publishes as the server does: to its replicas, but not into the AOF.
 Reply PublishHello(Call& call) {
   TheSentinels().OnHello(call.arg(2));
   const NativeReply reply(CallServer(call.ctx(), ServersName("publish").c_str(), "!A0Ess", call.raw(1), call.raw(2)),
@@ -62,7 +62,7 @@ Reply Info(Call& call) {
   return Reply::Sent();
 }
 
-// MEMORY STATS: Redis counts the keys of its own data set.
+// MEMORY STATS needs correction, because Redis counts only the keys of its own data set.
 Reply MemoryStats(Call& call) {
   const NativeReply reply = RunNative(call, "memory");
   if (IsError(reply)) return Reply::Native(reply);

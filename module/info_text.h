@@ -1,4 +1,4 @@
-// The text of INFO, which FaHA corrects where Redis cannot know better.
+// The text of INFO, which FaHA corrects where Redis cannot have the right value.
 #pragma once
 
 #include <string>
@@ -6,7 +6,7 @@
 
 namespace faha::module {
 
-// Where the lines below `title`, a whole line, stand; of size 0 if the text has no such section.
+// The place of the lines below `title`, which is a whole line; its size is 0 if the text has no such section.
 struct InfoPlace {
   std::size_t begin = 0, size = 0;
 };
@@ -18,7 +18,7 @@ inline InfoPlace InfoSection(std::string_view info, std::string_view title) {
   return {begin, (end == std::string_view::npos ? info.size() : end + 2) - begin};
 }
 
-// Gives the field `name` that value, if the text has it.
+// Sets the field `name` to `value`, if the text has that field.
 inline void SetInfoField(std::string& info, std::string_view name, const std::string& value) {
   const std::size_t at = info.find("\r\n" + std::string(name) + ":");
   if (at == std::string::npos) return;

@@ -11,11 +11,12 @@
 namespace faha::module {
 namespace {
 
-// Of peers, of strangers at the replication port, and of files that are open at times.
+// The files that FaHA needs: for peers, for strangers at the replication port, and for files that are open at times.
 constexpr rlim_t kFiles = 160;
-// Redis' own, beside clients.
+// The files that Redis itself needs, in addition to those of clients.
 constexpr rlim_t kRedisFiles = 32;
-// Of the server, its libraries and its threads' stacks, beside the pool and what is in use already.
+// Address space for the server, its libraries and its threads' stacks, in addition to the pool and to what is in use
+// already.
 constexpr std::uint64_t kRoom = std::uint64_t{256} << 20;
 
 void RaiseOpenFiles(RedisModuleCtx* ctx) {

@@ -1,5 +1,5 @@
 // The module: wires the store to the server.  Thread: main loop only.
-// A command's way: filter.cc -> commands.cc -> strings.cc or generic.cc -> faha/store.h; a turn's end: commit.cc.
+// The way of a command: filter.cc -> commands.cc -> strings.cc or generic.cc -> faha/store.h; a turn's end: gate.cc.
 #include <filesystem>
 #include <string>
 
@@ -40,7 +40,8 @@ void Log(LogLevel level, std::string_view line) {
 
 namespace {
 
-// Peers spoke.  A new role is told to Redis at once: the client that asked for it writes as soon as it hears.
+// Peers have sent something.  Redis is told a new role at once, because the client that asked for the new role writes
+// as soon as it hears of it.
 void OnReadable(int, void* ctx, int) {
   TheState().store->Poll();
   TheRoles().Align(static_cast<RedisModuleCtx*>(ctx));
@@ -84,7 +85,7 @@ bool TakeDatabases(RedisModuleCtx* ctx, Options& options) {
   return true;
 }
 
-// What was queued, or waits, before FaHA is there would run natively.
+// A command that is queued, or waits, before FaHA is loaded would run natively afterwards.
 bool NobodyIsAmidst(RedisModuleCtx* ctx) {
   bool open = false, waits = false, replica = false;
   ForEachClient(ctx, [&](const ListedClient& client) {
@@ -116,7 +117,7 @@ bool Start(RedisModuleCtx* ctx) {
   }
   std::error_code error;
   if (!NoNativeData(ctx, std::filesystem::exists(options.pool_path, error))) return false;
-  // Beside the pool; a device has no beside, but the server has a dir.
+  // The checkpoint lies beside the pool.  Nothing can lie beside a device, so in that case it lies in the server's dir.
   const bool device = std::filesystem::is_character_file(options.pool_path, error);
   options.checkpoint_path = device ? "faha.index" : options.pool_path + ".index";
   if (const Status status = OpenStore(options); !status.ok()) {
@@ -158,7 +159,7 @@ FAHA_EXPORT int RedisModule_OnLoad(RedisModuleCtx* ctx, RedisModuleString** argv
   return faha::module::Start(ctx) ? REDISMODULE_OK : REDISMODULE_ERR;
 }
 
-// The keyspace is the module's: it cannot go while the server runs.
+// The keyspace belongs to the module, so the module cannot be unloaded while the server runs.
 FAHA_EXPORT int RedisModule_OnUnload(RedisModuleCtx*) {
   faha::module::Log(
       faha::LogLevel::kWarning,

@@ -14,7 +14,8 @@ class Resource final : public std::pmr::memory_resource {
   void* do_allocate(std::size_t bytes, std::size_t alignment) override {
     void* plain = RedisModule_Alloc(bytes);
     if (Aligned(plain, alignment)) return plain;
-    // jemalloc aligns what is large by itself; another allocator is asked for more, and what it gave is remembered.
+    // jemalloc aligns large blocks by itself.  From another allocator more is taken, and the address that it gave is
+    // remembered.
     RedisModule_Free(plain);
     void* given = RedisModule_Alloc(bytes + alignment);
     const auto address = reinterpret_cast<std::uintptr_t>(given);
@@ -42,12 +43,12 @@ class Resource final : public std::pmr::memory_resource {
 }  // namespace
 
 std::pmr::memory_resource& ServerMemory() {
-  static auto* resource = new Resource;  // for the life of the server: the store gives its memory back last
+  static auto* resource = new Resource;  // lives as long as the server: the store gives its memory back last
   return *resource;
 }
 
 void TendMemory() {
-  // Of maxmemory; what the tier takes between two ticks is less than what lies between these and 1.
+  // Shares of maxmemory.  The hot tier takes less between two ticks than what is left between these shares and 1.
   constexpr float kFull = 0.95F, kRoomy = 0.85F;
   static bool complained = false;
   const float used = RedisModule_GetUsedMemoryRatio();  // 0: there is no limit

@@ -1,5 +1,5 @@
-// Memory that the server accounts for: what is taken here shows in used_memory, and counts for maxmemory.  Thread: main
-// loop only.
+// Memory that the server accounts for: what is allocated here is part of used_memory and counts towards maxmemory.
+// Thread: main loop only.
 #pragma once
 
 #include <memory_resource>
@@ -8,8 +8,8 @@ namespace faha::module {
 
 std::pmr::memory_resource& ServerMemory();
 
-// Redis' maxmemory: the hot tier gives way before commands are refused for it, and takes its room again later.  Call at
-// every tick.
+// Obeys Redis' maxmemory: the hot tier shrinks before commands are refused for lack of memory, and grows again later.
+// Call it at every tick.
 void TendMemory();
 
 }  // namespace faha::module

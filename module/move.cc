@@ -1,5 +1,6 @@
-// Keys that take another name or another database: RENAME, RENAMENX, COPY, MOVE.  Semantics, replies and errors are
-// those of Redis 7.0.  What takes several records is one unit, and has room before the first is written.
+// Commands that give keys another name or another database: RENAME, RENAMENX, COPY, MOVE.  Semantics, replies and
+// errors are those of Redis 7.0.  A command that needs several records is one unit, and makes sure of the room for all
+// before it writes the first.
 #include <limits>
 
 #include "module/commands.h"
@@ -9,7 +10,7 @@ namespace {
 
 constexpr int kGeneric = REDISMODULE_NOTIFY_GENERIC;
 
-// Another database is selected while this lives.
+// Selects another database as long as this object lives.
 class Selected {
  public:
   Selected(RedisModuleCtx* ctx, int db) : ctx_(ctx), before_(RedisModule_GetSelectedDb(ctx)) {
@@ -26,7 +27,7 @@ class Selected {
   bool exists_ = false;
 };
 
-// The same call as if the selected database were its own.
+// The same call with the selected database as its own.
 Call Here(const Call& call) { return {call.ctx(), call.raw(), call.size(), call.name()}; }
 
 // The database that argument `i` names, or the error.
@@ -42,7 +43,7 @@ std::optional<int> ParseDb(const Call& call, int i, std::optional<Reply>& error)
   return error ? std::nullopt : std::optional(static_cast<int>(*number));
 }
 
-// Is there room for `value` under the key at argument `to`, and for the end of the one at `from`?
+// Is there room for `value` under the key at argument `to`, and for the delete of the key at argument `from`?
 Status MayReplace(Call& call, int from, int to, std::string_view value) {
   if (Status status = call.MayWrite(to, value.size()); !status.ok()) return status;
   return call.store().CheckWrite(call.arg(from).size() + call.arg(to).size() + value.size(), 2);

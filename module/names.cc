@@ -6,7 +6,8 @@
 namespace faha::module {
 namespace {
 
-// FaHA calls these before any client could show what they are called now; by the first it learns of the others.
+// FaHA calls these commands before any client could show their new names.  It uses the first one (COMMAND) to look up
+// the others.
 constexpr std::array kNeeded = {"command", "acl", "client", "config", "replicaof"};
 
 std::map<std::string, std::string, std::less<>>& Aliases() {

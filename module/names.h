@@ -1,5 +1,5 @@
-// What the server calls its commands: rename-command gives a command another name, or none.  Redis tells nobody which,
-// but says what it runs for a name that is asked for.  Thread: main loop only.
+// The names that the server has for its commands: rename-command gives a command another name, or none.  Redis does not
+// list these renames, but it tells which command it runs for a given name.  Thread: main loop only.
 #pragma once
 
 #include <cstdint>
@@ -11,24 +11,24 @@
 
 namespace faha::module {
 
-// A command as the server has it.
+// A command that the server has.
 struct ServersCommand {
-  std::string built_in;    // its built-in name, lower case; empty: there is none
-  std::int64_t arity = 0;  // of its words, the name among them: as many, or, if negative, as many at least
+  std::string built_in;    // the built-in name in lower case; empty: there is none
+  std::int64_t arity = 0;  // number of words including the name; if negative, the minimum
 };
-// What the server runs for `name`, which may be one of a command and its subcommand: "object|freq".
+// The command that the server runs for `name`.  `name` may consist of a command and its subcommand: "object|freq".
 ServersCommand Lookup(RedisModuleCtx* ctx, std::string_view name);
 
 // The built-in name of the command that the server runs for `name`, lower case; empty if it runs none.
 inline std::string BuiltInName(RedisModuleCtx* ctx, std::string_view name) { return Lookup(ctx, name).built_in; }
 
-// The server runs the built-in command `name` for `alias`.
+// Remembers that the server runs the built-in command `name` under the name `alias`.
 void RememberAlias(std::string_view name, std::string_view alias);
 
-// By what the server knows the built-in command `name`: the alias that was remembered, or its own name.
+// The name under which the server knows the built-in command `name`: the remembered alias, or `name` itself.
 std::string ServersName(std::string_view name);
 
-// Errors: BadConfig - a command that FaHA calls by itself has another name, or none.
+// Errors: BadConfig - a command that FaHA itself calls was renamed or removed.
 Status CheckNames(RedisModuleCtx* ctx);
 
 }  // namespace faha::module

@@ -1,5 +1,5 @@
 // Commands that Redis runs itself, on scratch keys (scratch.h): LCS, PFADD, PFCOUNT, PFMERGE, DUMP, RESTORE, SORT and
-// MEMORY USAGE.  Semantics, replies and errors are thereby those of the server.
+// MEMORY USAGE.  So semantics, replies and errors are those of the server.
 #include <numeric>
 
 #include "module/commands.h"
@@ -14,7 +14,7 @@ std::vector<int> Arguments(int first, int end) {
   return result;
 }
 
-// Natively nothing is told of keys that are read and missing: see scratch.h.
+// Reads the keys first, which reports missing keys; the native command does not report them: see scratch.h.
 std::vector<int> ReadFirst(Call& call, std::vector<int> keys) {
   for (const int key : keys) (void)call.Read(key);
   return keys;
@@ -26,7 +26,7 @@ Reply Read(Call& call, std::vector<int> keys) {
   return Reply::Native(RunNative(call, name.substr(0, name.find('|'))));
 }
 
-// What a native write command did.
+// The result of a native write command.
 struct Outcome {
   NativeReply reply;
   std::optional<Scratch::Result> target;
@@ -40,7 +40,7 @@ Outcome Write(Call& call, std::vector<int> keys, int target, As as = As::kServer
   return {std::move(reply), scratch.Take(target)};
 }
 
-// Of PFADD and PFMERGE, whose target keeps its expiry.
+// PFADD and PFMERGE: their target keeps its expiry.
 Reply Merged(Call& call, bool always) {
   if (always) ReadFirst(call, Arguments(1, call.size()));
   const auto entry = call.Find(1);
@@ -52,7 +52,7 @@ Reply Merged(Call& call, bool always) {
                Reply::Native(outcome.reply));
 }
 
-// The argument that names SORT's target; 0 if none does.  The last one counts.
+// The argument that names SORT's target; 0 if there is none.  If several do, the last one counts.
 int StoreArgument(const Call& call) {
   int found = 0;
   for (int i = 2; i < call.size(); ++i) {
@@ -73,7 +73,7 @@ Reply Lcs(Call& call) { return Read(call, ReadFirst(call, {1, 2})); }
 Reply Dump(Call& call) { return Read(call, ReadFirst(call, {1})); }
 Reply MemoryUsage(Call& call) { return Read(call, {2}); }
 
-// BY and GET read keys that they do not name: Redis asks whether the caller may read all.
+// BY and GET read keys that the command does not name, so Redis checks whether the caller may read all keys.
 Reply SortRo(Call& call) {
   const Scratch scratch(call, ReadFirst(call, {1}));
   return Reply::Native(RunAsCaller(call));
@@ -83,14 +83,15 @@ Reply PfMerge(Call& call) { return Merged(call, true); }
 
 Reply PfCount(Call& call) {
   const Scratch scratch(call, ReadFirst(call, Arguments(1, call.size())));
-  // Asked for one key Redis would keep the count in the value, and signal that it has changed; asked twice for it, not.
+  // If PFCOUNT names one key, Redis would keep the count in the value and signal the key as changed.  If the same key
+  // is named twice, Redis does neither.
   return Reply::Native(RunNative(call, call.name(), Protocol::kClients, call.size() == 2 ? call.raw(1) : nullptr));
 }
 
 Reply Restore(Call& call) {
   const Outcome outcome = Write(call, {1}, 1);
   if (IsError(outcome.reply)) return Reply::Native(outcome.reply);
-  if (!outcome.target) {  // its time is over
+  if (!outcome.target) {  // the restored key has expired already
     return call.Find(1) ? After(call.Delete(1), Reply::Native(outcome.reply)) : Reply::Native(outcome.reply);
   }
   if (!outcome.target->is_string) {
@@ -103,7 +104,8 @@ Reply Restore(Call& call) {
       Reply::Native(outcome.reply));
 }
 
-// There is nothing to sort but keys that are not there; then the target goes.
+// FaHA holds nothing that can be sorted, except that SORT accepts a key that does not exist; then the target is
+// deleted.
 Reply Sort(Call& call) {
   const int target = StoreArgument(call);
   if (target == 0) return SortRo(call);

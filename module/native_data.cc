@@ -24,20 +24,21 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// What a file holds, for a sentence that begins with its name; nothing: no keys.
+// What a file holds, as the end of a sentence that begins with the file's name; nothing: the file holds no keys.
 using Finding = std::optional<std::string>;
 
 constexpr const char* kEndsEarly = "is damaged and may hold keys";
 constexpr const char* kFunctions = "holds functions";
 
-// --- Dumps.  Redis' format: opcodes, lengths of 6 to 64 bits, strings.  What is not known is taken for a key.
+// --- Dumps.  Redis' format: opcodes, lengths of 6 to 64 bits, strings.  An opcode that is not known is taken for a
+// key.
 
 constexpr int kModuleAux = 247, kFunction = 245, kAux = 250, kResizeDb = 251, kSelectDb = 254, kEnd = 255;
 constexpr std::size_t kChecksumBytes = 8;
 
-// Fails the stream where there is less.
+// Skips `bytes` bytes; fails the stream if it has fewer.
 void Skip(std::istream& file, std::uint64_t bytes) {
-  constexpr std::uint64_t kMost = 1ULL << 40;  // more is no length of anything
+  constexpr std::uint64_t kMost = 1ULL << 40;  // nothing in a dump has a larger length
   if (bytes > kMost) return file.setstate(std::ios::failbit);
   if (bytes == 0) return;
   file.ignore(static_cast<std::streamsize>(bytes));
@@ -50,7 +51,8 @@ std::uint64_t ReadBigEndian(std::istream& file, int bytes) {
   return value;
 }
 
-// A length, or, if `encoding` may be one and is, the kind of what follows instead.
+// Reads a length.  If `encoded` is given, there may be an encoding instead: then sets `*encoded`, and returns the kind
+// of the encoded value that follows.
 std::uint64_t ReadLength(std::istream& file, bool* encoded = nullptr) {
   const int first = file.get();
   switch (first >> 6) {
@@ -77,7 +79,7 @@ void SkipString(std::istream& file) {
   Skip(file, compressed);
 }
 
-// What another module keeps beside the keys: its id, and values of which each says its type.
+// Skips what another module keeps beside the keys: the module's id, and values that each begin with their type.
 void SkipModuleAux(std::istream& file) {
   (void)ReadLength(file);
   for (;;) {
@@ -94,7 +96,7 @@ void SkipModuleAux(std::istream& file) {
   }
 }
 
-// May what this command writes be passed over?
+// May the data that this command writes be ignored?
 using Passes = std::function<bool(std::string_view command)>;
 
 // Reads a dump up to its first key, or to its end.
@@ -125,9 +127,9 @@ Finding InDump(std::istream& file, const Passes& passes) {
   return kEndsEarly;
 }
 
-// --- AOFs: commands as clients send them, after a dump or not.
+// --- AOFs: commands in the form in which clients send them, with or without a dump before them.
 
-// What Redis writes there while FaHA holds the keys.
+// The commands that Redis writes to the AOF while FaHA holds the keys.
 constexpr std::array<std::string_view, 6> kWithoutKeys = {"select", "multi", "exec", "script", "publish", "ping"};
 
 // The number behind `mark` in the next line; fails the stream if there is none.
@@ -142,10 +144,10 @@ std::uint64_t ReadCount(std::istream& file, char mark) {
   return count;
 }
 
-// An end in the middle of a command is one of a server that was killed.
+// A file that ends in the middle of a command is normal: its server was killed.
 Finding InCommands(std::istream& file, const Passes& passes) {
   while (file.peek() != std::char_traits<char>::eof()) {
-    if (file.peek() == '#') {  // a time
+    if (file.peek() == '#') {  // a timestamp
       file.ignore(std::numeric_limits<std::streamsize>::max(), '\n');
       continue;
     }
@@ -183,15 +185,15 @@ Finding InFile(const fs::path& path, bool is_aof, const Passes& passes) {
   return is_aof ? InCommands(file, passes) : std::nullopt;
 }
 
-// --- Where Redis has them.
+// --- Where Redis has these files.
 
 struct File {
   fs::path path;
   bool is_aof = true;
 };
 
-// In the directory of AOFs those that Redis reads or writes over, as their names say, also where no manifest names
-// them.
+// All files of Redis that hold data.  In the directory of AOFs these are the files that Redis reads or overwrites.
+// They are recognised by their names, even where no manifest names them.
 std::vector<File> RedisFiles(RedisModuleCtx* ctx) {
   const fs::path dir = ConfigValue(ctx, "dir");
   const std::string dump = ConfigValue(ctx, "dbfilename");
@@ -237,7 +239,7 @@ void OnLoading(RedisModuleCtx* ctx, RedisModuleEvent, uint64_t subevent, void*) 
   } else if (subevent == REDISMODULE_SUBEVENT_LOADING_ENDED) {
     const auto keys = NativeKeys(ctx);
     if (!keys) return;
-    if (!replicated) {  // at the start, of a file that was not there before
+    if (!replicated) {  // at the start, from a file that was not there before
       Complain("Redis has loaded a file of which " + *keys, kWayOfKeys);
       exit(1);
     }
@@ -262,9 +264,9 @@ std::optional<std::string> NativeKeys(RedisModuleCtx* ctx) {
 std::optional<std::string> NativeFiles(RedisModuleCtx* ctx, bool has_pool) {
   const bool loads_aof = ConfigValue(ctx, "appendonly") == "yes";
   for (const File& file : RedisFiles(ctx)) {
-    // Where FaHA was there, functions are in its log, and so is the effect of what other modules replicate, which is
-    // carried out when it is called.  Otherwise functions are taken over when Redis loads them; an AOF that it does not
-    // load is written anew as soon as FaHA turns it on.
+    // If FaHA was here before, functions are in its log.  So is the effect of the commands that other modules
+    // replicate, because FaHA carried it out when they were called.  Otherwise functions are taken over when Redis
+    // loads them; but an AOF that Redis does not load is rewritten as soon as FaHA turns the AOF on.
     const auto passes = [&](std::string_view command) {
       if (command == "function") return has_pool || !file.is_aof || loads_aof;
       return has_pool && (command.find('.') != std::string_view::npos || BuiltInName(ctx, command).empty());

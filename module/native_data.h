@@ -1,9 +1,9 @@
-// Data of Redis' own that FaHA did not write.  FaHA would hide it, and Redis, whose keyspace is empty under FaHA, would
-// write an empty dump or AOF over it.  Here is the one place that finds it; whoever asks refuses.  Thread: main loop
-// only.
+// Data of Redis' own that FaHA did not write.  FaHA would hide such data, and Redis, whose keyspace is empty under
+// FaHA, would write an empty dump or AOF over them.  This is the one place that finds such data; the callers refuse to
+// go on.  Thread: main loop only.
 //
-// FaHA's own servers have a native keyspace, dumps and AOFs as well: without keys, so they are none of it.  Functions
-// are not either, for Redis goes on serving them.
+// FaHA's own servers have a native keyspace, dumps and AOFs as well, but without keys, so these do not count as native
+// data.  Nor do functions, because Redis goes on serving them.
 #pragma once
 
 #include <istream>
@@ -14,19 +14,19 @@
 
 namespace faha::module {
 
-// What the native keyspace holds, in any database, such as "database 7 holds 3 keys"; nothing if it is empty.
+// Describes what the native keyspace holds in any database, such as "database 7 holds 3 keys"; nothing if it is empty.
 std::optional<std::string> NativeKeys(RedisModuleCtx* ctx);
 
-// The same of the files that Redis reads at a start or writes over, whatever its settings have it read: the dump, the
-// AOF, and the single-file AOF of before 7.0.  Only reads them.  `has_pool`: FaHA was here before, so that the commands
-// of other modules in an AOF are no data of their own.
+// The same for the files that Redis reads at a start or overwrites, whichever of them its settings make it read: the
+// dump, the AOF, and the single-file AOF of versions before 7.0.  Only reads the files.  `has_pool`: FaHA ran here
+// before, so commands of other modules in an AOF do not count as native data.
 std::optional<std::string> NativeFiles(RedisModuleCtx* ctx, bool has_pool);
 
-// Before anything of FaHA is there: false, after a log line, if there is native data.
+// Called before anything of FaHA exists.  Returns false, after a log line, if there is native data.
 bool NoNativeData(RedisModuleCtx* ctx, bool has_pool);
 
-// The same of what Redis itself loads: at its start it ends the server.  A data set that came by replication goes at
-// once, and Roles end the replication.  False if Redis refuses.
+// Watches for native data in what Redis itself loads.  If Redis loads it at its start, the server is ended.  If it came
+// by replication, the keys are deleted at once, and Roles ends the replication.  Returns false if Redis refuses.
 bool StartWatchingLoads(RedisModuleCtx* ctx);
 
 }  // namespace faha::module

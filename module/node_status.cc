@@ -14,7 +14,8 @@ namespace {
 
 using Number = std::uint64_t;
 
-// What both INFO and FAHA.STATUS show, once.  Names are FAHA.STATUS'; INFO has '_' for '-'.
+// Receives the fields that both INFO and FAHA.STATUS show.  The names are those of FAHA.STATUS; INFO has '_' instead of
+// '-'.
 struct Fields {
   std::function<void(const char*, const std::string&)> text;
   std::function<void(const char*, Number)> number;

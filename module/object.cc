@@ -1,5 +1,5 @@
-// What Redis tells of a value beside its content: OBJECT, and DEBUG's OBJECT, DIGEST and DIGEST-VALUE.  FaHA keeps
-// bytes, and answers as a server would into which the value has just been SET.
+// What Redis tells about a value apart from its content: OBJECT, and DEBUG's OBJECT, DIGEST and DIGEST-VALUE.  FaHA
+// stores only bytes, and answers as a server would in which the value has just been SET.
 #include <arpa/inet.h>
 #include <openssl/evp.h>
 
@@ -112,7 +112,7 @@ Reply DebugObject(Call& call) {
   const NativeReply reply = RunNative(call, "debug", Protocol::kResp2);
   std::string line(TextOf(reply.get()));
   if (IsError(reply) || line.empty()) return Reply::Native(reply);
-  // What is lent is never an integer to Redis.
+  // Redis never regards a lent value as an integer, so the encoding is replaced.
   constexpr std::string_view kField = " encoding:";
   const std::size_t at = line.find(kField) + kField.size();
   line.replace(at, line.find(' ', at) - at, encoding);

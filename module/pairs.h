@@ -1,4 +1,4 @@
-// A reply of Redis' own that consists of names and values.  Thread: main loop only.
+// A reply of Redis' own commands that consists of names and values.  Thread: main loop only.
 #pragma once
 
 #include <string_view>
@@ -10,11 +10,11 @@
 
 namespace faha::module {
 
-// The elements of a map, or of the array that stands for one before RESP3, in the same form.
+// The elements of a map, or of the array that replaces a map before RESP3, in the same form.
 using Pair = std::pair<RedisModuleCallReply*, RedisModuleCallReply*>;
 class Pairs {
  public:
-  // `reply` stays the caller's, and must live for as long as these are used.
+  // The caller keeps `reply`, which must live as long as this object is used.
   explicit Pairs(RedisModuleCallReply* reply) : is_map_(RedisModule_CallReplyType(reply) == REDISMODULE_REPLY_MAP) {
     const size_t elements = RedisModule_CallReplyLength(reply);
     for (size_t i = 0; i < (is_map_ ? elements : elements / 2); ++i) {
@@ -28,7 +28,7 @@ class Pairs {
     }
   }
   [[nodiscard]] const std::vector<Pair>& all() const { return pairs_; }
-  // Null if there is none.
+  // Null if there is no such name.
   [[nodiscard]] RedisModuleCallReply* Find(std::string_view name) const {
     for (const Pair& pair : pairs_) {
       if (TextOf(pair.first) == name) return pair.second;

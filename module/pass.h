@@ -13,10 +13,10 @@ int Gate::Pass(Call& call) {
   const bool inside = BeginCommand(call.ctx());
   Status status = inside ? CommitInside() : Status::Ok();
   if (status.ok()) status = kWrites ? call.store().CheckWrite(0, 0) : call.store().CheckRead();
-  // Deletes need no room: they are how a full pool is emptied.
+  // Deletes need no room, because deletes are how a full pool is emptied.
   if (!status.ok() && status.code() != Code::kNoSpace) return Refuse(call, status, kWrites);
   Reply reply = kRun(call);
-  // A handler of data that has answered by itself has done so before its commit.
+  // A handler of a data command that has replied by itself has done so before its commit.
   if (reply.kind() == Reply::Kind::kSent) std::abort();
   status = call.store().CheckTold();
   if (kWrites && inside && status.ok()) {

@@ -14,7 +14,7 @@
 namespace faha::module {
 namespace {
 
-// An IPv6 address; one of IPv4 is mapped, and all loopback addresses are one.
+// An IPv6 address.  An IPv4 address is mapped into IPv6, and all loopback addresses are treated as the same one.
 using Address = std::array<unsigned char, 16>;
 
 Address Mapped(const sockaddr_in& from) {
@@ -29,7 +29,7 @@ Address Mapped(const sockaddr_in& from) {
   return address;
 }
 
-// Empty where the host cannot be found.
+// Returns no addresses if the host cannot be found.
 std::vector<Address> AddressesOf(const std::string& host) {
   addrinfo hints{}, *list = nullptr;
   hints.ai_socktype = SOCK_STREAM;

@@ -1,6 +1,7 @@
-// What members are called.  A member announces one address; Sentinel, or an operator, may know it by another one: a
-// host name, or another address of its machine.  What they mean is compared, not the text, and who called a member by a
-// name is shown it by that.  Thread: main loop only; a host name waits for the resolver, as Redis' own REPLICAOF does.
+// The names of members.  A member announces one address; Sentinel, or an operator, may know the member by another one:
+// a host name, or another address of its machine.  So the addresses that the names stand for are compared, not the
+// text, and a member is shown by the name under which it was last called.  Thread: main loop only; a host name waits
+// for the resolver, as Redis' own REPLICAOF does.
 #pragma once
 
 #include <map>
@@ -11,14 +12,14 @@ namespace faha::module {
 
 class PeerNames {
  public:
-  // The member of `members` that `name` means: its port, and an address of its machine, for clients or for the other
-  // nodes.  Null if there is none.
+  // The member of `members` that `name` means: `name` has the member's port and an address of its machine, either for
+  // clients or for the other nodes.  Null if there is no such member.
   const Member* Find(const Members& members, const Endpoint& name) const;
-  // From now on `member` is shown as `name`, unless that is its address for the other nodes alone.
+  // From now on `member` is shown as `name`, unless `name` is only its address for the other nodes.
   void Remember(const Member& member, const Endpoint& name) {
     if (name.host != member.peer_host) names_[member.id] = name;
   }
-  // As what `member` is shown: as it was called last, or by the address that it announces.
+  // The name that `member` is shown by: the name by which it was called last, or the address that it announces.
   [[nodiscard]] Endpoint NameOf(const Member& member) const;
 
  private:
@@ -27,7 +28,7 @@ class PeerNames {
 
 PeerNames& ThePeerNames();
 
-// Where FaHA's own connections can go: a host's first address; the host itself where it has none.
+// An address to which FaHA's own connections can go: the first address of the host, or the host itself if it has none.
 Endpoint Numeric(const Endpoint& name);
 
 }  // namespace faha::module

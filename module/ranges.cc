@@ -29,7 +29,7 @@ Reply SetRange(Call& call) {
   const std::uint64_t end = static_cast<std::uint64_t>(*offset) + part.size();
   if (auto error = call.TooLong(end)) return *error;
   const TimeMs expire_at = entry ? entry->expire_at : kNoExpiry;
-  std::string value = entry ? std::string(entry->value) : std::string();  // to make room may move what was found
+  std::string value = entry ? std::string(entry->value) : std::string();  // a copy: making room may move what was found
   if (Status status = call.MayWrite(1, std::max(size, end)); !status.ok()) return Reply::Error(status);
   value.resize(std::max(size, end));
   part.copy(value.data() + *offset, part.size());

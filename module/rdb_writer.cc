@@ -15,7 +15,7 @@ constexpr std::string_view kMagic = "REDIS0010";
 constexpr std::uint8_t kAux = 250, kResizeDb = 251, kExpireTimeMs = 252, kSelectDb = 254, kEnd = 255;
 constexpr std::uint8_t kString = 0;
 
-// Eight bytes at a time: table k has what a byte does to the sum k bytes later.
+// Tables to process eight bytes at a time: table k holds the effect that a byte has on the sum k bytes later.
 using Tables = std::array<std::array<std::uint64_t, 256>, 8>;
 constexpr Tables MakeTables() {
   constexpr std::uint64_t kPolynomial = 0x95ac9329ac4bc9b5;  // 0xad93d23594c935a9, the lowest bit first
@@ -64,7 +64,7 @@ void RdbWriter::Fail(std::string_view what) {
 }
 
 Status RdbWriter::Create() {
-  // What an earlier writer has left, whose process was killed.
+  // Removes the file of an earlier writer whose process was killed.
   unlink(unfinished_.c_str());
   fd_ = open(unfinished_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
   if (fd_ < 0) {

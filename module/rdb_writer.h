@@ -1,16 +1,18 @@
-// Writes a dump in Redis' format, version 10, which Redis 7.0 and later and Valkey load.  It knows nothing of Redis.
-// Thread: any one.
-// A dump is the magic with the version; entries, which begin with an opcode; the end's opcode; and the checksum of all.
-//   AUX        two strings, a name and a value     what the reader may know, and may ignore
+// Writes a dump in Redis' format, version 10, which Redis 7.0 and later and Valkey load.  This code does not depend on
+// Redis.  Thread: any.
+// A dump consists of the magic with the version; entries, each beginning with an opcode; the end opcode; and the
+// checksum of all bytes before it.
+//   AUX        two strings, a name and a value     information that the reader may use or ignore
 //   FUNCTION2  a string, the code of a library
-//   SELECTDB   a length                            the database of what follows
-//   RESIZEDB   two lengths                         how many keys it will hold, and how many of them expire
-//   EXPIRETIME_MS  eight bytes, little-endian      of the next key
+//   SELECTDB   a length                            the database of the entries that follow
+//   RESIZEDB   two lengths                         how many keys the database will hold, how many of them expire
+//   EXPIRETIME_MS  eight bytes, little-endian      the expiry of the next key
 //   a key: its type (0, a string), its name, its value
-// A length has 1, 2, 5 or 9 bytes, a string is its length and its bytes.  (Redis also packs numbers and compresses;
-// no reader needs it.)
+// A length has 1, 2, 5 or 9 bytes; a string is its length followed by its bytes.  (Redis also packs numbers and
+// compresses strings; no reader requires that.)
 //
-// Invariant: the file has its name once it is whole and durable, and what had the name before is there until then.
+// Invariant: the file gets its final name only when it is whole and durable; until then the file that had the name
+// before remains.
 #pragma once
 
 #include <array>
@@ -30,24 +32,24 @@ std::uint64_t Crc64(std::uint64_t crc, std::string_view bytes);
 class RdbWriter {
  public:
   explicit RdbWriter(std::string path);
-  // Unless it was kept there is no file.
+  // Removes the unfinished file unless Keep() was called.
   ~RdbWriter();
   RdbWriter(const RdbWriter&) = delete;
   RdbWriter& operator=(const RdbWriter&) = delete;
 
-  // Where the file is before it is whole: somebody who ends the writing process removes it.
+  // The path of the file before it is whole.  Whoever ends the writing process removes that file.
   static std::string Unfinished(const std::string& path) { return path + ".new"; }
 
-  // Writes the head.  Errors, here and below: IoError; NoSpace.  After the first one nothing is written any more, and
-  // all that follows returns it.
+  // Writes the head.  Errors, here and below: IoError; NoSpace.  After the first error nothing more is written, and all
+  // later calls return that error.
   Status Create();
   Status Aux(std::string_view name, std::string_view value);
-  // `entries`: FUNCTION2s as they stand in a dump.
+  // `entries`: FUNCTION2 entries in the form that they have in a dump.
   Status Functions(std::string_view entries);
   Status Expect(DbId db, std::uint64_t keys, std::uint64_t expiring);
-  // In any order of databases.
+  // The databases may come in any order.
   Status Put(DbId db, std::string_view key, std::string_view value, TimeMs expire_at);
-  // The file is whole and has its name.
+  // Makes the file whole and durable and gives it its final name.
   Status Keep();
 
   [[nodiscard]] const Status& status() const { return status_; }
@@ -56,8 +58,8 @@ class RdbWriter {
 
  private:
   static constexpr std::size_t kBufferBytes = 256U << 10;
-  // So much is left to the system to write at its leisure: with all of a dump at once, others who use the disk would
-  // wait.
+  // At most this many bytes are left unsynced for the system to write when it likes.  If a whole dump were left
+  // unsynced, other users of the disk would have to wait.
   static constexpr std::uint64_t kUnsyncedBytes = 4U << 20;
 
   void Byte(std::uint8_t byte);

@@ -1,4 +1,4 @@
-// Redis' module API, from the distribution's source package, with our warnings off.
+// Redis' module API, from the distribution's source package, with our compiler warnings turned off.
 #pragma once
 
 #pragma GCC diagnostic push
@@ -19,23 +19,25 @@ inline std::string_view View(const RedisModuleString* string) {
   return {data, size};
 }
 
-// The bytes of a reply that is a string, for its life; none if there is no reply, or it is another one.
+// The bytes of a reply that is a string, valid as long as the reply lives; empty if there is no reply or it is not a
+// string.
 inline std::string_view TextOf(RedisModuleCallReply* reply) {
   size_t size = 0;
   const char* text = reply == nullptr ? nullptr : RedisModule_CallReplyStringPtr(reply, &size);
   return text == nullptr ? std::string_view{} : std::string_view{text, size};
 }
 
-// Whatever the locale.
+// Converts to lower case independently of the locale.
 constexpr char LowerCase(char c) { return static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c); }
 
-// Valkey's versions go on from Redis' 7.2.
+// Valkey's version numbers continue after Redis' 7.2.
 inline bool ServerIsBefore(int major, int minor) { return RedisModule_GetServerVersion() < (major << 16 | minor << 8); }
 
-// The next command that the filter meets is one of FaHA's own.
+// The next command that the filter sees is a call by FaHA itself.
 inline bool own_call = false;
 
-// RM_Call.  The filter passes this one command over, and none that other modules call because of it.
+// Calls RM_Call.  The filter passes this one command unchanged, but not the commands that other modules call because of
+// it.
 template <typename... Arg>
 RedisModuleCallReply* CallServer(RedisModuleCtx* ctx, const char* command, const char* format, Arg... args) {
   own_call = true;
@@ -44,7 +46,7 @@ RedisModuleCallReply* CallServer(RedisModuleCtx* ctx, const char* command, const
   return reply;
 }
 
-// A native command with C strings as arguments, called for its effect; true if it did not fail.
+// Runs a native command with C strings as arguments and ignores its reply; returns true if it did not fail.
 template <typename... Arg>
 bool Run(RedisModuleCtx* ctx, const char* command, Arg... args) {
   static_assert((std::is_same_v<Arg, const char*> && ...), "only C strings");

@@ -16,7 +16,7 @@
 namespace faha::module {
 namespace {
 
-// By client id.  Those that have not asked for a synchronisation yet, and those that have.
+// Client ids: of the backups that have not asked for a synchronisation yet, and of those that have.
 std::set<std::uint64_t> admitted, replicating;
 bool synced = false;  // a PSYNC or SYNC has run since DropStrangers()
 
@@ -27,7 +27,8 @@ bool IsBackup(std::string_view address, std::int64_t port) {
   });
 }
 
-// Its user.  Redis' own refusal has a replica try again without a pause.
+// May the user of the client run PSYNC?  This is asked in advance, because after Redis' own refusal a replica tries
+// again without a pause.
 bool MayAskForIt(RedisModuleCtx* ctx) {
   const std::string psync = ServersName("psync");
   RedisModuleString* name = RedisModule_GetCurrentUserName(ctx);

@@ -18,7 +18,7 @@
 namespace faha::module {
 namespace {
 
-// What Redis knows better, or nobody needs.
+// The fields that stay as Redis gives them, because Redis knows them better or nobody needs them.
 constexpr std::array<std::string_view, 8> kNative = {"master_failover_state",
                                                      "master_replid",
                                                      "master_replid2",
@@ -30,7 +30,7 @@ constexpr std::array<std::string_view, 8> kNative = {"master_failover_state",
 
 bool Leads(const StoreInfo& info) { return info.role == Role::kPrimary; }
 
-// What this node follows, or should: one that has not found a primary yet names a member.
+// The primary that this node follows, or should follow.  A node that has not found a primary yet names another member.
 Endpoint Source(RedisModuleCtx* ctx, const StoreInfo& info) {
   if (const auto primary = TheRoles().PrimaryOfBackup(ctx)) return *primary;
   for (const Member& member : info.members) {
@@ -39,7 +39,7 @@ Endpoint Source(RedisModuleCtx* ctx, const StoreInfo& info) {
   return {"?", 0};
 }
 
-// The backups that are members or on their way to it, which excludes a candidate that only fetches.
+// The backups that are members or are becoming members, which excludes a candidate that only fetches.
 std::string Backups(const StoreInfo& info) {
   std::string lines = fmt::format("connected_slaves:{}\r\n", info.peers.size());
   int number = 0;
@@ -89,19 +89,20 @@ std::string Section(RedisModuleCtx* ctx, std::string_view native) {
 
 struct Wait {
   RedisModuleBlockedClient* blocked = nullptr;
-  std::optional<Lsn> lsn;  // nothing: that of the turn's end
+  std::optional<Lsn> lsn;  // nothing: the LSN at the end of the turn
   std::int64_t copies = 0;
 };
 std::list<Wait> waits;
 
-// Besides this node's.
+// The number of copies of everything up to `lsn`, without this node's copy.
 std::int64_t CopiesOf(Lsn lsn) {
   const auto peers = TheState().store->Info().peers;
   return std::count_if(peers.begin(), peers.end(),
                        [&](const PeerInfo& peer) { return peer.voting && peer.durable >= lsn; });
 }
 
-// WAITAOF has an argument more, and is told of this node's copy, too: what was written before is in it by now.
+// WAITAOF has one more argument, and its reply also tells of this node's copy, which by now contains what was written
+// before.
 int ReplyCopies(RedisModuleCtx* ctx, int argc) {
   if (argc == 4) {
     RedisModule_ReplyWithArray(ctx, 2);
@@ -174,8 +175,8 @@ Reply Role(Call& call) {
   return Reply::Sent();
 }
 
-// WAIT numreplicas timeout, and WAITAOF numlocal numreplicas timeout: backups that hold persistently what was written
-// before, and this node, which does at the turn's end.
+// WAIT numreplicas timeout, and WAITAOF numlocal numreplicas timeout: they count the backups that hold persistently
+// what was written before, and this node, which holds it persistently at the turn's end.
 Reply Wait(Call& call) {
   const StoreInfo info = TheState().store->Info();
   const int last = call.size() - 1;

@@ -1,5 +1,5 @@
-// What Redis tells of its replication - INFO, ROLE, WAIT - as FaHA's: Redis' own runs along with an empty data set, and
-// its roles, links and offsets say nothing about the data.  Offsets are LSNs.  Thread: main loop only.
+// Makes INFO, ROLE and WAIT tell about FaHA's replication.  Redis' own replication runs along with an empty data set,
+// so its roles, links and offsets say nothing about the data.  The offsets shown are LSNs.  Thread: main loop only.
 #pragma once
 
 #include <string>
@@ -8,10 +8,10 @@
 
 namespace faha::module {
 
-// INFO's text with the section Replication, if it has one, as the client of `ctx` is to see it.
+// Replaces the section Replication in INFO's text, if the text has it, with what the client of `ctx` shall see.
 void TellReplication(RedisModuleCtx* ctx, std::string& text);
 
-// A turn's writes are committed, or backups have answered: who waits for copies may have them.
+// The writes of a turn are committed, or backups have acknowledged: answers the clients whose WAIT is now satisfied.
 void AnswerWaits();
 
 }  // namespace faha::module

@@ -12,7 +12,7 @@
 namespace faha::module {
 namespace {
 
-// A command of the categories that FaHA's own are of.  It is one of those that CheckNames() asks for.
+// A command that has the categories of FaHA's own commands.  It is one of the commands that CheckNames() asks for.
 constexpr std::string_view kOfAdmin = "replicaof";
 
 std::vector<std::string_view> Words(std::string_view text) {
@@ -25,8 +25,8 @@ std::vector<std::string_view> Words(std::string_view text) {
   return words;
 }
 
-// The words of a call of the command `name`: "object|freq" is "object", "freq" and, for those that it takes, any.
-// Redis 8 refuses to judge a call that has too few or too many of them.
+// The words of a call of the command `name`: for "object|freq" they are "object", "freq" and an arbitrary word for each
+// of its arguments.  Redis 8 refuses to judge a call that has too few or too many words.
 class AnyCall {
  public:
   AnyCall(RedisModuleCtx* ctx, std::string_view name) : ctx_(ctx) {
@@ -48,12 +48,12 @@ class AnyCall {
   }
   AnyCall(const AnyCall&) = delete;
   AnyCall& operator=(const AnyCall&) = delete;
-  // The server has the command.
+  // Does the server have the command?
   [[nodiscard]] bool known() const { return known_; }
   [[nodiscard]] std::vector<RedisModuleString*>& words() { return words_; }
 
  private:
-  // No rule such as "+get|a" allows it.
+  // A word that no rule such as "+get|a" allows.
   static constexpr const char* kAnyWord = "\x01";
   void Add(const std::string& word) { words_.push_back(RedisModule_CreateString(ctx_, word.data(), word.size())); }
   RedisModuleCtx* ctx_;
@@ -61,7 +61,8 @@ class AnyCall {
   bool known_ = false;
 };
 
-// A user whom nobody knows, with one set of rules for commands, and all keys: to be asked about commands alone.
+// A user that nobody else knows, with one set of rules for commands and with all keys.  It serves only to ask which
+// commands the rules allow.
 class Probe {
  public:
   explicit Probe(RedisModuleCtx* ctx) : ctx_(ctx), user_(RedisModule_CreateModuleUser("")) {
@@ -73,7 +74,7 @@ class Probe {
 
   // One that Redis does not know is passed over: that is how it came to be among the user's rules.
   void Add(const std::string& rule) { (void)RedisModule_SetModuleUserACL(user_, rule.c_str()); }
-  // May it run this command, if the server has it?
+  // Does the server have this command, and may the user run it?
   [[nodiscard]] bool May(std::string_view command) {
     AnyCall call(ctx_, command);
     return call.known() && RedisModule_ACLCheckCommandPermissions(
@@ -85,7 +86,7 @@ class Probe {
   RedisModuleUser* user_;
 };
 
-// FaHA's command that a rule such as "+faha.get" names; nothing if it names none.
+// The FaHA command that a rule such as "+faha.get" names; nothing if it names none.
 const Command* NamedBy(std::string_view rule) {
   if (rule.size() < 2 || (rule[0] != '+' && rule[0] != '-')) return nullptr;
   for (const Command& command : Commands()) {
@@ -94,7 +95,8 @@ const Command* NamedBy(std::string_view rule) {
   return nullptr;
 }
 
-// By rules such as "+get|a" a command may be run with that first argument alone.
+// Rules such as "+get|a" allow a command only with that first argument.  Returns the same rules for FaHA's command
+// `ours`.
 std::string FirstArguments(std::string_view rules, std::string_view name, const std::string& ours) {
   std::string allowed;
   for (const std::string_view word : Words(rules)) {
@@ -105,8 +107,8 @@ std::string FirstArguments(std::string_view rules, std::string_view name, const 
   return allowed;
 }
 
-// What has to be added to `rules`, a user's for commands, so that FaHA's commands are for it what the built-in ones
-// are.
+// The rules that have to be added to `rules`, a user's rules for commands, so that the user has the same rights for
+// FaHA's commands as for the built-in ones.
 std::string Compare(RedisModuleCtx* ctx, std::string_view rules) {
   Probe as_is(ctx), for_built_in(ctx);
   std::map<const Command*, std::unique_ptr<Probe>> for_own;
@@ -130,7 +132,7 @@ std::string Compare(RedisModuleCtx* ctx, std::string_view rules) {
   std::string missing;
   for (const Command& command : Commands()) {
     const std::string ours = ModuleName(command);
-    // Who is refused something is told so.
+    // Everybody may run the commands that refuse, so that a client whose command is refused is told so.
     const bool may = command.name.starts_with("refuse") ? true
                      : command.access == Access::kAdmin ? for_own[&command]->May(kOfAdmin)
                                                         : for_built_in.May(command.name);
@@ -140,7 +142,7 @@ std::string Compare(RedisModuleCtx* ctx, std::string_view rules) {
   return missing;
 }
 
-// Compare(), remembered: it takes a millisecond, and many users have the same rules.
+// The results of Compare(), remembered because Compare() takes a millisecond and many users have the same rules.
 std::map<std::string, std::string, std::less<>> compared;
 constexpr std::size_t kMaxCompared = 1000;
 
@@ -158,8 +160,8 @@ struct Rules {
   }
 
  private:
-  // Redis shows a pattern for all keys, to read and to write, as it shows the rule that stands for all patterns, and
-  // takes no other beside the latter.
+  // Redis shows a pattern for all keys, to read and to write, in the same form as the rule that stands for all patterns
+  // ("~*"), and accepts no other pattern beside that rule.
   [[nodiscard]] std::string Keys() const {
     const auto patterns = Words(keys);
     std::string all;
@@ -173,7 +175,7 @@ struct User {
   std::vector<Rules> selectors;
 };
 
-// From "commands", its value, "keys", ...
+// The value of the field `name` in a list "commands", its value, "keys", ...
 RedisModuleCallReply* Field(RedisModuleCallReply* fields, std::string_view name) {
   for (size_t i = 0; i + 1 < RedisModule_CallReplyLength(fields); i += 2) {
     if (TextOf(RedisModule_CallReplyArrayElement(fields, i)) == name)
@@ -205,7 +207,7 @@ std::vector<std::string> AllUsers(RedisModuleCtx* ctx) {
   return names;
 }
 
-// The users to whom rules were added, as they were before.
+// The users to whom rules were added, with their rules as they were before.
 std::map<std::string, User> changed;
 bool granted = false;
 
@@ -221,7 +223,7 @@ void Apply(RedisModuleCtx* ctx, const std::string& name, const std::vector<std::
   RedisModule_FreeString(ctx, text);
 }
 
-// Adds what is missing to the rules of a user, which are `own`.
+// Adds the missing rules to the rules of the user `name`, which are `own`.
 void Add(RedisModuleCtx* ctx, const std::string& name, const User& own) {
   std::vector<std::string> rules;
   for (const std::string_view word : Words(Missing(ctx, own.root.commands))) rules.emplace_back(word);
@@ -240,7 +242,7 @@ void Add(RedisModuleCtx* ctx, const std::string& name, const User& own) {
 
 void TakeBack(RedisModuleCtx* ctx, const std::string& name, const User& own) {
   std::vector<std::string> rules;
-  // The first takes away, or gives, all commands.
+  // The first word takes away, or gives, all commands.
   for (const std::string_view word : Words(own.root.commands)) rules.emplace_back(word);
   if (!own.selectors.empty()) rules.emplace_back("clearselectors");
   for (const Rules& selector : own.selectors) rules.push_back(selector.Selector(""));
@@ -298,7 +300,7 @@ Reply Load(Call& call) {
 }
 
 Reply SetUser(Call& call) {
-  // What follows the name may be a password: it goes to no SLOWLOG.
+  // The arguments behind the name may contain a password, so SLOWLOG must not show them.
   for (int i = 2; i < call.size(); ++i) RedisModule_RedactClientCommandArgument(call.ctx(), i);
   const std::string name(call.arg(2));
   Withdraw(call.ctx(), name);
@@ -307,7 +309,7 @@ Reply SetUser(Call& call) {
   return reply;
 }
 
-// A user that comes again under the same name has nothing of this one.
+// A user that is created again under the same name must inherit nothing from the deleted one.
 Reply DelUser(Call& call) {
   for (int i = 2; i < call.size(); ++i) Withdraw(call.ctx(), std::string(call.arg(i)));
   Reply reply = Natively(call);

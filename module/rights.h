@@ -1,10 +1,11 @@
-// Who may run what FaHA serves.  Redis judges a command by the name that it runs under, and the filter gives it another
-// one, "faha.set" for "set".  So every user is given, for each of FaHA's commands, the right that its ACL rules give
-// for the built-in one, by rules that are added behind the user's own: Redis judges, at its usual moments, with its
-// usual keys.  Where rules are shown, saved or changed, those that were added are away.  Thread: main loop only.
+// Who may run the commands that FaHA serves.  Redis checks the rights for a command by the name that it runs under, and
+// the filter changes that name, for example "set" to "faha.set".  So for each of FaHA's commands every user is given
+// the right that its ACL rules give for the built-in command, by rules that are added after the user's own rules.
+// Redis then checks the rights at its usual moments, with its usual key rules.  The added rules are removed while rules
+// are shown, saved or changed.  Thread: main loop only.
 //
-// A rule that names one of FaHA's commands counts as one for the built-in command; FaHA's own commands are of the
-// categories @admin and @dangerous.
+// A rule that names one of FaHA's commands is treated as a rule for the built-in command.  FaHA's own commands belong
+// to the categories @admin and @dangerous.
 #pragma once
 
 #include <string>
@@ -15,13 +16,14 @@
 
 namespace faha::module {
 
-// The rights of all users have been seen to since the start.
+// Have the rights of all users been granted since the start?
 [[nodiscard]] bool RightsAreGranted();
 
-// Sees to the rights of all users.
+// Grants all users their rights for FaHA's commands.
 void GrantRights(RedisModuleCtx* ctx);
 
-// As long as this lives, all rules are what the operator made them, and nobody changes any.
+// As long as this object lives, all users have exactly the rules that the operator gave them.  Nobody may change a rule
+// in that time.
 class OwnRules {
  public:
   explicit OwnRules(RedisModuleCtx* ctx);

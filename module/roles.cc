@@ -18,27 +18,28 @@
 namespace faha::module {
 namespace {
 
-// An order stands.
+// An order remains in force, so the store gets practically unlimited time to take over.
 constexpr std::chrono::milliseconds kPatience = std::chrono::hours(24 * 365);
-// Sentinel finds its order carried out within a second and a tick.
+// Sentinel finds out within a second and a tick that its order was carried out.
 constexpr std::chrono::milliseconds kSentinelPatience{1500};
 constexpr std::chrono::milliseconds kWaitersPatience{1000};
-// Sentinel tells all clients of the primary that it has ordered within this time.
+// Within this time Sentinel tells all clients of the primary that it has ordered.
 constexpr std::chrono::milliseconds kToldLasts{6000};
-// Another primary than the one that was told to lead, such as the old one that was restarted and elected again, is
-// asked to hand over for so long.  One that would not by then is in Sentinel's next failover, or an operator's hands.
+// If the primary is not the node that was told to lead, but for example the old primary, which was restarted and
+// elected again, that primary is asked to hand over for this long.  If it has not done so by then, the change is left
+// to Sentinel's next failover or to an operator.
 constexpr std::chrono::milliseconds kAnotherLasts{5000}, kAskAgain{100};
 
-// Redis' own link may take so long without a line.
+// How often to look at Redis' own link, and how long that link may be down before a line is logged.
 constexpr std::chrono::seconds kLinkLook{1}, kLinkPatience{10};
 
-// What a replica receives is looked at before it is anywhere but in memory: otherwise a stranger's data set would stay
-// behind as this server's dump.  And there is nothing to be gained by a wait for other replicas, for the data set is
-// empty: Sentinel would wait as long until it tells clients of a new primary.
+// A replica must examine what it receives while that is only in memory: otherwise a stranger's data set would remain as
+// this server's dump.  A wait for other replicas would gain nothing, because the data set is empty, and Sentinel would
+// wait just as long before it tells clients of a new primary.
 void SetUpReplication(RedisModuleCtx* ctx) {
   Run(ctx, "CONFIG", "SET", "repl-diskless-load", "on-empty-db", "repl-diskless-sync-delay", "0");
-  // What Redis 8 and Valkey call the second connection over which a replica may fetch a data set: it does not tell
-  // whose it is, so it is taken for a stranger's, and there is nothing to fetch.
+  // The names that Redis 8 and Valkey have for the second connection over which a replica may fetch a data set.  That
+  // connection does not tell whose it is, so it would be taken for a stranger's, and there is nothing to fetch.
   for (const char* name : {"repl-rdb-channel", "dual-channel-replication-enabled"}) {
     if (ConfigValue(ctx, name) == "yes") Run(ctx, "CONFIG", "SET", name, "no");
   }
@@ -91,7 +92,7 @@ void Roles::OnHandOverAsked(const Endpoint& heir) {
   TickSoon();
 }
 
-// It is FaHA that runs there, so that Redis may replicate it: that is what it was told to do.
+// The refusal shows that FaHA runs on that node, so Redis may replicate from it, as this node was told to do.
 void Roles::OnRefused(const Endpoint& node) {
   if (!asked_ || Numeric(*asked_).host != node.host) return;
   primary_ = *std::exchange(asked_, std::nullopt);
@@ -105,13 +106,13 @@ bool Roles::Start(RedisModuleCtx* ctx) {
   }
   SetUpReplication(ctx);
   if (const auto primary = RedisReplicates(ctx).primary) {
-    // The log knows better who was the primary than a file that was written at some other time.  A node without
-    // members has no such log.
+    // The log knows who was the primary better than a configuration file that was written at some other time.  A node
+    // without other members has no such log.
     Store& store = *TheState().store;
     if (store.Info().members.size() > 1) {
       store.Suggest(Numeric(*primary));
     } else {
-      Follow(Numeric(*primary));  // whatever the store was before it knew whom to follow
+      Follow(Numeric(*primary));  // whatever role the store had before it was told which node to follow
     }
   }
   return true;
@@ -172,12 +173,12 @@ void Roles::OrderToLead(RedisModuleCtx* ctx) {
   ForgetOrderToFollow();
   order_ = Order{};
   said_.clear();
-  // Nobody tells clients of a primary that an operator has ordered, so Sentinel is to hear of it at once.
+  // Nobody tells clients of a primary that an operator has ordered, so this node has to tell Sentinel of it at once.
   const bool by_sentinel = Sentinels::Asks(ctx);
   ordered_at_.reset();
   if (by_sentinel) ordered_at_ = std::chrono::steady_clock::now();
-  // Clients go where Sentinel says, and it says so up to a second after it has ordered the change: until then a primary
-  // that lives goes on serving.
+  // Clients go to the node that Sentinel names, and Sentinel names the new one up to a second after it has ordered the
+  // change.  Until then, a primary that lives goes on serving.
   const StoreInfo info = TheState().store->Info();
   order_->shown = by_sentinel && info.streaming && !TheState().store->MissesPrimary();
   if (order_->shown) {
@@ -197,7 +198,7 @@ Status Roles::OrderToFollow(RedisModuleCtx* ctx, const Endpoint& primary) {
                             " is no member of it: to make this node a backup of another cluster stop it, move its pool "
                             "away, and what Redis has written in its dir, and start it again"};
     refused_at_ = std::chrono::steady_clock::now();
-    // Sentinel orders it again and again.
+    // Sentinel repeats this order again and again, so only a new message is logged.
     if (std::exchange(refused_, status.ToString()) != refused_) Log(LogLevel::kWarning, refused_);
     return status;
   }
@@ -208,7 +209,7 @@ Status Roles::OrderToFollow(RedisModuleCtx* ctx, const Endpoint& primary) {
     heir_ = member->Redis();
     return Status::Ok();
   }
-  if (member != nullptr && info.streaming) {  // it follows whoever leads
+  if (member != nullptr && info.streaming) {  // this node already follows the node that leads
     OnFollowing(*info.primary);
     return Status::Ok();
   }
@@ -243,7 +244,7 @@ void Roles::TakeOver() {
   order_->ask_at.reset();
   order_->shown = false;
   TheState().store->TakeOver(kPatience, [this, attempt = ++attempts_](const Status& status) {
-    if (attempt != attempts_) return;  // a later one has taken its place
+    if (attempt != attempts_) return;  // a later attempt has replaced this one
     if (status.ok()) return OnPrimary();
     if (std::exchange(said_, status.ToString()) != said_) Log(LogLevel::kWarning, said_);
     if (order_) order_->ask_at = std::chrono::steady_clock::now() + kAskAgain;
@@ -284,7 +285,7 @@ std::optional<Endpoint> Roles::PrimaryOfBackup(RedisModuleCtx* ctx) const {
 
 // --- Redis' role.
 
-// A node that led leads again; any other looks for its primary by itself.
+// A node that led before leads again; any other node looks for its primary by itself.
 void Roles::LeaveIfStranger(RedisModuleCtx* ctx) {
   if (!stranger_keys_ || (RedisModule_GetContextFlags(ctx) & REDISMODULE_CTX_FLAGS_LOADING) != 0) return;
   const auto stranger = RedisReplicates(ctx).primary;
@@ -302,7 +303,7 @@ void Roles::LeaveIfStranger(RedisModuleCtx* ctx) {
   if (led_before_) OrderToLead(ctx);
 }
 
-// One tick late: by then the reply to whoever ordered the change has left.
+// The clients are disconnected one tick late, so that the reply to the client that ordered the change has left by then.
 void Roles::SendClientsAway(RedisModuleCtx* ctx) {
   if (std::exchange(send_away_, std::exchange(service_lost_, false))) {
     Log(LogLevel::kWarning, "this node does not serve any more: its clients are disconnected, to find out who does");
@@ -312,8 +313,8 @@ void Roles::SendClientsAway(RedisModuleCtx* ctx) {
   }
 }
 
-// An order has its outcome at about the time when this node knows whom to follow.  Redis' role waits for that, for
-// kWaitersPatience at most.
+// The outcome of an order comes at about the time when this node learns which node to follow.  The change of Redis'
+// role waits for that outcome, for kWaitersPatience at most.
 bool Roles::WaitersComeFirst(RedisModuleCtx* ctx) {
   const auto now = std::chrono::steady_clock::now();
   if (AnyoneWaits()) {
@@ -326,7 +327,8 @@ bool Roles::WaitersComeFirst(RedisModuleCtx* ctx) {
 }
 
 void Roles::Align(RedisModuleCtx* ctx) {
-  // A role change while Redis loads its AOF would open that under its hands, which it checks and dies of.
+  // A role change while Redis loads its AOF would open the AOF during the load; Redis checks for that, and the process
+  // dies.
   const bool loading = (RedisModule_GetContextFlags(ctx) & REDISMODULE_CTX_FLAGS_LOADING) != 0;
   if (wanted_ == Wanted::kNothing || loading) return;
   const auto now = RedisReplicates(ctx).primary;

@@ -1,7 +1,7 @@
-// FaHA's role and Redis' own.  Redis' replication runs along with an empty keyspace ("shadow replication"), so that
-// clients find the roles they know.  FaHA's role is the truth: REPLICAOF is an order to FaHA, and Redis' role is made
-// to follow what FaHA's has become.  An order to lead stands until this node leads, or another order takes its place.
-// Safety never depends on Redis' role.  Thread: main loop only.
+// FaHA's role and Redis' own role.  Redis' replication runs along with an empty keyspace ("shadow replication"), so
+// that clients find the roles they know.  FaHA's role is the true one: REPLICAOF is an order to FaHA, and Redis' role
+// is made to follow FaHA's role.  An order to lead remains in force until this node leads, or until another order
+// replaces it.  Safety never depends on Redis' role.  Thread: main loop only.
 #pragma once
 
 #include <chrono>
@@ -23,37 +23,39 @@ class Roles : public StoreObserver {
   void OnHandOverAsked(const Endpoint& heir) override;
   void OnServiceLost() override { service_lost_ = true; }
 
-  // Follows what Redis is told by others than FaHA, and its present role.  False if Redis refuses.
+  // Subscribes to role changes that others than FaHA order from Redis, and takes over Redis' present role.  False if
+  // Redis refuses.
   bool Start(RedisModuleCtx* ctx);
-  // Every tick.
+  // Called in every tick.
   void Tick(RedisModuleCtx* ctx);
-  // Makes Redis' role what FaHA's has become, if it is not yet: called again and again, it tries until it is.  Not from
-  // within Store's calls.
+  // Makes Redis' role equal to FaHA's role, if they differ.  It is called repeatedly, and tries again until the roles
+  // are equal.  Must not be called from within Store's calls.
   void Align(RedisModuleCtx* ctx);
 
-  // REPLICAOF NO ONE.
+  // Carries out REPLICAOF NO ONE.
   void OrderToLead(RedisModuleCtx* ctx);
-  // REPLICAOF of that server.  Errors: ClusterId - this node holds a cluster's data, of which that server is no member.
+  // Carries out REPLICAOF with `primary`.  Errors: ClusterId - this node holds a cluster's data, and that server is not
+  // a member of the cluster.
   Status OrderToFollow(RedisModuleCtx* ctx, const Endpoint& primary);
-  // An order of FaHA's own takes the place of the last one, to lead or to follow.
+  // An order given through FaHA's own commands replaces the last order, to lead or to follow.
   void ForgetOrder();
-  // Was this node told to lead, while a primary lives that hands over as soon as Sentinels tell clients of this node?
-  // They do when they are shown a primary.
+  // Was this node ordered to lead, while a primary still lives that will hand over as soon as Sentinels tell clients of
+  // this node?  Sentinels do so once INFO shows them this node as a primary.
   [[nodiscard]] bool ShownToSentinels() const { return order_ && order_->shown; }
-  // What an operator should know of roles and orders, one line, and how long ago it was; 0: it goes on.  Empty if
-  // nothing.
+  // What an operator should know about roles and orders, in one line, and how long ago it happened; 0: it still goes
+  // on.  The line is empty if there is nothing to tell.
   [[nodiscard]] std::pair<std::string, std::chrono::milliseconds> Complaint() const;
-  // Did a Sentinel tell it to lead lately, which tells clients of it then?
+  // Did a Sentinel recently order this node to lead?  Then that Sentinel will tell clients of this node.
   [[nodiscard]] bool ToldToLead() const;
-  // A Sentinel tells clients of another primary than before.
+  // A Sentinel now tells clients of another primary than before.
   void SentinelTells();
-  // Whom this node is to follow, as far as it was told, or follows; nothing if it was never told.
+  // The primary that this node was told to follow, or follows; nothing if it was never told to follow any.
   [[nodiscard]] std::optional<Endpoint> PrimaryOfBackup(RedisModuleCtx* ctx) const;
 
-  // What Redis was told by others than FaHA.
+  // Called when others than FaHA have changed Redis' role.
   void RedisRoleChanged(RedisModuleCtx* ctx, bool is_primary);
-  // Redis has found `keys` with the server that it replicates, and they are gone again.  The replication, which cannot
-  // end at this moment, ends with the next tick.
+  // Redis has received `keys` from the server that it replicates, and the keys have been deleted again.  The
+  // replication cannot be ended at this moment; it is ended in the next tick.
   void LeaveStranger(const std::string& keys) { stranger_keys_ = keys; }
 
  private:
@@ -62,53 +64,53 @@ class Roles : public StoreObserver {
   void Follow(const Endpoint& primary);
   // Drops an order to follow a node that FaHA does not follow yet.
   void ForgetOrderToFollow();
-  // Takes over: from a primary that lives, it is asked to hand over.
+  // Takes over.  A primary that still lives is asked to hand over.
   void TakeOver();
   void StepOrder();
   void HandOverIfAsked();
   void LeaveIfStranger(RedisModuleCtx* ctx);
-  // Says so where Redis' own replication stays down although FaHA follows.
+  // Logs it if Redis' own replication stays down although FaHA follows.
   void WatchRedisLink(RedisModuleCtx* ctx);
-  // Disconnects the clients of a node that serves no more, so that they find out who does.
+  // Disconnects the clients of a node that no longer serves, so that they look for the node that does.
   void SendClientsAway(RedisModuleCtx* ctx);
-  // May those who wait for an outcome hear it before Redis becomes a replica?
+  // Shall the role change of Redis wait, so that clients that wait for an outcome hear it first?
   bool WaitersComeFirst(RedisModuleCtx* ctx);
 
-  // To lead.
+  // An order to lead.
   struct Order {
-    std::optional<Time> ask_at;         // when the store is asked (again); nothing: it is at work
-    std::optional<Time> another_since;  // another node has been the primary
-    bool shown = false;                 // to Sentinels, as if this node led
+    std::optional<Time> ask_at;         // when the store is asked (again); nothing: the store is at work
+    std::optional<Time> another_since;  // since when another node has been the primary
+    bool shown = false;                 // this node is shown to Sentinels as if it led
   };
   std::optional<Order> order_;
-  std::optional<Time> ordered_at_;  // the last order to lead
+  std::optional<Time> ordered_at_;  // time of the last order to lead that Sentinel gave
   std::uint64_t attempts_ = 0;
-  std::string said_;  // the last reason why it is not carried out that the log was told
+  std::string said_;  // the last reason that was logged why the order is not carried out
 
-  // What Redis is to be, until it is.
+  // The role that Redis is to take; kNothing once it has taken it.
   enum class Wanted { kNothing, kPrimary, kReplica } wanted_ = Wanted::kNothing;
-  Endpoint primary_;         // of which it is to be a replica
-  bool complained_ = false;  // said that Redis refuses the role
-  Time next_look_{};         // at Redis' link
+  Endpoint primary_;         // the primary of which Redis is to be a replica
+  bool complained_ = false;  // it was logged that Redis refuses the role
+  Time next_look_{};         // when to look at Redis' link again
   std::optional<Time> link_down_since_;
-  std::string link_trouble_;  // what the log was told of it
+  std::string link_trouble_;  // the trouble of the link that was logged
   std::string refused_;       // the last order that was refused, and why
   Time refused_at_{};
-  std::optional<Time> patience_ends_;  // of Align with those who wait for an outcome
+  std::optional<Time> patience_ends_;  // until when Align waits for those who wait for an outcome
   bool aligning_ = false;
   std::optional<Endpoint> heir_;
-  std::optional<Endpoint> asked_;  // FaHA was told to follow it and does not know whether it runs there
-  bool led_before_ = false;        // FaHA led when it was told to follow, and has not found whom yet
+  std::optional<Endpoint> asked_;  // FaHA was told to follow this node and does not know yet whether FaHA runs there
+  bool led_before_ = false;        // FaHA led when it was told to follow, and has not found the node yet
   std::optional<std::string> stranger_keys_;
   bool service_lost_ = false, send_away_ = false;
 };
 
 Roles& TheRoles();
 
-// Redis' own replication, of an empty data set: what it publishes to clients goes that way.
+// The state of Redis' own replication of an empty data set.  Messages that clients publish travel over it.
 struct RedisReplication {
-  std::optional<Endpoint> primary;  // whom it replicates; nothing if it is a primary
-  bool up = false;                  // and is connected to
+  std::optional<Endpoint> primary;  // the primary that Redis replicates; nothing if Redis is a primary
+  bool up = false;                  // Redis is connected to that primary
 };
 RedisReplication RedisReplicates(RedisModuleCtx* ctx);
 

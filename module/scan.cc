@@ -1,4 +1,4 @@
-// Redis' commands that go through the keyspace.  Semantics, replies and errors are those of Redis 7.0.
+// Redis' commands that walk through the keyspace.  Semantics, replies and errors are those of Redis 7.0.
 #include <cctype>
 #include <cerrno>
 #include <cstdlib>
@@ -12,17 +12,17 @@
 namespace faha::module::scan {
 namespace {
 
-// A SCAN that finds nothing to tell in a part goes on to the next one.  It looks at so many parts for each key that
-// COUNT asks for, as Redis does.
+// A SCAN that finds no key to return in a part of the keyspace goes on to the next part.  Like Redis, it looks at this
+// many parts for each key that COUNT asks for.
 constexpr std::uint64_t kPartsPerCount = 10;
 
 // Views of keys, valid until something is written.
 using Keys = std::vector<std::string_view>;
 
-// What a key must be like to be told.
+// The conditions that a key must meet to be returned.
 struct Filter {
   std::string_view pattern = "*";
-  bool other_types = false;  // only keys of a type that none is of
+  bool other_types = false;  // TYPE names a type that no key of FaHA has
   TimeMs now = UnitTime();
 
   [[nodiscard]] bool Takes(std::string_view key, TimeMs expire_at) const {
@@ -37,7 +37,7 @@ std::uint64_t ScanPart(const Call& call, std::uint64_t cursor, const Filter& fil
   });
 }
 
-// As Redis reads one, which asks the C library and so takes a sign, too.
+// Parses a cursor as Redis does: Redis uses the C library, which also accepts a sign.
 std::optional<std::uint64_t> ParseCursor(std::string_view text) {
   const std::string owned(text);
   char* end = nullptr;
@@ -104,7 +104,7 @@ Reply AllKeys(Call& call) {
 Reply RandomKey(Call& call) {
   const Filter filter;
   std::optional<std::string_view> found;
-  // Where most keys have expired and nobody has noticed, the next living one is as good.
+  // If most keys have expired and have not been deleted yet, the next living key is as good as a random one.
   for (int tries = 0; tries < 100 && !found; ++tries) {
     std::uint64_t random = 0;
     RedisModule_GetRandomBytes(reinterpret_cast<unsigned char*>(&random), sizeof random);

@@ -9,7 +9,7 @@ namespace {
 
 constexpr const char* kEvents = "notify-keyspace-events";
 
-// A native key, open for as long as this lives.
+// A native key that is open as long as this object lives.
 class Key {
  public:
   Key(const Call& call, int key)
@@ -49,14 +49,14 @@ NativeReply RunAsCaller(const Call& call) {
 bool IsError(const NativeReply& reply) { return RedisModule_CallReplyType(reply.get()) == REDISMODULE_REPLY_ERROR; }
 
 Scratch::Scratch(Call& call, std::vector<int> keys) : call_(call), keys_(std::move(keys)) {
-  // Those that have expired go first, with their events.
+  // Expired keys are deleted first, with their events.
   std::vector<RedisModuleString*> values;
   for (const int key : keys_) {
     const auto entry = call_.Find(key);
     values.push_back(entry ? CopyOf(call_, entry->value) : nullptr);
   }
   events_ = ConfigValue(call_.ctx(), kEvents);
-  // Redis 7.0 does not tell of 'n' where it tells of 'A'.
+  // Redis 7.0 does not show 'n' in the setting if the setting contains 'A'.
   if ((RedisModule_GetNotifyKeyspaceEvents() & REDISMODULE_NOTIFY_NEW) != 0) events_ += 'n';
   if (!events_.empty()) Run(call_.ctx(), "CONFIG", "SET", kEvents, "");
   for (std::size_t i = 0; i < keys_.size(); ++i) {

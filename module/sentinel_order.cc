@@ -25,7 +25,8 @@ std::string Encode(std::initializer_list<std::string_view> words) {
   return bytes;
 }
 
-// Sentinels announce addresses; a host name, which some are told to announce, would have to be waited for.
+// Sentinels announce addresses.  A host name, which some Sentinels are told to announce, is not resolved here, because
+// that would have to be waited for.
 socklen_t Address(const Endpoint& endpoint, sockaddr_storage& storage) {
   auto* v4 = reinterpret_cast<sockaddr_in*>(&storage);
   auto* v6 = reinterpret_cast<sockaddr_in6*>(&storage);

@@ -1,6 +1,7 @@
-// One order to one Redis Sentinel: SENTINEL FAILOVER, over a connection of its own.  One in TILT, which it is for half
-// a minute after it stood still, would take the order and do nothing, so its INFO is read first.  Thread: main loop
-// only; never blocks.  Not by hiredis: the server holds a copy of it with the same symbols, of whatever version.
+// One order to one Redis Sentinel: SENTINEL FAILOVER, sent over a connection of its own.  A Sentinel is in TILT mode
+// for half a minute after it has stood still.  In that mode it would accept the order and do nothing, so its INFO is
+// read first.  Thread: main loop only; never blocks.  This code does not use hiredis, because the server contains a
+// copy of hiredis with the same symbols and of unknown version.
 #pragma once
 
 #include <chrono>
@@ -16,21 +17,21 @@ class SentinelOrder {
  public:
   enum class Outcome {
     kPending,
-    kAccepted,     // it fails over now, or was about to
+    kAccepted,     // Sentinel fails over now, or was about to
     kRefused,      // answer() says why
-    kUnreachable,  // or silent for kPatience
+    kUnreachable,  // or did not answer within kPatience
   };
 
-  // To fail over the primary that it calls `name`.  `password`: its own, or empty.
+  // An order to fail over the primary that this Sentinel calls `name`.  `password`: the Sentinel's password, or empty.
   SentinelOrder(const Endpoint& sentinel, std::string_view name, std::string_view password);
   ~SentinelOrder();
   SentinelOrder(const SentinelOrder&) = delete;
   SentinelOrder& operator=(const SentinelOrder&) = delete;
 
-  // Goes on as far as it can at once.
+  // Makes as much progress as is possible without waiting.
   Outcome Step();
   [[nodiscard]] const Endpoint& sentinel() const { return sentinel_; }
-  // The last line that it answered.
+  // The last line that the Sentinel answered.
   [[nodiscard]] const std::string& answer() const { return answer_; }
 
  private:
@@ -39,7 +40,7 @@ class SentinelOrder {
   void Connect();
   Outcome Send();
   Outcome Receive();
-  // The next whole reply of what was received: a line, or what a bulk string holds.
+  // Takes the next whole reply from the received bytes: a line, or the content of a bulk string.
   std::optional<std::string> TakeReply();
 
   Endpoint sentinel_;
@@ -47,7 +48,7 @@ class SentinelOrder {
   int socket_ = -1;
   std::string unsent_;
   std::string name_;
-  int answers_due_ = 1;  // before the one to the order
+  int answers_due_ = 1;  // the answers still due before the order is sent
   bool ordered_ = false;
   std::string received_, answer_;
 };

@@ -15,22 +15,23 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
-// From the first order on.  Sentinel's own order follows within half a second, and what it knew of this node is good
-// for five.
+// How long INFO is withheld, counted from the first order.  Sentinel's own order follows within half a second, and what
+// Sentinel knew of this node stays valid for five seconds.
 constexpr milliseconds kWithhold{1500};
 constexpr milliseconds kAskAgain{1000}, kAskNext{200};
-// One that was stopped for a while (TILT) takes orders and does nothing for half a minute.  A failover in order is seen
-// sooner than this.
+// A Sentinel that was stopped for a while (TILT) accepts orders and does nothing for half a minute.  A healthy failover
+// becomes visible sooner than this.
 constexpr milliseconds kNothingHappens{2500};
-// They say hello every two seconds.
+// Sentinels publish a hello every two seconds.
 constexpr milliseconds kForgetAfter{30'000};
-// What it says was true a moment ago, and for longer than a change of roles takes.
+// A hello counts for kFresh after it was heard.  A Sentinel counts as mistaken only after kMistakenFor, which is longer
+// than a change of roles takes.
 constexpr milliseconds kFresh{5000}, kMistakenFor{500};
 constexpr std::size_t kMaxKnown = 64;
 constexpr std::size_t kRunId = 40, kShortId = 8, kMaxName = 200;
-// A backup that misses its primary and is told to lead has been promised it by then.
+// A backup that misses its primary and is told to lead has got its promises within this time.
 constexpr milliseconds kCampaign{300};
-// Whoever says something else each time is not written down each time.
+// A Sentinel that says something else each time must not cause a write each time.
 constexpr milliseconds kNotePeriod{10'000};
 
 std::string_view Advice(std::string_view answer) {
@@ -40,7 +41,7 @@ std::string_view Advice(std::string_view answer) {
 
 std::string ClientOf(std::string_view short_id) { return "sentinel-" + std::string(short_id) + "-cmd"; }
 
-// The text before the next `end`, which is taken away with it.
+// Returns the text before the next `end`, and removes that text and `end` from `text`.
 std::string_view TakeField(std::string_view& text, char end) {
   const std::size_t at = std::min(text.find(end), text.size());
   const std::string_view field = text.substr(0, at);
@@ -81,7 +82,8 @@ void Sentinels::OnHello(std::string_view message) {
   sentinel = {address, std::string(name), std::move(primary), now};
 }
 
-// A line for each: id, port, host and name, which comes last, for nothing says what it may be made of.
+// The text has one line for each Sentinel: id, port, host and name.  The name comes last, because nothing says which
+// characters it may contain.
 void Sentinels::Recall() {
   std::string_view note = TheState().store->Remembered();
   while (!note.empty()) {
@@ -145,7 +147,7 @@ std::string Sentinels::Reason(Time now) {
   return now - *mistaken_since_ < kMistakenFor ? "" : "this node leads, but Sentinel tells clients of " + named;
 }
 
-// One that names what is no member may call this node by another name.
+// A Sentinel that names an address of no member may know this node by another name, so it does not count as mistaken.
 std::string Sentinels::Mistaken(Time now) const {
   if (known_.empty()) return "";
   const StoreInfo info = TheState().store->Info();

@@ -1,18 +1,20 @@
-// Fast detection: a backup whose primary is gone has Redis Sentinel fail over at once, instead of waiting until
-// Sentinel finds out.  A false alarm does no harm: a primary that lives hands over.  Thread: main loop only.
+// Fast detection: a backup whose primary is gone makes Redis Sentinel fail over at once, instead of waiting until
+// Sentinel detects the failure.  A false alarm does no harm, because a primary that lives hands over.  Thread: main
+// loop only.
 //
-// Who the Sentinels are is overheard from what they publish on every node; only those count that are connected to this
-// one under their own ids, for anybody may publish.  All backups ask them in the same order, and a second order to the
-// same Sentinel is none.  They say it every two seconds, so a node that was started anew goes by what it had overheard
-// before.
+// FaHA learns which Sentinels exist from the messages that they publish on every node.  Only Sentinels that are also
+// connected to this node under their own ids count, because anybody may publish.  All backups ask the Sentinels in the
+// same order, and a second order to the same Sentinel has no effect.  Sentinels publish every two seconds, so a node
+// that was restarted first uses the Sentinels that it knew before.
 //
-// A primary that no Sentinel has ordered - by FAHA.FAILOVER, or where nobody was there to order anything - has Sentinel
-// fail over as well, if it tells clients of another member: Sentinel would take half a minute to find out.  And so does
-// one that is to stop, so that clients are told of the next one before.
+// A primary that no Sentinel has ordered - by FAHA.FAILOVER, or because nobody was there to give an order - also makes
+// Sentinel fail over, if Sentinel tells clients of another member: by itself Sentinel would find out only after half a
+// minute.  A primary that is to stop does the same, so that clients are told of the next primary before it stops.
 //
-// Sentinel sees its failover succeed in the new primary's INFO, and asks again only a second after the last answer.  So
-// a backup that misses its primary, or campaigns because it did, answers Sentinel's INFO with an error for a while:
-// Sentinel, which has no answer, goes on asking, and finds the new primary as soon as it is one.
+// Sentinel sees that its failover has succeeded in the new primary's INFO, and asks for INFO again only a second after
+// the last answer.  So a backup that misses its primary, or campaigns because of that, answers Sentinel's INFO with an
+// error for a while.  Sentinel, which then has no answer, keeps asking, and finds the new primary as soon as there is
+// one.
 #pragma once
 
 #include <chrono>
@@ -33,16 +35,16 @@ class Sentinels {
  public:
   static constexpr std::string_view kChannel = "__sentinel__:hello";
 
-  // Somebody published this on the channel.
+  // Somebody has published this message on the channel.
   void OnHello(std::string_view message);
-  // The store was opened: those that it remembers.
+  // The store was opened: takes over the Sentinels that it remembers.
   void Recall();
   void Tick(RedisModuleCtx* ctx);
-  // This node is to stop: while it leads, Sentinel is to fail over.
+  // Tells whether this node is to stop: a node that is to stop while it leads makes Sentinel fail over.
   void Leave(bool leaves) { leaves_ = leaves; }
-  // Is the client of `ctx` a Sentinel that should ask for INFO again?
+  // Is the client of `ctx` a Sentinel whose INFO shall be answered with an error, so that it asks again?
   [[nodiscard]] bool Withholds(RedisModuleCtx* ctx) const;
-  // Is the client of `ctx` one?
+  // Is the client of `ctx` a Sentinel?
   [[nodiscard]] static bool Asks(RedisModuleCtx* ctx);
   // Is any Sentinel connected?
   [[nodiscard]] static bool Watched(RedisModuleCtx* ctx);
@@ -51,30 +53,30 @@ class Sentinels {
   using Time = std::chrono::steady_clock::time_point;
   struct Sentinel {
     Endpoint address;
-    std::string name;     // of the primary, to it
-    std::string primary;  // where it tells clients that the primary is
+    std::string name;     // the name that it has for the primary
+    std::string primary;  // the address of the primary that it tells clients
     Time heard;
   };
 
-  // Why Sentinel should fail over, for the log; empty: it should not.
+  // Why Sentinel should fail over, for the log; empty if it should not.
   std::string Reason(Time now);
-  // What a Sentinel tells clients of, if that is a member which does not lead; empty: none does.
+  // The address that a Sentinel tells clients, if it is of a member that does not lead; empty if no Sentinel does so.
   [[nodiscard]] std::string Mistaken(Time now) const;
-  // Those that are connected, in the order of their ids.
+  // The ids of the known Sentinels that are connected, in the order of the ids.
   [[nodiscard]] std::vector<std::string> Connected(RedisModuleCtx* ctx, Time now) const;
   void Remember(RedisModuleCtx* ctx, Time now);
   void Ask(RedisModuleCtx* ctx, Time now, const std::string& reason);
   void Judge(SentinelOrder::Outcome outcome, Time now);
 
-  std::map<std::string, Sentinel, std::less<>> known_;  // by the part of the run id that connections are named after
+  std::map<std::string, Sentinel, std::less<>> known_;  // key: the part of the run id that connections use
   std::unique_ptr<SentinelOrder> order_;
-  std::size_t turn_ = 0;                // whom to ask
-  std::optional<Time> accepted_since_;  // by whom is asked now
+  std::size_t turn_ = 0;                // which Sentinel to ask
+  std::optional<Time> accepted_since_;  // when the one that is asked now first accepted
   Time next_ask_, withhold_until_, missed_at_, next_note_;
-  bool changed_ = false;  // somebody is known whom the store need not remember
+  bool changed_ = false;  // the store may not remember a known Sentinel yet
   std::optional<Time> mistaken_since_;
   bool leaves_ = false;
-  std::string said_;  // the last trouble that the log was told
+  std::string said_;  // the last message that was logged about an order
 };
 
 Sentinels& TheSentinels();

@@ -36,7 +36,8 @@ std::string::size_type FieldAt(std::string_view values, std::string_view field) 
   return at == std::string_view::npos ? at : at + field.size() + 1;
 }
 
-// Redis refuses a command by its own name where it is not well-formed, before the filter's name is there.
+// Redis rejects a call that is not well-formed under its own name of the command, before the filter changes that name.
+// So these rejected calls have to be added.
 void AddRejected(std::string& values, std::string_view more) {
   constexpr std::string_view kField = "rejected_calls";
   const std::size_t at = FieldAt(values, kField), from = FieldAt(more, kField);
@@ -108,7 +109,7 @@ void ReplyWords(RedisModuleCtx* ctx, RedisModuleCallReply* words) {
   RedisModule_ReplyWithArray(ctx, static_cast<long>(count));
   for (size_t i = 0; i < count; ++i) {
     std::string_view word = TextOf(RedisModule_CallReplyArrayElement(words, i));
-    // The name of a subcommand follows as a word of its own.
+    // The name of a subcommand follows as a separate word.
     if (i == 0) word = ShownName(word).substr(0, ShownName(word).find('|'));
     RedisModule_ReplyWithStringBuffer(ctx, word.data(), word.size());
   }
@@ -154,7 +155,7 @@ Reply ListClients(Call& call) {
   return IsError(reply) ? Reply::Native(reply) : Verbatim(call, ShownLines(TextOf(reply.get())));
 }
 
-// Redis would tell of the client that the module calls by.
+// CLIENT INFO itself would describe the client with which the module calls Redis.
 Reply ClientInfo(Call& call) {
   const std::string id = std::to_string(RedisModule_GetClientId(call.ctx()));
   const NativeReply reply(CallServer(call.ctx(), "CLIENT", "Eccc", "LIST", "ID", id.c_str()),
@@ -211,7 +212,7 @@ Reply LatencyHistogram(Call& call) {
   for (RedisModuleString* arg : args) RedisModule_FreeString(call.ctx(), arg);
   if (IsError(reply)) return Reply::Native(reply);
   const Pairs commands(reply.get());
-  // What FaHA runs natively for a command of its own was called once.
+  // If FaHA runs a native command for a command of its own, the client has called it only once.
   std::map<std::string_view, Pair> shown;
   for (const Pair& each : commands.all()) {
     const std::string_view name = TextOf(each.first);

@@ -15,15 +15,15 @@ namespace faha::module {
 namespace {
 
 std::atomic<int> received{0};    // the last signal that Redis was given, until it is carried out or forgotten
-std::atomic<int> held{0};        // one that waits for the role to be handed over
-std::atomic<bool> holds{false};  // the next one is to wait for that
+std::atomic<int> held{0};        // a signal that waits until the role is handed over
+std::atomic<bool> holds{false};  // the next signal is to wait for the hand-over
 static_assert(std::atomic<int>::is_always_lock_free, "a signal handler stores it");
 
 struct sigaction redis_on_term, redis_on_int;
 
-// Where Redis stands with the signal.  Its cron judges a signal, and the event that the module sees ends a cron: the
-// first event after the signal may end a cron that had not seen it, the second cannot.
-bool judged = false;       // by the cron before this one at the latest
+// How far Redis has come with the signal.  Redis' cron decides about a signal, and the module sees an event at the end
+// of each cron.  The first event after the signal may end a cron that had not seen the signal; the second event cannot.
+bool judged = false;       // the previous cron has decided at the latest
 bool child_lived = false;  // a child of Redis lived, or ended, since that cron began
 bool refused = false;      // because of that child
 bool ends_soon = false;    // see EndsSoon()
@@ -47,7 +47,7 @@ void OnSignal(int number, siginfo_t* info, void* context) {
 
 bool Watch(int number, struct sigaction& redis_action) {
   if (sigaction(number, nullptr, &redis_action) != 0) return false;
-  // Where nobody handles it there is nothing that could forget it.
+  // If nobody handles the signal, nothing could forget it.
   const bool handled = (redis_action.sa_flags & SA_SIGINFO) != 0 ||
                        (redis_action.sa_handler != SIG_DFL && redis_action.sa_handler != SIG_IGN);
   if (!handled) return true;
@@ -65,7 +65,7 @@ long long Field(RedisModuleCtx* ctx, const char* section, const char* name) {
   return error == REDISMODULE_OK ? value : 0;
 }
 
-// Redis waits for its replicas before it ends, and has the field only then.
+// Redis waits for its replicas before it ends; INFO has this field only while Redis waits.
 bool WaitsForReplicas(RedisModuleCtx* ctx) {
   RedisModuleServerInfoData* info = RedisModule_GetServerInfo(ctx, "server");
   const bool waits = RedisModule_ServerInfoGetFieldC(info, "shutdown_in_milliseconds") != nullptr;
@@ -73,10 +73,10 @@ bool WaitsForReplicas(RedisModuleCtx* ctx) {
   return waits;
 }
 
-// A snapshot's child is ended by a shutdown and refuses none.
+// A snapshot's child does not count: a shutdown ends it, and is not refused because of it.
 void OnChild(RedisModuleCtx*, RedisModuleEvent, uint64_t, void*) { child_lived = child_lived || !SnapshotIsUnderWay(); }
 
-// The end of one of Redis' crons.
+// Called at the end of each of Redis' crons.
 void OnCron(RedisModuleCtx* ctx, RedisModuleEvent, uint64_t, void*) {
   const int number = received.load();
   ends_soon = WaitsForReplicas(ctx);
@@ -88,7 +88,7 @@ void OnCron(RedisModuleCtx* ctx, RedisModuleEvent, uint64_t, void*) {
   const bool writing = Field(ctx, "persistence", "aof_rewrite_in_progress") == 1;
   child_lived = child_lived || writing;
   if (ends_soon) {
-    judged = true;  // and will be judged again
+    judged = true;  // and Redis will decide again
     return;
   }
   if (!std::exchange(judged, true)) return;
@@ -104,11 +104,11 @@ void OnCron(RedisModuleCtx* ctx, RedisModuleEvent, uint64_t, void*) {
 using Time = std::chrono::steady_clock::time_point;
 struct HandOver {
   Time began;
-  bool ordered = false;  // here, for Sentinel did not
+  bool ordered = false;  // ordered by this node, because Sentinel ordered nothing
   bool done = false;
 };
 std::optional<HandOver> hand_over;
-// Sentinel's failover takes a second or two; without an answer it goes on without it.
+// Sentinel's failover takes a second or two; if it has not come by then, the shutdown goes on without Sentinel.
 constexpr std::chrono::milliseconds kSentinelTakes{3000}, kAllTakes{8000};
 
 bool MayHandOver() {

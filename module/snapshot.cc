@@ -28,10 +28,10 @@ namespace {
 using Seconds = std::chrono::seconds;
 using SteadyTime = std::chrono::steady_clock::time_point;
 
-// As in Redis: after a failure a scheduled one waits for so long.
+// As in Redis, a scheduled snapshot waits for this long after a failure.
 constexpr Seconds kRetryDelay{5};
 
-// What a child tells of its work, in memory that it shares with the server.
+// What a child reports of its work, in memory that it shares with the server.
 struct Report {
   std::uint64_t keys = 0, bytes = 0;
   Code code = Code::kOk;
@@ -42,17 +42,17 @@ struct Snapshots {
   bool scheduled = false;
   bool forking = false;
   pid_t child = 0;  // 0: none
-  // Of the one under way, or of the last one.
+  // These describe the snapshot that is under way, or else the last one.
   std::string path;
   Lsn lsn;
   SteadyTime began;
   Status lost;
   Report* report = nullptr;  // for the life of the server
 
-  std::time_t saved_at = std::time(nullptr);  // LASTSAVE; like Redis, the start counts
+  std::time_t saved_at = std::time(nullptr);  // what LASTSAVE answers; as in Redis, the start counts as a save
   bool background_ok = true;
   Seconds background_took{-1};
-  std::uint64_t begun = 0;  // since the start
+  std::uint64_t begun = 0;  // number of snapshots since the start
   std::uint64_t records_saved = 0, records_at_begin = 0;
 };
 
@@ -63,11 +63,11 @@ Snapshots& The() {
 
 std::string Path(RedisModuleCtx* ctx) {
   const std::string name = ConfigValue(ctx, "dbfilename");
-  const std::string dir = ConfigValue(ctx, "dir");  // none if it was removed
+  const std::string dir = ConfigValue(ctx, "dir");  // empty if the directory was removed
   return (dir.empty() ? "" : dir + "/") + "faha-" + (name.empty() ? "dump.rdb" : name);
 }
 
-// A version's three parts.
+// The three parts of the server's version.
 std::string ServerVersion() {
   const int version = RedisModule_GetServerVersion();
   return std::to_string(version >> 16) + "." + std::to_string(version >> 8 & 0xff) + "." +
@@ -82,7 +82,7 @@ std::string UsedMemory(RedisModuleCtx* ctx) {
   return std::to_string(error == REDISMODULE_OK ? used : 0);
 }
 
-// What the child must not ask for: it is known before the fork.
+// What the child must not ask the server for; it is gathered before the fork.
 struct Facts {
   std::string path, used_memory;
   Lsn lsn;
@@ -90,7 +90,7 @@ struct Facts {
   pid_t server = 0;
 };
 
-// Reads what the store holds, in the child or in the server itself.
+// Writes a dump of what the store holds; runs in the child or in the server itself.
 Status WriteDump(const Facts& facts, RdbWriter& dump) {
   const Store& store = *TheState().store;
   (void)dump.Create();
@@ -110,7 +110,7 @@ Status WriteDump(const Facts& facts, RdbWriter& dump) {
   });
   if (!dump.status().ok()) return dump.status();
   if (!read.ok()) return read;
-  // A server that is gone may have a successor, which has begun to write over what was read.
+  // If the server is gone, it may have a successor, which may have begun to overwrite what was read here.
   if (facts.server != getpid() && facts.server != getppid()) return {Code::kUnavailable, "the server has ended"};
   return dump.Keep();
 }
@@ -119,8 +119,9 @@ Facts Gather(RedisModuleCtx* ctx, Lsn lsn) {
   return {Path(ctx), UsedMemory(ctx), lsn, RedisModule_Milliseconds(), getpid()};
 }
 
-// Peers and clients must see the hang-up when the server ends, though this child lives on for a moment.  Each number
-// stays in use: the system's log, for one, goes on writing to its own.
+// When the server ends, peers and clients must see that their connections are closed, although this child lives on for
+// a moment.  Each descriptor number stays in use, because its user may go on writing to that number, as the system's
+// log does.
 void LetGoOfSockets() {
   const int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
   DIR* all = opendir("/proc/self/fd");
@@ -132,7 +133,7 @@ void LetGoOfSockets() {
   if (all != nullptr) closedir(all);
 }
 
-// In the child, which never returns to the server's work.
+// Runs in the child, which never returns to the server's work.
 [[noreturn]] void Child(const Facts& facts, Report& report) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (getppid() != facts.server) _exit(1);
@@ -159,7 +160,7 @@ void Saved(std::uint64_t keys, std::uint64_t bytes) {
                              ", " + std::to_string(keys) + " keys in " + std::to_string(bytes) + " bytes");
 }
 
-// The status that is told: what happened, and that nothing else did.
+// The status that is reported: what went wrong, and that nothing else has changed.
 Status NotSaved(const Status& why) {
   return {why.code(), "no snapshot was written to " + The().path +
                           ", and an older one stays as it is: " + std::string(why.message())};
@@ -171,7 +172,7 @@ void Failed(const Status& why) {
   TheState().store->ReleaseSegments(status);
 }
 
-// How the child ended, which is worth what the hold was.
+// How the child ended.  The child's result is valid only if the hold was not lost.
 Status Outcome(int exit_code, int signal) {
   const Snapshots& the = The();
   if (!the.lost.ok()) return the.lost;
@@ -204,14 +205,14 @@ bool SharesReport() {
   return true;
 }
 
-// Called by the store before the log writes to what the child has not read.  Redis' own way to end a child waits for
-// it.
+// Called by the store before the log overwrites what the child has not read.  This kills the child directly, because
+// Redis' own way to end a child waits until it has ended.
 void OnLost(const Status& why) {
   The().lost = why;
   if (The().child != 0) kill(The().child, SIGKILL);
 }
 
-// Holds the keys as they are now, which are committed.
+// Holds the keys in their present state, which is committed.
 Result<Facts> Begin(RedisModuleCtx* ctx) {
   Snapshots& the = The();
   the.began = std::chrono::steady_clock::now();
@@ -227,7 +228,7 @@ Result<Facts> Begin(RedisModuleCtx* ctx) {
 
 Status StartChild(RedisModuleCtx* ctx) {
   Snapshots& the = The();
-  the.background_ok = false;  // as long as it is not known better
+  the.background_ok = false;  // until the start has succeeded
   if (!SharesReport()) return {Code::kUnavailable, "there is no memory"};
   const auto facts = Begin(ctx);
   if (!facts.ok()) return facts.status();
@@ -244,7 +245,7 @@ Status StartChild(RedisModuleCtx* ctx) {
   return Status::Ok();
 }
 
-// In this process; everybody waits.
+// Writes the dump in this process; all clients wait meanwhile.
 Status SaveHere(RedisModuleCtx* ctx) {
   const auto facts = Begin(ctx);
   if (!facts.ok()) return facts.status();
@@ -256,7 +257,7 @@ Status SaveHere(RedisModuleCtx* ctx) {
   return status;
 }
 
-// Everything that the turn has written so far is in the snapshot, or there is none.
+// Commits, so that everything that the turn has written so far is in the snapshot; if that fails there is no snapshot.
 Status CommitFirst() {
   EndUnit();
   return TheState().gate.CommitInside();
@@ -296,7 +297,7 @@ void ShutdownIsAsked(bool saves) { saves_at_shutdown = saves; }
 void SnapshotAtShutdown(int signal) {
   Snapshots& the = The();
   if (the.child != 0) {
-    // Redis has asked it to end, and does not wait until it has.
+    // Redis has asked the child to end, but does not wait until it has ended.
     kill(std::exchange(the.child, 0), SIGKILL);
     unlink(RdbWriter::Unfinished(the.path).c_str());
     TheState().store->ReleaseSegments(Status::Ok());

@@ -1,10 +1,11 @@
-// SAVE, BGSAVE and LASTSAVE: a copy of FaHA's keys and functions as a dump that stock Redis loads.  It has a name of
-// its own, "faha-" and dbfilename, because Redis writes its own data set, which is empty, to dbfilename, and would load
-// what stands there.  Thread: main loop only, and that of the child.
+// SAVE, BGSAVE and LASTSAVE: they write a copy of FaHA's keys and functions as a dump that stock Redis loads.  The dump
+// has its own name, "faha-" followed by dbfilename, because Redis writes its own empty data set to dbfilename and would
+// load the file of that name.  Thread: main loop only, and the one thread of the child process.
 //
-// BGSAVE's child comes from Redis (RM_Fork), which so knows of it: it has one child at a time.  Of the index the child
-// has what it was when it was forked; the pool is shared, and the store holds what the child has not read yet, as long
-// as nobody needs the space (Store::HoldSegments).  When the hold is lost the child is ended, and there is no new file.
+// BGSAVE's child is forked by Redis (RM_Fork), so Redis knows of it: Redis has one child at a time.  The child has the
+// index as it was at the fork.  The pool is shared, and the store keeps the parts that the child has not read yet, as
+// long as nobody needs the space (Store::HoldSegments).  If this hold is lost, the child is ended, and no new file is
+// written.
 #pragma once
 
 #include <string>
@@ -14,18 +15,19 @@
 
 namespace faha::module {
 
-// The end of a turn whose commit succeeded: begins what was scheduled, once Redis has no other child.
+// A turn has ended with a successful commit: starts a scheduled snapshot as soon as Redis has no other child.
 void SnapshotTurnEnds(RedisModuleCtx* ctx);
 
-// Does a snapshot's child live, or is it just being forked?
+// Is there a snapshot's child, or is it being forked now?
 bool SnapshotIsUnderWay();
 
-// SHUTDOWN was sent with these words, and may be refused.
+// A client has sent SHUTDOWN; `saves`: with SAVE.  Redis may refuse the shutdown.
 void ShutdownIsAsked(bool saves);
-// The server ends, by `signal` if that is not 0: ends a snapshot, and writes one if that was asked for.
+// The server ends, because of `signal` if that is not 0.  Ends a snapshot that is under way, and writes one if that was
+// asked for.
 void SnapshotAtShutdown(int signal);
 
-// INFO's answer says of dumps what it would of Redis' own.
+// Sets the fields about dumps in INFO's text to FaHA's snapshots.
 void TellSnapshots(std::string& info);
 
 }  // namespace faha::module

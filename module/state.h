@@ -12,23 +12,23 @@ namespace faha::module {
 
 struct State {
   std::unique_ptr<Store> store;
-  RedisModuleCtx* context = nullptr;  // of no client, for the life of the server
+  RedisModuleCtx* context = nullptr;  // belongs to no client, lives as long as the server
   Options options;
   DbId databases = 1;  // Redis' setting
   Gate gate;
 
-  // The server loads its own files.
+  // The server is loading its own files.
   bool loading = false;
-  // Keys whose time has come go by themselves (DEBUG SET-ACTIVE-EXPIRE).
+  // Expired keys are deleted although no client accesses them (DEBUG SET-ACTIVE-EXPIRE).
   bool active_expire = true;
-  // Deleted because their time had come, since the start.
+  // Number of keys that were deleted since the start because they had expired.
   std::uint64_t expired_keys = 0;
-  // What INFO tells since the start or CONFIG RESETSTAT: reads of keys that were there, and that were not; and the
-  // expired ones before.
+  // INFO's counts since the start or since CONFIG RESETSTAT: reads of keys that existed and of keys that did not; and
+  // the value of expired_keys at that moment.
   std::uint64_t hits = 0, misses = 0, expired_before = 0;
   // The frozen time of the current unit; 0: not taken yet.
   TimeMs unit_time = 0;
-  // Of the last command: most likely the next one's, too.
+  // The database of the last command, which is most likely the next command's database, too.
   DbId last_db = 0;
 };
 

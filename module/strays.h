@@ -1,13 +1,13 @@
-// Keys in Redis' own keyspace, which FaHA keeps empty: another module can write there by the key API, past the command
-// filter.  Nobody is served them and no copy of them is kept, so the log says it; they are not FaHA's to delete.
-// Thread: main loop only.
+// Finds keys in Redis' own keyspace, which FaHA keeps empty.  Another module can write keys there through the key API,
+// past the command filter.  Such keys are served to nobody and have no copy, so a log line reports them; FaHA does not
+// delete them, because they are not its own.  Thread: main loop only.
 #pragma once
 
 #include "module/redis_api.h"
 
 namespace faha::module {
 
-// Call at every tick; looks once in a second.
+// Call it at every tick; it looks once a second.
 void LookForStrays(RedisModuleCtx* ctx);
 
 }  // namespace faha::module

@@ -42,7 +42,7 @@ Reply SetWith(Call& call, const SetOptions& options, std::string_view value) {
     if (!time) return *error;
     expire_at = *time;
   }
-  // The plain SET, by far the most frequent, need not look at what was there.
+  // A plain SET, by far the most frequent form, need not look at the old value.
   if (!options.nx && !options.xx && !options.get && !options.keep_ttl) {
     const Status status = call.Put(1, value, expire_at, kString, "set");
     if (status.ok() && expire_at != kNoExpiry) call.Changed(1, REDISMODULE_NOTIFY_GENERIC, "expire");
@@ -77,7 +77,7 @@ Reply Increment(Call& call, std::int64_t by) {
   return After(status, Reply::Integer(value));
 }
 
-// All or nothing: whether everything has room is known before the first pair is written.
+// Writes all pairs or none: it is checked that all have room before the first pair is written.
 Reply SetAll(Call& call, Reply done) {
   std::uint64_t bytes = 0;
   for (int i = 1; i < call.size(); i += 2) {
@@ -187,7 +187,7 @@ Reply MGet(Call& call) {
   };
   values.reserve(static_cast<std::size_t>(call.size() - 1));
   if (look()) {
-    // What has expired goes, which is a write: the views are taken again.
+    // Expired keys are deleted, which is a write, so the views are taken again.
     for (int i = 1; i < call.size(); ++i) (void)call.Find(i);
     (void)look();
   }
@@ -248,7 +248,7 @@ Reply IncrByFloat(Call& call) {
   return After(status, Reply::Text(std::move(result)));
 }
 
-// Only with GET does it tell of what was there.
+// SET tells about the old value only with GET.
 void FindSetKeys(const Call& call) {
   constexpr int kWrites = REDISMODULE_CMD_KEY_OW | REDISMODULE_CMD_KEY_UPDATE;
   constexpr int kReads = REDISMODULE_CMD_KEY_RW | REDISMODULE_CMD_KEY_UPDATE | REDISMODULE_CMD_KEY_ACCESS;

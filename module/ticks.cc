@@ -12,7 +12,7 @@ namespace {
 bool due = false;
 void (*the_tick)(RedisModuleCtx*) = nullptr;
 
-// This may be in the middle of a script, where nothing may be done: it only wakes the event loop.
+// This may run in the middle of a script, where nothing may be done, so it only wakes the event loop.
 void OnExpired(int timer, void*, int) {
   std::uint64_t times = 0;
   due = ::read(timer, &times, sizeof times) == sizeof times || due;

@@ -1,5 +1,5 @@
-// What is done again and again, by a clock that nobody sets.  Redis' timers go by the time of day: after a step back of
-// an hour they would be an hour late.  Thread: main loop only.
+// Calls a function periodically, by a clock that nobody sets.  Redis' timers use the time of day: after that was set
+// back by an hour they would be an hour late.  Thread: main loop only.
 #pragma once
 
 #include <chrono>
@@ -8,11 +8,12 @@
 
 namespace faha::module {
 
-// From now on `tick` is called once in every `period`, or as soon as the event loop comes round.  False: no timer.
+// From now on calls `tick` once in every `period`, or later, when the event loop comes round.  Returns false if there
+// is no timer.
 bool StartTicking(std::chrono::milliseconds period, void (*tick)(RedisModuleCtx*));
-// Something came that a tick is to see at the end of this turn.
+// Something has happened that a tick should handle at the end of this turn.
 void TickSoon();
-// The end of a turn, outside of scripts: calls `tick` if it is time.
+// The end of a turn, not within a script: calls `tick` if it is due.
 void TickIfDue(RedisModuleCtx* ctx);
 
 }  // namespace faha::module

@@ -8,7 +8,7 @@ namespace {
 
 bool seen = false;
 
-// From 7.2 on.
+// The API function that tells the client's id; the server has it from 7.2 on.
 using ClientIdOf = unsigned long long (*)(RedisModuleCommandFilterCtx*);
 ClientIdOf TheClientIdOf() {
   static const ClientIdOf function = [] {
@@ -19,7 +19,8 @@ ClientIdOf TheClientIdOf() {
   return function;
 }
 
-// The one whose command the filter looks at has been read, and has not run.
+// Is there a client in MULTI whose command has been read and has not run?  The client whose command the filter looks at
+// is in this state.
 bool SomeoneQueues() {
   bool queues = false;
   seen = false;
@@ -36,7 +37,7 @@ bool SomeoneQueues() {
 void MultiIsSeen() { seen = true; }
 
 bool IsQueued(RedisModuleCommandFilterCtx* filter) {
-  // A script's commands are not queued, and see the error as such.
+  // A script's commands are not queued; the script sees the error as an error.
   if ((RedisModule_GetContextFlags(nullptr) & REDISMODULE_CTX_FLAGS_LUA) != 0) return false;
   if (TheClientIdOf() == nullptr) return seen && SomeoneQueues();
   RedisModuleClientInfoV1 info = REDISMODULE_CLIENTINFO_INITIALIZER_V1;

@@ -17,13 +17,13 @@ struct Waiter {
   RedisModuleBlockedClient* blocked = nullptr;  // null: not blocked yet
   std::string command;
   std::optional<Status> outcome;
-  bool told = false;          // it does not wait any more, though its order is still under way
-  bool since_before = false;  // this turn
+  bool told = false;          // the client does not wait any more, though its order is still under way
+  bool since_before = false;  // the client has waited since before this turn
 };
 
-// Those whose order is under way.
+// The clients whose order is under way.
 std::list<std::shared_ptr<Waiter>> waiters;
-// The clients who were told their outcome in this turn, and had waited since before: nothing else is meant for them.
+// The clients that were told their outcome in this turn and had waited since before: no other reply is meant for them.
 std::vector<std::uint64_t> answered;
 
 Status Unknown(const Waiter& waiter) {
@@ -38,7 +38,7 @@ Reply Answer(const Waiter& waiter) {
   return status.ok() ? Reply::Ok() : Reply::Error(status);
 }
 
-// The client is told while it is unblocked, by CLIENT UNBLOCK.
+// Called while CLIENT UNBLOCK unblocks the client; tells the client its outcome.
 int OnUnblocked(RedisModuleCtx* ctx, RedisModuleString**, int) {
   const std::uint64_t client = RedisModule_GetClientId(ctx);
   const auto found = std::find_if(waiters.begin(), waiters.end(),
@@ -48,7 +48,7 @@ int OnUnblocked(RedisModuleCtx* ctx, RedisModuleString**, int) {
   return Answer(**found).SendTo(ctx);
 }
 
-// The usual way, for a server on which CLIENT is renamed.
+// Answers a client that is unblocked in the usual way, for a server on which CLIENT is renamed.
 int OnReply(RedisModuleCtx* ctx, RedisModuleString**, int) {
   const auto* waiter = static_cast<std::shared_ptr<Waiter>*>(RedisModule_GetBlockedClientPrivateData(ctx))->get();
   return Answer(*waiter).SendTo(ctx);
@@ -62,7 +62,7 @@ void Tell(RedisModuleCtx* ctx, const Waiter& waiter) {
 
 void Finish(const std::shared_ptr<Waiter>& waiter, const Status& outcome) {
   waiter->outcome = outcome;
-  if (waiter->blocked == nullptr) return;  // its command runs still, and will see
+  if (waiter->blocked == nullptr) return;  // its command still runs, and will see the outcome
   Tell(TheState().context, *waiter);
   if (waiter->since_before) answered.push_back(waiter->client);
   waiters.remove(waiter);
@@ -105,7 +105,7 @@ void WaitersTurnEnds() {
 }
 
 void InterruptWaiters(RedisModuleCtx* ctx) {
-  const auto all = waiters;  // telling one calls back
+  const auto all = waiters;  // a copy, because telling a client calls back
   for (const auto& each : all) Tell(ctx, *each);
 }
 

@@ -14,11 +14,11 @@
 namespace faha::module {
 namespace {
 
-// Beyond these, remembering costs more than signalling every key.
+// Beyond these limits, remembering names costs more than signalling every key.
 constexpr std::size_t kMaxNames = 65'536;
 constexpr std::size_t kMaxNameBytes = std::size_t{4} << 20;
 
-// A key with an expiry that was watched, and when.
+// A watched key that has an expiry, and the time when it expires.
 struct End {
   TimeMs when;
   DbId db;
@@ -26,14 +26,14 @@ struct End {
   auto operator<=>(const End&) const = default;
 };
 
-// Since all databases were empty last, or since no client was left that could watch any of it: Redis tells nobody when
-// a client no longer watches.
+// What was watched since all databases were last empty, or since no client was left that could watch any of it.  It
+// cannot be forgotten earlier, because Redis tells nobody when a client stops watching.
 struct Watched {
   std::pmr::unordered_set<std::pmr::string> names{&ServerMemory()};
   std::size_t bytes = 0;                     // of the names, and of those in `ends`
-  bool everything = false;                   // too much: take every key for a watched one
-  std::pmr::set<End> ends{&ServerMemory()};  // those to come; too many: the next ones
-  std::uint64_t newest = 0;                  // no later client has watched any of it
+  bool everything = false;                   // too many names: every key counts as watched
+  std::pmr::set<End> ends{&ServerMemory()};  // expiries to come; if there are too many, the next ones
+  std::uint64_t newest = 0;                  // no client with a higher id has watched any of it
 
   void Forget() {
     names.clear();
@@ -43,8 +43,8 @@ struct Watched {
   }
 };
 Watched watched;
-std::set<std::uint64_t> clients;     // connected, by id: a later one has a higher id
-RedisModuleCtx* detached = nullptr;  // for the life of the server: the filter has none
+std::set<std::uint64_t> clients;     // ids of the connected clients: a later client has a higher id
+RedisModuleCtx* detached = nullptr;  // lives as long as the server; the filter has no context
 
 void Signal(RedisModuleCtx* ctx, std::string_view name) {
   RedisModuleString* key = RedisModule_CreateString(ctx, name.data(), name.size());
@@ -68,7 +68,7 @@ bool IsAlive(DbId db, std::string_view name) {
   return entry && (entry->expire_at == kNoExpiry || UnitTime() <= entry->expire_at);
 }
 
-// Deletes a key whose time has come.  Not within a script, whose time stands still.
+// Deletes an expired key, but not within a script, because time stands still for a script.
 void Expire(DbId db, std::string_view name) {
   if ((RedisModule_GetContextFlags(detached) & REDISMODULE_CTX_FLAGS_LUA) == 0) (void)RemoveExpired(detached, db, name);
 }
@@ -108,7 +108,7 @@ void OnClientChange(RedisModuleCtx*, RedisModuleEvent, uint64_t subevent, void* 
 
 bool StartWatching(RedisModuleCtx* ctx) {
   detached = RedisModule_GetDetachedThreadSafeContext(ctx);
-  // Where the module is loaded later there are some already.
+  // If the module is loaded into a running server, some clients are connected already.
   ForEachClient(ctx, [](const ListedClient& client) {
     if (const auto id = ParseInteger(client.Field("id"))) clients.insert(static_cast<std::uint64_t>(*id));
   });
@@ -155,7 +155,7 @@ void ExpireBeforeSwap(DbId a, DbId b) {
   }
 }
 
-// A key that is in one of the two, or was, has changed in both.
+// A key that exists, or existed, in one of the two databases has changed in both.
 void SignalSwap(RedisModuleCtx* ctx, DbId a, DbId b) {
   Store& store = *TheState().store;
   const int selected = RedisModule_GetSelectedDb(ctx);

@@ -1,7 +1,8 @@
-// WATCH, the flushes and SWAPDB.  Redis marks a client's transaction when a key it watches changes and signals every
-// change of one key by itself; a flush, it believes, changes nothing, for its own keyspace is empty.  So FaHA remembers
-// which names were watched, and signals those that a flush removes or a swap changes.  Nor does it know which watched
-// keys have expired already, whose end is no change: those go before they are watched.  Thread: main loop only.
+// WATCH, the flushes and SWAPDB.  Redis marks a client's transaction when a key that it watches changes.  A change of a
+// single key is signalled where it is made (Call::Changed).  A flush changes nothing in Redis' view, because Redis' own
+// keyspace is empty.  So FaHA remembers which names were watched, and signals those that a flush removes or a swap
+// changes.  Redis also does not know which keys have already expired when they are watched.  The end of such a key is
+// no change, so these keys are deleted before they are watched.  Thread: main loop only.
 #pragma once
 
 #include <optional>
@@ -12,22 +13,23 @@
 
 namespace faha::module {
 
-// False if Redis refuses.
+// Returns false if Redis refuses.
 bool StartWatching(RedisModuleCtx* ctx);
 
-// A client names `key` in a WATCH, in some database.
+// A client names `key` in a WATCH, in a database that is not known.
 void RememberWatched(std::string_view key);
 
 // A transaction is about to run.
 void ExpireWatched();
 
-// All keys of `db`, or of all databases, are about to go.
+// All keys of `db`, or of all databases, are about to be deleted.
 void SignalFlush(RedisModuleCtx* ctx, std::optional<DbId> db);
 
-// The keys of two databases are about to be exchanged: the end of those whose time has come is told where they were.
+// The keys of two databases are about to be exchanged: deletes and reports expired keys while they are still in their
+// old database.
 void ExpireBeforeSwap(DbId a, DbId b);
 
-// They have been.
+// The keys of the two databases have been exchanged.
 void SignalSwap(RedisModuleCtx* ctx, DbId a, DbId b);
 
 }  // namespace faha::module

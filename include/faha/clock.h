@@ -5,7 +5,7 @@
 
 namespace faha {
 
-// Monotonic, and counting while the machine is suspended: for leases and timeouts, never for expiry.
+// A monotonic time that goes on while the machine is suspended: for leases and timeouts, never for expiry.
 using MonoTime = std::chrono::microseconds;
 
 class Clock {

@@ -1,6 +1,6 @@
 // The keyspace: what commands read and write.  Every change is persistent on a majority before Commit() returns.
-// Thread: main loop only; no call blocks but CheckRead() and CheckWrite(), which may commit or renew the lease: these
-// wait for persist-timeout at most, and for what a large write takes.
+// Thread: main loop only; no call blocks except CheckRead(), CheckWrite(), CheckErase() and Swap(), which may commit or
+// renew the lease: they wait for at most persist-timeout plus the time that a large write takes.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,7 @@
 namespace faha {
 
 struct Entry {
-  std::string_view value;  // valid until the next call that changes the store, or that ends a unit
+  std::string_view value;  // valid until the next call that changes the store or ends a unit
   TimeMs expire_at = kNoExpiry;
 };
 
@@ -23,23 +23,25 @@ class Keyspace {
  public:
   virtual ~Keyspace() = default;
 
-  // May this node answer reads now?  Errors: NotPrimary, NoQuorum, Fenced.
+  // May this node answer reads now?  Errors: NotPrimary, NoQuorum, Fenced; BadConfig - it holds keys in databases that
+  // clients cannot name; Corrupt - its log is damaged.
   virtual Status CheckRead() = 0;
-  // May this node put `records` records of `bytes` (keys and values together) now?  Without records: may it write at
-  // all? May clean the log and commit to make room.  Errors: ReadOnly, NoQuorum, Fenced, NoSpace.
+  // May this node put `records` records of `bytes` (keys and values together) now?  With `records` 0: may it write at
+  // all?  The call may clean the log and commit to make room.  Errors: ReadOnly, NoQuorum, Fenced, NoSpace; BadConfig,
+  // Corrupt - as CheckRead's.
   virtual Status CheckWrite(std::uint64_t bytes, std::uint64_t records) = 0;
-  // The same for deletes, for which a full pool keeps a reserve; `bytes`: of the keys.
+  // The same for deletes, for which a full pool keeps a reserve.  `bytes` is the size of the keys.
   virtual Status CheckErase(std::uint64_t bytes, std::uint64_t records) = 0;
 
   // Would CheckWrite(0, 0) allow a write at once, without waiting for peers?
   [[nodiscard]] virtual bool Serving() const = 0;
 
-  // The entry of `key`, expired or not: expiry is the caller's to judge.
+  // The entry of `key`, expired or not: the caller decides about expiry.
   virtual std::optional<Entry> Get(DbId db, std::string_view key) = 0;
-  // `keys` are about to be read or written: fetches ahead, for all at once, what each would wait for.  kPrefetchKeys of
-  // them at a time are enough.
+  // The keys in `keys` are about to be read or written.  Prefetches, for all of them at once, the memory that each
+  // would have to wait for.  It is enough to pass kPrefetchKeys keys at a time.
   virtual void Prefetch(DbId db, std::span<const std::string_view> keys) const = 0;
-  // Fetches what the first step of a later Prefetch() of that key waits for, without waiting itself.
+  // Prefetches the memory that the first step of a later Prefetch() of that key will need, without waiting itself.
   virtual void PrefetchFirst(DbId db, std::string_view key) const = 0;
   static constexpr std::size_t kPrefetchKeys = 16;
   // Errors: as CheckWrite; then nothing has changed.
@@ -48,28 +50,31 @@ class Keyspace {
   virtual Status Delete(DbId db, std::string_view key) = 0;
   // Deletes every key of `db`, or of all databases.
   virtual Status Flush(std::optional<DbId> db) = 0;
-  // All keys of `a` are `b`'s from now on, and those of `b` are `a`'s.  Costs the same for however many.
+  // From now on all keys of `a` belong to `b`, and those of `b` to `a`.  The cost does not depend on how many keys
+  // there are.
   // Errors: as CheckWrite; then nothing has changed.
   virtual Status Swap(DbId a, DbId b) = 0;
-  // Calls visit(key) for every key in `db`, in no order.  `visit` must not change the store.  Reads every key.
+  // Calls visit(key) for every key in `db`, in no particular order.  `visit` must not change the store.  Reads every
+  // key.
   virtual void ForEachKey(DbId db, const std::function<void(std::string_view)>& visit) const = 0;
-  // What is visited, expired or not; valid until the store changes, which the visitor must not do.
+  // Called with a key, expired or not.  The key is valid until the store changes, and the visitor must not change the
+  // store.
   using Visitor = std::function<void(std::string_view key, TimeMs expire_at)>;
-  // A part of the keys of `db`: visits some, perhaps none, and returns the cursor of the next part.  0 is the first
-  // cursor and what comes after the last part.  A key that is there from the first part to the last is visited,
-  // whatever is written and deleted meanwhile, and perhaps twice.  Any number is a cursor.
+  // Visits a part of the keys of `db`, perhaps none, and returns the cursor of the next part.  The first cursor is 0,
+  // and 0 is also returned after the last part.  A key that exists from the first part to the last is visited, whatever
+  // is written and deleted meanwhile, and perhaps twice.  Any number is a valid cursor.
   virtual std::uint64_t Scan(DbId db, std::uint64_t cursor, const Visitor& visit) const = 0;
   // Visits one key of `db`, each with nearly the same probability; false if there is none.
   virtual bool RandomKey(DbId db, std::uint64_t random, const Visitor& visit) const = 0;
-  // As Scan, of all databases, but only keys that have an expiry are visited.
+  // As Scan, but for all databases, and visits only keys that have an expiry.
   using ExpiryVisitor = std::function<void(DbId db, std::string_view key, TimeMs expire_at)>;
   virtual std::uint64_t ScanExpiring(std::uint64_t cursor, const ExpiryVisitor& visit) const = 0;
   // How many keys have an expiry, in `db` or in all databases.
   [[nodiscard]] virtual std::uint64_t Expiring(DbId db) const = 0;
   [[nodiscard]] virtual std::uint64_t Expiring() const = 0;
-  // Keys in `db`, the expired ones that nobody has touched since included.
+  // How many keys `db` has, including expired ones that nobody has touched since they expired.
   [[nodiscard]] virtual std::uint64_t Size(DbId db) const = 0;
-  // DRAM that the hot tier takes.
+  // DRAM that the hot tier uses.
   [[nodiscard]] virtual std::uint64_t HotUsedBytes() const = 0;
   // The largest key plus value, in bytes.
   [[nodiscard]] virtual std::uint64_t MaxRecordBytes() const = 0;

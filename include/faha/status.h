@@ -1,4 +1,4 @@
-// How an operation failed.  The world fails with a Status; a bug fails with FAHA_CHECK.
+// How an operation failed.  A failure of the world outside is a Status; a bug ends the process with FAHA_CHECK.
 #pragma once
 
 #include <memory>
@@ -9,13 +9,13 @@
 
 namespace faha {
 
-// Every code has one stable upper-case name: what a Redis client reads after the '-' and what the
-// server's log line starts with.  Peers tell each other the numbers, so they stay, and a new code takes the next one.
+// Every code has one stable upper-case name: it is what a Redis client reads after the '-' and what the server's log
+// line starts with.  Peers send each other the numbers, so a number never changes, and a new code takes the next one.
 enum class Code {
   kOk = 0,
   kBadConfig = 1,     // BADCONFIG: an option's value cannot be used
   kBadPool = 2,       // BADPOOL: the file is not a pool, or its superblock is damaged
-  kClusterId = 3,     // CLUSTERID: the peer or the pool belongs to another cluster
+  kClusterId = 3,     // CLUSTERID: the peer or the pool belongs to another cluster, or its log has another key
   kCorrupt = 4,       // CORRUPT: committed data in the pool is damaged
   kDenied = 5,        // DENIED: the peer does not know the secret, or this node does not; or TLS, likewise
   kFenced = 6,        // FENCED: this node must not act as a primary any more
@@ -23,11 +23,11 @@ enum class Code {
   kNoPromise = 8,     // NOPROMISE: no majority promised the epoch
   kNoQuorum = 9,      // NOQUORUM: a majority cannot be reached
   kNoSpace = 10,      // NOSPACE: the pool or the file system is full
-  kNotPrimary = 11,   // NOTPRIMARY: this node does not serve reads
-  kPeerVersion = 12,  // PEERVERSION: the peer speaks another wire version
+  kNotPrimary = 11,   // NOTPRIMARY: this node is not the primary: it serves no reads, and nobody can follow it
+  kPeerVersion = 12,  // PEERVERSION: the peer speaks another wire version, or lacks the cluster's feature level
   kPoolInUse = 13,    // POOLINUSE: another process has the pool open
   kPoolSize = 14,     // POOLSIZE: the pool's geometry does not fit its cluster's
-  kPoolVersion = 15,  // POOLVERSION: the pool was written by another format version
+  kPoolVersion = 15,  // POOLVERSION: the pool has a format version or feature level that this release cannot read
   kProtocol = 16,     // PROTOCOL: the peer sent what the protocol does not allow
   kReadOnly = 17,     // READONLY: this node does not accept writes
   kTooLarge = 18,     // TOOLARGE: a key or value is over the limit
@@ -37,8 +37,8 @@ enum class Code {
 // The stable name of `code`, such as "NOSPACE".
 std::string_view CodeName(Code code);
 
-// A code and one line that says what happened and what to do.  Success, which every call on the way of a write returns,
-// is one null pointer.
+// A code and one line that says what happened and what to do.  Success is one null pointer, because every call on the
+// path of a write returns it.
 class [[nodiscard]] Status {
  public:
   Status() = default;

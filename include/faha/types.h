@@ -1,4 +1,4 @@
-// The vocabulary of FaHA: positions, identities and members are types, never bare integers.
+// The vocabulary of FaHA: positions, identities and members are types of their own, never bare integers.
 #pragma once
 
 #include <array>
@@ -24,14 +24,14 @@ struct Epoch {
   [[nodiscard]] Epoch Next() const { return Epoch{value + 1}; }
 };
 
-// How far a log reaches.  Logs compare as Raft's do: the last batch's epoch first, then its LSN.
+// How far a log reaches.  Log ends are compared as in Raft: first the last batch's epoch, then its LSN.
 struct LogEnd {
   Epoch epoch;
   Lsn lsn;
   auto operator<=>(const LogEnd&) const = default;
 };
 
-// A byte offset into the pool, equal on every node of a cluster.  0 (the superblock) is "none".
+// A byte offset into the pool, which is equal on every node of a cluster.  0 (the superblock) means "none".
 struct LogAddress {
   std::uint64_t value = 0;
   auto operator<=>(const LogAddress&) const = default;
@@ -41,8 +41,8 @@ struct LogAddress {
 
 // The number of a Redis database, as in SELECT.
 using DbId = std::uint16_t;
-// A database that no client can name: what is data, but no key, is kept there.  The number above it stands for all
-// databases in a flush of these.
+// A database that no client can name.  It keeps data that are not keys of clients.  The number above it means "all
+// databases" in a flush record.
 inline constexpr DbId kHiddenDb = 65534;
 
 // Milliseconds since the Unix epoch.  kNoExpiry: the key does not expire.
@@ -68,13 +68,13 @@ struct Endpoint {
   [[nodiscard]] std::string ToString() const;
 };
 
-// One voting node: where its replication port and its Redis port are reached, and how much its pool holds.
+// One voting node: where its replication port and its Redis port can be reached, and how large its pool is.
 struct Member {
   NodeId id;
   std::string host;              // for clients, and for nodes as well where peer_host is empty
   std::uint16_t port = 0;        // FaHA's replication port
   std::uint16_t redis_port = 0;  // where Redis clients connect
-  std::uint64_t pool_bytes = 0;  // of its medium; it never shrinks
+  std::uint64_t pool_bytes = 0;  // of its pool; a pool never shrinks
   std::string peer_host = {};    // where the other nodes reach it, from level 2 on
   auto operator<=>(const Member&) const = default;
   [[nodiscard]] Endpoint Replication() const { return {peer_host.empty() ? host : peer_host, port}; }
@@ -82,20 +82,21 @@ struct Member {
 };
 using Members = std::vector<Member>;
 
-// Feature levels: what is on media and on the wire beyond what every release knows.  A release reads all levels up to
-// its highest one, which it offers.  A cluster is at one level, which its configuration says: the primary raises it
-// when every member is connected and offers more.  Until then every member may go back to its earlier release.  It
-// never falls: from then on nobody who offers less is admitted, and an earlier release refuses the pools.
+// A feature level says what may be on media and on the wire beyond what every release knows.  A release reads all
+// levels up to its highest one, and it offers that one.  A cluster is at one level, which is stored in its
+// configuration: the primary raises it when every member is connected and offers more.  Before that, every member may
+// go back to its earlier release.  The level never falls: after it was raised, a node that offers less is not admitted,
+// and an earlier release refuses to open the pools.
 //
-//   1  what there was before there were levels
-//   2  a member may have an address for the other nodes beside the one for clients, and a record has checks
+//   1  what there was before levels were introduced
+//   2  a member may have an address for the other nodes in addition to the one for clients, and a record has checks
 using FeatureLevel = std::uint16_t;
 inline constexpr FeatureLevel kLowestLevel = 1;
 inline constexpr FeatureLevel kHighestLevel = 2;  // of this release
 inline constexpr FeatureLevel kPeerHostLevel = 2;
 inline constexpr FeatureLevel kRecordChecksLevel = 2;
 
-// Who is in the cluster, and what all of them know.
+// Who the members of the cluster are, and the feature level that all of them know.
 struct Configuration {
   Members members;
   FeatureLevel level = kLowestLevel;

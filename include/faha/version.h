@@ -1,4 +1,4 @@
-// Which release this is.  CMakeLists.txt has the number, and nothing else.
+// Which release this is.  The number is defined in CMakeLists.txt, and nowhere else.
 #pragma once
 
 #include <string_view>

@@ -1,5 +1,5 @@
 // The end of a process whose invariants do not hold.  Thread: any.
-// Invariants: (1) allocates nothing: the heap may be what is broken.
+// Invariants: (1) this code allocates nothing: the heap may be what is broken.
 #include "base/check.h"
 
 #include <cstdio>

@@ -1,5 +1,5 @@
-// FAHA_CHECK: an invariant of our own code that does not hold ends the process.  Thread: any.
-// On in every build.  For bugs only: what the world can cause is a Status.
+// FAHA_CHECK: ends the process if an invariant of our own code does not hold.  Thread: any.
+// It is active in every build.  It is for bugs only: an error that the outside world can cause is a Status.
 #pragma once
 
 namespace faha {

@@ -3,7 +3,7 @@
 //             (2) a checksum of pieces equals the checksum of their concatenation.
 #pragma once
 
-#define XXH_INLINE_ALL  // a key's hash takes less time than a call of a library
+#define XXH_INLINE_ALL  // hashing a key takes less time than a call into a library
 #include <xxhash.h>
 
 #include <cstddef>
@@ -22,11 +22,11 @@ class ChecksumStream {
  public:
   explicit ChecksumStream(std::uint64_t seed = 0) {
     XXH3_INITSTATE(&state_);
-    state_.extSecret = nullptr;  // which a reset reads, too
+    state_.extSecret = nullptr;  // the reset below reads it
     XXH3_64bits_reset_withSeed(&state_, seed);
   }
   void Add(std::span<const std::byte> bytes) { XXH3_64bits_update(&state_, bytes.data(), bytes.size()); }
-  // Of all that was added so far; more may follow.
+  // The checksum of all that was added so far; more may follow.
   [[nodiscard]] std::uint64_t Value() const { return XXH3_64bits_digest(&state_); }
 
  private:

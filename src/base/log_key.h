@@ -1,5 +1,6 @@
 // The secret of a cluster's log, with which the checksums of its batches are made.  Thread: any.
-// Invariant: a key that is all zero gives what logs of pool format version 2 have, whose batches are not protected.
+// Invariant: a key that is all zero gives the magic and the checksums of pool format version 2, whose batches are not
+// protected.
 #pragma once
 
 #include <compare>
@@ -13,7 +14,7 @@ namespace faha {
 // 128 random bits that all pools of a cluster hold.  Clients never see them, nor anything that is computed from them.
 struct LogKey {
   std::uint64_t seed = 0;  // of the hash
-  std::uint64_t mix = 0;   // into its result
+  std::uint64_t mix = 0;   // combined with the hash's result by XOR
   auto operator<=>(const LogKey&) const = default;
   [[nodiscard]] bool IsNone() const { return *this == LogKey{}; }
 

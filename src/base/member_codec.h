@@ -23,8 +23,8 @@ inline bool ReadMember(ByteReader& in, Member& member) {
          in.U16(member.redis_port) && in.U64(member.pool_bytes);
 }
 
-// On the wire, and in a configuration from level 2 on: 16 bits of length, then so many bytes.  A later release may have
-// more fields at their end, which a reader passes over.
+// The form of a member on the wire, and in a configuration from level 2 on: 16 bits of length, then so many bytes.  A
+// later release may add fields at the end, which a reader skips.
 inline void WriteSizedMember(ByteWriter& out, const Member& member) {
   ByteWriter fields;
   WriteMember(fields, member);
@@ -58,7 +58,8 @@ inline bool ReadMembers(ByteReader& in, Members& members, bool (*read)(ByteReade
   return true;
 }
 
-// As a kConfig record holds it.  At level 1 it is the members alone; otherwise kLeveled, the level and the members.
+// A configuration as a kConfig record holds it.  At level 1 it is the members alone; otherwise it is kLeveled, the
+// level and the members.
 inline constexpr std::uint16_t kLeveled = 0xffff;  // more than kMaxMembers
 
 inline void WriteConfiguration(ByteWriter& out, const Configuration& configuration) {
@@ -68,7 +69,7 @@ inline void WriteConfiguration(ByteWriter& out, const Configuration& configurati
   WriteMembers(out, configuration.members, WriteSizedMember);
 }
 
-// Of whatever level: that it is too high is for the caller to see.
+// Reads a configuration of any level: the caller has to check whether the level is too high.
 inline bool ReadConfiguration(ByteReader in, Configuration& configuration) {
   ByteReader leveled = in;
   std::uint16_t first = 0;

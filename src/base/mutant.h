@@ -1,5 +1,5 @@
-// Mistakes that are made on purpose, to show that the tests see them.  A product is compiled without FAHA_MUTANTS and
-// holds none of them.
+// Mistakes that are made on purpose, to show that the tests detect them.  A product is compiled without FAHA_MUTANTS
+// and contains none of them.
 #pragma once
 
 #include <cstdint>
@@ -10,28 +10,28 @@ enum class Mutant : std::uint8_t {
   kNone,
   kPromiseNotPersisted,   // a promise is answered and not persisted
   kAckBeforeDrain,        // a backup acknowledges what it has not drained
-  kVoterIgnoresEpoch,     // an epoch is promised to whoever asks, old or given away
+  kVoterIgnoresEpoch,     // an epoch is promised to any candidate, even if it is old or promised to another
   kReusesEarly,           // a freed segment is given back before its free is committed
   kNoLease,               // a primary answers without a lease
   kUnkeyedChecksum,       // batches are not keyed: a client's value can pass for one
-  kWriteErrorIsNoSpace,   // a batch that the medium did not take is told as a full pool
+  kWriteErrorIsNoSpace,   // a failed write of a batch is reported as a full pool
   kStalledReceiverStays,  // a receiver that acknowledges nothing keeps its claim on segments
   kGapHidesFrees,         // a node that takes the whole log is not told which segments a gap has freed
   kCandidateInstalls,     // a candidate that is far behind gives its log up for that of the best
-  kHungVoterCounts,       // what a voter said counts for as long as its link stands
+  kHungVoterCounts,       // a voter's answer counts for as long as its link stands
   kNothingProves,         // a write that wrote nothing counts as a batch that proves leadership
   kMembersCutUnit,        // the members change in the middle of a unit
   kUnitOutlivesCut,       // a batch goes on with a unit whose rest was cut
-  kHandOverBlocks,        // who offers its role waits for the heir
+  kHandOverBlocks,        // a primary that offers its role waits for its successor
   kPromotedWithoutLease,  // a primary that is promoted says so whether a majority answers or not
-  // A pool that was full once counts as full whatever was given back since, and what was moved waits for a commit.
+  // A pool that was full once counts as full whatever was given back since, and moved records wait for a commit.
   kFullForEver,
   // A node that is about to lead, or has just been elected, and is told to lead, asks for a new election.
   kOrderBeginsAnew,
-  kElectsUnreached,  // a vote is given to who cannot be reached where it says that it is
+  kElectsUnreached,  // a vote is given to a candidate that cannot be reached at the address that it names
   kPatienceGrows,    // a commit allows for bytes that were acknowledged long ago
-  kReadsUnchecked,   // what a medium holds of a record is told as it is
-  // What is taken back ends with the last sealed batch, although the unit that it belongs to has not ended.
+  kReadsUnchecked,   // a record is returned as the medium holds it, without looking at its checks
+  // A rollback ends at the last sealed batch, although the unit that the batch belongs to has not ended.
   kRollBackKeepsHalfAUnit,
 };
 

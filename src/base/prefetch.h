@@ -3,8 +3,8 @@
 
 namespace faha {
 
-// What stands at `at` will be read soon.  GCC takes a function that does nothing but prefetch for one without effect
-// and drops the calls of it (seen with 12.2); the empty statement is an effect.
+// Says that the bytes at `at` will be read soon.  GCC takes a function that does nothing but prefetch for one without
+// effect, and drops the calls of it (seen with 12.2).  The empty asm statement counts as an effect.
 inline void PrefetchLine(const void* at) {
   __builtin_prefetch(at);
   asm volatile("");

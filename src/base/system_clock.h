@@ -1,6 +1,7 @@
 // The real Clock: CLOCK_BOOTTIME.  Thread: any.
-// It goes on while the machine is suspended, which CLOCK_MONOTONIC (and with it std::chrono::steady_clock) does not: a
-// lease measured by that one would still be held on waking up, long after the peers have elected another primary.
+// This clock goes on while the machine is suspended; CLOCK_MONOTONIC (and with it std::chrono::steady_clock) does not.
+// A lease measured by CLOCK_MONOTONIC would still be held when the machine wakes up, long after the peers have elected
+// another primary.
 #pragma once
 
 #include <ctime>

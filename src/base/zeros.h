@@ -7,7 +7,7 @@
 
 namespace faha {
 
-// Are all of `bytes` zero?  Of none they are.
+// Are all of `bytes` zero?  True if there are none.
 inline bool IsZero(std::span<const std::byte> bytes) {
   return bytes.empty() ||
          (bytes.front() == std::byte{0} && std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0);

@@ -1,5 +1,5 @@
-// Where members may be found: at the addresses in the log, where they answered last, and where an operator said.  Pure.
-// Thread: main loop only.
+// Where members may be found: at their addresses in the log, at the addresses where they last answered, and at those
+// that an operator named.  Pure.  Thread: main loop only.
 #pragma once
 
 #include <map>
@@ -13,20 +13,20 @@ namespace faha {
 
 class AddressBook {
  public:
-  // Replication ports that may be anybody's: to be tried besides the members'.
+  // Replication ports where any node may answer; they are tried in addition to the members' addresses.
   void SetSeeds(std::vector<Endpoint> seeds) { seeds_ = std::move(seeds); }
   void AddSeed(const Endpoint& seed) { seeds_.push_back(seed); }
   [[nodiscard]] const std::vector<Endpoint>& seeds() const { return seeds_; }
 
-  // A member may have moved: it was found at `at`, or is not there any more.
+  // A member may have moved: Found() says that it answered at `at`, NotThere() that it is not there any more.
   void Found(const NodeId& id, const Endpoint& at) { found_at_[id] = at; }
   void NotThere(const NodeId& id) { found_at_.erase(id); }
   [[nodiscard]] Endpoint AddressOf(const Member& member) const;
 
-  // The next source to try is to be this one.
+  // Sets the next source to try.
   void SetHint(const Endpoint& hint) { hint_ = hint; }
   [[nodiscard]] std::optional<Endpoint> TakeHint() { return std::exchange(hint_, std::nullopt); }
-  // Seeds and members but `self`, each in its turn; nothing: there is none.
+  // The seeds and the members except `self`, one after the other; nothing: there is none.
   [[nodiscard]] std::optional<Endpoint> NextSource(const Members& members, const NodeId& self);
 
  private:

@@ -32,7 +32,8 @@ bool Campaign::MajorityAnswers() const {
   return static_cast<std::size_t>(answering) >= Majority(members_.size());
 }
 
-// A longer log may hold a newer configuration, and a majority of an outdated one decides nothing.
+// The members of a longer log are taken: it may hold a newer configuration, and a majority of an outdated one decides
+// nothing.
 void Campaign::Learn(LogEnd end, const Members& members) {
   if (end <= members_end_ || members.empty()) return;
   members_end_ = end;
@@ -47,7 +48,7 @@ void Campaign::OnState(const NodeId& peer, const PeerState& state) {
   Judge();
 }
 
-// While asking: settles whether a primary lives, and whether enough members answer to try.
+// While asking: decides whether a primary is alive, and whether enough members answer to try for promises.
 void Campaign::Judge() {
   if (next_ != Next::kAsk) return;
   bool lease_may_run = false;
@@ -77,7 +78,7 @@ void Campaign::OnPromise(const NodeId& peer, const PromiseAnswer& answer) {
     refusal_ = fmt::format("{} refuses: {}", member != nullptr ? member->Redis().ToString() : "this node",
                            RefusalText(answer.refusal));
     highest_ = std::max({highest_, answer.promised, epoch_});
-    // Only a majority against us ends this epoch's attempt; a single refusal may be outvoted.
+    // This epoch's attempt ends only when a majority refuses; a single refusal may be outvoted.
     states_.erase(peer);
     if (!MajorityAnswers()) AskAgain();
     return;

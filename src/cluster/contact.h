@@ -1,4 +1,4 @@
-// What a backup knows of its primary's whereabouts, and when it last heard of one.  Pure.  Thread: main loop only.
+// What a backup knows about where its primary is, and when it last heard a primary.  Pure.  Thread: main loop only.
 #pragma once
 
 #include "faha/clock.h"
@@ -7,7 +7,7 @@ namespace faha {
 
 class Contact {
  public:
-  // There is to be another primary, or this node was just started: it has a while to be heard of.
+  // There will be another primary, or this node was just started: the time in which a primary must be heard begins.
   void Begin(MonoTime now) {
     loss_ = Loss::kNone;
     heard_at_ = now;
@@ -21,22 +21,22 @@ class Contact {
 
   // The link to the primary that was followed has ended.
   void HungUp() { loss_ = Loss::kHungUp; }
-  // Who hung up could not be dialled again.  Where a network is cut one is not answered at all, so an answer that comes
-  // within `patience` is a refusal.
+  // The primary that closed the link could not be dialled again.  Where the network is cut there is no answer at all,
+  // so an error that comes within `patience` is a refusal.
   void NotDialled(MonoTime now, MonoTime patience) {
     if (loss_ == Loss::kHungUp && now - heard_at_ <= patience) loss_ = Loss::kRefused;
   }
-  // Who hung up answers, although it accepts nobody.
+  // The node that closed the link answers, although it accepts nobody.
   void Answers() {
     if (loss_ == Loss::kHungUp) loss_ = Loss::kNone;
   }
-  // The primary says whether it reaches this node where that says that it is.
+  // The primary says whether it reaches this node at the address that this node announces.
   void SetReached(bool reached) { reached_ = reached; }
 
   [[nodiscard]] MonoTime heard_at() const { return heard_at_; }
-  // A primary accepted this node since the start.
+  // A primary has accepted this node since its start.
   [[nodiscard]] bool followed() const { return followed_; }
-  // The process that was the primary is gone: it hung up and refuses to be dialled.
+  // The process that was the primary is gone: it closed the link, and dialling it is refused.
   [[nodiscard]] bool refused() const { return loss_ == Loss::kRefused; }
   [[nodiscard]] bool reached() const { return reached_; }
 

@@ -1,5 +1,5 @@
-// A primary's lease: until when no other node can have been elected, because a majority promised so when it answered
-// this one last (Ongaro's thesis, 6.4.1).  Pure.  Thread: main loop only.
+// A primary's lease: the time until which no other node can have been elected, because a majority promised this when it
+// last answered this primary (Ongaro's thesis, 6.4.1).  Pure.  Thread: main loop only.
 #pragma once
 
 #include "faha/clock.h"
@@ -8,7 +8,8 @@ namespace faha {
 
 class Lease {
  public:
-  // A majority, this node included, was last known to be in its epoch at `heard` (0: never since it was elected).
+  // At `heard`, a majority, this node included, was last known to be in this node's epoch (0: never since it was
+  // elected).
   void Count(MonoTime heard, MonoTime lease) { end_ = heard == MonoTime{0} ? heard : heard + lease; }
   // There is no other member that could be elected.
   void CountAlone() { end_ = kForever; }
@@ -17,7 +18,8 @@ class Lease {
   [[nodiscard]] bool Runs(MonoTime now) const { return alone() || now < end_; }
   [[nodiscard]] MonoTime end() const { return end_; }
 
-  // Nobody answered within the time that a caller waits: from now on callers are refused at once, until it runs again.
+  // No majority answered within the time that a caller waits: from now on callers are refused at once, until the lease
+  // runs again.
   void GiveUp() { given_up_ = true; }
   void RunsAgain() { given_up_ = false; }
   [[nodiscard]] bool given_up() const { return given_up_; }

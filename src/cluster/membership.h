@@ -1,5 +1,5 @@
-// Who votes.  The members are in the log; the newest configuration in the log counts, committed or not, and one member
-// changes at a time (Raft's single-server change, Ongaro's thesis, 4.1).  Pure.  Thread: main loop only.
+// Who votes.  The members are in the log; the newest configuration in the log counts, committed or not, and only one
+// member changes at a time (Raft's single-server change, Ongaro's thesis, 4.1).  Pure.  Thread: main loop only.
 #pragma once
 
 #include <optional>
@@ -18,12 +18,12 @@ std::optional<Configuration> DecodeConfiguration(std::string_view text);
 
 class Membership {
  public:
-  // A configuration record stands in the batch `lsn`.
+  // The batch `lsn` holds this configuration record.
   void Add(Lsn lsn, Configuration configuration);
   // The log was cut after `keep`.
   void CutAfter(Lsn keep);
   void Reset() { history_.clear(); }
-  // The log is gone and comes again: the members are known from before it.
+  // The log was given up and will be received again: the members that were known before stay.
   void Rebase();
   // Earlier configurations will not be needed again.
   void Committed(Lsn lsn);
@@ -32,13 +32,14 @@ class Membership {
   [[nodiscard]] FeatureLevel level() const { return newest_configuration().level; }
   // The batch of the newest configuration; 0 if none is in the log.
   [[nodiscard]] Lsn newest() const { return history_.empty() ? Lsn{} : history_.back().first; }
-  // Is a change still uncommitted?  Then no other may start.
+  // Is a change still uncommitted?  Then no other change may start.
   [[nodiscard]] bool ChangePending(Lsn committed) const {
     return !history_.empty() && history_.back().first > committed;
   }
   [[nodiscard]] const Member* Find(const NodeId& id) const;
-  // The next step towards `member` being one, as it says it is: without the node that had its address before, whose
-  // pool was lost; or, where there is none, with it.  Both in one step could leave two majorities that do not meet.
+  // The members after the next step towards `member` being a member, with the data that it announces.  If another node
+  // has the same address, whose pool was lost, the step removes that node; otherwise it adds `member`.  Both in one
+  // step could lead to two majorities that have no node in common.
   [[nodiscard]] Members Toward(const Member& member) const;
 
  private:

@@ -1,7 +1,7 @@
-// What a node is to its cluster at the moment, and what may become of it: one table.  Pure.  Thread: any; values.
-// A campaign runs from kSeek until a step leaves the three phases that have one; a step out of kFetching ends the
-// reception of the best log, and one out of kLeading a term.  So what is to be torn down follows from where a step
-// begins and ends, and from nothing else: see Node::Enter.
+// What a node is to its cluster at the moment, and what it can become next: one table.  Pure.  Thread: any; values.
+// A campaign runs from kSeek until a transition leaves the three phases that have one.  A transition out of kFetching
+// ends the reception of the best log, and one out of kLeading ends a term.  So the start and the end of a transition
+// alone decide what must be torn down: see Node::Enter.
 #pragma once
 
 #include <array>
@@ -14,7 +14,7 @@ enum class Phase : std::uint8_t {
   kFollowing,  // it follows a primary, or seeks one to follow
   kAsking,     // it campaigns, and asks the members for their state
   kPromised,   // it has promised itself an epoch, and asks the members for the same
-  kFetching,   // a majority has promised: it takes what it lacks from the best log among them
+  kFetching,   // a majority has promised: it receives what it lacks from the best log among them
   kLeading,    // it is the primary of an epoch, whether a majority answers or not
   kFailed,     // its medium has failed; it stays so until it is started again
 };
@@ -48,7 +48,7 @@ inline constexpr std::array<std::array<std::optional<Phase>, kPhaseEvents>, kPha
 // clang-format on
 }  // namespace phase_table
 
-// Nothing: that cannot happen in this phase.
+// Nothing: this event cannot happen in this phase.
 constexpr std::optional<Phase> After(Phase phase, PhaseEvent event) {
   return phase_table::kNext[static_cast<std::size_t>(phase)][static_cast<std::size_t>(event)];
 }

@@ -1,4 +1,4 @@
-// What a majority of the members has in common.  Pure.
+// What a majority of the members has reached.  Pure.
 #pragma once
 
 #include <algorithm>
@@ -11,8 +11,8 @@ namespace faha {
 
 inline std::size_t Majority(std::size_t members) { return members / 2 + 1; }
 
-// The highest value that a majority of `members` has reached, where `of(member)` tells one member's.  T{} for no
-// members.
+// The highest value that a majority of `members` has reached, where `of(member)` returns the value of one member.  T{}
+// if there are no members.
 template <typename Of>
 auto ReachedByMajority(const Members& members, Of of) -> std::decay_t<decltype(of(members.front()))> {
   std::vector<std::decay_t<decltype(of(members.front()))>> values;

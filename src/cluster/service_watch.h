@@ -1,4 +1,4 @@
-// Tells when a primary serves its clients no more.  Pure.  Thread: main loop only.
+// Tells when a primary no longer serves its clients.  Pure.  Thread: main loop only.
 #pragma once
 
 #include <algorithm>
@@ -9,14 +9,14 @@ namespace faha {
 
 class ServiceWatch {
  public:
-  // It serves; `cluster`: there are other members to which its clients could be sent.
+  // The primary serves.  `cluster`: there are other members to which its clients could be sent.
   void Serves(bool cluster) {
     served_ = cluster;
     cut_since_ = kForever;
   }
-  // It does not serve.  `may_recover`: nobody was elected in its place, as far as it knows, and its lease may be
-  // renewed within a round trip, as one that lapsed because its own main loop stood still.  True, once, when the
-  // service is lost for good: at once, or after `patience`.
+  // The primary does not serve.  `may_recover`: as far as it knows, nobody was elected in its place, and its lease may
+  // be renewed within a round trip: a lease can lapse just because its own main loop stood still.  True, once, when the
+  // service is lost for good: at once, or after `patience` if it may recover.
   bool DoesNot(bool may_recover, MonoTime now, MonoTime patience) {
     if (!served_) return false;
     cut_since_ = std::min(cut_since_, now);

@@ -1,7 +1,7 @@
-// Who may become primary, as one node judges it.  Pure: no clock, no disk, no network.  Thread: main loop only.
-// Raft's rule (Ongaro & Ousterhout 2014, 5.2) and its leases (Ongaro's thesis, 6.4.1): one promise per epoch, and none
-// to anybody else while a primary may still hold a lease this node gave it.  Logs are not compared: a candidate that
-// lacks something fetches it from the best of its majority (see campaign.h).
+// Which node may become primary, as one node judges it.  Pure: no clock, no disk, no network.  Thread: main loop only.
+// Raft's rule (Ongaro & Ousterhout 2014, 5.2) and its leases (Ongaro's thesis, 6.4.1): a node gives one promise per
+// epoch, and none to another node while a primary may still hold a lease that this node gave it.  Logs are not
+// compared: a candidate that lacks something fetches it from the best log of its majority (see campaign.h).
 #pragma once
 
 #include <string_view>
@@ -17,8 +17,8 @@ std::string_view RefusalText(Refusal refusal);
 
 enum class EpochOrder { kLower, kEqual, kHigher };
 
-// The whole decision.  `same_candidate`: this epoch was promised to this very candidate; `may_interrupt`: the primary
-// whose lease may run is the candidate itself, or hands over on its own will.
+// The whole decision.  `same_candidate`: this epoch was promised to this same candidate.  `may_interrupt`: the primary
+// whose lease may run is the candidate itself, or it hands over of its own will.
 constexpr Refusal JudgePromise(EpochOrder order, bool same_candidate, bool lease_may_run, bool may_interrupt) {
   if (order == EpochOrder::kLower) return Refusal::kOldEpoch;
   if (order == EpochOrder::kEqual) return same_candidate ? Refusal::kNone : Refusal::kAlreadyPromised;
@@ -27,28 +27,26 @@ constexpr Refusal JudgePromise(EpochOrder order, bool same_candidate, bool lease
 
 class Voter {
  public:
-  // What a node that has just started may have given to a primary before.
+  // The lease that a node may have given before it was started, and does not remember.
   struct Forgotten {
-    bool nothing = false;  // it was alone, or the primary itself
-    NodeId holder{};       // otherwise one lease, to this node; none: to whom it does not know
+    bool nothing = false;  // none: it was alone, or it was the primary itself
+    NodeId holder{};       // otherwise one lease, to this node; none: it does not know to which
   };
-  // `promised`, `voted_for`: what the pool remembers.  A lease that was forgotten counts from `now`.
+  // `promised`, `voted_for`: what the pool remembers.  A lease that the node does not remember counts from `now`.
   Voter(Epoch promised, NodeId voted_for, MonoTime lease, MonoTime now, Forgotten forgotten);
 
-  // `interrupts`: the primary of that epoch gives its lease up for the candidate; 0: none does.  It can give up none
-  // but its own: a lease of a later epoch goes on.
+  // `interrupts`: the primary of that epoch gives up its lease for the candidate; 0: there is no such primary.  A
+  // primary can give up only its own lease: a lease of a later epoch goes on.
   [[nodiscard]] Refusal Judge(Epoch epoch, NodeId candidate, Epoch interrupts, MonoTime now) const;
-  // The promise is persistent.
+  // The promise was made persistent.
   void Promised(Epoch epoch, NodeId candidate);
-  // The primary of the promised epoch was heard: it may count on this node for a lease from now on.
+  // The primary of the promised epoch was heard: from now on, for one lease, it may count on this node.
   void Heard(NodeId primary, MonoTime now);
-  // The lease is given back: the primary said that it stepped down.
-  void Released() { lease_end_ = MonoTime{0}; }
 
   [[nodiscard]] Epoch promised() const { return promised_; }
   [[nodiscard]] NodeId voted_for() const { return voted_for_; }
   [[nodiscard]] bool LeaseMayRun(MonoTime now) const { return now < lease_end_; }
-  // Whose lease it is that may run; none if that is not known, or none was given.
+  // The holder of the lease that may run; none if it is not known, or if no lease was given.
   [[nodiscard]] NodeId LeaseHolder() const { return heard_; }
 
  private:

@@ -1,8 +1,8 @@
 // What the bytes of a link go through: the socket alone, or TLS.  Thread: main loop only.
 // Invariants: (1) no call waits, and none raises SIGPIPE.
-//             (2) the descriptor is the link's: a channel neither keeps nor closes it, and so says nothing where
-//                 a forked child has let go of it.
-//             (3) a Receive reads from the socket once at most, and not at all while there is something pending.
+//             (2) the descriptor belongs to the link: a channel neither keeps nor closes it, and so a channel sends
+//                 nothing in a forked child, which has closed the descriptor.
+//             (3) one Receive() reads from the socket once at most, and not at all while pending() is true.
 #pragma once
 
 #include <sys/types.h>
@@ -31,18 +31,18 @@ class Channel {
 
   virtual ~Channel() = default;
 
-  // Returns how many bytes of `pieces` it has taken, or -1 with errno.  What it has taken has left, or will with a
-  // later call, which wants_write() asks for.
+  // Returns how many bytes of `pieces` the channel has taken, or -1 with errno.  The taken bytes have been sent, or a
+  // later call sends them; wants_write() asks for that call.
   virtual ssize_t Send(int fd, std::span<const iovec> pieces) = 0;
   [[nodiscard]] virtual bool wants_write() const { return false; }
 
-  // Fills `space`, which is not empty, with what there is.
+  // Fills `space`, which is not empty, with the bytes that have arrived.
   virtual Received Receive(int fd, std::span<std::byte> space) = 0;
-  // Receive() has more to tell, of which the descriptor does not.
+  // True if Receive() has more to return, although the descriptor need not be readable.
   [[nodiscard]] virtual bool pending() const { return false; }
 
-  // Whether frames may pass.  Until then Receive() is to be called; who dials sends nothing first, for the channel's
-  // sake.
+  // Whether frames may pass.  Until then Receive() must be called.  The side that dials must first call Send() without
+  // any bytes, so that the channel can send its own first message.
   [[nodiscard]] virtual bool secured() const { return true; }
   // Bytes that both ends of this channel know, and that no other channel has; empty for a plain one.
   [[nodiscard]] virtual std::string Binding() const { return {}; }

@@ -1,4 +1,4 @@
-// Which stranger gives its place to a newcomer.  Thread: any.
+// Chooses the stranger that gives its place to a newcomer.  Thread: any.
 #pragma once
 
 #include <string>
@@ -7,10 +7,11 @@
 
 namespace faha {
 
-// The oldest stranger of the address that has most of them, with the newcomer from `host` counted in: a flood takes
-// only the places that it has itself, for whoever comes from elsewhere has fewer.  A flood from more addresses than
-// there are places would not: strangers at an address that `is_known` says a proved peer has keep their places but for
-// each other.  Null where there is none.  `links` maps ids, which grow, to pointers to links.
+// Returns the oldest stranger of the address that has the most strangers, with the newcomer from `host` counted in.  So
+// a flood from one address takes only places that it has itself, because other addresses have fewer.  This does not
+// help against a flood from more addresses than there are places.  Therefore strangers at an address that a proved peer
+// has (`is_known`) keep their places, except from newcomers at such addresses when all strangers are at such addresses.
+// Returns null if no stranger may be displaced.  `links` maps ids, which grow, to pointers to links.
 template <typename Links, typename IsKnown>
 auto* Displaced(const Links& links, const std::string& host, const IsKnown& is_known) {
   using Link = typename Links::mapped_type::element_type;

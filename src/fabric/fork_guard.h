@@ -1,4 +1,4 @@
-// Tells an object when it wakes up in a forked child.  Thread: the one that forks, the main loop.
+// Tells an object that it is now in a forked child.  Thread: the one that forks, the main loop.
 // Redis forks to save and to rewrite.  A child that inherits a connection keeps it open after the parent is gone, and
 // the peer would wait for a dead node; so the child lets go of every descriptor first.
 #pragma once

@@ -1,6 +1,6 @@
 // A frame on a link: a fixed header, the head, the body.  Thread: main loop only.
-// Invariants: (1) the layout of the header never changes, whatever the wire version: a node can always tell that a peer
-//                 speaks another one.
+// Invariants: (1) the layout of the header never changes, whatever the wire version, so a node can always tell that
+//                 a peer speaks another version.
 //             (2) the header and the head are covered by the header's checksum; the body carries its own.
 #pragma once
 
@@ -34,7 +34,8 @@ static_assert(sizeof(FrameHeader) == 16 && offsetof(FrameHeader, version) == 4 &
               offsetof(FrameHeader, checksum) == 12);
 static_assert(kMaxFrameHeadBytes <= UINT16_MAX);
 
-// The fields' hash seeds the head's: one pass over each, and no copy to bring them together.
+// The hash of the fields is the seed of the head's hash.  So each is read only once, and nothing is copied to bring
+// them together.
 inline std::uint32_t FrameChecksum(const FrameHeader& header, std::span<const std::byte> head) {
   const auto fields = std::as_bytes(std::span(&header, 1)).first(offsetof(FrameHeader, checksum));
   return static_cast<std::uint32_t>(Checksum(head, Checksum(fields)));
@@ -49,7 +50,7 @@ inline FrameHeader MakeFrameHeader(std::span<const std::byte> head, std::uint32_
   return header;
 }
 
-// What the bytes of a peer turn out to be.
+// The result of reading the bytes of a peer.
 enum class FrameState {
   kFrame,        // whole and right
   kIncomplete,   // more bytes are needed
@@ -57,14 +58,14 @@ enum class FrameState {
   kBadVersion,   // the peer speaks another version; the connection cannot be used
   kHeadTooLong,  // over kMaxFrameHeadBytes
   kBodyTooLong,  // over what is allowed
-  kBadChecksum,  // the bytes were damaged, or the peer counts differently
+  kBadChecksum,  // the bytes were damaged, or the peer computes the checksum differently
 };
 
-// Reads and checks the header and the head that `from` starts with; the body is the caller's.
-// kIncomplete: the header is set if it is there.  Never kBodyTooLong.
+// Reads and checks the header and the head that `from` starts with; the caller handles the body.
+// With kIncomplete, `header` is set if all of it is there.  Never returns kBodyTooLong.
 FrameState ParseFrameHead(std::span<const std::byte> from, FrameHeader& header, std::span<const std::byte>& head);
 
-// The error that a faulty frame of `who` is.
+// The error that describes a faulty frame from `who`.
 Status DescribeFault(FrameState fault, std::string_view who, std::uint16_t version, std::uint32_t max_body);
 
 }  // namespace faha

@@ -22,7 +22,7 @@ Result<std::unique_ptr<Grant>> Grant::Make(ibv_context* context, const Shared& s
   if (shared.memory.empty()) return grant;
   constexpr int kAccess = IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE;
   if (shared.persistent) {
-    // Refused for memory that the device's kernel does not know as persistent.
+    // This is refused for memory that the device's kernel does not know as persistent.
     auto region = MemoryRegion::Register(grant->pd_, shared.memory, kAccess | native_flush::Access());
     if (region.ok()) {
       grant->shared_ = {std::move(region.value()), shared.origin, true};
@@ -54,7 +54,7 @@ Status Grants::Prepare() {
 }
 
 void Grants::MakeNext() {
-  if (maker_.joinable()) maker_.join();  // what it made was taken: it has ended
+  if (maker_.joinable()) maker_.join();  // its result was taken, so the thread is at its end
   std::promise<Result<std::unique_ptr<Grant>>> made;
   next_ = made.get_future();
   maker_ = std::thread([this, made = std::move(made)]() mutable {

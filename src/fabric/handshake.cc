@@ -11,7 +11,7 @@ namespace faha {
 
 namespace {
 
-// Not among the types of the replication protocol's messages.
+// These values are not among the types of the replication protocol's messages.
 constexpr std::byte kChallenge{0x81}, kResponse{0x82}, kProof{0x83}, kRefusal{0x84};
 
 bool Fill(std::span<std::byte> number) {

@@ -1,11 +1,12 @@
-// Who dials and who accepts prove to each other that they know the secret, by HMAC-SHA256 over fresh numbers of both.
+// The side that dials and the side that accepts prove to each other that they know the secret, by HMAC-SHA256 over
+// fresh numbers of both.
 // Thread: main loop only.
 //   accepting: challenge(A) ->           dialling: -> response(D, HMAC(secret, "dial", A, D, binding))
 //   accepting: proof(HMAC(secret, "accept", A, D, binding)) ->
-// Nothing but these three, each once, is read or sent before both are convinced; a recording of them is of no use.
-// Who is not convinced says so and hangs up:
+// Before both sides are convinced, only these three messages are read or sent, each once; a recording of them is of no
+// use.  A side that is not convinced says so and hangs up:
 //   refusal() ->
-// It tells no more than that.  Without one, a connection that ends early says nothing about secrets.
+// The refusal tells no more than that.  If a connection ends early without a refusal, this says nothing about secrets.
 #pragma once
 
 #include <array>
@@ -24,21 +25,21 @@ class Handshake {
   static constexpr std::size_t kMaxBytes = 1 + 2 * kNumberBytes;  // of a message
   enum class State { kGoing, kDone, kRefused };
 
-  // `binding`: of the channel that it runs in (Channel::Binding).  Proofs of one channel are of no use in another, so
-  // that nobody in the middle can pass them on.
+  // `binding`: the Channel::Binding() of the channel that the handshake runs in.  It makes the proofs of one channel
+  // useless in another, so that nobody in the middle can pass them on.
   Handshake(std::string secret, bool accepting, std::string binding = {})
       : secret_(std::move(secret)), binding_(std::move(binding)), accepting_(accepting) {}
   // What the accepting side sends first.
   std::vector<std::byte> Challenge();
-  // What to send in answer to `head`, if anything; then state() tells how it stands.
+  // Returns what to send in answer to `head`, if anything.  Afterwards state() tells how the handshake stands.
   std::vector<std::byte> Answer(std::span<const std::byte> head);
   [[nodiscard]] State state() const { return state_; }
-  // kRefused: is it the peer that refuses?
+  // If the state is kRefused: was it the peer that refused?
   [[nodiscard]] bool refused_by_peer() const { return refused_by_peer_; }
-  // What whoever refuses sends last.
+  // The last message of a side that refuses.
   static std::vector<std::byte> Refusal();
 
-  // Is `head` a challenge?  To a node without a secret it says what is missing.
+  // Is `head` a challenge?  To a node without a secret, a challenge shows that the secret is missing.
   static bool IsChallenge(std::span<const std::byte> head);
 
  private:

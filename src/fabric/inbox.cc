@@ -22,7 +22,7 @@ std::span<std::byte> Inbox::Space() {
   if (capacity_ < wanted) {
     Reserve(wanted);
   } else if (begin_ != 0 && (begin_ + need_ > capacity_ || capacity_ - end_ < kKeptBytes / 2)) {
-    // Once for a frame at most: it starts at 0 from now on.
+    // A frame is moved at most once, because it starts at 0 from now on.
     std::memmove(buffer_.get(), buffer_.get() + begin_, pending());
     end_ -= begin_;
     begin_ = 0;

@@ -1,7 +1,7 @@
 // The receiving end of a link: bytes of a stream in, whole frames out.  Thread: main loop only.
 // Invariants: (1) a frame is handed out where it was received: nothing is copied out of the buffer.
 //             (2) the buffer grows only to hold a frame whose header and head were checked.
-//             (3) that of a stranger grows only with what has arrived: it holds no more than twice as much.
+//             (3) the buffer of a stranger grows only with the bytes that have arrived, to no more than twice as many.
 #pragma once
 
 #include <cstddef>
@@ -27,7 +27,7 @@ class Inbox {
     std::span<const std::byte> head, body;  // valid until the next Space()
   };
 
-  // The peer has proved nothing yet: heads of up to `max_head` bytes, and a small buffer; until Trust().
+  // The peer has proved nothing yet.  Until Trust(), heads may have up to `max_head` bytes, and the buffer is small.
   void Distrust(std::size_t max_head) { stranger_ = true, max_head_ = max_head; }
   void Trust() { stranger_ = false, max_head_ = kMaxFrameHeadBytes; }
 
@@ -36,7 +36,8 @@ class Inbox {
   // The first `bytes` bytes of Space() were received.
   void Filled(std::size_t bytes) { end_ += bytes; }
 
-  // Takes the next frame, whose body may have up to `max_body` bytes.  After a fault the stream cannot be read on.
+  // Takes the next frame, whose body may have up to `max_body` bytes.  After a fault the stream cannot be read any
+  // further.
   FrameState Take(std::uint32_t max_body, Frame& frame);
 
   // The version in the header that Take() looked at last.

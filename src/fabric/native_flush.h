@@ -1,5 +1,6 @@
-// RDMA's own FLUSH: a device makes persistent what was written by way of it, without the processor there.  Thread: main
-// loop only.  All that is built only where rdma-core knows it (45 and later, FAHA_NATIVE_FLUSH) is in native_flush.cc;
+// RDMA's own FLUSH: the device makes persistent what was written through it, without the processor of its machine.
+// Thread: main loop only.
+// The code that is built only where rdma-core knows FLUSH (45 and later, FAHA_NATIVE_FLUSH) is all in native_flush.cc;
 // elsewhere no device flushes.
 #pragma once
 
@@ -14,10 +15,12 @@ namespace faha::native_flush {
 // Can the device flush, and be flushed to, persistently?
 bool Supported(ibv_context* context);
 
-// What memory is registered with besides, so that peers may flush it persistently; refused if it is not persistent.
+// The further access flags with which memory is registered so that peers may flush it persistently.  Such a
+// registration is refused if the memory is not persistent.
 int Access();
 
-// As rdma_create_qp, with FLUSH.  Whatever else is posted goes by ibv_post_send as always: the two may be mixed.
+// Does what rdma_create_qp does, for a queue pair that can also post FLUSH.  Everything else is posted with
+// ibv_post_send as always: the two ways may be mixed.
 int CreateQueuePair(rdma_cm_id* id, ibv_pd* pd, ibv_qp_init_attr& attributes);
 
 // A WRITE_WITH_IMM of one piece and, behind it, a signalled FLUSH of what it writes.  On one connection a FLUSH is done

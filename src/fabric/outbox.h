@@ -17,15 +17,15 @@ class Outbox {
 
   // Copies `bytes` to the end.
   void Append(std::span<const std::byte> bytes);
-  // The first pieces, at most kMaxPieces; returns how many.
+  // Sets `pieces` to the first pieces, at most kMaxPieces; returns how many they are.
   std::size_t Gather(std::span<iovec, kMaxPieces> pieces) const;
   // The first `bytes` bytes have left.
   void Consume(std::size_t bytes);
   [[nodiscard]] std::size_t bytes() const { return bytes_; }
 
  private:
-  // Small frames share a chunk; a large one has its own.  Allocators still have this size at hand: a TLS link takes
-  // one, for a moment, with each frame.
+  // Small frames share a chunk; a large frame has its own.  The size is one that allocators still have at hand, because
+  // a TLS link takes a chunk for a moment with each frame.
   static constexpr std::size_t kChunkBytes = std::size_t{32} << 10;
   struct Chunk {
     std::unique_ptr<std::byte[]> data;

@@ -8,8 +8,8 @@
 
 namespace faha {
 
-// epoll_wait with a timeout (0: looks only) that is not rounded to milliseconds: a lease or a persist must not be late
-// by one.  Returns as epoll_wait does.
+// epoll_wait with a timeout (0: it only looks) that is not rounded to milliseconds, because a lease or a persist must
+// not be a millisecond late.  Returns as epoll_wait does.
 int WaitPrecisely(int epoll_fd, std::span<epoll_event> events, std::chrono::microseconds timeout);
 
 }  // namespace faha

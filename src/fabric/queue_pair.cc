@@ -1,4 +1,4 @@
-// Verbs, thinly.  Thread: main loop only.
+// A thin layer over verbs.  Thread: main loop only.
 #include "fabric/queue_pair.h"
 
 #include <arpa/inet.h>
@@ -59,7 +59,8 @@ Result<std::unique_ptr<QueuePair>> QueuePair::Create(rdma_cm_id* id, ibv_pd* pd,
 
 void QueuePair::Shut() {
   if (id_ != nullptr) {
-    // Outright, before the connection manager is asked: from here on the device refuses the peer's requests.
+    // The queue pair is reset directly, before the connection manager is asked: from here on the device refuses the
+    // peer's requests.
     ibv_qp_attr attributes{};
     attributes.qp_state = IBV_QPS_RESET;
     (void)ibv_modify_qp(id_->qp, &attributes, IBV_QP_STATE);

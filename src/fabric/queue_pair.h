@@ -17,11 +17,12 @@
 
 namespace faha {
 
-// Memory that the device knows; deregistered with the object.
+// Memory that is registered with the device; it is deregistered when the object is destroyed.
 class MemoryRegion {
  public:
   MemoryRegion() = default;
-  // `access`: of ibv_access_flags; never relaxed ordering.  Errors: Unavailable - and what to do about it.
+  // `access`: flags of ibv_access_flags, never relaxed ordering.  Errors: Unavailable - the message says what to do
+  // about it.
   static Result<MemoryRegion> Register(ibv_pd* pd, std::span<std::byte> memory, int access);
   [[nodiscard]] std::uint32_t lkey() const { return mr_->lkey; }
   [[nodiscard]] std::uint32_t rkey() const { return mr_->rkey; }
@@ -69,7 +70,8 @@ class QueuePair {
     ibv_wc_status status = IBV_WC_SUCCESS;  // kFailed
   };
 
-  // The queues of `id`, whose device owns `pd` and `channel`.  `flush`: with PostFlushed, if the device can.
+  // The queues of `id`, whose device owns `pd` and `channel`.  `flush`: PostFlushed() is wanted; flushes() tells
+  // whether the device can do it.
   // Errors: Unavailable.
   static Result<std::unique_ptr<QueuePair>> Create(rdma_cm_id* id, ibv_pd* pd, ibv_comp_channel* channel,
                                                    bool flush = false);
@@ -93,14 +95,14 @@ class QueuePair {
   bool PostReceives(std::uint32_t count);
   // Posts one receive for a two-sided send.
   bool PostReceive(const Piece& into);
-  // From now on the device refuses whatever the peer would read or write here, also with a right key.
-  // Errors: Unavailable - the connection does not stand.
+  // From now on the device refuses every read and write of the peer here, even with a valid key.
+  // Errors: Unavailable - the connection is not established.
   Status RefuseAccess();
   // What has completed; never waits.
   std::span<const Event> Poll();
   // The next completion makes the channel readable, once.
   void Arm();
-  // Takes what has made `channel` readable; never waits.
+  // Takes the events that have made `channel` readable; never waits.
   static void DrainChannel(ibv_comp_channel* channel);
   // The largest write that needs no registered memory (bytes).
   [[nodiscard]] std::uint32_t inline_bytes() const { return inline_bytes_; }

@@ -27,12 +27,13 @@ namespace {
 // Ids of this fabric's own links; TcpFabric counts from 1.
 constexpr std::uint64_t kFirstId = 1ULL << 62;
 constexpr int kResolveMilliseconds = 500;
-// 4.096 us << 14 = 67 ms for each of 6 tries: a dead peer is noticed within half a second.  7 would mean: never.
+// 4.096 us << 14 = 67 ms for each of 6 tries: a dead peer is noticed within half a second.  The same number bounds the
+// tries at a receiver that is not ready, where 7 would mean: try for ever.
 constexpr std::uint8_t kAckTimeout = 14;
 constexpr std::uint8_t kRetries = 6;
 constexpr std::uint64_t kControlKey = 1, kWakeKey = 2, kTcpKey = 3, kChannelKey = 4, kTimerKey = 5;
-// Connection requests and the like that one look takes, so that whoever floods this node with them has its turn and no
-// more.
+// The most events of the connection manager (connection requests and the like) that one look handles, so that a flood
+// of them gets its turn and no more.
 constexpr int kMaxControlEvents = 16;
 // How long one Poll may go on while batches keep coming, so that clients have their turn.
 constexpr std::chrono::microseconds kMaxLinger{1000};
@@ -67,7 +68,8 @@ Endpoint PeerOf(rdma_cm_id* id) {
 
 }  // namespace
 
-// What is copied out of an event, so that it can be acknowledged before anything happens to its connection.
+// The parts of an event that are copied, so that the event can be acknowledged before anything happens to its
+// connection.
 struct RdmaFabric::Event {
   rdma_cm_event_type type;
   rdma_cm_id* id = nullptr;
@@ -80,7 +82,7 @@ struct RdmaFabric::Event {
 Status RdmaFabric::Device::Share(const Shared& shared, int wake_fd) {
   source = {};
   grants.reset();
-  // Only read, and only by this node's own writes.
+  // This registration is only read, and only by this node's own writes.
   auto region = MemoryRegion::Register(pd, shared.memory, 0);
   if (!region.ok()) return region.status();
   auto made =
@@ -100,7 +102,7 @@ RdmaFabric::Device::~Device() {
 
 Result<std::unique_ptr<RdmaFabric>> RdmaFabric::Create(bool required, const RdmaLimits& limits,
                                                        const TcpFabricLimits& control) {
-  // Before any other verb: Redis forks, and what the device writes to must stay the parent's.
+  // This must come before any other verb: Redis forks, and the memory that the device writes to must stay the parent's.
   if (const int error = ibv_fork_init(); error != 0) {
     return Status{Code::kUnavailable, fmt::format("the RDMA library cannot bear a fork: {}", ErrnoText(error))};
   }
@@ -138,7 +140,7 @@ RdmaFabric::~RdmaFabric() {
   }
 }
 
-// Closing is all: everything else would be done to the parent's connections.
+// The child only closes the descriptors: everything else would act on the parent's connections.
 void RdmaFabric::OnForkedChild() noexcept {
   for (const auto& device : devices_) {
     ::close(device->channel->fd);
@@ -201,7 +203,7 @@ Result<RdmaFabric::Device*> RdmaFabric::DeviceOf(ibv_context* context) {
     return Status{Code::kUnavailable, fmt::format("the RDMA device {} cannot be used: {}",
                                                   ibv_get_device_name(context->device), ErrnoText(errno))};
   }
-  // Without it every body takes the way through a ring.
+  // If the memory cannot be shared, every body goes through a ring.
   device->flushes = native_flush::Supported(context);
   if (!shared_.memory.empty()) (void)device->Share(shared_, wake_fd_);
   devices_.push_back(std::move(device));
@@ -245,7 +247,8 @@ Status RdmaFabric::OpenRing(Link& link) {
   return Status::Ok();
 }
 
-// What the peer will be able to write to.  None yet: it is being made, and the link waits.
+// Gives the link its grant: what the peer will be able to write to.  If the link has none after Ok, the grant is being
+// made, and the link waits for it.
 Status RdmaFabric::TakeGrant(Link& link) {
   auto device = DeviceOf(link.cm->verbs);
   if (!device.ok()) return device.status();
@@ -263,13 +266,13 @@ Status RdmaFabric::TakeGrant(Link& link) {
   }
   link.deadline.reset();
   if (link.grant != nullptr) return Status::Ok();
-  // A ring is all that it can have, or all that is there in time.
+  // The link can have only a ring: nothing is shared, or its grant was not made in time.
   auto bare = Grant::Make(link.device->context, {});
   if (bare.ok()) link.grant = std::move(*bare);
   return bare.status();
 }
 
-// Goes on with a link whose route is known, as far as its grant allows.
+// Goes on with a link whose route is known, if its grant is there.
 void RdmaFabric::Connect(Link& link) {
   Status status = TakeGrant(link);
   if (status.ok() && link.grant == nullptr) return;
@@ -279,7 +282,7 @@ void RdmaFabric::Connect(Link& link) {
   rdma_conn_param parameters{};
   parameters.private_data = &offer;
   parameters.private_data_len = sizeof offer;
-  // A flush is answered as a read is: it takes the resources of one, and the manager allows both or none.
+  // A flush is answered as a read is, so it takes the resources of a read.  The connection manager allows both or none.
   if ((offer.features & kPersistentFlush) != 0) parameters.responder_resources = RDMA_MAX_RESP_RES;
   parameters.retry_count = kRetries;
   parameters.rnr_retry_count = kRetries;
@@ -322,7 +325,7 @@ RdmaFabric::Link* RdmaFabric::Find(LinkId id) {
   return found == links_.end() ? nullptr : found->second.get();
 }
 
-// The link's ring if it can carry something to somebody who may have it.
+// Returns the link's ring if it is attached and its peer may be sent something; else null.
 RingLink* RdmaFabric::RingOf(Link* link) {
   const bool open =
       link != nullptr && !link->failure && !link->stranger && link->ring != nullptr && link->ring->attached();
@@ -372,7 +375,7 @@ Transport RdmaFabric::TransportOf(LinkId link) const {
   return static_cast<std::uint64_t>(link) < kFirstId ? Transport::kTcp : Transport::kRdma;
 }
 
-// Told by the next Poll.
+// The next Poll tells the handler of the failure.
 void RdmaFabric::Fail(Link& link, Status reason) {
   if (link.failure) return;
   link.failure = std::move(reason);
@@ -380,13 +383,13 @@ void RdmaFabric::Fail(Link& link, Status reason) {
   Wake();
 }
 
-// The next Poll has something to do: the descriptor says so.
+// Makes the descriptor readable because the next Poll has something to do.
 void RdmaFabric::Wake() const {
   const std::uint64_t one = 1;
   FAHA_CHECK(::write(wake_fd_, &one, sizeof one) == sizeof one, "an event can be counted");
 }
 
-// By value: the reason must outlive the link.
+// `reason` is passed by value because it must outlive the link.
 void RdmaFabric::Drop(Link& link, Status reason) {
   const LinkId id = link.id;
   const bool known = link.dialed || link.established;
@@ -413,7 +416,7 @@ void RdmaFabric::Detach(Link& link) {
 }
 
 void RdmaFabric::Free(std::unique_ptr<Link> link) {
-  // What is registered in a domain goes before it.
+  // What is registered in a protection domain must be freed before the domain.
   link->ring.reset();
   if (link->grant != nullptr && link->device->grants != nullptr) link->device->grants->End(std::move(link->grant));
 }
@@ -427,7 +430,7 @@ bool RdmaFabric::HandleControlEvent() {
                         got->event == RDMA_CM_EVENT_REJECTED;
   if (!has_data || got->param.conn.private_data == nullptr) event.size = 0;
   if (event.size != 0) std::memcpy(event.bytes.data(), got->param.conn.private_data, event.size);
-  // Before it is handled: an id cannot be destroyed while one of its events is held.
+  // The event is acknowledged before it is handled, because an id cannot be destroyed while one of its events is held.
   rdma_ack_cm_event(got);
   Handle(event);
   return true;
@@ -436,7 +439,7 @@ bool RdmaFabric::HandleControlEvent() {
 void RdmaFabric::Handle(const Event& event) {
   if (event.type == RDMA_CM_EVENT_CONNECT_REQUEST) return Accept(event);
   auto* link = static_cast<Link*>(event.id->context);
-  if (link == nullptr) return;  // the listener's
+  if (link == nullptr) return;  // an event of the listener
   const auto unreachable = [&](std::string_view why) {
     Drop(*link, {Code::kUnavailable, fmt::format("cannot connect to {} over RDMA: {}", link->who, why)});
   };
@@ -470,7 +473,7 @@ void RdmaFabric::Handle(const Event& event) {
       return unreachable("it refused: nobody listens for RDMA there");
     }
     case RDMA_CM_EVENT_DISCONNECTED: {
-      // What came before the end is delivered first.
+      // Messages that came before the end are delivered first.
       const LinkId id = link->id;
       (void)LookAtRings();
       if (Link* left = Find(id); left != nullptr) {
@@ -483,7 +486,7 @@ void RdmaFabric::Handle(const Event& event) {
   }
 }
 
-// Whether one more can be accepted, from `host`.
+// Makes room for one more link from `host`, if need be; false if it cannot be accepted.
 bool RdmaFabric::MakeRoom(const std::string& host) {
   if (accepted_ < limits_.accepted_links && strangers_ < limits_.strangers) return true;
   Link* out = Displaced(links_, host, [this](const std::string& each) { return tcp_.Knows(each); });
@@ -492,7 +495,7 @@ bool RdmaFabric::MakeRoom(const std::string& host) {
   return true;
 }
 
-// For the next deadline.
+// Sets the timer for the next deadline of a link.
 void RdmaFabric::SetTimer() {
   auto next = SteadyClock::time_point::max();
   for (const auto& [id, link] : links_) next = std::min(next, link->deadline.value_or(next));
@@ -540,7 +543,7 @@ void RdmaFabric::Accept(const Event& event) {
   link.deadline = SteadyClock::now() + limits_.stranger_time;
   ++accepted_;
   ++strangers_;
-  // Tells a dialler of another version which one this is.
+  // The refusal tells a dialling node of another version which version this node speaks.
   const RingOffer refusal;
   const auto offer = ReadOffer(event.data());
   auto device = DeviceOf(link.cm->verbs);
@@ -615,7 +618,7 @@ struct RdmaFabric::RingSink final : RingLink::Sink {
   bool Ready(bool has_body) {
     Link* link = fabric->Find(id);
     if (link == nullptr) return false;
-    // The first message can overtake the event that the connection stands.
+    // The first message can come before the event that says that the connection is established.
     if (!link->established) fabric->Establish(*link);
     if (fabric->Find(id) == nullptr) return false;
     fabric->delivered_ = true;
@@ -630,7 +633,7 @@ struct RdmaFabric::RingSink final : RingLink::Sink {
 // True if anything was delivered.
 bool RdmaFabric::LookAtRings() {
   const bool before = std::exchange(delivered_, false);
-  // By id: what is delivered may close any of them.
+  // The loop goes on by id, because the handler may close any link when something is delivered.
   LinkId id = LinkId::kNone;
   for (auto at = links_.begin(); at != links_.end(); at = links_.upper_bound(id)) {
     id = at->first;
@@ -639,7 +642,7 @@ bool RdmaFabric::LookAtRings() {
     RingSink sink(this, id);
     auto more = link.ring->Receive(link.max_body, sink, link.who);
     if (more.ok()) continue;
-    // A bad message proves, as a good one does, that the connection stands, even before the event that says so.
+    // A bad message proves, as a good one does, that the connection is established, even before the event that says so.
     if (Link* left = Find(id); left != nullptr && more.status().code() != Code::kUnavailable) Establish(*left);
     if (Link* left = Find(id); left != nullptr && (left->established || left->dialed)) Drop(*left, more.status());
   }
@@ -699,17 +702,18 @@ void RdmaFabric::Poll(std::chrono::microseconds timeout, FabricHandler& handler)
     const auto spin_end = start + allowed;
     auto now = start;
     while (!delivered_ && (now = SteadyClock::now()) < spin_end) (void)LookAtRings();
-    // What was found late was found by a processor that was taken away meanwhile: looking has not paid.
+    // If something was found only after that time, the processor was taken away meanwhile, so looking has not paid.
     if (allowed.count() > 0) spin_.Looked(delivered_ && SteadyClock::now() < spin_end);
   }
   if (!delivered_) {
     ArmRings();
-    // What came before the rings were armed wakes nobody.
+    // Messages that came before the rings were armed do not make a descriptor readable, so the rings are looked at
+    // again.
     const auto left = timeout - std::chrono::duration_cast<std::chrono::microseconds>(SteadyClock::now() - start);
     const bool sleep = !LookAtRings() && timeout.count() > 0 && left.count() > 0;
     (void)Look(sleep ? left : std::chrono::microseconds{0});
   } else if (start - looked_ > kMaxLinger) {
-    // However many batches come, the control lane has its turn.
+    // The control lane has its turn, however many batches come.
     (void)Look(std::chrono::microseconds{0});
   }
   if (timeout.count() == 0 && got_bodies_) Linger(start);
@@ -718,7 +722,7 @@ void RdmaFabric::Poll(std::chrono::microseconds timeout, FabricHandler& handler)
     if (std::exchange(delivered_, false)) handler.OnPollEnd();
     ArmRings();
     if (SteadyClock::now() > end) {
-      Wake();  // what has come since wakes nobody
+      Wake();  // what came since the last look and before ArmRings() wakes nobody
       break;
     }
   } while (LookAtRings());
@@ -726,7 +730,7 @@ void RdmaFabric::Poll(std::chrono::microseconds timeout, FabricHandler& handler)
   for (auto& link : std::exchange(graveyard_, {})) Free(std::move(link));
 }
 
-// While batches come, the next one is waited for a little: waking up costs more than looking.
+// While batches come, this waits a little for the next one, because waking up costs more than looking.
 void RdmaFabric::Linger(SteadyClock::time_point start) {
   auto allowed = linger_.Next(limits_.spin);
   while (allowed.count() > 0 && SteadyClock::now() < start + kMaxLinger) {

@@ -5,12 +5,13 @@
 //   ring_link.{h,cc}     data: frames over rings
 //   queue_pair.{h,cc}    verbs
 //   grant.{h,cc}         which link's peer may write where
-// The connection manager asks nobody who dials: a link that was accepted is a stranger's until Trust().
+// The connection manager does not ask who dials, so a link that was accepted is a stranger's until Trust().
 // Invariants: (1) as TcpFabric's.
 //             (2) Close() has revoked the peer's access when it returns: what a stale peer still writes changes
-//                 nothing, by whatever queue pair.
+//                 nothing, whatever queue pair it uses.
 //             (3) a forked child holds none of the device's descriptors: they would keep the connections alive.
-//             (4) only whom this node has dialled can write to its memory, and only to what that link was granted.
+//             (4) only a peer that this node has dialled can write to this node's memory, and only to what that link
+//                 was granted.
 //                 Links that were accepted share a protection domain in which nothing can be written from outside.
 //             (5) strangers are few, short-lived and cheap, as TcpFabric's are.
 #pragma once
@@ -37,8 +38,8 @@ struct RdmaLimits {
   std::size_t accepted_links = 32;                   // at a time, strangers included
   std::size_t strangers = 8;                         // at a time, as with TCP
   std::chrono::milliseconds stranger_time{3000};     // from the connection request to Trust()
-  std::chrono::milliseconds grant_time{500};         // that a link waits for its grant; then it offers only its ring
-  std::uint32_t dialed_ring_bytes = 2U << 20;        // for batches: who dials receives them
+  std::chrono::milliseconds grant_time{500};         // a link waits so long for its grant; then it offers only its ring
+  std::uint32_t dialed_ring_bytes = 2U << 20;        // for batches: the side that dials receives them
   std::uint32_t accepted_ring_bytes = 64U << 10;     // for acknowledgements
   std::size_t queued_bytes = std::size_t{64} << 20;  // waiting for a slow peer; over it the link closes
   std::chrono::microseconds spin{50};                // how long a Poll that waits looks before it sleeps
@@ -96,19 +97,19 @@ class RdmaFabric final : public Fabric, private FabricHandler, private ForkGuard
     LinkId id = LinkId::kNone;
     rdma_cm_id* cm = nullptr;
     Endpoint peer;
-    std::string who;  // for lines: without the port where it dialled, which is by chance
+    std::string who;  // the peer in log lines: without the port if it dialled, as that port is random
     bool dialed = false;
-    bool established = false;  // the handler knows it
-    bool stranger = false;     // accepted, and has proved nothing; what it says first, its token, is for the handler
-    // When it is closed as a stranger, or goes on without the grant that it waits for.
+    bool established = false;  // the handler has been told of the link
+    bool stranger = false;     // accepted, and has proved nothing; its first frame, a token, is for the handler
+    // When the link is closed as a stranger's, or goes on without the grant that it waits for.
     std::optional<std::chrono::steady_clock::time_point> deadline;
     std::uint32_t max_body = 0;
     std::optional<Status> failure;
     Device* device = nullptr;      // of the two below
-    std::unique_ptr<Grant> grant;  // dialled
+    std::unique_ptr<Grant> grant;  // of a link that was dialled
     std::unique_ptr<RingLink> ring;
   };
-  // The start of a connection request's or its answer's private data.
+  // A copy of an event of the connection manager, with the start of its private data.
   struct Event;
   struct RingSink;
 
@@ -153,19 +154,19 @@ class RdmaFabric final : public Fabric, private FabricHandler, private ForkGuard
 
   const bool required_;
   RdmaLimits limits_;
-  SpinBudget spin_, linger_;  // of waits that have something to wait for; of batches that may be followed by others
+  SpinBudget spin_, linger_;  // for waits that have something to wait for; for batches that others may follow
   TcpFabric tcp_;
   std::string remark_;
   int epoll_fd_ = -1;
-  int wake_fd_ = -1;   // readable while failed_ is not empty, a ring may be, or a grant has been made
+  int wake_fd_ = -1;   // readable while failed_ or a ring may not be empty, or a grant has been made
   int timer_fd_ = -1;  // readable when a link's deadline has come
   rdma_event_channel* control_ = nullptr;
   rdma_cm_id* listener_ = nullptr;
   std::vector<std::unique_ptr<Device>> devices_;
   Shared shared_;
   std::map<LinkId, std::unique_ptr<Link>> links_;
-  std::vector<std::unique_ptr<Link>> graveyard_;  // closed within this Poll: a frame may still be looked at
-  std::vector<LinkId> failed_;                    // to be told of by the next Poll
+  std::vector<std::unique_ptr<Link>> graveyard_;  // closed within this Poll: the handler may still look at a frame
+  std::vector<LinkId> failed_;                    // the next Poll tells the handler of them
   std::uint64_t last_id_;
   std::size_t accepted_ = 0, strangers_ = 0;
   FabricHandler* handler_ = nullptr;              // of the Poll under way

@@ -19,14 +19,15 @@ namespace {
 constexpr std::uint32_t kKindShift = 30;
 constexpr std::uint32_t kValueMask = (1U << kKindShift) - 1;
 constexpr std::uint32_t kChunkAlign = 64;
-// Receives that are never given to chunks: credit needs one too, and at most a few of those are under way.
+// Receives that are never offered for chunks and bodies: a credit message needs one too, and at most a few of these
+// messages are under way.
 constexpr std::uint32_t kCreditReceives = 32;
-// Receives that may be taken and not yet posted again; those of the credit stand in for them.
+// The most receives that may be used and not yet posted again; the receives for credit replace them meanwhile.
 constexpr std::uint32_t kMaxUnposted = kCreditReceives / 2;
 // A placed body is one write; devices bound its size, SoftRoCE to 8 MiB.
 constexpr std::size_t kMaxPlacedBytes = std::size_t{4} << 20;
 
-// What the immediate counts a place in: as fine as its 30 bits allow.
+// The unit in which the immediate counts a place: as small as its 30 bits allow.
 std::uint64_t PlaceUnit(std::uint64_t shared_bytes) {
   std::uint64_t unit = 64;
   while (shared_bytes / unit > kValueMask) unit *= 2;
@@ -35,7 +36,7 @@ std::uint64_t PlaceUnit(std::uint64_t shared_bytes) {
 
 std::uint32_t AlignChunk(std::uint32_t bytes) { return (bytes + kChunkAlign - 1) / kChunkAlign * kChunkAlign; }
 
-// The part of `parts`, taken as one run of bytes, from `offset` on.
+// Takes `parts` as one run of bytes, and fills `to` with its bytes from `offset` on.
 void CopyOut(std::span<const std::span<const std::byte>> parts, std::size_t offset, std::span<std::byte> to) {
   for (const auto& part : parts) {
     const std::size_t skipped = std::min(offset, part.size());
@@ -108,14 +109,15 @@ Result<std::unique_ptr<RingLink>> RingLink::Create(rdma_cm_id* id, ibv_pd* pd, i
   auto queues = QueuePair::Create(id, pd, channel, terms.flush);
   if (!queues.ok()) return queues.status();
   link->queues_ = std::move(queues.value());
-  // Before the connection stands, so that the peer's first message finds them.
+  // Receives are posted before the connection is established, so that the peer's first message finds them.
   if (!link->PostReceives(QueuePair::kReceiveDepth)) {
     return Status{Code::kUnavailable, "the RDMA device takes no receives"};
   }
   return link;
 }
 
-// What is written needs no bytes of its own; what is sent lands in the order in which these are posted.
+// A receive for a write needs no memory.  Messages that are sent land in receives in the order in which these are
+// posted.
 bool RingLink::PostReceives(std::uint32_t count) {
   if (terms_.dialed) return queues_->PostReceives(count);
   for (; count > 0; --count, ++posted_receives_) {
@@ -157,7 +159,8 @@ Status RingLink::Attach(const RingOffer& peer) {
   return Status::Ok();
 }
 
-// When it is first needed: nothing is sent to a stranger, who could ask for a large one.
+// Opens the mirror only when it is first needed: a stranger could ask for a large one, but nothing is sent to
+// strangers.
 Status RingLink::OpenMirror() {
   if (outbound_region_) return Status::Ok();
   outbound_ = Pages(peer_->ring_bytes);
@@ -180,7 +183,8 @@ RingLink::Slot RingLink::Credited() const {
   return {slot->ring_bytes, slot->receives};
 }
 
-// A position, a receive and the queue's slot (with a flush, two) are all there, and one more slot for credit.
+// True if there are a position in the ring, a receive, a slot of the send queue (two with a flush), and one more slot
+// for credit.
 bool RingLink::Fits(std::uint32_t ring_bytes) const {
   const Slot credited = Credited();
   Cursor next = write_;
@@ -268,7 +272,8 @@ Status RingLink::SendQueued() {
 
 // --- Receiving.
 
-// A quarter of the ring or of the receives at a time: credit is one message for many, and the sender never runs dry.
+// Credit is returned for a quarter of the ring or of the receives at a time, so that one credit message stands for many
+// messages, and the sender never runs out of credit.
 bool RingLink::OwesCredit() const {
   return read_.count - returned_.ring_bytes >= terms_.ring_bytes / 4 ||
          taken_ - returned_.receives >= (QueuePair::kReceiveDepth - kCreditReceives) / 4;
@@ -289,7 +294,7 @@ Result<bool> RingLink::Receive(std::uint32_t max_body, Sink& sink, std::string_v
   const auto events = queues_->Poll();
   for (const QueuePair::Event& event : events) {
     if (event.kind == QueuePair::Event::Kind::kFailed) return Broken(event.status, who);
-    // In the order in which they were posted, as all completions of one connection are.
+    // Flushes complete in the order in which they were posted, as all completions of one connection do.
     if (event.kind == QueuePair::Event::Kind::kFlushed) {
       sink.OnFlushed(++flushed_);
       if (!queues_->open()) return false;
@@ -299,7 +304,8 @@ Result<bool> RingLink::Receive(std::uint32_t max_body, Sink& sink, std::string_v
     if (Status status = Take(event, max_body, sink, who); !status.ok()) return status;
     if (!queues_->open()) return false;
   }
-  // Receives are given back when nothing else is to do, or before the credit that promises them: an answer goes first.
+  // Receives are posted again when there is nothing else to do, when many are missing, or before the credit that
+  // promises them; an answer goes first.
   if (events.empty() || OwesCredit() || unposted_receives_ >= kMaxUnposted) {
     const auto reposted = static_cast<std::uint32_t>(std::exchange(unposted_receives_, 0));
     if (reposted != 0 && !PostReceives(reposted)) return Broken(IBV_WC_WR_FLUSH_ERR, who);
@@ -332,8 +338,8 @@ Status RingLink::Take(const QueuePair::Event& event, std::uint32_t max_body, Sin
 }
 
 Status RingLink::TakeCredit(std::span<const std::byte> message, std::string_view who) {
-  if (terms_.dialed) return Status::Ok();  // the slot tells
-  // Only what was sent can be given back: a stranger does not go on for ever with these.
+  if (terms_.dialed) return Status::Ok();  // the peer has written the credit to the slot
+  // Only what was sent can be given back.  So a stranger, to whom nothing is sent, cannot go on for ever with credit.
   if (sent_ == 0 || message.size() != sizeof credited_) return Bad("credit that is none", who);
   std::memcpy(&credited_, message.data(), sizeof credited_);
   return Status::Ok();
@@ -372,7 +378,7 @@ Status RingLink::TakeChunk(std::span<const std::byte> chunk, std::uint32_t max_b
   }
   assembly_.insert(assembly_.end(), chunk.begin(), chunk.end());
   if (assembly_.size() < assembly_need_) return Status::Ok();
-  // Its head was checked when it began.
+  // The frame's head was checked when its first chunk came.
   const std::vector<std::byte> whole = std::exchange(assembly_, {});
   assembly_need_ = 0;
   std::span<const std::byte> head;

@@ -1,20 +1,22 @@
 // The data path of one RDMA link: frames and bodies.  Thread: main loop only.
-// Its two ends are not alike.  The one that dialled is written to, and by nobody else: in a protection domain of the
-// link's own it lays open a ring and, if it has some, the shared memory.  What goes down to it is WRITE_WITH_IMM.  The
-// one that was dialled lets nobody write, for anybody may dial: what goes up to it is SEND_WITH_IMM, into receives of
-// its own.  The immediate says what a message is, in the upper two bits, and what it needs:
-//   a chunk     the frame, or a part of one that is too large, at the next free place of the ring: its bytes
-//   a body      down only, at its place in the shared memory: that place, in units
-//   credit      the counters below, into the sender's slot
-// Where both devices can and the shared memory is persistent, each body is followed by a native FLUSH of it, which
-// needs no receive: its completion tells that the body is persistent there.
-// The sender keeps a mirror of the ring: a chunk is put together where it will lie, and stays until it is credited;
-// upwards the mirror is all there is of the ring.  Credit is cumulative: the bytes and the receives that the receiver
-// has given back.
-// Invariants: (1) both ends count the ring by the same rule, so that no position ever crosses the wire.
-//             (2) a chunk is posted only if the receiver has a receive and ring space for it: never a retry for that.
+// The two ends of a link are not alike.  The end that dialled lets its peer write, and nobody else: in a protection
+// domain of the link's own it opens a ring and, if it has some, the shared memory.  Messages down to this end are
+// WRITE_WITH_IMM.  The end that was dialled lets nobody write, because anybody may dial: messages up to this end are
+// SEND_WITH_IMM, into receives of its own.  The upper two bits of the immediate say what a message is; the other bits
+// are a value:
+//   a chunk     a frame, or a part of a frame that is too large, at the next free place of the ring; value: its bytes
+//   a body      down only, at its place in the shared memory; value: that place, in units
+//   credit      the counters below (Slot), for the end that sent the chunks and bodies; no value
+// If both devices can flush natively and the shared memory is persistent, a native FLUSH of each body follows it.  The
+// FLUSH needs no receive: its completion tells that the body is persistent at the peer.
+// The sender keeps a mirror of the ring: a chunk is put together in the mirror where it will lie in the ring, and it
+// stays in the mirror until the receiver has given its credit back.  Upwards the receiver has no ring, so the mirror is
+// all there is.  Credit is cumulative: the bytes and the receives that the receiver has given back.
+// Invariants: (1) both ends count the ring by the same rule, so that no position is ever sent.
+//             (2) a chunk is posted only if the receiver has a receive and ring space for it, so that the device never
+//                 has to retry for lack of them.
 //             (3) after Shut() returns the peer changes no byte here.
-//             (4) what a peer makes the dialled end hold before it is sent anything is its receives, and no more.
+//             (4) before anything is sent to a peer that dialled, that peer makes this end hold only the receives.
 #pragma once
 
 #include <cstddef>
@@ -53,7 +55,7 @@ struct RingOffer {
 };
 static_assert(sizeof(RingOffer) == 56, "a connection request carries no more than 56 bytes");
 
-// Anonymous pages of their own, so that registering them concerns nobody else.
+// Anonymous pages that hold nothing else, so that registering them affects no other memory.
 class Pages {
  public:
   Pages() = default;
@@ -72,10 +74,11 @@ class RingLink {
   static constexpr std::uint32_t kSlotBytes = 64;
   static constexpr std::uint32_t kMinRingBytes = 64U << 10;
   static constexpr std::uint32_t kMaxRingBytes = 64U << 20;
-  // What one message carries upwards; the head of a frame must fit, as acknowledgements do easily.
+  // The most bytes that one message carries upwards.  The head of a frame must fit into them; acknowledgements fit
+  // easily.
   static constexpr std::uint32_t kUpBytes = 1024;
 
-  // Who is told what has arrived; may call Shut().
+  // The object that is told what has arrived; its methods may call Shut().
   struct Sink {
     virtual ~Sink() = default;
     virtual void OnFrame(std::span<const std::byte> head, std::span<const std::byte> body) = 0;
@@ -87,8 +90,8 @@ class RingLink {
   struct Terms {
     bool dialed = false;                 // this end has dialled
     std::uint32_t ring_bytes = 0;        // for what the peer sends
-    const SharedMemory* into = nullptr;  // dialled: where bodies may be placed; not if it is empty
-    const SharedMemory* from = nullptr;  // was dialled: what bodies are placed from; not if it is empty
+    const SharedMemory* into = nullptr;  // the end that dialled: where bodies may be placed; nowhere if empty
+    const SharedMemory* from = nullptr;  // the end that was dialled: where bodies come from; not if empty
     bool flush = false;  // bodies placed from here are flushed natively, if the peer offers memory for that
     std::size_t queued_limit = 0;
   };
@@ -97,19 +100,19 @@ class RingLink {
                                                   const Terms& terms);
 
   [[nodiscard]] RingOffer Offer() const;
-  // What the peer offered.  Errors: Protocol, PeerVersion, Unavailable.
+  // Takes what the peer offered.  Errors: Protocol, PeerVersion, Unavailable.
   Status Attach(const RingOffer& peer);
-  // The end that was dialled, once the connection stands: see QueuePair.
+  // For the end that was dialled, once it has accepted the connection: see QueuePair::RefuseAccess().
   Status RefuseAccess() { return queues_->RefuseAccess(); }
   [[nodiscard]] bool attached() const { return peer_.has_value(); }
-  // Both ends can.
+  // Both ends can flush natively.
   [[nodiscard]] bool flushes() const {
     return queues_->flushes() && peer_ && (peer_->features & kPersistentFlush) != 0;
   }
 
-  // Errors: Unavailable - the connection is broken, or more than the limit waits for the peer.
+  // Errors: Unavailable - the connection is broken, or more bytes than the limit wait for the peer.
   Status Send(std::span<const std::byte> head, std::span<const std::byte> body);
-  // `body` must not change before the link is shut.  False: it cannot be placed there.
+  // `body` must not change before the link is shut.  Returns false if it cannot be placed there.
   // Errors: Unavailable - the connection is broken.
   Result<bool> Place(std::span<const std::byte> body, std::uint64_t place);
   // Delivers what has arrived, up to some bound; true if there may be more.
@@ -128,7 +131,7 @@ class RingLink {
   // A position in a ring by the rule of invariant (1).
   struct Cursor {
     std::uint64_t count = 0;  // bytes since the start, skipped ones included
-    // Where a chunk of `bytes` lies, and the count behind it.
+    // Returns where the next chunk, of `bytes` bytes, lies, and moves `count` behind it.
     std::uint64_t Take(std::uint32_t bytes, std::uint32_t ring_bytes);
   };
   struct Queued {
@@ -157,7 +160,7 @@ class RingLink {
 
   std::unique_ptr<QueuePair> queues_;
   ibv_pd* pd_ = nullptr;
-  Pages inbound_, outbound_;  // the slot and the ring, or what receives hold; the mirror
+  Pages inbound_, outbound_;  // the slot and the ring, or the memory of the receives; the mirror
   MemoryRegion inbound_region_, outbound_region_;
   Terms terms_;
   std::optional<RingOffer> peer_;

@@ -25,7 +25,7 @@ Result<std::string> ReadFirstLine(int fd, const std::string& path) {
   if ((about.st_mode & (S_IRWXG | S_IRWXO)) != 0) {
     return Unusable(path, "is open to others than its owner: chmod 600 it");
   }
-  // One byte more than a secret and its newline have: that much says that it is too long.
+  // This is one byte more than the longest secret and its newline have, so a longer first line is noticed.
   std::array<char, kMaxSecretBytes + 2> bytes;
   std::size_t size = 0;
   ssize_t got = 1;
@@ -47,7 +47,7 @@ Result<std::string> ReadFirstLine(int fd, const std::string& path) {
 }  // namespace
 
 Result<std::string> ReadSecretFile(const std::string& path) {
-  // Whatever it is, opening it does not wait.
+  // Opening does not wait, whatever kind of file the path names.
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
   if (fd < 0) return Unusable(path, fmt::format("cannot be read: {}", ErrnoText(errno)));
   auto line = ReadFirstLine(fd, path);

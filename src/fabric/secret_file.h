@@ -1,4 +1,4 @@
-// The secret of a file that only its owner can read.  Thread: main loop only.
+// Reads the secret from a file that only its owner can read.  Thread: main loop only.
 #pragma once
 
 #include <cstddef>

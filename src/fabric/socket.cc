@@ -19,7 +19,7 @@ namespace faha {
 namespace {
 
 constexpr int kBacklog = 128;
-// A port that is taken is tried so often, and so long apart, before the start of a node fails.
+// How often a port that is taken is tried, and the pause between two attempts, before the start of a node fails.
 constexpr int kBindAttempts = 30;
 constexpr std::chrono::milliseconds kBindPause{100};
 
@@ -27,7 +27,7 @@ Status Refused(std::string_view what, const Endpoint& at, int error) {
   return {Code::kUnavailable, fmt::format("cannot {} {}: {}", what, at.ToString(), ErrnoText(error))};
 }
 
-// A batch leaves when it is sent, not when an earlier one was acknowledged.
+// TCP_NODELAY makes a batch leave when it is sent, not only when an earlier one has been acknowledged.
 void SetNoDelay(int fd) {
   const int on = 1;
   (void)::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
@@ -43,8 +43,8 @@ Status CloseRefused(int fd, std::string_view what, const Endpoint& at) {
   return Refused(what, at, error);
 }
 
-// A listening descriptor; -1 with errno.  Each attempt has a socket of its own: one that was bound and may not listen
-// cannot be bound again.
+// A listening descriptor; -1 with errno.  Each attempt has a socket of its own: a socket that was bound but could not
+// listen cannot be bound again.
 int Listen(const SocketAddress& address) {
   const int fd = OpenStream(address);
   if (fd < 0) return -1;
@@ -93,7 +93,7 @@ Result<SocketAddress> ResolveNumeric(const Endpoint& at) {
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV;
   addrinfo* found = nullptr;
-  // A null host would mean loopback to getaddrinfo: an empty one must not.
+  // getaddrinfo takes a null host to mean loopback, but an empty host must not mean that.
   if (host.empty() || ::getaddrinfo(host.c_str(), std::to_string(at.port).c_str(), &hints, &found) != 0) {
     return Status(
         Code::kUnavailable,

@@ -32,14 +32,14 @@ Result<SocketAddress> ResolveNumeric(const Endpoint& at);
 // Errors: Unavailable - the address cannot be bound.
 Result<int> OpenListener(const Endpoint& at);
 
-// A descriptor whose connection to `to` is under way: writable once it is known how it went.
+// A descriptor whose connection to `to` is under way: the descriptor becomes writable once it is known how that went.
 // Errors: Unavailable - refused at once, or no descriptor is free.
 Result<int> OpenConnection(const Endpoint& to);
 
-// How the connection of `fd` went.  Errors: Unavailable.
+// Tells whether the connection of `fd` succeeded.  Errors: Unavailable.
 Status FinishConnection(int fd, const Endpoint& to);
 
-// Accepts one connection of `listener` and tells who it is; -1 with errno when there is none.
+// Accepts one connection of `listener` and sets `peer` to its address; -1 with errno when there is none.
 int AcceptConnection(int listener, Endpoint& peer);
 
 // Hands bytes to the kernel without waiting; returns how many it took, 0 if none, or -1 with errno.

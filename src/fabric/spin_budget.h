@@ -1,6 +1,8 @@
-// Whether a wait looks before it sleeps: while that finds something, and now and then to see whether it would.
-// Looking saves a wake-up where the answer comes within the time that is allowed for it.  Where nodes share too few
-// processors it never does: who looks takes the processor from the one that would answer.  Thread: main loop only.
+// Decides whether a wait looks for events before it sleeps: it does so while looking finds something, and otherwise
+// only now and then, to see whether looking would find something.
+// Looking saves a wake-up if the answer comes within the time that is allowed for looking.  Where nodes share too few
+// processors, looking never saves one: the node that looks takes the processor from the node that would answer.
+// Thread: main loop only.
 #pragma once
 
 #include <algorithm>
@@ -16,7 +18,8 @@ class SpinBudget {
     skipped_ = 0;
     return limit;
   }
-  // A wait has looked.  A find pays for kWorth misses: it saves about as much time as they cost.
+  // To be called when a wait has looked.  A look that finds something pays for kWorth looks that find nothing: it saves
+  // about as much time as they cost.
   void Looked(bool found) { credit_ = found ? std::min(credit_ + kWorth, kMost) : std::max(credit_ - 1, 0); }
 
  private:

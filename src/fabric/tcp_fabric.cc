@@ -58,8 +58,8 @@ TcpFabric::~TcpFabric() {
   CloseDescriptors();
 }
 
-// In a forked child, closing is all: to take a socket out of the epoll set, or to shut it down, would do so for the
-// parent as well.
+// A forked child may only close the descriptors: to take a socket out of the epoll set, or to shut it down, would do so
+// for the parent as well.
 void TcpFabric::CloseDescriptors() noexcept {
   for (auto& [id, link] : links_) CloseIfOpen(link->fd);
   for (auto& link : graveyard_) CloseIfOpen(link->fd);
@@ -147,7 +147,8 @@ void TcpFabric::Send(LinkId id, std::span<const std::byte> head, std::span<const
     return Fail(*link, {Code::kUnavailable,
                         fmt::format("{} does not keep up: {} bytes wait for it", link->who, link->outbox.bytes())});
   }
-  // At once, if nothing is in front of it: a turn of the event loop later would be a round trip later.
+  // The frame is sent at once if nothing is in front of it: one turn of the event loop later would be one round trip
+  // later.
   const bool waits = link->stage != Link::Stage::kStanding;
   if (!waits && link->outbox.bytes() == 0) {
     std::array<iovec, 3> pieces{Piece(fields), Piece(head), Piece(body)};
@@ -172,7 +173,7 @@ ssize_t TcpFabric::Hand(Link& link, std::span<const iovec> pieces) {
   return taken;
 }
 
-// To read, and to write while something waits for that.
+// Watches the link for reading, and for writing while something waits to be written.
 void TcpFabric::WatchBoth(Link& link) {
   const bool waits = link.stage == Link::Stage::kStanding && link.outbox.bytes() != 0;
   Watch(link, waits || link.channel->wants_write() ? EPOLLIN | EPOLLOUT : EPOLLIN);
@@ -183,7 +184,7 @@ std::size_t TcpFabric::QueuedBytes(LinkId id) const {
   return found == links_.end() ? 0 : found->second->outbox.bytes();
 }
 
-// What is queued here, and what the kernel keeps until the peer's has acknowledged it.
+// The bytes that are queued here, and the bytes that this kernel keeps until the peer's kernel has acknowledged them.
 std::optional<std::uint64_t> TcpFabric::BytesOnTheWay(LinkId id) const {
   const auto found = links_.find(static_cast<std::uint64_t>(id));
   if (found == links_.end()) return std::nullopt;
@@ -192,7 +193,7 @@ std::optional<std::uint64_t> TcpFabric::BytesOnTheWay(LinkId id) const {
   return found->second->outbox.bytes() + static_cast<std::uint64_t>(kept);
 }
 
-// A message of the handshake, ahead of all that waits.
+// Sends a message of the handshake, ahead of all that waits.
 void TcpFabric::SendNow(Link& link, std::span<const std::byte> head) {
   const FrameHeader header = MakeFrameHeader(head, 0);
   std::array<iovec, 2> pieces{Piece(std::as_bytes(std::span(&header, 1))), Piece(head)};
@@ -236,10 +237,11 @@ void TcpFabric::Close(LinkId id) {
   if (Link* link = Find(id); link != nullptr) Detach(*link);
 }
 
-// Frees the link, but within Poll only at its end: its frame may be what the handler looks at.
+// Frees the link.  Within Poll this is done only at the end of Poll, because the handler may still look at a frame of
+// it.
 void TcpFabric::Detach(Link& link) {
   if (link.fd >= 0) {
-    // Said outright, for the case that a process we do not know of holds a copy of the descriptor.
+    // This is done explicitly, in case a process that this node does not know of holds a copy of the descriptor.
     if (link.watched != 0) (void)::epoll_ctl(epoll_fd_, EPOLL_CTL_DEL, link.fd, nullptr);
     (void)::shutdown(link.fd, SHUT_RDWR);
     CloseIfOpen(link.fd);

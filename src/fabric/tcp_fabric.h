@@ -3,9 +3,9 @@
 //             (2) ids are never reused: an event, a frame or a call for a link that is gone does nothing.
 //             (3) no call but Poll waits, and one Poll takes at most one read (Inbox::kMaxReadBytes) from each link.
 //             (4) a forked child holds none of the descriptors.
-//             (5) strangers - accepted, and not yet known to share the secret or, without one, to speak the protocol -
-//                 are few, short-lived and cheap: a newcomer takes the place of one of them (displaced.h), never of
-//                 anyone else.
+//             (5) strangers - accepted peers that are not yet known to share the secret or, if there is none, to speak
+//                 the protocol - are few, short-lived and cheap: a newcomer takes the place of one of them
+//                 (displaced.h), never of anyone else.
 #pragma once
 
 #include <sys/epoll.h>
@@ -42,8 +42,8 @@ struct TcpFabricLimits {
   std::size_t queued_bytes = std::size_t{64} << 20;  // waiting for a slow peer; over it the link closes
   std::chrono::milliseconds trim_period{1000};       // how long an idle link may keep a large buffer
   std::chrono::milliseconds handshake{3000};         // how long a peer may take for all of it, from the connection on
-  std::string secret = {};                           // empty: nobody has to
-  std::shared_ptr<Tls> tls = {};                     // null: all is in clear
+  std::string secret = {};                           // empty: no peer has to prove anything
+  std::shared_ptr<Tls> tls = {};                     // null: nothing is encrypted
 };
 
 class TcpFabric final : public Fabric, private ForkGuard {
@@ -73,7 +73,7 @@ class TcpFabric final : public Fabric, private ForkGuard {
 
   // Where Listen() bound; 0 when it did not.
   [[nodiscard]] std::uint16_t port() const;
-  // Has a link from or to this address stood?
+  // Has a link from or to this address been established?
   [[nodiscard]] bool Knows(const std::string& host) const { return known_.contains(host); }
   // Bytes of buffers that the links hold.
   [[nodiscard]] std::size_t BufferBytes() const;
@@ -128,14 +128,14 @@ class TcpFabric final : public Fabric, private ForkGuard {
   int timer_fd_ = -1;  // readable when a handshake has taken too long
   int listen_fd_ = -1;
   int reserve_fd_ = -1;   // given up to accept, and hang up on, a peer when no descriptor is free
-  int unusable_ = EBADF;  // the errno that says why, where there is no epoll set; a forked child has none
+  int unusable_ = EBADF;  // the errno that says why there is no epoll set; a forked child has no epoll set
   std::uint64_t last_id_ = 0;
   std::size_t accepted_ = 0, strangers_ = 0;
   std::unordered_set<std::string> known_;  // addresses of peers that have proved themselves, kMaxKnown at most
   bool timing_ = false;                    // timer_fd_ is set
   std::unordered_map<std::uint64_t, std::unique_ptr<Link>> links_;
-  std::vector<LinkId> failed_;                    // to be told of by the next Poll
-  std::vector<std::unique_ptr<Link>> graveyard_;  // closed within this Poll: a frame may still be looked at
+  std::vector<LinkId> failed_;                    // the next Poll tells the handler of them
+  std::vector<std::unique_ptr<Link>> graveyard_;  // closed within this Poll: the handler may still look at a frame
   FabricHandler* handler_ = nullptr;              // of the Poll under way
   bool delivered_ = false;                        // by the Poll under way
   std::chrono::steady_clock::time_point last_trim_{};
@@ -147,18 +147,19 @@ struct TcpFabric::Link {
   int fd = -1;
   std::unique_ptr<Channel> channel;
   Endpoint peer;
-  // For lines.  Without the port where it dialled, which is by chance: the same complaint is the same line.
+  // The peer in log lines.  If the peer dialled, its port is left out because it is random: the same complaint should
+  // give the same line.
   std::string who;
   bool alive = true;
   bool accepted = false;
   bool stranger = false;  // and accepted
-  // Until it stands nothing is delivered, and what is sent waits.
+  // Until the link is established (kStanding), nothing is delivered, and what is sent waits.
   enum class Stage { kConnecting, kSecuring, kProving, kStanding } stage = Stage::kConnecting;
   std::optional<Handshake> handshake;  // while it is proving
   std::chrono::steady_clock::time_point opened{};
   std::uint32_t watched = 0;  // the events in the epoll set
   std::uint32_t max_body = 0;
-  std::optional<Status> failure;  // set: nothing is sent any more, and the next Poll tells
+  std::optional<Status> failure;  // set: nothing is sent any more, and the next Poll tells the handler
   Inbox inbox;
   Outbox outbox;
 };

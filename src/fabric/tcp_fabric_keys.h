@@ -5,7 +5,7 @@
 
 namespace faha {
 
-// Ids start at 1 and do not get as far as this.
+// Link ids start at 1 and never become as large as these keys.
 inline constexpr std::uint64_t kListenKey = UINT64_MAX;
 inline constexpr std::uint64_t kWakeKey = UINT64_MAX - 1;
 inline constexpr std::uint64_t kTimerKey = UINT64_MAX - 2;

@@ -1,6 +1,6 @@
 // Waiting, accepting, receiving and telling the handler.  Thread: main loop only.
 // Invariants: (1) handler_ is set exactly while Poll runs; only then are callbacks made.
-//             (2) after a callback nothing is assumed of any link but what Link::alive and Find() say.
+//             (2) after a callback nothing is assumed about any link except what Link::alive and Find() say.
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/socket.h>
@@ -117,12 +117,13 @@ void TcpFabric::AcceptAll() {
   }
 }
 
-// Whether one more can be accepted, from `host`.
+// Makes room for one more link from `host`, if need be; false if it cannot be accepted.
 bool TcpFabric::MakeRoom(const std::string& host) {
   if (accepted_ < limits_.accepted_links && strangers_ < limits_.strangers) return true;
   Link* out = Displaced(links_, host, [this](const std::string& each) { return Knows(each); });
   if (out == nullptr) return false;
-  // The handler knows only of one that stands.  Nobody is told of the others: floods must not fill a log.
+  // The handler knows only of links that are established.  Nobody is told of the others, because floods must not fill a
+  // log.
   if (out->stage != Link::Stage::kStanding) {
     Detach(*out);
   } else {
@@ -160,7 +161,7 @@ void TcpFabric::Secure(Link& link) {
   if (!link.accepted) Flush(link);
 }
 
-// The connection is there; what it is worth is to be shown.
+// The connection is there; now both sides must prove that they know the secret, if there is one.
 void TcpFabric::StartProof(Link& link) {
   if (limits_.secret.empty()) {
     if (!link.accepted) link.inbox.Trust();
@@ -206,12 +207,12 @@ void TcpFabric::Stand(Link& link) {
   delivered_ = true;
   if (link.accepted) return handler_->OnAccept(link.id, link.peer, Lane::kControl);
   Know(link.peer.host);
-  // What was sent early goes first.
+  // Frames that were sent before the link was established go first.
   Flush(link);
   handler_->OnConnect(link.id);
 }
 
-// Returns whether there may be more to receive.  Ends only when the channel holds nothing that it has not told.
+// Returns whether there may be more to receive.  Goes on until the channel holds nothing more to return.
 bool TcpFabric::Receive(Link& link) {
   using What = Channel::Received::What;
   do {
@@ -235,14 +236,14 @@ bool TcpFabric::Receive(Link& link) {
   return link.alive;
 }
 
-// Where this node uses no TLS: a handshake or an alert of TLS, by its first two bytes.
+// True if this node uses no TLS and the first two bytes from the peer begin a handshake or an alert of TLS.
 bool TcpFabric::HearsTls(const Link& link) const {
   const auto bytes = link.inbox.waiting();
   return !limits_.tls && bytes.size() >= 2 && (bytes[0] == std::byte{0x16} || bytes[0] == std::byte{0x15}) &&
          bytes[1] == std::byte{3};
 }
 
-// Why a link ends that the channel says is at its end.
+// The reason why a link ends, after its channel has said that it does.
 Status TcpFabric::EndOf(const Link& link, const Channel::Received& last) const {
   using What = Channel::Received::What;
   const std::string& who = link.who;
@@ -259,8 +260,8 @@ Status TcpFabric::EndOf(const Link& link, const Channel::Received& last) const {
   return {Code::kUnavailable, "the connection to " + link.who + what};
 }
 
-// What a peer that took too long is.  That it is silent proves nothing about its secret, or its TLS: either end may
-// wait for the other's first word.
+// The error for a peer that took too long.  Its silence proves nothing about its secret or its TLS, because either end
+// may wait for the other's first word.
 Status TcpFabric::LatenessOf(const Link& link) const {
   return {Code::kUnavailable, fmt::format("{} did not finish the handshake within {} ms: it hangs, or has not the same "
                                           "faha.secret and faha.tls as this node",
@@ -299,14 +300,14 @@ void TcpFabric::Deliver(Link& link) {
       return Drop(
           link, {Code::kDenied, fmt::format("{} asks for a secret: set the same faha.secret on all nodes", link.who)});
     }
-    // Where there is no secret, who speaks the protocol is no stranger any more.
+    // Where there is no secret, a peer that speaks the protocol is no stranger any more.
     CeaseToBeStranger(link);
     delivered_ = true;
     handler_->OnFrame(link.id, frame.head, frame.body);
   }
 }
 
-// By value: the reason must outlive the link.
+// `reason` is passed by value because it must outlive the link.
 void TcpFabric::Drop(Link& link, Status reason) {
   const LinkId id = link.id;
   Detach(link);
@@ -329,7 +330,7 @@ void TcpFabric::SetTimer(std::chrono::nanoseconds in) {
   timing_ = true;
 }
 
-// However busily a peer talks: the time counts from the connection on.
+// Drops peers whose handshake takes too long.  The time counts from the connection on, however busily a peer talks.
 void TcpFabric::DropOverdue() {
   std::uint64_t count = 0;
   (void)!::read(timer_fd_, &count, sizeof count);

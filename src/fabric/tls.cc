@@ -25,7 +25,7 @@ Status Missing(std::string_view setting) {
   return {Code::kBadConfig, fmt::format("faha.tls needs the server's {}: set it, or set faha.tls to no", setting)};
 }
 
-// The passphrase of the key.  Nobody is asked for one that is not configured.
+// Gives OpenSSL the passphrase of the key.  If none is configured, OpenSSL does not ask anybody for one.
 int Passphrase(char* buffer, int size, int, void* context) {
   const auto& pass = *static_cast<const std::string*>(context);
   const std::size_t bytes = std::min(pass.size(), static_cast<std::size_t>(std::max(size, 0)));
@@ -50,7 +50,7 @@ Status UseCa(SSL_CTX* context, const TlsFiles& files) {
   if (!files.ca_file.empty() && SSL_CTX_load_verify_file(context, files.ca_file.c_str()) != 1) {
     return Unusable("tls-ca-cert-file", files.ca_file, TlsError());
   }
-  // OpenSSL looks into it when a certificate comes, and would not say that it is not there.
+  // OpenSSL looks into the folder only when a certificate comes, and would not say that the folder is missing.
   struct stat about {};
   if (!files.ca_dir.empty() && (::stat(files.ca_dir.c_str(), &about) != 0 || !S_ISDIR(about.st_mode) ||
                                 SSL_CTX_load_verify_dir(context, files.ca_dir.c_str()) != 1)) {
@@ -70,7 +70,7 @@ Result<Tls::Context> Tls::Read(const TlsFiles& files) {
   if (!context || SSL_CTX_set_min_proto_version(context.get(), TLS1_3_VERSION) != 1) {
     return Status{Code::kBadConfig, fmt::format("faha.tls: OpenSSL has no TLS 1.3: {}", TlsError())};
   }
-  // A session that is taken up again would not show its certificate again.
+  // A peer that resumes a session would not show its certificate again.
   SSL_CTX_set_session_cache_mode(context.get(), SSL_SESS_CACHE_OFF);
   SSL_CTX_set_num_tickets(context.get(), 0);
   SSL_CTX_set_max_cert_list(context.get(), kMaxChainBytes);
@@ -97,7 +97,7 @@ Tls::Stamp Tls::StampOf(const TlsFiles& files) {
 
 Result<std::shared_ptr<Tls>> Tls::Load(const TlsFiles& files, LogSink log) {
   std::shared_ptr<Tls> tls(new Tls(files, std::move(log)));
-  // Before they are read: a change in between is seen later.
+  // The stamp is taken before the files are read, so that a change in between is seen later.
   tls->stamp_ = StampOf(files);
   auto context = Read(files);
   if (!context.ok()) return context.status();

@@ -1,6 +1,6 @@
 // TLS 1.3 for links: the keys of this node, and a channel for each link.  Thread: main loop only.
-// Both ends show a certificate and check the other's against the CA; names in it are not looked at, for any node of the
-// CA may be a peer.
+// Both ends show a certificate and check the other's against the CA; the names in a certificate are not checked,
+// because any node of the CA may be a peer.
 // Invariants: (1) a channel opened with older keys goes on with them.
 //             (2) nothing outlives a connection: there are no sessions to resume and no tickets.
 #pragma once
@@ -22,7 +22,8 @@ class Tls {
   // Errors: BadConfig - a file is missing or cannot be used.
   static Result<std::shared_ptr<Tls>> Load(const TlsFiles& files, LogSink log);
 
-  // With the files as they are now.  Once they have changed and cannot be used, `log` is told and the older ones are.
+  // Opens a channel with the keys of the files as they are now.  If the files have changed and cannot be used, `log` is
+  // told, and the keys that were read before are used.
   std::unique_ptr<Channel> Open(bool accepting);
 
  private:

@@ -16,7 +16,7 @@
 
 namespace faha {
 
-// What OpenSSL takes for the connection.
+// The BIO that OpenSSL uses as the connection.
 struct TlsBio {
   static TlsChannel& Of(BIO* bio) { return *static_cast<TlsChannel*>(BIO_get_data(bio)); }
 
@@ -62,14 +62,15 @@ namespace {
 using What = Channel::Received::What;
 
 constexpr std::size_t kRecordBytes = 16384;                     // the most that a record holds
-constexpr std::size_t kSealedBytes = std::size_t{128} << 10;    // sealed ahead of the kernel, at most, and a record
+constexpr std::size_t kSealedBytes = std::size_t{128} << 10;    // at most sealed ahead of the kernel, plus a record
 constexpr std::size_t kReceivedBytes = std::size_t{256} << 10;  // of one read
 constexpr std::string_view kSameCa = "set the same faha.tls, with certificates of one CA, on all nodes";
 
 // The first byte of a record of TLS's handshake, and of its alert.
 constexpr std::byte kHandshakeRecord{0x16}, kAlertRecord{0x15};
 
-// What TLS itself would say: that this is another protocol.  A peer without TLS knows it by its first two bytes.
+// The alert with which TLS itself says that this is another protocol.  A peer without TLS knows the alert by its first
+// two bytes.
 constexpr std::array<unsigned char, 7> kAlert{0x15, 3, 3, 0, 2, 2, 70};
 
 std::span<std::byte> SharedBuffer() {
@@ -88,7 +89,8 @@ TlsChannel::TlsChannel(SSL_CTX* context, bool accepting) : accepting_(accepting)
     SSL_set_accept_state(ssl_.get());
   } else {
     SSL_set_connect_state(ssl_.get());
-    // What it begins with is sealed from the start: a peer without TLS must hear it, whatever it says itself.
+    // OpenSSL's first message is put into sealed_ at once: a peer without TLS must hear it, whatever that peer says
+    // itself.
     (void)SSL_do_handshake(ssl_.get());
     ERR_clear_error();
   }
@@ -118,7 +120,7 @@ bool TlsChannel::Flush(int fd) {
   return true;
 }
 
-// Seals bytes of `pieces`, but the first `skip`, as far as kSealedBytes allow.  Small ones share a record.
+// Seals the bytes of `pieces` except the first `skip`, as far as kSealedBytes allows.  Small pieces share a record.
 bool TlsChannel::Seal(std::span<const iovec> pieces, std::size_t skip, std::size_t& taken) {
   std::array<std::byte, kRecordBytes> record;
   std::size_t filled = 0;
@@ -168,10 +170,11 @@ Channel::Received TlsChannel::Receive(int fd, std::span<std::byte> space) {
     if (Received in = TakeIn(fd, space.size()); in.what != What::kNothing) return in;
   }
   Received got = secured_ ? Unseal(fd, space) : Shake(fd);
-  // Its answers, such as to a change of keys.
+  // Sends OpenSSL's own answers, such as the answer to a change of keys.
   (void)Flush(fd);
   ERR_clear_error();
-  // The shared buffer is the next caller's.  Much cannot be left: no more was read than there was space for.
+  // The next caller uses the shared buffer, so what is left is kept.  It cannot be much, because no more was read than
+  // there was space for.
   kept_ = std::vector(received_.begin(), received_.end());
   received_ = kept_;
   return got;
@@ -193,7 +196,7 @@ Channel::Received TlsChannel::TakeIn(int fd, std::size_t most) {
   return {What::kRefused, 0, "speaks without TLS, which this node does not: set the same faha.tls on all nodes"};
 }
 
-// The handshake, as far as it goes.  Nothing to tell of if it is done.
+// Goes on with the handshake as far as possible.  Returns kNothing if it is done or needs more bytes.
 Channel::Received TlsChannel::Shake(int fd) {
   const int done = SSL_do_handshake(ssl_.get());
   secured_ = done == 1;
@@ -215,7 +218,7 @@ Channel::Received TlsChannel::Unseal(int fd, std::span<std::byte> space) {
   return end_.value_or(Received{});
 }
 
-// What OpenSSL failed for; it has written an alert for the peer.
+// Returns why OpenSSL failed, and sends the alert that OpenSSL has written for the peer.
 Channel::Received TlsChannel::Failure(int fd) {
   if (SSL_get_shutdown(ssl_.get()) == SSL_RECEIVED_SHUTDOWN && ERR_peek_error() == 0) return {What::kEnd};
   const bool alerted = ERR_GET_REASON(ERR_peek_error()) >= SSL_AD_REASON_OFFSET;

@@ -1,7 +1,7 @@
 // A link's bytes in TLS records.  Thread: main loop only.
 // Invariants: (1) OpenSSL never touches the socket: it reads from received_ and writes to sealed_.
 //             (2) what Send has taken is sealed, so that nothing has to be offered to OpenSSL twice.
-//             (3) no farewell is sent: frames say themselves where they end, and a cut stream is a lost link.
+//             (3) no farewell is sent: a frame says itself where it ends, and a stream that is cut is a lost link.
 #pragma once
 
 #include <openssl/ssl.h>
@@ -46,8 +46,8 @@ class TlsChannel final : public Channel {
   bool secured_ = false;
   bool heard_ = false;                   // the first byte has come
   std::span<const std::byte> received_;  // not yet read by OpenSSL
-  std::vector<std::byte> kept_;          // what received_ is, between two calls
-  std::optional<Received> end_;          // to be told next
+  std::vector<std::byte> kept_;          // the bytes of received_ between two calls
+  std::optional<Received> end_;          // what Receive() returns next
   Outbox sealed_;                        // not yet taken by the kernel
   std::unique_ptr<SSL, Free> ssl_;
 };

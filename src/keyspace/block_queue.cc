@@ -31,13 +31,14 @@ void ChunkSource::Trim() {
 
 HotBlock* BlockQueue::Add(std::uint64_t bytes, DbId db, std::uint64_t hash) {
   FAHA_CHECK(bytes % HotBlock::kUnit == 0 && bytes <= HotBlock::kMaxBytes, "a block's size fits its head");
-  // A large one has a chunk to itself, a little older than its place: so the open chunk goes on.
+  // A large block has a chunk to itself, which is put before the open chunk, so that the open chunk can go on.  The
+  // block then leaves the queue a little earlier than its turn.
   const bool large = bytes > chunks_->chunk_bytes() / 4;
   std::byte* memory = nullptr;
   if (large) {
     memory = chunks_->Take(bytes);
     if (memory == nullptr) return nullptr;
-    // Never before the oldest: who looks at that one may add another meanwhile.
+    // It is never put before the oldest block: a caller that looks at the oldest block may add another one meanwhile.
     if (queue_.size() == 1) FillUp();
     const bool open = !queue_.empty() && queue_.back().end < queue_.back().size;
     queue_.insert(open ? queue_.end() - 1 : queue_.end(), Chunk{memory, bytes, 0, bytes});
@@ -56,7 +57,7 @@ HotBlock* BlockQueue::Add(std::uint64_t bytes, DbId db, std::uint64_t hash) {
   return block;
 }
 
-// Sees to room for `bytes` in the last chunk.
+// Makes sure that the last chunk has room for `bytes`.
 bool BlockQueue::OpenChunk(std::uint64_t bytes) {
   if (!queue_.empty() && queue_.back().size - queue_.back().end >= bytes) return true;
   const std::uint64_t size = chunks_->chunk_bytes();
@@ -97,7 +98,7 @@ void BlockQueue::DropOldest() {
   Leave(block->bytes());
 }
 
-// The first `bytes` of the oldest chunk go.
+// Removes the first `bytes` of the oldest chunk.
 void BlockQueue::Leave(std::uint64_t bytes) {
   Chunk& chunk = queue_.front();
   chunk.begin += bytes;

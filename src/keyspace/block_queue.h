@@ -1,7 +1,7 @@
-// A queue of blocks in DRAM, first in, first out: a log of its own, in chunks.  Thread: main loop only.
-// Adding a block moves a pointer; a chunk is given back when its last block has left.  A block that is not needed any
-// more stays where it is, marked dead, until it is the oldest.
-// Invariant: blocks of a chunk lie side by side from its start, in the order in which they came.
+// A queue of blocks in DRAM, first in, first out, which is stored in chunks like a log.  Thread: main loop only.
+// Adding a block only advances a position in the newest chunk; a chunk is given back when its last block has left.  A
+// block that is not needed any more stays where it is, marked dead, until it is the oldest.
+// Invariant: the blocks of a chunk lie side by side from its start, in the order in which they were added.
 #pragma once
 
 #include <algorithm>
@@ -16,10 +16,10 @@
 
 namespace faha {
 
-// Where chunks come from: bounded memory, shared by the queues.
+// The memory from which chunks are taken: it is bounded, and shared by the queues.
 class ChunkSource {
  public:
-  // Of a chunk: so many of the limit, within bounds.
+  // The size of a chunk: 1 / kChunksPerLimit of the limit, rounded down to a power of two, within these bounds.
   static constexpr std::uint64_t kChunksPerLimit = 512;
   static constexpr std::uint64_t kMinChunkBytes = 4U << 10, kMaxChunkBytes = 64U << 10;
   static constexpr std::uint64_t ChunkBytesFor(std::uint64_t limit) {
@@ -31,17 +31,17 @@ class ChunkSource {
   ChunkSource(const ChunkSource&) = delete;
   ChunkSource& operator=(const ChunkSource&) = delete;
 
-  // What was taken stays.
+  // Chunks that were taken stay taken, also if they exceed the new limit.
   void SetLimit(std::uint64_t bytes) {
     Trim();
     limit_ = bytes;
     chunk_bytes_ = ChunkBytesFor(bytes);
   }
   [[nodiscard]] std::uint64_t chunk_bytes() const { return chunk_bytes_; }
-  // Null if that would be more than the limit.
+  // A chunk of `bytes`; null if more than the limit would then be taken.
   std::byte* Take(std::uint64_t bytes);
   void Give(std::byte* chunk, std::uint64_t bytes);
-  // Gives back what is kept for the next to come.
+  // Frees the chunk that is kept for the next Take(), if there is one.
   void Trim();
   [[nodiscard]] std::uint64_t bytes() const { return bytes_; }  // taken or kept
   // Is more taken than a lowered limit allows?
@@ -65,15 +65,15 @@ class BlockQueue {
   HotBlock* Add(std::uint64_t bytes, DbId db, std::uint64_t hash);
   // The oldest block that is not dead; null: there is none.
   [[nodiscard]] HotBlock* Oldest();
-  // The oldest leaves.
+  // Removes the oldest block that is not dead.
   void DropOldest();
   void Clear();
-  // `other`: with the same chunks.
+  // `other` must have the same ChunkSource.
   void Swap(BlockQueue& other) {
     queue_.swap(other.queue_);
     std::swap(bytes_, other.bytes_);
   }
-  // Of what was added and has not left, dead blocks and the unused ends of full chunks included.
+  // The bytes of all blocks that were added and have not left, dead blocks and the unused ends of full chunks included.
   [[nodiscard]] std::uint64_t bytes() const { return bytes_; }
   // Calls fn(const HotBlock&) for every block that is not dead, the oldest first.
   template <typename Function>
@@ -83,7 +83,7 @@ class BlockQueue {
   struct Chunk {
     std::byte* memory = nullptr;
     std::uint64_t size = 0;
-    std::uint64_t begin = 0, end = 0;  // of its blocks; `end` of one that is full is `size`
+    std::uint64_t begin = 0, end = 0;  // of its blocks; in a full chunk `end` is `size`
   };
   static const HotBlock& At(const Chunk& chunk, std::uint64_t offset) {
     return *reinterpret_cast<const HotBlock*>(chunk.memory + offset);

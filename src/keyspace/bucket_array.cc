@@ -1,4 +1,4 @@
-// Pieces from whoever accounts for memory.  Thread: main loop only.
+// Pieces come from a memory_resource, which accounts for the memory.  Thread: main loop only.
 #include "keyspace/bucket_array.h"
 
 namespace faha {
@@ -12,9 +12,9 @@ void BucketArray::Resize(std::uint64_t size) {
     pieces_.push_back(static_cast<Bucket*>(memory_->allocate(bytes, alignof(Bucket))));
     bytes_ += bytes;
   }
-  // Zeroed as they come into use: a whole piece at once would make one operation wait.
+  // Buckets are zeroed when they come into use: zeroing a whole piece at once would make one operation wait.
   for (std::uint64_t at = size_; at < size; ++at) (*this)[at] = Bucket{};
-  // One piece is kept, so that a size that goes up and down across a border costs nothing.
+  // One unused piece is kept, so that a size that goes up and down across a piece's border costs nothing.
   while (pieces_.size() > needed + 1) DropLast();
   size_ = size;
 }

@@ -1,6 +1,6 @@
-// An array of cache-line buckets that grows and shrinks without moving one.  Thread: main loop only.
-// Its memory comes in pieces that double, from a few buckets up to kPieceBuckets, and all have that size then: so an
-// array of few buckets is small, and none ever waits for a copy.
+// An array of cache-line buckets that grows and shrinks without moving a bucket.  Thread: main loop only.
+// Its memory comes in pieces.  Their sizes double, from a few buckets up to kPieceBuckets, and all further pieces have
+// that size.  So an array of few buckets takes little memory, and growing never has to copy the buckets.
 // Invariants: (1) a bucket that the array has just grown by is zero.
 //             (2) a bucket keeps its address as long as the array holds it.
 #pragma once
@@ -16,7 +16,8 @@
 
 namespace faha {
 
-// Seven slots and one word for whoever owns the bucket: what one cache miss brings.
+// Seven slots, and one word for the owner of the bucket.  Together they are one cache line, so one cache miss loads
+// them.
 struct alignas(64) Bucket {
   std::array<std::uint64_t, 7> slots;
   std::uint64_t link;
@@ -41,7 +42,7 @@ class BucketArray {
   // Running out of memory ends the process, as it does Redis.
   void Resize(std::uint64_t size);
   void Clear();
-  // The buckets in pieces that lie together: calls fn(span of Bucket) until it returns false; false then.
+  // Calls fn(span of Bucket) for each piece of contiguous buckets until fn returns false; returns false then.
   template <typename Function>
   bool ForEachPiece(Function fn) {
     for (std::uint64_t piece = 0; piece < pieces_.size() && FirstOf(piece) < size_; ++piece) {
@@ -52,7 +53,7 @@ class BucketArray {
   [[nodiscard]] std::size_t MemoryBytes() const { return bytes_ + pieces_.capacity() * sizeof(Bucket*); }
 
  private:
-  // The pieces of 4, 4, 8, 16, ... buckets: together as many as one of those that follow.
+  // How many pieces are small: they have 4, 4, 8, 16, ... buckets, together as many as each of the pieces that follow.
   static constexpr std::uint64_t kSmallPieces = std::bit_width(kPieceBuckets / kFirstBuckets);
   static_assert(std::has_single_bit(kFirstBuckets) && std::has_single_bit(kPieceBuckets));
 

@@ -1,4 +1,4 @@
-// How many keys there are of each database, and of all.  Thread: main loop only.
+// How many keys each database has, and how many there are in all.  Thread: main loop only.
 #pragma once
 
 #include <cstddef>

@@ -1,4 +1,5 @@
-// Which slots of a bucket have a fingerprint: all seven at once where the processor can.  Thread: any; pure functions.
+// Which slots of a bucket have a given fingerprint.  Where the processor can, all seven are compared at once.  Thread:
+// any; pure functions.
 #pragma once
 
 #include <bit>
@@ -12,11 +13,12 @@
 
 namespace faha {
 
-// Bit 4 * i + 3 is set if the highest 16 bits of slot i, which may be an empty one, are `fingerprint`.
+// Bit 4 * i + 3 of the result is set if the highest 16 bits of slot i are `fingerprint`; the slot may be an empty one.
 inline std::uint32_t MatchesIn(const Bucket& bucket, std::uint64_t fingerprint) {
   constexpr std::uint32_t kHighest = 0x0888'8888;
 #if defined(__SSE2__)
-  // Words of 16 bits are compared, four of them a slot, of which the highest counts; what is not a slot is left out.
+  // Words of 16 bits are compared.  A slot has four of them, of which only the highest counts; the bits of
+  // Bucket::link, which is not a slot, are masked out.
   const __m128i wanted = _mm_set1_epi16(static_cast<short>(fingerprint));
   const auto* at = reinterpret_cast<const __m128i*>(&bucket);
   const auto half = [&](int i) {
@@ -35,7 +37,8 @@ inline std::uint32_t MatchesIn(const Bucket& bucket, std::uint64_t fingerprint) 
 #endif
 }
 
-// Calls fn(slot) for each slot in use that has `fingerprint`, until it returns true; the slot then, or null.
+// Calls fn(slot) for each slot in use that has `fingerprint`, until fn returns true.  Returns that slot; null: for none
+// it did.
 template <typename Function>
 const std::uint64_t* FindMatch(const Bucket& bucket, std::uint64_t fingerprint, Function fn) {
   for (std::uint32_t matches = MatchesIn(bucket, fingerprint); matches != 0; matches &= matches - 1) {

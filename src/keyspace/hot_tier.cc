@@ -20,11 +20,12 @@ void HotTier::SetLimit(std::uint64_t bytes) {
   chunks_.SetLimit(capacity_ == 0 ? 0 : bytes - ghost_bytes_);
 }
 
-// A new block, for which others may leave.  Null: it is too large, or to make room would take too long for now.
+// Adds a new block, for which others may be evicted.  Null: the block is too large, or making room would take too long
+// for now.
 HotBlock* HotTier::Add(BlockQueue& queue, std::uint64_t bytes, DbId db, std::uint64_t hash) {
   if (bytes > std::min(HotBlock::kMaxBytes, capacity_ / kLargest) || !MakeRoom(bytes)) return nullptr;
   HotBlock* block = queue.Add(bytes, db, hash);
-  // There are still chunks of a size that was right for a larger limit.
+  // Chunks may still have the size that was right for a larger limit; then more blocks must be evicted to free one.
   for (int looks = 0; block == nullptr && looks < kLooks && LookAtOne(false); ++looks) {
     block = queue.Add(bytes, db, hash);
   }
@@ -44,17 +45,18 @@ void HotTier::Admit(const Missed& missed, std::span<const std::byte> record) {
   if (remembered) ++stats_.ghost_hits;
 }
 
-// Evicts until `bytes` more fit.  False: it would take too long for now.
+// Evicts blocks until `bytes` more fit.  False: this would take too long for now.
 bool HotTier::MakeRoom(std::uint64_t bytes) {
   const auto fits = [&] { return small_.bytes() + main_.bytes() + bytes <= capacity_ && !chunks_.over(); };
   for (int looks = 0; !fits(); ++looks) {
-    // A main queue that is all read often is no reason to admit nothing.
+    // The second half of the looks spares no block: even if all blocks of the main queue are read often, new ones must
+    // be admitted.
     if (looks == kLooks || !LookAtOne(looks < kLooks / 2)) return fits();
   }
   return true;
 }
 
-// False: there is none.
+// Looks at the oldest block of one of the queues: evicts it or moves it on.  False: there is no block.
 bool HotTier::LookAtOne(bool spare) {
   const bool any_main = main_.Oldest() != nullptr;
   if (small_.Oldest() != nullptr && (!any_main || small_.bytes() > capacity_ / kSmallShare)) {
@@ -66,7 +68,7 @@ bool HotTier::LookAtOne(bool spare) {
 }
 
 bool HotTier::Shrink() {
-  // What is parked keeps its chunks until it goes; where nothing else is left, there is nothing to evict.
+  // Parked blocks keep their chunks until they are dropped; if no others are left, there is nothing to evict.
   if (!MakeRoom(0) && (small_.Oldest() != nullptr || main_.Oldest() != nullptr)) return true;
   if (capacity_ == 0 && MemoryBytes() > 0) Clear();
   return false;
@@ -122,7 +124,7 @@ Place HotTier::Refresh(Place old, LogAddress cold, std::span<const std::byte> re
   HotBlock* block = old.block();
   const std::uint64_t bytes = HotBlock::BytesFor(record.size());
   ++stats_.refreshes;
-  // What shrinks much would hold bytes that nobody has a use for.
+  // A record that is much smaller than the old one gets a new block, because the rest of the old block would be wasted.
   const bool in_place = bytes <= block->bytes() && bytes * 2 >= block->bytes();
   if (!in_place) {
     const std::uint64_t hash = block->hash;

@@ -1,15 +1,15 @@
 // The hot tier: copies in DRAM of the records that are read most, so that reading them touches no persistent memory.
 // Thread: main loop only.
 //
-// Which records: S3-FIFO (Yang et al., "FIFO queues are all you need for cache eviction", SOSP 2023).  What is read
-// for the first time enters a small queue, a tenth of the tier.  From there it leaves for the main queue if it was
-// read more than once meanwhile, or else for the ghost, which remembers only that it was here: if it is read again
-// soon it goes to the main queue at once.  In the main queue a block that was read since it came to its end goes round
-// once more for each time it was read, up to three.  So one scan of everything passes through the small queue alone.
-// How often a key was read is counted in its slot.
+// Which records: S3-FIFO (Yang et al., "FIFO queues are all you need for cache eviction", SOSP 2023).  A key that is
+// read for the first time enters a small queue, a tenth of the tier.  When it comes to the end of that queue, it moves
+// to the main queue if it was read more than once meanwhile.  Otherwise it is evicted, and the ghost remembers only
+// that the key was here: if it is read again soon, it enters the main queue at once.  A block that comes to the end of
+// the main queue goes round once more for each time it was read, up to three.  So one scan of all keys passes through
+// the small queue alone.  How often a key was read is counted in its slot.
 //
-// Reading allocates nothing and moves nothing: a miss is only noted.  What was noted is admitted between units, so
-// views that readers hold stay valid.
+// Reading allocates nothing and moves nothing: a miss is only noted.  The keys that were noted are admitted between
+// units, so views that readers hold stay valid.
 //
 // Invariants: (1) a block that is not dead is named by exactly one slot, and holds a copy of the record at block->at.
 //             (2) chunks and ghost together never take more than the limit.
@@ -29,29 +29,29 @@
 
 namespace faha {
 
-// Since the start.
+// Counted since the start.
 struct HotStats {
   std::uint64_t hits = 0, misses = 0;  // reads of keys that exist
   std::uint64_t admissions = 0;
   std::uint64_t ghost_hits = 0;  // of the admissions, those of keys that the ghost remembered
   std::uint64_t evictions = 0;   // deletions do not count
   std::uint64_t refreshes = 0;   // puts of hot keys
-  std::uint64_t keys = 0;        // that are hot now
+  std::uint64_t keys = 0;        // how many are hot now
 };
 
 class HotTier {
  public:
-  // Less than that is too little to be of use, and counts as 0.
+  // A lower limit is too little to be of use, and counts as 0.
   static constexpr std::uint64_t kMinLimit = std::uint64_t{1} << 20;
 
   HotTier(Indexes* index, std::pmr::memory_resource* memory)
       : index_(index), chunks_(memory), ghost_(memory), small_(&chunks_), main_(&chunks_) {}
 
-  // Bytes of DRAM, at most.  What is too much then goes by Shrink().
+  // The tier may take `bytes` of DRAM.  If it has more than that now, Shrink() evicts the rest.
   void SetLimit(std::uint64_t bytes);
   [[nodiscard]] std::uint64_t limit() const { return limit_; }
 
-  // The key of `db` with that hash was read at `place`.
+  // Notes that the key of `db` with that hash was read at `place`.
   void Count(DbId db, std::uint64_t hash, Place place) {
     if (place.hot()) {
       ++stats_.hits;
@@ -60,14 +60,14 @@ class HotTier {
     ++stats_.misses;
     if (capacity_ != 0 && missed_count_ < missed_.size()) missed_[missed_count_++] = {hash, place, db};
   }
-  // The cold key of `db` with that hash has a new record at `place`.  If that is what was missed last (a counter is
-  // read and put), there it is admitted from.
+  // The cold key of `db` with that hash has a new record at `place`.  If it is the key that was missed last (as when a
+  // counter is read and then put), it will be admitted from that place.
   void Moved(DbId db, std::uint64_t hash, Place place) {
     if (missed_count_ == 0) return;
     Missed& last = missed_[missed_count_ - 1];
     if (last.hash == hash && last.db == db) last.place = place;
   }
-  // Between units: admits what was missed, as far as it is still there.
+  // To be called between units: admits the keys that were missed, as far as they are still where they were read.
   // record_at(LogAddress) gives the bytes of a record.
   template <typename Function>
   void Settle(Function record_at) {
@@ -79,26 +79,27 @@ class HotTier {
     }
     missed_count_ = 0;
   }
-  // Records are about to leave their addresses.
+  // To be called before records leave their addresses: forgets the keys that were missed.
   void ForgetMissed() { missed_count_ = 0; }
-  // Evicts a little of what is too much since the limit was lowered; true: there may be more.
+  // Evicts some of the keys that exceed a lowered limit; true: there may be more to evict.
   bool Shrink();
 
-  // A key that was hot at `old` has the new record `record` at `cold`: where it is from now on.  If there is room, hot.
+  // A key that was hot at `old` has the new record `record` at `cold`.  Returns the key's new place: a hot one, if
+  // there is room.
   [[nodiscard]] Place Refresh(Place old, LogAddress cold, std::span<const std::byte> record);
   // The key of `block` is gone.
   void Drop(HotBlock* block);
   // All keys are gone.
   void Clear();
-  // The blocks of all keys, set aside: nobody looks at them, but they count against the limit.
+  // The blocks of all keys, set aside: they are not used, but they count against the limit.
   struct Parked {
     explicit Parked(ChunkSource* chunks) : small(chunks), main(chunks) {}
     BlockQueue small, main;
     std::uint64_t keys = 0;
   };
-  // All keys are gone, and may come back; what is parked must not outlive the tier.
+  // Sets the blocks of all keys aside: the keys are gone, but may come back.  The result must not outlive the tier.
   [[nodiscard]] std::unique_ptr<Parked> Park();
-  // They are back; those that are hot now are gone.
+  // The keys that were parked are back; the keys that are hot now are gone.
   void Unpark(std::unique_ptr<Parked> parked);
 
   [[nodiscard]] const HotStats& stats() const { return stats_; }
@@ -115,9 +116,9 @@ class HotTier {
   };
   // A queue's oldest and newest chunk may be nearly empty, and one more is opened before another one ends.
   static constexpr std::uint64_t kSlackChunks = 5;
-  static constexpr std::uint64_t kSmallShare = 10;  // the small queue is that part of the capacity
-  static constexpr int kLooks = 128;                // at blocks, for one admission or one turn
-  static constexpr std::uint64_t kLargest = 16;     // a block is at most that part of the capacity
+  static constexpr std::uint64_t kSmallShare = 10;  // the small queue is 1 / kSmallShare of the capacity
+  static constexpr int kLooks = 128;                // blocks to look at, at most, for one admission or one turn
+  static constexpr std::uint64_t kLargest = 16;     // a block is at most 1 / kLargest of the capacity
 
   HotBlock* Add(BlockQueue& queue, std::uint64_t bytes, DbId db, std::uint64_t hash);
   void Admit(const Missed& missed, std::span<const std::byte> record);

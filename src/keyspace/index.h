@@ -1,16 +1,16 @@
 // The hash index of one database: from its keys to the places of their newest records.  Thread: main loop only.
-// All of them together are in indexes.h.
+// The indexes of all databases together are in indexes.h.
 //
 // Linear hashing: a table of N buckets, N between 2^L and 2^(L+1), is addressed by the low L+1 bits of a key's hash,
 // or, where that bucket does not exist yet, by the low L bits.  Growing by one splits one bucket; shrinking by one
-// merges two. So the table follows the number of keys one bucket at a time, and no operation pays for all.  The number
-// of bits that brought a key to its bucket is the bucket's depth.  A full bucket goes on in overflow buckets: its
-// chain.
+// merges two.  So the table follows the number of keys one bucket at a time, and no single operation pays for a resize
+// of the whole table.  The number of hash bits that lead to a bucket is the bucket's depth.  A full bucket continues in
+// overflow buckets; all these buckets together are its chain.
 //
 // A slot is 16 bits of the hash (the fingerprint) and 48 bits that are a Place.  The fingerprint is a window on the
 // hash that begins at or just below the depth.  So a bucket's number and a fingerprint together are the low bits of the
-// hash, beyond those that the bucket's next splits ask for: only one split in kWindowStep per key, when the window must
-// move up, reads the key from the log, and a merge never does.
+// hash, and include the bits that the bucket's next splits need.  Only one split in kWindowStep, when the window must
+// move up, has to read each key from the log, and a merge never does.
 //
 // Invariants: (1) a key has at most one slot, in the chain of the bucket that its hash addresses.
 //             (2) a chain is dense: an empty slot ends it, and no overflow bucket is empty.
@@ -37,7 +37,7 @@
 
 namespace faha {
 
-// Who knows the keys: the log, and the hot tier.
+// The index asks this interface for keys, which it does not hold itself: they are in the log and in the hot tier.
 class KeySource {
  public:
   virtual ~KeySource() = default;
@@ -47,68 +47,71 @@ class KeySource {
   };
   // The key at a place that the index was given.  Valid until the next call.
   [[nodiscard]] virtual Key KeyAt(Place place) const = 0;
-  // Is it that one?
+  // Is the key at `place` that one?
   [[nodiscard]] virtual bool Has(Place place, DbId db, std::string_view key) const {
     const Key found = KeyAt(place);
     return found.db == db && found.key == key;
   }
-  // KeyAt(place) may follow soon.
+  // A hint: KeyAt(place) may follow soon.
   virtual void Prefetch(Place) const {}
 };
 
 class Index {
  public:
   static constexpr std::uint64_t kMinBuckets = 1;
-  // Keys per bucket, of 7 slots: the table grows over the one and shrinks under the other.
+  // Keys per bucket, which has 7 slots: the table grows above kMaxLoad and shrinks below kMinLoad.
   static constexpr std::uint64_t kMaxLoad = 5;
   static constexpr std::uint64_t kMinLoad = 2;
   static_assert(kMinLoad * 2 < kMaxLoad, "growing and shrinking do not take turns");
 
-  // `keys`, `memory` and `hash` must outlive the index; `keys` can read every place from the moment the index is told
-  // of it. Wherever the index is told a hash it is that of `hash` for a key of `db`.
+  // `keys`, `memory` and `hash` must outlive the index.  `keys` must be able to read every place from the moment the
+  // index is told of it.  Every hash that the functions below are given is the one that `hash` computes for a key of
+  // `db`.
   Index(const KeySource& keys, DbId db, std::pmr::memory_resource* memory, const KeyHash& hash);
   Index(const Index&) = delete;
   Index& operator=(const Index&) = delete;
 
   // Where `key` is; none if it is absent.
   [[nodiscard]] Place Find(std::uint64_t hash, std::string_view key) const;
-  // The same, counted as a read of a hot key.
+  // The same; if the key is hot, this also counts as a read of it.
   Place Read(std::uint64_t hash, std::string_view key);
-  // For whoever knows several keys at once: first the bucket of each, some calls later its entry, and then the
-  // operation.
+  // For a caller that knows several keys at once: it prefetches the bucket of each key, some calls later the key's
+  // entry, and then does the operation.
   void Prefetch(std::uint64_t hash) const { PrefetchLine(&primary_[BucketOf(hash)]); }
   void PrefetchEntry(std::uint64_t hash) const;
 
-  // From now on `key` is cold and at `at`, which is a multiple of Place::kUnit below Place::kLimit, and not none; but
-  // where the key is already replace(Place) is told where it was and says where it is: at `at`, cold or hot.  Meanwhile
-  // it is cold; `replace` may change where other keys are, but not which there are.
-  // Returns where it was; none if it was absent.
+  // Says that the newest record of `key` is at `at`, which is a multiple of Place::kUnit below Place::kLimit, and not
+  // none.  If the key was absent, it is cold.  If it was present, replace(Place) is given its old place and returns the
+  // new one: at `at`, cold or hot.  During that call the key is cold; `replace` may change the places of other keys,
+  // but may not add or remove keys.
+  // Returns where the key was; none if it was absent.
   template <typename Function>
   Place Upsert(std::uint64_t hash, std::string_view key, LogAddress at, Function replace);
   // Returns where `key` was; none if it was absent.
   Place Erase(std::uint64_t hash, std::string_view key);
-  // For who is about to add keys until there are about so many: no bucket is split for them then.  ShrinkToFit() is to
-  // follow.
+  // For a caller that is about to add keys until there are about so many: the table grows now, so no bucket is split
+  // for those keys later.  ShrinkToFit() is to follow.
   void Expect(std::uint64_t keys);
   void ShrinkToFit();
 
-  // --- For who moves records and blocks, which takes no look at a key.  Of the hash the low 48 bits are enough.
+  // --- For callers that move records and blocks.  These functions do not read the key; the low 48 bits of its hash are
+  // enough.
   // Is the newest record of the key with that hash at `at`?
   [[nodiscard]] bool Holds(std::uint64_t hash, LogAddress at) const { return FindAddress(hash, at) != nullptr; }
-  // The record of the key with that hash, which is at `from`, is at `to` from now on.  A hot key stays hot.
+  // Says that the record of the key with that hash has moved from `from` to `to`.  A hot key stays hot.
   void Move(std::uint64_t hash, LogAddress from, LogAddress to);
   // Is there a key with that hash at that place?
   [[nodiscard]] bool Names(std::uint64_t hash, Place place) const {
     return FindSlot(BucketOf(hash), hash, [place](Place other) { return place.Same(other); }) != nullptr;
   }
-  // The key with that hash, whose record is at `at`, is gone.  Returns where it was.
+  // Removes the key with that hash, whose record is at `at`.  Returns where it was.
   Place Remove(std::uint64_t hash, LogAddress at);
-  // A key with that hash, which is absent, is cold and at `at`.
+  // Adds a key with that hash, which is absent: it is cold and at `at`.
   void Restore(std::uint64_t hash, LogAddress at);
-  // The key with that hash, whose record is at `from`, is cold and at `to`.  Returns where it was.
+  // Says that the key with that hash, whose record is at `from`, is now cold and at `to`.  Returns where it was.
   Place Replace(std::uint64_t hash, LogAddress from, LogAddress to);
-  // The key with that hash, whose place is `from`, is where change(Place) says from now on; it is told the frequency,
-  // too.  False if there is none.
+  // Gives the key with that hash, whose place is `from`, the place that change(Place) returns; the Place that `change`
+  // is given holds the frequency, too.  False if there is no such key.
   template <typename Function>
   bool Change(std::uint64_t hash, Place from, Function change);
 
@@ -116,8 +119,8 @@ class Index {
   [[nodiscard]] std::uint64_t Size() const { return size_; }
   [[nodiscard]] std::size_t MemoryBytes() const;
 
-  // Empties the next few buckets, calling dead(Place) for each of their keys, and gives memory back when all are empty;
-  // false when nothing is left.  From the first call on nothing but Change(), Names() and Holds() may be asked.
+  // Empties the next few buckets and calls dead(Place) for each of their keys; gives memory back when all are empty.
+  // False when nothing is left.  From the first call on only Change(), Names() and Holds() may still be called.
   template <typename Function>
   bool TakeDown(Function dead);
 
@@ -129,14 +132,15 @@ class Index {
     }
   }
 
-  // A part of the keys: calls fn(Place) for each, and returns the cursor of the next part.  0 is the first cursor
-  // and what comes after the last part.  A key that is there from the first part to the last is among them, however the
-  // table grows and shrinks meanwhile; one may be told of twice.  Any number is a cursor.  `fn` must not change the
-  // index.
+  // Visits one part of the keys: calls fn(Place) for each, and returns the cursor of the next part.  The first cursor
+  // is 0, and 0 is also returned after the last part.  A key that is present from the first part to the last is
+  // visited, however the table grows and shrinks meanwhile; a key may be visited twice.  Any number is a valid cursor.
+  // `fn` must not change the index.
   //
-  // A cursor is a hash, of which only as many low bits count as a bucket's depth: its part is that bucket.  They go in
-  // the order of their bits read backwards (the idea is Pieter Noordhuis', for Redis' tables of 2^n buckets): all that
-  // a split makes of a bucket, or a merge, then lies on the same side of every cursor.
+  // A cursor is a hash, of which only the low bits count, as many as the bucket's depth; the part that it names is that
+  // bucket.  Cursors follow each other in the order of their reversed bits (the idea is Pieter Noordhuis', for Redis'
+  // tables of 2^n buckets).  So the buckets that a split or a merge makes of a bucket lie on the same side of every
+  // cursor.
   template <typename Function>
   std::uint64_t Scan(std::uint64_t cursor, Function fn) const {
     const std::uint64_t bucket = BucketOf(cursor);
@@ -144,29 +148,30 @@ class Index {
     ForEachSlot(bucket, [&](std::uint64_t slot) { fn(Place::FromSlot(slot)); });
     return CursorBehind(cursor, DepthOf(bucket));
   }
-  // The key at a place that `random` chooses; none if that place is empty, which it is 9 times in 10 at worst, or, of
-  // fewer than 2 keys, 19 times in 20.  Every key is as likely as any other, but for the last ones of chains that are
-  // longer than any should be.
+  // The key at a position that `random` chooses; none if that position is empty.  At worst it is empty 9 times in 10,
+  // or, with fewer than 2 keys, 19 times in 20.  Every key is equally likely, except that the last keys of extremely
+  // long chains are never chosen.
   [[nodiscard]] Place Sample(std::uint64_t random) const;
 
-  // The table as bytes, piece by piece, for a process with the same hash function; false as soon as `write` says so.
-  // Every key is cold there.
+  // Writes the table as bytes, piece by piece, for a process with the same hash function; false as soon as `write`
+  // returns false.  Every key is cold in what is written.
   bool Save(const std::function<bool(std::span<const std::byte>)>& write) const;
-  // Takes what Save wrote, of at most `limit` bytes.  False, and in no usable state, if `read` or the bytes say so;
-  // what a checksum would find is not found here.
+  // Reads what Save wrote, at most `limit` bytes.  If `read` fails or the bytes cannot be a table, returns false, and
+  // the index is not usable.  It does not detect damage that only a checksum would find.
   bool Load(const std::function<bool(std::span<std::byte>)>& read, std::uint64_t limit);
 
   // For tests: ends the process if an invariant does not hold.  Reads every key.
   void CheckInvariants() const;
 
  private:
-  static constexpr std::uint64_t kTakenAtOnce = 32;  // buckets, by TakeDown
+  static constexpr std::uint64_t kTakenAtOnce = 32;  // buckets that one call of TakeDown empties
   static constexpr int kWindowStep = 4;  // 16 - 3 bits or more of a fingerprint tell the keys of a bucket apart
-  // Bucket::link: the next overflow bucket's number + 1 (0: none), and, of an overflow bucket, its chain's number.
+  // Bucket::link: the next overflow bucket's number + 1 (0: none); in an overflow bucket also the number of the bucket
+  // whose chain it belongs to.
   static constexpr int kOwnerShift = 32;
   static constexpr std::uint64_t kNextMask = (std::uint64_t{1} << kOwnerShift) - 1;
 
-  // A slot with the bits of its hash that it knows: WindowOf(depth) + 16 of them.
+  // The contents of a slot: the Place, and the low bits of the hash that are known, WindowOf(depth) + 16 of them.
   struct Known {
     std::uint64_t hash = 0;
     Place place;
@@ -239,7 +244,7 @@ class Index {
   BucketArray overflow_;  // its size is the number in use
   std::uint64_t size_ = 0;
   std::uint64_t taken_ = 0;     // buckets that TakeDown has emptied
-  std::vector<Known> scratch_;  // of the split or merge under way
+  std::vector<Known> scratch_;  // the slots of the split or merge under way, or of a chain that TakeDown empties
 };
 
 template <typename Function>
@@ -280,7 +285,7 @@ bool Index::Change(std::uint64_t hash, Place from, Function change) {
 template <typename Function>
 bool Index::TakeDown(Function dead) {
   if (size_ == 0) {
-    // Piece by piece: a system that takes much memory back at once makes the caller wait.
+    // The memory is freed piece by piece: freeing much at once would make the caller wait for the system.
     primary_.Resize(primary_.size() - std::min(primary_.size(), BucketArray::kPieceBuckets));
     return primary_.size() != 0;
   }

@@ -29,7 +29,7 @@ void Index::AddOverflow(std::uint64_t owner, Bucket& last) {
   overflow_[overflow_.size() - 1].link = owner << kOwnerShift;
 }
 
-// Fills the hole with the last slot of the chain.
+// Removes `slot`, and fills the hole with the last slot of the chain.
 void Index::RemoveSlot(std::uint64_t bucket, std::uint64_t* slot) {
   Bucket* last = &primary_[bucket];
   while (Bucket* next = Next(*last)) last = next;
@@ -40,7 +40,8 @@ void Index::RemoveSlot(std::uint64_t bucket, std::uint64_t* slot) {
   if (used == 1 && last != &primary_[bucket]) FreeLastOfChain(bucket);
 }
 
-// The last bucket of the chain of `bucket`, an overflow bucket, is free: the last of all moves there.
+// Frees the last bucket of the chain of `bucket`, which is an overflow bucket, by moving the last of all overflow
+// buckets to its place.
 void Index::FreeLastOfChain(std::uint64_t bucket) {
   Bucket* before = &primary_[bucket];
   while (Next(*Next(*before)) != nullptr) before = Next(*before);
@@ -56,7 +57,7 @@ void Index::FreeLastOfChain(std::uint64_t bucket) {
   overflow_.Resize(moved);
 }
 
-// Empties the chain of `bucket` into `into`.
+// Moves all slots of the chain of `bucket` into `into`.
 void Index::TakeChain(std::uint64_t bucket, std::vector<Known>& into) {
   const int window = WindowOf(DepthOf(bucket));
   const std::uint64_t below = bucket & ((std::uint64_t{1} << window) - 1);
@@ -72,7 +73,7 @@ std::uint64_t Index::HashAt(Place place) const {
   return hash_(found.db, found.key);
 }
 
-// Splits the bucket whose number is that of the new one without its highest bit.
+// Adds one bucket, and splits the bucket whose number is the new one's without the highest bit.
 void Index::GrowByOne() {
   const std::uint64_t fresh = primary_.size();
   const std::uint64_t old = fresh - std::bit_floor(fresh);
@@ -99,7 +100,7 @@ void Index::ShrinkByOne() {
   for (const Known& entry : scratch_) Append(kept, MakeSlot(entry.hash, depth, entry.place));
 }
 
-// Splits of buckets that hold next to nothing cost next to nothing.
+// The splits are cheap, because the buckets hold few keys yet.
 void Index::Expect(std::uint64_t keys) {
   while (primary_.size() <= keys / kMaxLoad) GrowByOne();
 }

@@ -90,7 +90,7 @@ void Indexes::ShrinkToFit() {
   }
 }
 
-// The seed; how many databases have keys; of each its number and its index.
+// Writes the seed, the number of databases that have keys, and for each of them its number and its index.
 bool Indexes::Save(const std::function<bool(std::span<const std::byte>)>& write) const {
   const auto put = [&](std::uint64_t number) { return write(std::as_bytes(std::span(&number, 1))); };
   const auto in_use = std::count_if(tables_.begin(), tables_.end(), [](const auto& table) { return table != nullptr; });

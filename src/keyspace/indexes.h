@@ -1,9 +1,9 @@
 // The index of everything: one Index for each database that has keys.  Thread: main loop only.
-// A database costs nothing while it is empty, and little while it is small; to flush one, however many keys it has, is
-// to take its index out.  That one is retired: nobody finds its keys any more, but the hot tier still finds the slots
-// that name its blocks, until the index was taken down or has come back.
+// A database costs nothing while it is empty, and little while it is small.  Flushing a database, however many keys it
+// has, only takes its index out.  That index is then retired: nobody finds its keys any more, but the hot tier still
+// finds the slots that name its blocks, until the index is taken down or comes back.
 // Invariants: (1) a database has an index if it has a key.
-//             (2) Size() counts the keys of all databases, and none of a retired index.
+//             (2) Size() counts the keys of all databases, but not those of retired indexes.
 #pragma once
 
 #include <cstddef>
@@ -28,7 +28,8 @@ class Indexes {
  public:
   using Tables = std::vector<std::unique_ptr<Index>>;
 
-  // `keys` and `memory` must outlive it; `keys` can read every place from the moment it is told of it.
+  // `keys` and `memory` must outlive this object.  `keys` must be able to read every place from the moment this object
+  // is told of it.
   explicit Indexes(const KeySource& keys, std::pmr::memory_resource* memory = std::pmr::get_default_resource(),
                    const KeyHash& hash = KeyHash(KeyHash::RandomSeed()))
       : keys_(keys), memory_(memory), hash_(hash) {}
@@ -65,7 +66,8 @@ class Indexes {
   Place Erase(std::uint64_t hash, DbId db, std::string_view key);
   Place Erase(DbId db, std::string_view key) { return Erase(Hash(db, key), db, key); }
 
-  // --- For who moves records and blocks, which takes no look at a key.  Of the hash the low 48 bits are enough.
+  // --- For callers that move records and blocks.  These functions do not read the key; the low 48 bits of its hash are
+  // enough.
   // Is the newest record of the key of `db` with that hash at `at`?
   [[nodiscard]] bool Holds(DbId db, std::uint64_t hash, LogAddress at) const {
     const Index* table = Of(db);
@@ -86,7 +88,7 @@ class Indexes {
     FAHA_CHECK(Of(db) != nullptr, "what is replaced is held");
     return Of(db)->Replace(hash, from, to);
   }
-  // As in Index, but those that are retired are looked at as well.
+  // As in Index, but retired indexes are searched as well.
   [[nodiscard]] bool Names(DbId db, std::uint64_t hash, Place place) const {
     return AnyOf(db, [&](const Index& table) { return table.Names(hash, place); });
   }
@@ -122,7 +124,7 @@ class Indexes {
       if (table) table->ForEach(fn);
     }
   }
-  // The same for those of the retired indexes.
+  // The same for every key of the retired indexes.
   template <typename Function>
   void ForEachRetired(Function fn) const {
     for (const auto& table : retired_) table->ForEach(fn);
@@ -133,8 +135,8 @@ class Indexes {
     const Index* table = Of(db);
     return table == nullptr ? 0 : table->Scan(cursor, fn);
   }
-  // The same of all databases, one after the other.  The cursor's highest bits name the database: what an Index takes
-  // for a cursor has no more bits than a bucket's depth.
+  // The same for all databases, one after the other.  The cursor's highest bits name the database; the low kCursorBits
+  // are enough for the Index, whose cursors have no more bits than a bucket's depth.
   template <typename Function>
   std::uint64_t ScanAll(std::uint64_t cursor, Function fn) const {
     std::size_t db = cursor >> kCursorBits;
@@ -152,26 +154,27 @@ class Indexes {
     return table == nullptr ? Place{} : table->Sample(random);
   }
 
-  // Empties `db`, which has keys: its index is retired.  It lives until Discard(), or until Clear().
+  // Empties `db`, which has keys: its index is retired.  The index exists until Discard() or Clear().
   Index* Retire(DbId db);
   void Discard(Index* retired);
-  // It is back; its database must be empty.
+  // Puts a retired index back in use; its database must be empty.
   void Revive(Index* retired);
-  // Empties all databases; what it returns must not outlive this.
+  // Empties all databases and returns their indexes, which must not outlive this object.
   [[nodiscard]] Tables TakeAll() {
     size_ = 0;
     return std::exchange(tables_, {});
   }
-  // They are back; all databases must be empty.
+  // Puts the indexes from TakeAll() back in use; all databases must be empty.
   void PutBack(Tables tables);
-  // Everything is gone, what is retired too.
+  // Drops all indexes, the retired ones too.
   void Clear();
 
-  // There will be about `keys` keys, of which databases those that are there now tell.  ShrinkToFit() is to follow.
+  // Prepares for about `keys` keys in all, which are shared out among the databases in proportion to the keys that they
+  // have now.  ShrinkToFit() is to follow.
   void Expect(std::uint64_t keys);
   void ShrinkToFit();
 
-  // See Index.  What is retired is not saved; the seed is, and who loads it has that seed from then on.
+  // See Index.  Retired indexes are not saved.  The seed of the hash is saved, and Load() takes it over.
   bool Save(const std::function<bool(std::span<const std::byte>)>& write) const;
   bool Load(const std::function<bool(std::span<std::byte>)>& read, std::uint64_t limit);
 

@@ -21,7 +21,7 @@ std::uint64_t KeyHash::RandomSeed() {
   return seed;
 }
 
-// Equal keys of two databases have different hashes, for the hot tier's ghost knows nothing else of a key.
+// Equal keys of two databases have different hashes, because the hot tier's ghost knows a key only by its hash.
 std::uint64_t KeyHash::Keyed(DbId db, std::string_view key) const {
   constexpr std::uint64_t kOdd = 0x9E3779B97F4A7C15;
   return XXH3_64bits_withSecret(key.data(), key.size(), secret_.data(), sizeof secret_) ^ db * kOdd;

@@ -1,9 +1,9 @@
-// The hash of a key.  Whoever chooses keys must not be able to choose them so that their hashes agree: that would make
-// one chain of the index of them all.  So the hash depends on a seed that clients do not know.
-// It is XXH3 over a secret that is made of the seed, and not XXH3's own secret with the seed added to it: the latter
-// leaves known differences between the parts of the secret, and for a short key that is all there is.
+// The hash of a key.  A client that chooses keys must not be able to choose them so that their hashes agree: then all
+// of them would be in one chain of the index.  So the hash depends on a seed that clients do not know.
+// The hash is XXH3 with a secret that is made from the seed.  It is not XXH3's own secret with the seed added to it:
+// that leaves known differences between the parts of the secret, and the hash of a short key depends on nothing else.
 // Thread: any; values.
-// Invariant: the hash of a key under a seed never changes: checkpoints hold what it led to.
+// Invariant: the hash of a key under a seed never changes, because checkpoints hold indexes that were built with it.
 #pragma once
 
 #include <array>
@@ -18,9 +18,9 @@ class KeyHash {
  public:
   using Function = std::uint64_t (*)(DbId db, std::string_view key);
 
-  // `instead`: for tests, another function.
+  // `instead`: for tests, a function to use in the place of the hash.
   explicit KeyHash(std::uint64_t seed, Function instead = nullptr);
-  // From the kernel's random numbers.
+  // A new seed from the kernel's random numbers.
   static std::uint64_t RandomSeed();
 
   [[nodiscard]] std::uint64_t seed() const { return seed_; }

@@ -1,4 +1,4 @@
-// Where a key's newest record is: what a slot of the index names.  Thread: any; values.
+// Where a key's newest record is.  A slot of the index holds a Place.  Thread: any; values.
 // A cold key is named by its record's log address; a hot one by a block in DRAM that holds a copy of the record.  Both
 // are multiples of 8 below 2^48, so the lowest three bits are free: the tag and the key's frequency.
 #pragma once
@@ -21,16 +21,16 @@ struct HotBlock {
 
   std::uint64_t address : 48;  // see at()
   std::uint64_t db : 16;
-  std::uint64_t hash : 48;  // the low bits of the key's: all that the index ever looks at
+  std::uint64_t hash : 48;  // the low bits of the key's hash: all that the index ever looks at
   std::uint64_t units : 16;
 
-  // Of the record; none: the key is gone, or is elsewhere.
+  // The log address of the record; none: the block is dead, because the key is gone or is elsewhere.
   [[nodiscard]] LogAddress at() const { return LogAddress{address}; }
   void SetAt(LogAddress where) { address = where.value & kAddressMask; }
   void Kill() { address = 0; }
   [[nodiscard]] DbId Db() const { return static_cast<DbId>(db); }
 
-  // Of the whole block, for a record of so many bytes.
+  // The size of the whole block for a record of so many bytes.
   static constexpr std::uint64_t BytesFor(std::uint64_t record_bytes) {
     return (sizeof(HotBlock) + record_bytes + kUnit - 1) / kUnit * kUnit;
   }
@@ -54,16 +54,16 @@ class Place {
   static Place Hot(const HotBlock* block, unsigned frequency = 0) {
     return Place(reinterpret_cast<std::uintptr_t>(block) | frequency << kFrequencyShift | kHot);
   }
-  // From the low 48 bits of a slot, and back.
+  // FromSlot() makes a Place from the low 48 bits of a slot; bits() gives these bits back.
   static constexpr Place FromSlot(std::uint64_t slot) { return Place(slot & (kLimit - 1)); }
   [[nodiscard]] constexpr std::uint64_t bits() const { return bits_; }
 
   [[nodiscard]] constexpr bool IsNone() const { return bits_ == 0; }
   [[nodiscard]] constexpr bool hot() const { return (bits_ & kHot) != 0; }
-  // How often it was read since it became hot, 3 for more often.
+  // How often the key was read since it became hot; 3: three times or more.
   [[nodiscard]] constexpr unsigned frequency() const { return bits_ >> kFrequencyShift & kMaxFrequency; }
   [[nodiscard]] HotBlock* block() const { return reinterpret_cast<HotBlock*>(bits_ & kAddressMask); }
-  // Of the record; a hot one's is read from its block.
+  // The log address of the record.  For a hot key it is read from the block.
   [[nodiscard]] LogAddress log_address() const { return hot() ? block()->at() : LogAddress{bits_}; }
   // Do both name the same block or record?
   [[nodiscard]] constexpr bool Same(Place other) const {

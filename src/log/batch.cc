@@ -22,7 +22,8 @@ T Load(const std::byte* at) {
   return value;
 }
 
-// Of a record with that header: the part between header and value is `expiry_and_key`.  16 bits of a checksum.
+// The head_check of a record with that header, 16 bits of a checksum.  `expiry_and_key`: the record's bytes between
+// header and value.
 std::uint16_t HeadCheck(const RecordHeader& header, std::span<const std::byte> expiry_and_key, std::uint64_t place) {
   const auto before = Load<std::uint64_t>(reinterpret_cast<const std::byte*>(&header));
   constexpr std::uint64_t kSpread = 0x9E3779B97F4A7C15;  // an odd number: no two lengths give the same product
@@ -37,8 +38,8 @@ std::uint64_t ExpiryBytes(const RecordHeader& header) {
   return (header.flags & format::kHasExpiry) != 0 ? sizeof(TimeMs) : 0;
 }
 
-// The header of the record that starts `from` and ends there or before; nothing if none of a form that is known does.
-// So bytes of zeros are no record.
+// The header of the record at the start of `from`; nothing if the record does not fit into `from` or has a form that
+// this release does not know.  So bytes of zeros are no record.
 std::optional<RecordHeader> HeaderOf(std::span<const std::byte> from) {
   if (from.size() < sizeof(RecordHeader)) return std::nullopt;
   const auto header = Load<RecordHeader>(from.data());
@@ -153,8 +154,8 @@ std::uint64_t BatchBuilder::Add(const Record& record, std::optional<std::uint64_
   return offset;
 }
 
-// The hash by itself is not made to resist whoever looks for inputs that go well with any seed; combined with bits that
-// such a person does not know, no input has a result that can be told in advance.
+// The hash by itself is not made to resist an attacker who looks for inputs that have the same result with any seed.
+// The result is therefore combined with bits that the attacker does not know, so no result can be predicted.
 std::uint64_t BatchChecksum(const format::BatchHeader& header, std::span<const std::byte> payload, const LogKey& key) {
   const auto head = std::as_bytes(std::span(&header, 1)).first(offsetof(format::BatchHeader, checksum));
   return Checksum(head, payload, key.seed) ^ key.mix;

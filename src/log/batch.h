@@ -28,26 +28,27 @@ struct Record {
   }
 };
 
-// The record that starts `from`, or nothing if it does not fit or is of a form this version does not know.
+// The record at the start of `from`; nothing if it does not fit or has a form that this version does not know.
 std::optional<Record> ParseRecord(std::span<const std::byte> from);
-// What a kFree record says; nothing for another kind or a malformed one.
+// The contents of a kFree record; nothing for another kind or a malformed one.
 std::optional<format::FreeNote> ReadFreeNote(const Record& record);
-// What a kSwap record says; nothing for another kind or a malformed one.
+// The contents of a kSwap record; nothing for another kind or a malformed one.
 std::optional<std::vector<format::SwappedDb>> ReadSwap(const Record& record);
-// Do they say of each of some databases which of these it is, and nothing else?
+// Are the entries a permutation of some databases: are they in the order of `db`, each with another number as `stored`,
+// and are the `stored` numbers the same databases again?
 bool IsSwap(std::span<const format::SwappedDb> swapped);
-// The record at the start of bytes that a checksum has already vouched for.
+// The record at `at`, where a checksum has already been verified.
 Record TrustedRecord(const std::byte* at);
-// Which part of a record is looked at: all but the value, or all of it.
+// Which part of a record is checked: all but the value, or all of it.
 enum class RecordPart : std::uint8_t { kHead, kAll };
-// Where a record stands, as its checks know it: no two records of a log ever have the same.
+// A number for the place of a record, which goes into its checks: no two records of a log ever have the same number.
 constexpr std::uint64_t RecordPlace(LogAddress at, std::uint64_t generation) {
   return at.value ^ generation * 0xD6E8FEB86659FD93;  // an odd number: no two generations give the same product
 }
-// Is that part of the record that starts `from`, and does not reach behind it, as it was written there?  A record
-// without checks passes if it can be one.
+// Is that part of the record at the start of `from`, which must not reach behind `from`, as it was written there?  A
+// record without checks passes if its header is a possible one.
 bool IsAsWritten(std::span<const std::byte> from, RecordPart part, std::uint64_t place);
-// Is it one of that key?  Without the rest of it, which is faster.
+// Is the record at `at` one of that key?  Only the header and the key are read, which is faster.
 inline bool IsOf(const std::byte* at, std::uint16_t db, std::string_view key) {
   format::RecordHeader header;
   std::memcpy(&header, at, sizeof header);
@@ -62,10 +63,10 @@ class BatchBuilder {
  public:
   BatchBuilder() { Reset(); }
   void Reset();
-  // Adds `record`, with checks if it is told where it will stand; returns its offset in the batch.
+  // Adds `record`, with checks if `place` (see RecordPlace) is given; returns its offset in the batch.
   std::uint64_t Add(const Record& record, std::optional<std::uint64_t> place = std::nullopt);
-  // Fills the header (magic, version, payload_bytes, record_count, checksum and the flags kHas... are the builder's)
-  // and pads with zeros to `granule`. Returns the bytes to write; valid until the next change.
+  // Completes `header` (the builder sets magic, version, payload_bytes, record_count, checksum and the flags kHas...)
+  // and pads with zeros to `granule`.  Returns the bytes to write; valid until the next change.
   std::span<const std::byte> Seal(format::BatchHeader header, std::uint32_t granule, const LogKey& key);
 
   [[nodiscard]] bool empty() const { return records_ == 0; }
@@ -79,12 +80,13 @@ class BatchBuilder {
   std::uint16_t flags_ = 0;
 };
 
-// What a header of a batch of that log starts with.
+// The magic with which the header of each batch of that log starts.
 constexpr std::uint32_t BatchMagic(const LogKey& key) {
   return format::kBatchMagic ^ static_cast<std::uint32_t>(key.mix ^ key.mix >> 32);
 }
-// The checksum protects against chance and against values that clients write, not against somebody who reads the pool:
-// a client sees neither the key nor any checksum, so each value that it makes up passes with a probability of 2^-64.
+// The checksum protects against chance and against values that clients write, but not against somebody who can read the
+// pool.  A client sees neither the key nor any checksum, so each value that it makes up passes for a batch with a
+// probability of 2^-64.
 std::uint64_t BatchChecksum(const format::BatchHeader& header, std::span<const std::byte> payload, const LogKey& key);
 
 // A batch whose checksum holds.
@@ -92,13 +94,13 @@ class BatchView {
  public:
   // Nothing if `from` does not start with a whole, undamaged batch of this version and of the log with that key.
   static std::optional<BatchView> Parse(std::span<const std::byte> from, const LogKey& key);
-  // `at` was vouched for before; only the header is read.
+  // The batch at `at`, which was verified before; only the header is read.
   static BatchView Trusted(const std::byte* at);
-  // The same where the header was read before.
+  // The same if the header was read before.
   static BatchView Trusted(const format::BatchHeader& header, const std::byte* at);
 
   [[nodiscard]] const format::BatchHeader& header() const { return header_; }
-  // Does the checksum hold?  All that the header calls the batch's is read.
+  // Does the checksum hold?  Reads as many bytes as the header gives to the batch.
   [[nodiscard]] bool IsWhole(const LogKey& key) const {
     return BatchChecksum(header_, payload_, key) == header_.checksum;
   }

@@ -1,19 +1,20 @@
-// What outlives the process: the layout of a pool.  Every struct is little-endian, pinned and versioned; bytes that are
-// reserved are zero.
+// The layout of a pool, which outlives the process.  Every struct is little-endian, has a fixed layout and is
+// versioned; reserved bytes are zero.
 //
 //   0            superblock copy 0     the valid copy with the higher sequence counts
 //   4 KiB        superblock copy 1
 //   8 KiB        segment table         one entry for every segment in use
 //   2 MiB        segment 0, 1, 2, ...  each a run of batches, each batch a header and its records
 //
-// There is no commit pointer: a batch exists when its checksum holds and its digest names all that the log held before
-// it.  Segments are used again without being wiped, so between batches stand old bytes, clients' values among them.  A
-// value cannot pass for a batch: the magic and the checksum of a batch are made with the superblock's log_key, a random
-// number that clients never see.  Only batches are keyed, for no value is ever written before byte 2 MiB.
+// There is no commit pointer: a batch exists when its checksum holds and its digest accounts for all batches that the
+// log held before it.  Segments are used again without being wiped, so old bytes stand between batches, and clients'
+// values are among them.  A value cannot pass for a batch: the magic and the checksum of a batch are made with the
+// superblock's log_key, a random number that clients never see.  Only batches are keyed, because no value is ever
+// written before byte 2 MiB.
 //
-// Version 3 has a larger superblock than version 2, and log_key.  A server turns a pool of version 2 into one of
-// version 3 when it opens it: its log_key is 0, which gives the magic and the checksums that version 2 has, and values
-// can pass for batches in it as they could before.
+// Version 3 has a larger superblock than version 2, and the log_key.  When a server opens a pool of version 2, it turns
+// the pool into one of version 3 whose log_key is 0.  That key gives the magic and the checksums of version 2, so in
+// such a pool values can still pass for batches.
 #pragma once
 
 #include <cstddef>
@@ -53,8 +54,8 @@ struct Superblock {
   std::uint64_t
       claim_epoch;          // while installing: how far the log reached that this node gave up; of several installs in
   std::uint64_t claim_lsn;  // a row the highest; ~0 where that is not known
-  // The primary of leader_epoch, which this node was or has followed.  It says something of the lease that this node
-  // may have given only while leader_epoch is promised_epoch; an earlier release leaves both as they are.
+  // The primary of leader_epoch, which this node was or has followed.  Only while leader_epoch equals promised_epoch
+  // does it tell to whom this node may have given a lease.  An earlier release leaves both fields as they are.
   std::uint64_t leader_epoch;
   std::uint8_t leader[16];
   std::uint16_t note_bytes;  // of `note`, which is the caller's; an earlier release leaves it as it is
@@ -72,12 +73,14 @@ static_assert(sizeof(Superblock) == 512 && sizeof(Superblock) <= kSuperblockStri
 inline constexpr std::uint64_t kUnkeyedSuperblockBytes = offsetof(Superblock, log_key_seed);
 inline constexpr std::uint64_t kUnkeyedSuperblockChecksum = 248;
 
-// The log is being transferred from a primary and has gaps that nothing vouches for: it is not one to recover from.
+// The log is being transferred from a primary and may have gaps that no record explains, so it must not be used for
+// recovery.
 inline constexpr std::uint32_t kInstalling = 1;
-// The log has held a committed batch, which is never taken back: one without any batch was lost.
+// The log has held a committed batch, which is never taken back.  So if the log now holds no batch at all, data were
+// lost.
 inline constexpr std::uint32_t kHasLog = 2;
-// Damage was found in the log, which then reached the claim at least.  What is damaged at a log's end looks like what a
-// power failure has torn, and must not be taken for that by the next start.
+// Damage was found in the log, which then reached the claim at least.  A damaged batch at the log's end looks like one
+// that a power failure has torn, and the next start must not take it for that.
 inline constexpr std::uint32_t kDamaged = 4;
 
 struct SegmentEntry {
@@ -92,7 +95,7 @@ inline constexpr std::uint64_t kMaxSegments = (kDataOffset - kTableOffset) / siz
 
 inline constexpr std::uint32_t kBatchMagic = 0x48435442;  // "BTCH"; a batch has it combined with the log_key
 inline constexpr std::uint16_t kBatchVersion = 2;
-inline constexpr std::uint64_t kMaxLsn = UINT64_MAX / 2;  // no log gets there, and arithmetic stays whole
+inline constexpr std::uint64_t kMaxLsn = UINT64_MAX / 2;  // no log gets there, and arithmetic cannot overflow
 // The batch's last unit goes on in the next batch; replay holds it back until its end.
 inline constexpr std::uint16_t kUnitContinues = 1;
 // The batch's first records belong to the unit that the batch before left open.
@@ -101,7 +104,7 @@ inline constexpr std::uint16_t kUnitContinued = 2;
 inline constexpr std::uint16_t kHasConfig = 4;
 // The batch holds a record that frees a segment.
 inline constexpr std::uint16_t kHasFree = 8;
-// The cleaner's: records that were live in a segment that it frees.
+// The batch is the cleaner's: it holds records that were live in a segment which the cleaner frees.
 inline constexpr std::uint16_t kColdHead = 16;
 inline constexpr std::uint16_t kBatchFlags = kUnitContinues | kUnitContinued | kHasConfig | kHasFree | kColdHead;
 
@@ -121,7 +124,7 @@ struct BatchHeader {
 static_assert(sizeof(BatchHeader) == 64 && offsetof(BatchHeader, checksum) == 56 &&
               std::is_trivially_copyable_v<BatchHeader>);
 
-// Record kinds are an open set: a kind a reader does not know makes it refuse the pool.
+// Later releases may add record kinds: a reader that finds a kind which it does not know refuses the pool.
 enum class RecordKind : std::uint8_t {
   kPut = 1,
   kDelete = 2,
@@ -129,14 +132,14 @@ enum class RecordKind : std::uint8_t {
   kConfig = 4,      // value: the members
   kEpochStart = 5,  // a primary's first record
   kFree = 6,        // value: a FreeNote; when this is committed the segment is no longer part of the log
-  kSwap = 7,        // value: SwappedDb[]; the newest one says for all databases whose keys they hold
+  kSwap = 7,        // value: SwappedDb[]; the newest one alone tells for all databases whose keys they hold
 };
 inline constexpr std::uint16_t kAllDatabases = 0xffff;
 inline constexpr std::uint8_t kHasExpiry = 1;
 inline constexpr std::uint8_t kHasChecks = 2;  // from kRecordChecksLevel on
 inline constexpr std::uint8_t kRecordFlags = kHasExpiry | kHasChecks;
 
-// What a kFree record says.  From the next batch on the digest is without the freed segment's batches.
+// The value of a kFree record.  From the next batch on the digest no longer includes the freed segment's batches.
 struct FreeNote {
   std::uint64_t generation;
   std::uint64_t digest;   // the sum of the checksums of its batches
@@ -146,27 +149,29 @@ struct FreeNote {
 };
 static_assert(sizeof(FreeNote) == 32 && std::is_trivially_copyable_v<FreeNote>);
 
-// Clients' database `db` holds the keys whose records have the number `stored`.  A kSwap record has one of these for
-// each database of which the two differ, in the order of `db`; it has neither key nor database of its own.
+// What clients call database `db` holds the keys whose records carry the number `stored`.  A kSwap record has one such
+// entry for each database whose two numbers differ, in the order of `db`; the record itself has no key and no database.
 struct SwappedDb {
   std::uint16_t db;
   std::uint16_t stored;
 };
 static_assert(sizeof(SwappedDb) == 4 && std::is_trivially_copyable_v<SwappedDb>);
 
+// The header of a record.  It is followed by 8 bytes of expiry (if kHasExpiry), the key, the value, and zeros up to a
+// multiple of 8.
+//
 // A kDelete that the cleaner moved has the LSN of the original as its value, 8 bytes; an original has no value.
 //
-// Followed by 8 bytes of expiry (if kHasExpiry), the key, the value, and zeros up to a multiple of 8.
-//
-// A batch has a checksum of its own, but who reads one record does not read the batch.  The two checks tell whether the
-// medium still holds what was written; that of the head is apart, so that a look at keys does not read their values.
+// A batch has a checksum of its own, but the reader of one record does not read the whole batch.  The two checks tell
+// whether the medium still holds what was written.  The head has its own check, so that checking a key does not require
+// reading its value.
 struct RecordHeader {
   std::uint8_t kind;
   std::uint8_t flags;
   std::uint16_t db;
   std::uint32_t key_bytes;
   std::uint32_t value_bytes;
-  std::uint16_t head_check;   // of what stands before it, expiry and key; without kHasChecks: 0
+  std::uint16_t head_check;   // of the fields before it, the expiry and the key; without kHasChecks: 0
   std::uint16_t value_check;  // without kHasChecks: 0
 };
 static_assert(sizeof(RecordHeader) == 16 && std::is_trivially_copyable_v<RecordHeader>);

@@ -21,7 +21,7 @@ Result<std::unique_ptr<Log>> Log::Open(Pool* pool, const LogSink& sink) {
   for (const LogAddress at : scan->unpadded) {
     if (Status status = log->ZeroPadding(at); !status.ok()) return status;
   }
-  // What lies behind the end must not be taken for part of the log by a later scan.
+  // A later scan must not take the batches behind the end for a part of the log.
   for (const LogAddress at : scan->behind_end) {
     if (Status status = pool->EraseBatch(at); !status.ok()) return status;
   }
@@ -33,13 +33,13 @@ Result<std::unique_ptr<Log>> Log::Open(Pool* pool, const LogSink& sink) {
   for (const Segment& found : scan->segments) {
     log->segments_.Open(found.index, found.head, found.generation, found.first) = found;
     if (found.freed_by.value != 0) log->freed_.push_back(found.index);
-    // A peer's device may have put it there, and a process that died has not made it durable.
+    // A peer's device may have put the batches there, and a process that died may not have made them durable.
     if (!pool->media().shared().empty()) pool->media().Landed(pool->SegmentStart(found.index).value, found.used_bytes);
     if (std::find(scan->damaged.begin(), scan->damaged.end(), found.index) == scan->damaged.end()) continue;
     if (Status status = pool->WriteEntry(found.index, found.generation, found.first, found.head); !status.ok())
       return status;
   }
-  // What was readable may still be in a cache that a power failure empties.
+  // Bytes that the scan has read may still be only in a cache, which a power failure empties.
   if (Status status = pool->media().Drain(); !status.ok()) return status;
   std::sort(log->freed_.begin(), log->freed_.end(), [&](std::uint32_t a, std::uint32_t b) {
     return log->segments_.at(a).freed_by < log->segments_.at(b).freed_by;
@@ -52,7 +52,7 @@ Result<std::unique_ptr<Log>> Log::Open(Pool* pool, const LogSink& sink) {
   log->released_through_ = scan->known_committed;
   log->segments_.FreedBy(scan->known_committed);
   log->durable_ = log->end_.lsn;
-  // What adds up may lack a batch all the same, if somebody has seen to that.
+  // A log that adds up may still lack a batch, if somebody has changed it on purpose.
   LogCursor cursor{.next = log->freed_through_.Next()};
   while (cursor.next <= log->end_.lsn) {
     if (!log->Next(cursor)) return pool->damage();
@@ -92,14 +92,16 @@ Result<LogAddress> Log::Append(const Record& record, Head head) {
   if (!open_.empty()) {
     FAHA_CHECK(head == open_head_, "a batch belongs to one head");
     if (!FitsTail(head, bytes)) {
-      // Whether the record has a place is settled before the unit is cut in two: a unit must not stay half.
+      // Before the unit is divided between two batches, it must be certain that the record has a place: half a unit
+      // must not stay in the log.
       const std::uint32_t needed = (open_segment_ ? 2U : 1U) + (head == Head::kHot ? kCleanerSegments : 0);
       if (segments_.free() < needed) return Full();
       if (Status status = SealAs(unit_records_ > 0); !status.ok()) return status;
     }
   }
   if (open_.empty()) {
-    // What frees a segment gives back what it takes, and a tail is retired when it is about to be freed.
+    // A record that frees a segment may use the cleaner's reserve, because it gives back what it takes.  So may a
+    // record behind a retired tail, because a tail is retired when it is about to be freed.
     const bool spares = head == Head::kHot && record.kind != format::RecordKind::kFree && !Retired(head);
     if (Status status = PlaceOpenBatch(head, bytes, spares ? kCleanerSegments : 0); !status.ok()) return status;
   }
@@ -128,7 +130,7 @@ Status Log::AppendFree(std::uint32_t index, Head head) {
   return at.status();
 }
 
-// Decides where the open batch, whose first record has `record_bytes`, will stand; `reserve` segments stay free.
+// Decides where the open batch, whose first record has `record_bytes`, will be written; `reserve` segments stay free.
 Status Log::PlaceOpenBatch(Head head, std::uint64_t record_bytes, std::uint32_t reserve) {
   open_segment_.reset();
   open_head_ = head;
@@ -149,7 +151,7 @@ Status Log::Seal() {
 }
 
 Status Log::SealAs(bool continues) {
-  // A batch that was made from what was misread must not exist.
+  // A batch must not be written if it may have been made from bytes that were read wrongly.
   if (Status status = pool_->media().Health(); !status.ok()) return status;
   const Lsn lsn = end_.lsn.Next();
   if (open_segment_) {
@@ -162,7 +164,7 @@ Status Log::SealAs(bool continues) {
                                  (open_head_ == Head::kCold ? format::kColdHead : 0));
   header.lsn = lsn.value;
   header.epoch = epoch_.value;
-  // What a header calls committed must be durable here, or a scan would take its loss for damage.
+  // The batches that a header calls committed must be durable here: otherwise a scan would take their loss for damage.
   header.committed = std::min(committed_, durable_).value;
   header.generation = segment.generation;
   header.digest = end_.digest;
@@ -176,7 +178,7 @@ Status Log::SealAs(bool continues) {
   return status;
 }
 
-// Here, and nowhere else, begins what writes over an older batch that was not cut.
+// Only writes to a segment that is opened here can overwrite older batches that were not cut.
 Status Log::OpenSegment(std::uint32_t index, Head head, std::uint64_t generation, Lsn first) {
   if (Held(index)) LoseHold(SpaceIsNeeded());
   segments_.Open(index, head, generation, first);
@@ -242,7 +244,7 @@ Status Log::Land(LogAddress at, std::span<const std::byte> bytes) {
     return Bad(fmt::format("with LSN {} does not follow LSN {}", header.lsn, end_.lsn.value));
   }
   if (header.committed >= header.lsn) return Bad("says of itself that it was committed");
-  // What it is padded with is of no meaning, and no checksum's.
+  // Only the size of the padding is checked: its bytes have no meaning, and no checksum covers them.
   if (bytes.size() != view->PaddedBytes(geometry.granule)) return Bad("has the wrong padding");
   if (!view->ForEach([](const Record&, std::uint64_t) {})) return Bad("holds records this release does not know");
   if (Status status = CheckFrees(*view, at); !status.ok()) return status;
@@ -253,8 +255,9 @@ Status Log::Land(LogAddress at, std::span<const std::byte> bytes) {
     if (Status status = OpenSegment(index, *head, header.generation, view->lsn()); !status.ok()) return status;
   }
   gap_allowed_ = false;
-  // As when a batch is sealed.  One that the peer's device has placed is there already; should power fail before the
-  // drain, this node may have to ask its peers.  A log that is being installed counts for nothing before its end.
+  // The batches that the header calls committed must be durable here, as when a batch is sealed.  This cannot be kept
+  // for a batch that the peer's device has placed, because it is there already; should power fail before the drain,
+  // this node may have to ask its peers.  A log that is being installed is not used before the install ends.
   if (!landed && !pool_->installing() && Lsn{header.committed} > durable_) {
     if (Status status = Drain(); !status.ok()) return status;
   }
@@ -286,7 +289,7 @@ Result<Head> Log::PlaceOf(const BatchView& view, LogAddress at, std::uint64_t by
   return head;
 }
 
-// What it frees is in use, is freed once and is filled by no head.
+// Checks that each segment which the batch frees is in use, is freed only once and is filled by no head.
 Status Log::CheckFrees(const BatchView& view, LogAddress at) const {
   if ((view.header().flags & format::kHasFree) == 0) return Status::Ok();
   bool good = true;
@@ -304,8 +307,8 @@ Status Log::CheckFrees(const BatchView& view, LogAddress at) const {
       return;
     }
     const Segment& segment = segments_.at(found->second);
-    // A tail is, if the batch itself is in the next segment of its head; or, while installing, if that segment is in a
-    // gap.
+    // No head fills a tail any more if the batch itself is in the next segment of the same head.  While installing,
+    // that next segment may be in a gap, so the tail is not checked.
     const bool filled = &segment == segments_.Tail(segment.head) && !pool_->installing() &&
                         (HeadOf(view.header()) != segment.head || pool_->SegmentOf(at) == segment.index);
     good = segment.index == note->index && segment.freed_by == Lsn{} && segment.digest == note->digest && !filled;
@@ -313,7 +316,7 @@ Status Log::CheckFrees(const BatchView& view, LogAddress at) const {
   return good ? Status::Ok() : Bad("frees a segment that cannot be freed");
 }
 
-// From the back, so that what is left in between is always a log that ends earlier.
+// Erases from the back, so that what is left at any moment is a log that ends earlier.
 Status Log::EraseBehind(Lsn keep) {
   std::vector<LocatedBatch> batches;
   LogCursor cursor{.next = keep.Next()};
@@ -338,7 +341,7 @@ Status Log::CutAfter(Lsn keep) {
   open_segment_.reset();
   retired_ = {};
   EndUnit();
-  // Whatever was cut in the middle of a unit, the unit never ends: the next batch belongs to another one.
+  // A unit that is cut in the middle never ends: the next batch belongs to another unit.
   if (!Mutated(Mutant::kUnitOutlivesCut)) continued_ = false;
   if (keep >= end_.lsn) return Status::Ok();
   FAHA_CHECK(keep >= known_committed_ && keep >= freed_through_, "a committed batch must not be cut");

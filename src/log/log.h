@@ -1,12 +1,13 @@
 // The append-only log: batches in segments.  Thread: main loop only.
 // A primary appends and seals; a backup lands what a primary sealed, byte for byte at the same addresses.
-// A batch's digest is the sum of the checksums of all that the log held before it: two logs that agree on a batch agree
-// on everything before it, and a log is whole if what it holds adds up to what its last batch says.
-// Cleaning leaves gaps in the LSNs: a segment is freed by a record, and is gone once that record is committed.
-// Invariants: (1) but for such gaps LSN n + 1 follows n, and its epoch is not lower.
-//             (2) Seal() and Land() copy; only what stood before a successful Drain() counts as durable.
+// A batch's digest is the sum of the checksums of all batches that the log held before it.  So two logs that agree on a
+// batch agree on everything before it, and a log is complete if its batches add up to the digest of its last batch.
+// Cleaning leaves gaps in the LSNs: a record frees a segment, which is no longer part of the log once that record is
+// committed.
+// Invariants: (1) except for such gaps, LSN n + 1 follows LSN n, and its epoch is not lower.
+//             (2) Seal() and Land() only copy; a batch counts as durable once a later Drain() has succeeded.
 //             (3) after an error from Write or Drain nothing about the medium is known: the owner fences itself.
-//             (4) behind end() no segment in use holds a whole batch of its generation.
+//             (4) behind end() no segment in use holds a whole batch of the segment's generation.
 #pragma once
 
 #include <algorithm>
@@ -35,7 +36,7 @@ namespace faha {
 struct ChainEnd {
   Epoch epoch;
   Lsn lsn;
-  std::uint64_t digest = 0;  // the next batch's
+  std::uint64_t digest = 0;  // the one that the next batch must have
 };
 
 struct LocatedBatch {
@@ -67,7 +68,7 @@ class Log {
   // Errors: Corrupt - a committed batch is damaged; IoError.
   static Result<std::unique_ptr<Log>> Open(Pool* pool, const LogSink& sink);
   // A log without a batch, whatever the pool holds; it is not for appending.
-  // Who reads records there in spite of that names the generation of each segment, by its index.
+  // A caller that reads records of the pool through this log passes the generation of each segment, by its index.
   static std::unique_ptr<Log> Empty(Pool* pool, std::vector<std::uint64_t> generations = {}) {
     std::unique_ptr<Log> log(new Log(pool));
     log->unlisted_ = std::move(generations);
@@ -82,31 +83,31 @@ class Log {
   // Behind this batch there is no gap.
   [[nodiscard]] Lsn freed_through() const { return freed_through_; }
 
-  // The batches that hold a configuration, oldest first, as the pool was opened.
+  // The batches that held a configuration when the pool was opened, oldest first.
   [[nodiscard]] std::vector<LocatedBatch> ConfigsAtOpen() const;
-  // How many records of all kinds the log held then, or some more.
+  // How many records of all kinds the log held when the pool was opened; the number may be a little too high.
   [[nodiscard]] std::uint64_t records_at_open() const { return records_at_open_; }
 
   // --- Appending (primary).
-  // The epoch and commit LSN that the next sealed batches carry.  With an epoch the heads go on filling their tails.
+  // The epoch and commit LSN that the next sealed batches carry.  SetEpoch() also undoes every RetireTail().
   void SetEpoch(Epoch epoch) {
     epoch_ = epoch;
     retired_ = {};
   }
   void SetCommitted(Lsn lsn) { committed_ = lsn; }
-  // Adds `record` to the open batch, which must be of `head` if there is one; its address is final.  Seals by itself
-  // where the segment ends, marking the unit as continued.
+  // Adds `record` to the open batch, which must be of `head` if there is one.  The address that is returned is final.
+  // Where the segment ends, the batch is sealed and its unit is marked as continued.
   // Errors: NoSpace, TooLarge - nothing has changed; IoError - fence.
   Result<LogAddress> Append(const Record& record, Head head = Head::kHot);
   // The head's next batch opens a new segment.
   void RetireTail(Head head) { retired_[static_cast<std::size_t>(head)] = true; }
-  // Adds the record that frees a segment which no head fills any more and whose batches are all committed.  It goes to
-  // `head`; but what was a head's tail until now is freed by a record in that head's next segment, for backups refuse a
-  // batch that frees what a head still fills.  Errors: as Append.
+  // Adds the record that frees a segment which no head fills any more and whose batches are all committed.  The record
+  // goes to `head`.  A segment that was a head's tail until now must be freed by a record in the next segment of that
+  // same head, because backups refuse a batch that frees a segment which a head still fills.  Errors: as Append.
   Status AppendFree(std::uint32_t index, Head head = Head::kCold);
   // How many records were appended since the log was opened.  A call that does not change this has written nothing.
   [[nodiscard]] std::uint64_t appended() const { return appended_; }
-  // Has the current unit records, in the open batch or in sealed ones?
+  // Does the current unit have records, in the open batch or in sealed ones?
   [[nodiscard]] bool InUnit() const { return unit_records_ > 0; }
   // The next record starts a new unit.
   void EndUnit() { unit_records_ = 0; }
@@ -114,42 +115,45 @@ class Log {
   Status Seal();
   [[nodiscard]] bool HasOpenBatch() const { return !open_.empty(); }
   [[nodiscard]] std::uint64_t OpenBatchBytes() const { return open_.size(); }
-  // Of the open batch, if there is one.
+  // The head of the open batch, if there is one.
   [[nodiscard]] Head open_head() const { return open_head_; }
   // Makes every sealed and landed batch durable.  Errors: IoError - fence.
   Status Drain();
 
   // --- Landing (backup).
-  // Copies a primary's sealed batch to `at`, unless that is where the bytes are: its device may have put them there.
-  // Errors: Protocol - it is damaged, does not follow the last one or does not belong there; IoError - fence.
+  // Copies a primary's sealed batch to `at`, unless `bytes` are there already: the primary's device may have put them
+  // there.
+  // Errors: Protocol - the batch is damaged, does not follow the last one or does not belong there; IoError - fence.
   Status Land(LogAddress at, std::span<const std::byte> bytes);
   // The pool is installing: the next batch that lands need not follow the last one.
   void AllowGap() { gap_allowed_ = true; }
-  // Forgets every batch after `keep` and the open one.  Errors: IoError - fence.
+  // Forgets every batch after `keep`, and the open batch.  Errors: IoError - fence.
   Status CutAfter(Lsn keep);
   // Forgets everything: the pool's segment table is empty.
   void Reset();
 
   // --- Reading.
-  // The record at an address that Append returned or a batch holds; valid until the next change.
+  // The record at an address that Append returned or that lies in a batch; valid until the next change.
   [[nodiscard]] Record RecordAt(LogAddress at) const;
-  // Its bytes, padding included; valid as long.
+  // The bytes of that record, padding included; valid until the next change.
   [[nodiscard]] std::span<const std::byte> RecordBytesAt(LogAddress at) const;
-  // Where it begins; valid as long.
+  // Where that record begins; valid until the next change.
   [[nodiscard]] const std::byte* BytesAt(LogAddress at) const {
     return IsOpen(at) ? open_.data() + (at.value - open_at_.value) : base_ + at.value;
   }
-  // Is that part of it as it was written?  If not, Pool::damage() says so from now on, as for IsIntact().
+  // Is that part of the record as it was written?  If not, Pool::damage() says so from now on, as for IsIntact().
   [[nodiscard]] bool IsAsWritten(LogAddress at, RecordPart part) const;
-  // Fetches the cache lines of its head and of a key of usual length, which are about to be read.
+  // Prefetches the cache lines of the record's header and of a key of usual length, which are about to be read.
   void Prefetch(LogAddress at) const {
     PrefetchLine(base_ + at.value);
     PrefetchLine(base_ + at.value + kUsualHead);
   }
-  // The first batch at or behind cursor.next, which is moved behind it; nothing at the log's end.
+  // The first batch at or behind cursor.next, and moves the cursor behind it; nothing at the log's end, and where
+  // damage is found: then Pool::damage() says so.
   [[nodiscard]] std::optional<LocatedBatch> Next(LogCursor& cursor) const;
-  // Has `batch`, which is at `at`, the checksum that it was written with?  If not, the medium was written to by
-  // somebody else or lost what it held, and Pool::damage() says so from now on: what such a batch holds goes nowhere.
+  // Does the checksum of `batch`, which is at `at`, still hold?  If not, somebody else has written to the medium or the
+  // medium has lost what it held, and Pool::damage() says so from now on.  The contents of such a batch must not be
+  // used.
   [[nodiscard]] bool IsIntact(const BatchView& batch, LogAddress at) const;
   // Are the newest `count` batches intact?
   bool AreIntact(std::uint64_t count) const;
@@ -161,42 +165,44 @@ class Log {
   [[nodiscard]] std::optional<LocatedBatch> PlacedBehindEnd() const;
 
   // --- Space.
-  // Segments that only deletes, epochs and membership may open, and of those the last that only the cleaner may: a full
-  // pool can still elect a primary and make room.
+  // The last kReservedSegments free segments may be opened only for deletes, epochs and membership, and the last
+  // kCleanerSegments of those only by the cleaner.  So a full pool can still elect a primary and make room.
   static constexpr std::uint32_t kReservedSegments = 3;
   static constexpr std::uint32_t kCleanerSegments = 1;
-  // A primary uses the first `count` segments only, those that every member's pool has.
+  // A primary uses only the first `count` segments: those that every member's pool has.
   void LimitSegments(std::uint32_t count) {
     pool_->LimitSegments(count);
     segments_.Limit(count);
   }
-  // What still fits into the segment that the head fills, with the headers of its batches.
+  // How many bytes still fit into the segment that the head fills; the headers of its batches count, too.
   [[nodiscard]] std::uint64_t TailRoom(Head head) const;
-  // The head's tail will be filled no further.
+  // Is it decided that the head's tail will be filled no further?
   [[nodiscard]] bool Retired(Head head) const { return retired_[static_cast<std::size_t>(head)]; }
   // Does a record of `bytes` fit into the segment that the head fills, or that the open batch is about to open?
   [[nodiscard]] bool FitsTail(Head head, std::uint64_t bytes) const;
-  // Can records of `bytes` (as RecordBytes counts them) be appended to the hot head and `reserve` segments stay free?
+  // Can records of `bytes` (as RecordBytes counts them) be appended to the hot head so that `reserve` segments stay
+  // free?
   [[nodiscard]] bool HasRoom(std::uint64_t bytes, std::uint32_t reserve = kReservedSegments) const;
-  // Errors: NoSpace, always: what to tell when there is no room.
+  // The error to return when there is no room: always NoSpace.
   [[nodiscard]] Status Full() const;
   [[nodiscard]] std::uint64_t MaxRecordBytes() const;
   [[nodiscard]] std::uint64_t UsedBytes() const;
   [[nodiscard]] const SegmentMap& segments() const { return segments_; }
-  // Gives back every segment whose free is at or before `committed` and for which `may` says yes, in any order: one
-  // that must stay for a while keeps no other one back, except the segment that holds the record which frees it.
-  // Nothing may refer to its records any more.  Errors: IoError - fence.
+  // Gives back every segment that is freed at or before `committed` and for which `may` says yes, in any order.  A
+  // segment that must stay for a while keeps back only the segment that holds the record which frees it.
+  // Nothing may refer to the records of a segment that is given back.  Errors: IoError - fence.
   Status Release(Lsn committed, const std::function<bool(const Segment&)>& may);
-  // The pool is installing: gives back every segment whose generation is not in `in_use`, which is sorted.  They were
-  // freed at or before `freed_by`.  `leaving` is called for each before it goes.  Errors: IoError - fence.
+  // While the pool is installing: gives back every segment whose generation is not in `in_use`, which is sorted.  Those
+  // segments were freed at or before `freed_by`.  `leaving` is called for each before it is given back.  Errors:
+  // IoError - fence.
   Status ReleaseUnlisted(std::span<const std::uint64_t> in_use, Lsn freed_by,
                          const std::function<void(const Segment&)>& leaving);
   // The generations of all segments in use, in ascending order.
   [[nodiscard]] std::vector<std::uint64_t> Generations() const;
-  // Every free up to this batch has been carried out: no segment is in use that one of them frees.
+  // Every free up to this batch has been carried out: no segment that is freed up to here is still in use.
   [[nodiscard]] Lsn released_through() const;
-  // Are the segments that are not freed what the log's end says that it holds?  Where nothing is between them and their
-  // frees any more, so at the end of an install, the answer tells whether anything is missing.
+  // Do the segments that are not freed add up to what the log's end says that the log holds?  At the end of an install
+  // the answer tells whether anything is missing.
   [[nodiscard]] bool AddsUp() const;
   // --- For a process that reads while this one goes on.
   // From now on no segment is written to that `hold` still needs.  That ends with EndHold().  It also ends, and what
@@ -209,9 +215,9 @@ class Log {
   [[nodiscard]] bool Held(std::uint32_t index) const { return hold_ && hold_->Needs(index); }
   [[nodiscard]] SegmentHold* hold() const { return hold_.get(); }
 
-  // Freed, and not given back yet.
+  // How many segments are freed and not given back yet.
   [[nodiscard]] std::size_t pending_frees() const { return freed_.size(); }
-  // Since the pool was opened: batches sealed here, and their bytes with padding.
+  // How many batches were sealed here since the pool was opened, and their bytes with padding.
   [[nodiscard]] std::uint64_t sealed_batches() const { return sealed_batches_; }
   [[nodiscard]] std::uint64_t sealed_bytes() const { return sealed_bytes_; }
   [[nodiscard]] Pool& pool() const { return *pool_; }
@@ -234,7 +240,7 @@ class Log {
     const std::uint32_t index = pool_->SegmentOf(at);
     return index < unlisted_.size() ? unlisted_[index] : segments_.at(index).generation;
   }
-  // Of the segment that the open batch belongs to.
+  // The generation of the segment that the open batch belongs to.
   [[nodiscard]] std::uint64_t OpenGeneration() const {
     return open_segment_ ? segments_.last_generation() + 1 : segments_.Tail(open_head_)->generation;
   }
@@ -246,7 +252,7 @@ class Log {
   Status GiveBack(std::uint32_t index, Lsn freed_by);
   Status PlaceOpenBatch(Head head, std::uint64_t record_bytes, std::uint32_t reserve);
   Status SealAs(bool continues);
-  // What a head holds at or behind a place.
+  // What a head holds at or behind a cursor's place.
   enum class Ahead { kBatch, kNothing, kDamage };
   [[nodiscard]] Ahead Settle(Head head, LogCursor& cursor) const;
   Status EraseBehind(Lsn keep);
@@ -255,7 +261,7 @@ class Log {
   const std::byte* base_;  // of the medium
   SegmentMap segments_;
   std::vector<std::uint64_t> unlisted_;  // see Empty()
-  std::vector<std::uint32_t> freed_;     // in use, but freed by a record: oldest free first
+  std::vector<std::uint32_t> freed_;     // segments in use that a record frees, the oldest free first
   std::unique_ptr<SegmentHold> hold_;
   ChainEnd end_;
   Lsn durable_, known_committed_, freed_through_, released_through_;

@@ -16,7 +16,7 @@ std::span<const std::byte> Log::RecordBytesAt(LogAddress at) const {
   return {bytes, TrustedRecord(bytes).bytes};
 }
 
-// Can a batch of `segment` have that header, there?  A look that is cheap enough for each step of a walk.
+// Can a batch of `segment` have that header at that place?  This check is cheap enough for each step of a walk.
 bool Log::IsPlausible(const BatchView& batch, const Segment& segment, const LogCursor::Place& place) const {
   const format::BatchHeader& header = batch.header();
   const LogAddress at = place.at;
@@ -31,16 +31,16 @@ bool Log::IsPlausible(const BatchView& batch, const Segment& segment, const LogC
   return false;
 }
 
-// Does the segment end as it did?
+// The walk has come to the end of the segment: was the batch before it the segment's last one, as it should be?
 bool Log::IsPassed(const Segment& segment, const LogCursor::Place& place) const {
   if (place.before == segment.last) return true;
   NoteDamage("batch", place.at);
   return false;
 }
 
-// Moves the cursor's place in `head` to the first batch at or behind cursor.next, if there is one yet.  What is passed
-// over is looked at as what is told would be: where batches may be missing, one that gives itself a lower LSN would be
-// missed by nobody.
+// Moves the cursor's place in `head` to the first batch at or behind cursor.next, if there is one yet.  Where cleaning
+// may have left gaps, the checksums of the batches that are passed over are verified, too: if damage had given a batch
+// a lower LSN, it would be passed over and nobody would notice that it is missing.
 Log::Ahead Log::Settle(Head head, LogCursor& cursor) const {
   auto& place = cursor.places[static_cast<std::size_t>(head)];
   const Segment* segment = segments_.WithGeneration(place.generation);
@@ -71,7 +71,7 @@ std::optional<LocatedBatch> Log::Next(LogCursor& cursor) const {
   Head of = Head::kHot;
   for (const Head head : kHeads) {
     const Ahead ahead = Settle(head, cursor);
-    if (ahead == Ahead::kDamage) return std::nullopt;  // what the other head holds may be behind it
+    if (ahead == Ahead::kDamage) return std::nullopt;  // the other head's batch may be a later one
     if (ahead == Ahead::kNothing) continue;
     const LogAddress at = cursor.places[static_cast<std::size_t>(head)].at;
     const std::byte* bytes = pool_->media().bytes().data() + at.value;
@@ -85,7 +85,8 @@ std::optional<LocatedBatch> Log::Next(LogCursor& cursor) const {
                          view.lsn() == segment.first};
     of = head;
   }
-  // Behind freed_through() nothing is missing: what is not found there has another LSN now, or what leads to it has.
+  // Behind freed_through() no LSN is missing.  So if the batch is not found there, damage has changed its header or the
+  // header of a batch before it.
   const bool must_be = cursor.next > freed_through_ && cursor.next <= end_.lsn;
   if (must_be && (!first || first->view.lsn() != cursor.next)) {
     NoteDamage("batch", first ? first->at : LogAddress{});
@@ -176,12 +177,12 @@ Status Log::Full() const {
 bool Log::HasRoom(std::uint64_t bytes, std::uint32_t reserve) const {
   const std::uint64_t segment_bytes = pool_->geometry().segment_bytes;
   const std::uint64_t granule = pool_->geometry().granule;
-  const std::uint32_t reserved = reserve + (open_segment_ ? 1 : 0);  // its own is not free any more
+  const std::uint32_t reserved = reserve + (open_segment_ ? 1 : 0);  // the open batch takes one of the free segments
   const std::uint64_t open_room = open_segment_ ? segment_bytes : TailRoom(Head::kHot);
   const std::uint64_t used = open_.empty() ? sizeof(format::BatchHeader) : open_.size();
   const std::uint32_t free = segments_.free();
   if (free >= reserved && used + bytes + granule <= open_room) return true;
-  // A record that does not fit into the rest of a segment wastes it: at worst half of every segment.
+  // A record that does not fit into the rest of a segment wastes that rest: at worst half of every segment.
   const std::uint64_t segments = 1 + 2 * bytes / segment_bytes;
   return free >= reserved + segments;
 }
@@ -207,8 +208,8 @@ Status Log::Release(Lsn committed, const std::function<bool(const Segment&)>& ma
   for (auto at = freed_.begin(); at != freed_.end();) {
     const Segment& segment = segments_.at(*at);
     if (segment.freed_by > limit) break;
-    // A segment is given back after those that a record in it frees: a scan that found one of these without that record
-    // would take it for a part of the log.
+    // A segment is given back only after the segments that its records free: a scan that found one of those without the
+    // record that frees it would take it for a part of the log.
     if (HoldsPendingFree(segment) || !may(segment)) {
       ++at;
       continue;
@@ -220,7 +221,7 @@ Status Log::Release(Lsn committed, const std::function<bool(const Segment&)>& ma
   return Status::Ok();
 }
 
-// The entry is cleared durably before the segment is used again, so that a scan does not find it twice.
+// The entry is cleared durably before the segment is used again, so that a scan does not find its old use, too.
 Status Log::GiveBack(std::uint32_t index, Lsn freed_by) {
   if (Status status = pool_->ClearEntry(index); !status.ok()) return status;
   freed_through_ = std::max(freed_through_, segments_.at(index).last);

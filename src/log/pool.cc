@@ -31,7 +31,7 @@ std::uint64_t SuperblockChecksum(const Superblock& super) {
   return Checksum(std::as_bytes(std::span(&super, 1)).first(offsetof(Superblock, checksum)));
 }
 
-// A superblock of version 2, whose bytes `old` are, in the form of this version; nothing if it is not whole.
+// Converts the bytes `old` of a superblock of version 2 to the form of this version; nothing if it is not whole.
 std::optional<Superblock> FromUnkeyed(const Superblock& old) {
   const auto bytes = std::as_bytes(std::span(&old, 1));
   std::uint64_t checksum = 0;
@@ -131,7 +131,7 @@ Result<std::unique_ptr<Pool>> Pool::Open(std::unique_ptr<Media> media, std::uint
   if (segment_bytes == 0) segment_bytes = ChosenSegmentBytes(media->bytes().size());
   std::unique_ptr<Pool> pool(new Pool(std::move(media), reads));
   Status status = pool->Load();
-  // What cannot be read looks empty, and is not.
+  // A header that cannot be read looks empty, but must not be taken for an empty one.
   if (Status bad = pool->HeaderHealth(); !bad.ok()) return bad;
   if (status.code() == Code::kBadPool && pool->NeverUsed(segment_bytes)) {
     status = pool->media_->Health();
@@ -144,7 +144,7 @@ Result<std::unique_ptr<Pool>> Pool::Open(std::unique_ptr<Media> media, std::uint
   return pool;
 }
 
-// Only once the superblock is known to be whole and true: a file that was cut short must not look whole again.
+// This must follow the checks of the superblock: a file that was cut short must not grow and look whole again.
 // The medium is durably larger before the superblock says so; a crash in between leaves the pool as it was.
 Status Pool::Grow(std::uint64_t bytes) {
   if (media_->bytes().size() < bytes) {
@@ -156,7 +156,7 @@ Status Pool::Grow(std::uint64_t bytes) {
   return WriteSuperblock();
 }
 
-// Both copies: an earlier release must not take one that it knows for the whole truth.
+// Both copies are made durable: an earlier release must not find a copy that it can read, and use that one.
 Status Pool::Upgrade() {
   if (version_ == format::kPoolVersion) return Status::Ok();
   version_ = super_.version = format::kPoolVersion;
@@ -166,7 +166,8 @@ Status Pool::Upgrade() {
   return SettleCopies();
 }
 
-// A crash between the two writes leaves an older copy, and so does every release before 0.3.0.
+// Makes both copies say the same.  A crash between the two writes leaves an older copy, and so does every release
+// before 0.3.0.
 Status Pool::MendCopies() {
   const auto first = ReadCopy(0), second = ReadCopy(1);
   const auto meaning = [](Superblock super) {
@@ -217,7 +218,8 @@ Status Pool::Load() {
   for (const std::uint32_t index : {0U, 1U}) {
     const auto copy = LoadFrom<Superblock>(*media_, index * format::kSuperblockStride);
     if (copy.magic != format::kPoolMagic) continue;
-    // Another version may keep its checksum elsewhere: only magic, version and features stand still.
+    // Another version may keep its checksum elsewhere: only magic, version and features have the same place in every
+    // version.
     if (!Reads(copy) && copy.version != 0) {  // 0 was never written: the copy is torn
       foreign = {Code::kPoolVersion,
                  fmt::format("the pool has format version {} and feature level {}, this release knows versions {} and "
@@ -258,7 +260,7 @@ bool Pool::NeverUsed(std::uint64_t segment_bytes) const {
   const auto bytes = media_->bytes();
   if (!CheckSegmentBytes(segment_bytes).ok()) return IsZero(bytes.first(format::kDataOffset));
   if (!IsZero(bytes.subspan(format::kTableOffset, format::kDataOffset - format::kTableOffset))) return false;
-  // Nothing but a torn first superblock may stand before the table.
+  // Only a torn first superblock may stand before the table.
   const auto first = LoadFrom<Superblock>(*media_, 0);
   if (first.magic != 0 && first.magic != format::kPoolMagic) return false;
   for (std::uint32_t i = 0; i < SegmentsThatFit(*media_, segment_bytes); ++i) {
@@ -284,15 +286,15 @@ Status Pool::Format(std::uint64_t segment_bytes) {
   return WriteSuperblock();
 }
 
-// A copy may have been written by a process that died before it was durable.  The other one must not be rewritten
-// beside it: a power failure could leave neither whole.
+// A process may have written a copy and died before the copy was durable.  The other copy must not be rewritten until
+// it is: a power failure could leave neither whole.
 Status Pool::SettleCopies() {
   if (std::exchange(settled_, true)) return Status::Ok();
   media_->Landed(0, 2 * format::kSuperblockStride);
   return media_->Drain();
 }
 
-// Over the copy that is older.
+// Writes the superblock over the older copy.
 Status Pool::WriteCopy() {
   ++super_.sequence;
   super_.checksum = SuperblockChecksum(super_);
@@ -300,8 +302,8 @@ Status Pool::WriteCopy() {
   return media_->Write(offset, std::as_bytes(std::span(&super_, 1)));
 }
 
-// Once the first copy is durable the write has happened.  The second one is for damage of the first, and becomes
-// durable with the next drain.
+// The write has happened once the first copy is durable.  The second copy is there in case the first is damaged, and
+// becomes durable with the next drain.
 Status Pool::WriteSuperblock() {
   if (Status status = SettleCopies(); !status.ok()) return status;
   if (Status status = WriteCopy(); !status.ok()) return status;
@@ -310,7 +312,7 @@ Status Pool::WriteSuperblock() {
   return WriteCopy();
 }
 
-// Both copies: an earlier release must not take one that it knows for the whole truth.
+// Both copies are made durable: an earlier release must not find a copy that it can read, and use that one.
 Status Pool::RaiseLevel(FeatureLevel level) {
   FAHA_CHECK(level <= reads_, "what is written can be read");
   if (level <= this->level()) return Status::Ok();
@@ -472,7 +474,7 @@ Status Pool::EraseBatch(LogAddress at) {
 }
 
 Status Pool::ClearEntry(std::uint32_t index) {
-  // With its first batch: where the next entry is torn, that batch would speak for the segment.
+  // The segment's first batch is erased, too: if the next entry is torn, a scan takes the first batch in its place.
   if (Status status = EraseBatch(SegmentStart(index)); !status.ok()) return status;
   const SegmentEntry empty{};
   if (Status status = media_->Write(EntryOffset(index), std::as_bytes(std::span(&empty, 1))); !status.ok())

@@ -1,8 +1,8 @@
 // A pool: a medium with an identity, a promise and a segment table.  Thread: main loop only.
 // Invariants: (1) a promise that SetPromise() returned Ok for survives every crash.
 //             (2) a superblock copy is rewritten only while the other one is whole and durable.
-//             (3) once a write of the superblock has returned Ok both copies say the same: damage of one takes nothing
-//                 back that was promised.
+//             (3) once a write of the superblock has returned Ok both copies say the same, so damage of one of them
+//                 takes back nothing that was promised.
 #pragma once
 
 #include <bit>
@@ -21,28 +21,29 @@
 
 namespace faha {
 
-// What a node does not know that it gave up: no log reaches so far.
+// The claim of a node that does not know how far the log reached that it gave up; no log reaches so far.
 inline constexpr LogEnd kUnknownClaim{Epoch{UINT64_MAX}, Lsn{UINT64_MAX}};
 
-// What pools of a cluster agree on for batches to land at the same addresses: the sizes are equal, and of segments each
-// has at least as many as the log uses.
+// What the pools of a cluster must have in common, so that batches land at the same addresses: the sizes are equal, and
+// each pool has at least as many segments as the log uses.
 struct Geometry {
   std::uint64_t segment_bytes = 0;
-  std::uint32_t segment_count = 0;  // that a log may use
+  std::uint32_t segment_count = 0;  // how many a log may use
   std::uint32_t granule = 0;
   auto operator<=>(const Geometry&) const = default;
 };
 
-// The segment size of a new pool of `pool_bytes`, where nobody has chosen one: a value may take most of a segment, and
-// the cleaner wants many of them.
+// The segment size of a new pool of `pool_bytes`, if nobody has chosen one.  It is a compromise: a value may take most
+// of a segment, and the cleaner needs many segments.
 std::uint64_t ChosenSegmentBytes(std::uint64_t pool_bytes);
 
-// What to add to a refusal of a level above `reads`, where it is a setting that is in the way.
+// The text to add to the message that refuses a level above `reads`, if a setting is what limits `reads`.
 constexpr std::string_view OrRaiseLevel(FeatureLevel reads) {
   return reads < kHighestLevel ? ", or take out faha.feature-level, which holds this one back" : "";
 }
 
-// Before there is a pool: can one be made like that?  `segment_bytes` 0: chosen.  Errors: PoolSize, BadConfig.
+// Before there is a pool: can one be made with these sizes?  `segment_bytes` 0: ChosenSegmentBytes.  Errors: PoolSize,
+// BadConfig.
 Status CheckNewPool(std::uint64_t pool_bytes, std::uint64_t segment_bytes);
 
 // The segments that a pool of `pool_bytes` has.
@@ -50,49 +51,52 @@ std::uint32_t SegmentsThatFit(std::uint64_t pool_bytes, std::uint64_t segment_by
 
 class Pool {
  public:
-  // Opens the pool on `media`; formats it as a node of a new cluster if it was never used, and makes one of version 2
-  // one of this version.  A medium smaller than `pool_bytes` grows first, and the pool has all the segments that then
-  // fit; it never shrinks.
+  // Opens the pool on `media`.  A pool that was never used is formatted as a node of a new cluster, and a pool of
+  // version 2 is upgraded to this version.  A medium smaller than `pool_bytes` grows, and the pool gets all the
+  // segments that then fit; a pool never shrinks.
   // Errors: NoSpace - it cannot grow; BadPool - no superblock copy is whole, or it contradicts the medium; PoolVersion
   // - another format version or a higher feature level; PoolSize - too small; BadConfig - segment_bytes is unusable;
-  // IoError
-  // - also where its header cannot be read.
+  // IoError - also where its header cannot be read.
   // `reads`: the highest feature level that the caller knows.
   static Result<std::unique_ptr<Pool>> Open(std::unique_ptr<Media> media, std::uint64_t segment_bytes,
                                             std::uint64_t pool_bytes = 0, FeatureLevel reads = kHighestLevel);
-  // Opens a pool to be looked at: nothing is written to it, not even where it was never used.
+  // Opens a pool for reading only: nothing is written to it, not even if it was never used.
   // Errors: as Open; BadPool as well if it was never used.
   static Result<std::unique_ptr<Pool>> Inspect(std::unique_ptr<Media> media);
 
   [[nodiscard]] Media& media() { return *media_; }
   [[nodiscard]] const Media& media() const { return *media_; }
-  // What was whole when it was written, or when the pool was opened, is so no more.  It is forgotten when the log is
-  // given to this node as a whole.  Errors of damage(): Corrupt.
+  // Bytes that were whole when they were written, or when the pool was opened, were found damaged.  The damage is
+  // forgotten when this node is given the whole log anew.  Errors of damage(): Corrupt.
   void NoteDamage(Status damage) const {
     if (damage_.ok()) CountDamage();
     damage_ = std::move(damage);
   }
-  // One was found while the pool was opened.
+  // Counts damage.  It is called directly only for damage that was found while the pool was opened.
   void CountDamage() const { ++damages_; }
-  // How often that was so since the pool was opened, however it was mended.
+  // How often damage was found since the pool was opened, whether it was mended or not.
   [[nodiscard]] std::uint64_t damages() const { return damages_; }
   [[nodiscard]] const Status& damage() const { return damage_; }
-  // Where this is false, what is read need not make sense, and no check may end the process for it: see Media::Health.
+  // While this is false, the bytes that are read need not make sense, and no FAHA_CHECK may end the process because of
+  // them: see Media::Health.
   [[nodiscard]] bool Readable() const { return damage_.ok() && media_->Health().ok(); }
   [[nodiscard]] ClusterId cluster() const;
   [[nodiscard]] NodeId node() const;
-  // Of the format; an older one than kPoolVersion only where a pool is looked at.
+  // The version of the format; it is older than kPoolVersion only in a pool that Inspect() opened.
   [[nodiscard]] std::uint32_t version() const { return version_; }
-  // The cluster's: of all batches.  None if the pool began as one of version 2: then values can pass for batches.
+  // The cluster's key for the checksums of all batches.  It is none if the pool began as one of version 2: then values
+  // can pass for batches.
   [[nodiscard]] LogKey log_key() const;
-  // Of what the log may hold.  It never falls.
+  // The feature level of what the log may hold.  It is never lowered.
   [[nodiscard]] FeatureLevel level() const { return static_cast<FeatureLevel>(super_.features + kLowestLevel); }
-  // Before anything of that level, which the caller knows, is written here.  Durable on return.  Errors: IoError.
+  // Must be called before anything of that level is written here; the caller must know the level.  Durable on return.
+  // Errors: IoError.
   Status RaiseLevel(FeatureLevel level);
   // This pool's own random number, for as long as the pool lives.
   [[nodiscard]] std::uint64_t hash_seed() const { return super_.hash_seed; }
   [[nodiscard]] Geometry geometry() const;
-  // The log may use `count` segments, all if that is more: a primary must not write where a member's pool has ended.
+  // From now on the log may use only the first `count` segments (all, if the pool has fewer): a primary must not write
+  // behind the end of a member's pool.
   void LimitSegments(std::uint32_t count) { limit_ = count; }
   [[nodiscard]] Epoch promised() const { return Epoch{super_.promised_epoch}; }
   [[nodiscard]] NodeId voted_for() const;
@@ -102,64 +106,69 @@ class Pool {
 
   // Errors: IoError - whether the promise survives is unknown; the node must fence itself.
   Status SetPromise(Epoch epoch, NodeId voted_for);
-  // `leader` is the primary of `epoch`, which is the promised one or a later one, and then a promise to `leader`, too.
-  // Before this node gives it a lease, or serves.  Errors: as SetPromise's.
+  // Records that `leader` is the primary of `epoch`, which is the promised epoch or a later one.  A later epoch is
+  // thereby also promised to `leader`.  Must be called before this node gives `leader` a lease, or serves.  Errors: as
+  // SetPromise.
   Status SetLeader(Epoch epoch, NodeId leader);
 
-  // What SetNote() said last, in whatever process; at most kMaxNote bytes, of no meaning here.
+  // The last text that was given to SetNote(), by this process or an earlier one.  It has at most kMaxNote bytes, which
+  // the pool does not interpret.
   static constexpr std::size_t kMaxNote = sizeof(format::Superblock::note);
   [[nodiscard]] std::string_view note() const;
   // Errors: TooLarge; IoError - the node must fence itself.
   Status SetNote(std::string_view note);
 
-  // The log holds a committed batch, and so it will: from now on an empty one is damage.  Durable on return.  Errors:
-  // IoError - the node must fence itself.
+  // Records that the log holds a committed batch.  From now on it always will, so an empty log means damage.  Durable
+  // on return.  Errors: IoError - the node must fence itself.
   Status NoteLog();
   [[nodiscard]] bool has_log() const { return (super_.state & format::kHasLog) != 0; }
 
-  // Damage was found in the log, which reaches `end`: a later start must not take it for a torn end.  Durable on
-  // return.  Errors: IoError - the node must fence itself.
+  // Records that damage was found in the log, which reaches `end`: a later start must not take the damage for a torn
+  // end.  Durable on return.  Errors: IoError - the node must fence itself.
   Status RecordDamage(LogEnd end);
-  // The log was found whole after all.  Errors: as above.
+  // Withdraws RecordDamage(): the log was found whole after all.  Errors: as RecordDamage.
   Status ForgetDamage();
-  // How far the log reached when damage was recorded; 0: none is, or the log is being given to this node anew.
+  // How far the log reached when damage was recorded; 0: no damage is recorded, or the log is being given to this node
+  // anew.
   [[nodiscard]] Lsn damaged_at() const;
 
-  // The log is being given to this node by a primary and counts for nothing until it is whole.
+  // A primary is giving this node the log, which must not be used until it is complete.
   [[nodiscard]] bool installing() const { return (super_.state & format::kInstalling) != 0; }
-  // Starting it forgets every segment, and what cannot be read; `source`, if its name is not too long, is remembered.
+  // Begins an install: every segment is forgotten, and so are the parts of the medium that cannot be read.  `source` is
+  // remembered if its name is not too long.
   // `claim`: how far the log reached that is given up, or kUnknownClaim.  Errors: IoError.
   Status BeginInstall(const Endpoint& source, LogEnd claim);
-  // The same for a log that lacks something, which is given from its end on: nothing is forgotten.  Errors: IoError.
+  // Begins an install of a log that lacks something.  It is given from its end on, so nothing is forgotten.  Errors:
+  // IoError.
   Status GoOnInstalling(const Endpoint& source, LogEnd claim);
-  // While installing: the highest claim of all that were begun since the log was whole.
+  // While installing: the highest claim of all installs that were begun since the log was complete.
   [[nodiscard]] LogEnd claim() const { return {Epoch{super_.claim_epoch}, Lsn{super_.claim_lsn}}; }
-  // After a crash in between, whom to ask again.
+  // Whom to ask again for the log after a crash during an install.
   [[nodiscard]] std::optional<Endpoint> InstallSource() const;
   Status EndInstall();
 
   // Becomes an empty node of `cluster`, whose batches have `key`: forgets every segment, promise and claim.  The node
-  // keeps its id, its hash seed and its size.  It is installing from then on: before it has the cluster's log it knows
-  // no members, and must not take itself for the only one. Errors: PoolSize - the medium cannot hold as much as
-  // `geometry`; IoError.
-  // `source`: as BeginInstall's, for a crash before that.
+  // keeps its id, its hash seed and its size.  It is installing from then on: until it has the cluster's log it knows
+  // no members, and must not take itself for the only one.
+  // `source`: as for BeginInstall, so that it is remembered even if the node crashes before BeginInstall.
+  // Errors: PoolSize - the medium cannot hold as much as `geometry`; IoError.
   Status Adopt(ClusterId cluster, const Geometry& geometry, const LogKey& key, const Endpoint& source = {});
 
-  // When the pool was opened one superblock copy was not whole, torn or damaged, and was written again.
+  // When the pool was opened, one superblock copy was torn or damaged, and was written again.
   [[nodiscard]] bool copy_was_lost() const { return copy_was_lost_; }
-  // Copy 0 or 1 of the superblock, if it is whole and of a version that is read; as this version has it.
+  // Copy 0 or 1 of the superblock in the form of this version, if it is whole and of a version that can be read.
   [[nodiscard]] std::optional<format::Superblock> ReadCopy(std::uint32_t copy) const;
 
   // The table's entry of segment `index`, if it is whole and in use.
   [[nodiscard]] std::optional<format::SegmentEntry> ReadEntry(std::uint32_t index) const;
-  // Is it neither whole nor empty?
+  // Is the entry of segment `index` neither whole nor empty?
   [[nodiscard]] bool EntryIsDamaged(std::uint32_t index) const;
   // From the next drain on, no scan finds the batch at `at`.  Errors: IoError.
   Status EraseBatch(LogAddress at);
-  // Durable with the next drain, as the batch that it opens the segment for: one without the other is a torn end.
-  // Errors: IoError.
+  // Writes the entry of a segment that is opened.  It becomes durable with the next drain, like the batch for which the
+  // segment is opened; if only one of the two survives, that is a torn end.  Errors: IoError.
   Status WriteEntry(std::uint32_t index, std::uint64_t generation, Lsn first_lsn, Head head);
-  // Durable on return.  Errors: IoError.
+  // Empties the entry and erases the segment's first batch.  Durable on return.  Errors: IoError.
   Status ClearEntry(std::uint32_t index);
 
   [[nodiscard]] LogAddress SegmentStart(std::uint32_t index) const {
@@ -176,7 +185,7 @@ class Pool {
   Pool(std::unique_ptr<Media> media, FeatureLevel reads) : media_(std::move(media)), reads_(reads) {}
   Status Load();
   [[nodiscard]] bool Reads(const format::Superblock& super) const;
-  // Errors: IoError - superblock or table cannot be read, as far as they were.
+  // Errors: IoError - a part of the superblock or the table could not be read.
   [[nodiscard]] Status HeaderHealth() const;
   Status Format(std::uint64_t segment_bytes);
   Status Upgrade();
@@ -191,7 +200,7 @@ class Pool {
   [[nodiscard]] bool NeverUsed(std::uint64_t segment_bytes) const;
 
   std::unique_ptr<Media> media_;
-  FeatureLevel reads_;  // feature levels up to this one
+  FeatureLevel reads_;  // the highest feature level that the caller of Open() knows
   format::Superblock super_{};
   std::uint32_t version_ = format::kPoolVersion;  // of the copy that counts, as it was found
   std::uint32_t limit_ = UINT32_MAX;              // of segments

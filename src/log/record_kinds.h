@@ -22,11 +22,11 @@ enum class Concerns : std::uint8_t {
 
 // What becomes of a record when the segment that holds it is cleaned.
 enum class WhenCleaned : std::uint8_t {
-  kMovedIfNewest,  // it holds what its key has, and the index names it; any other is dead
-  kMovedIfHiding,  // it stays until no older record of its key can be left
-  kPins,           // its segment is not cleaned before everything that is older
-  kWrittenAnew,    // what the newest of its kind says is appended again before the segment is freed
-  kForgotten,      // by then nothing needs it
+  kMovedIfNewest,  // it is moved if the index names it as the newest of its key; any other is dead
+  kMovedIfHiding,  // it is moved as long as an older record of its key can be left
+  kPins,           // its segment is cleaned only after every older segment
+  kWrittenAnew,    // the contents of the newest of its kind are appended again before the segment is freed
+  kForgotten,      // it is dropped: by then nothing needs it
 };
 
 struct RecordKindInfo {
@@ -34,9 +34,9 @@ struct RecordKindInfo {
   std::string_view name;  // as faha-check prints it
   Concerns concerns;
   WhenCleaned when_cleaned;
-  std::uint16_t batch_flag;            // of the batch that holds it; 0: none
+  std::uint16_t batch_flag;            // a batch that holds such a record has this flag; 0: none
   bool (*well_formed)(const Record&);  // beyond what is checked of every kind; null: always
-  FeatureLevel since = kLowestLevel;   // it is written to pools of that level or a higher one
+  FeatureLevel since = kLowestLevel;   // it is written only to pools of that level or a higher one
 };
 
 inline bool IsSwapRecord(const Record& record) { return ReadSwap(record).has_value(); }

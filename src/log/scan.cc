@@ -32,11 +32,11 @@ Segment FromFirstBatch(std::uint32_t index, const BatchView& first) {
       .index = index, .head = HeadOf(first.header()), .generation = first.header().generation, .first = first.lsn()};
 }
 
-// What says that a segment of the log stands there.
+// Whether a place holds a segment of the log, and what says so.
 struct Listing {
   enum class Entry : std::uint8_t { kWhole, kOutdated, kDamaged, kMissing };
-  std::optional<Segment> segment;  // nothing says so
-  bool by_entry = false;           // its table entry does; or else its first batch
+  std::optional<Segment> segment;  // nothing: no segment of the log is there
+  bool by_entry = false;           // the table entry says so; otherwise the first batch does
   Entry entry = Entry::kMissing;
 };
 
@@ -52,14 +52,14 @@ std::string_view TextOf(Listing::Entry entry) {
 
 bool IsOutdated(const Pool& pool, std::uint32_t index, const format::SegmentEntry& entry) {
   const auto bytes = pool.SegmentBytes(index);
-  if (pool.log_key().IsNone()) return false;  // a client's value could say so
+  if (pool.log_key().IsNone()) return false;  // the batch could be a client's value
   if (BatchView::Trusted(bytes.data()).header().generation <= entry.generation) return false;
   return BatchView::Parse(bytes, pool.log_key()).has_value();
 }
 
-// The first batch of a segment that is given back is erased before its entry is, and both are gone before it is used
-// again.  So a batch that is there was opened, and where its entry is not there, or is older, that was not durable yet
-// or is lost.
+// When a segment is given back, its first batch is erased before its entry, and both are gone before the segment is
+// used again.  So if a first batch is there, its segment was opened.  If the entry is then missing or older, it was not
+// durable yet or was lost.
 Listing ListSegment(const Pool& pool, std::uint32_t index) {
   using Entry = Listing::Entry;
   const auto entry = pool.ReadEntry(index);
@@ -71,7 +71,7 @@ Listing ListSegment(const Pool& pool, std::uint32_t index) {
 
 class Scanner {
  public:
-  // `believes`: a segment whose table entry is empty, and with a whole batch in front, is taken for one of the log.
+  // `believes`: a segment whose table entry is empty, but which starts with a whole batch, is taken for one of the log.
   Scanner(const Pool& pool, const LogSink& sink, bool believes) : pool_(pool), sink_(sink), believes_(believes) {}
 
   Result<ScanResult> Run() {
@@ -97,7 +97,7 @@ class Scanner {
     return std::move(result_);
   }
 
-  // The segments of which only their first batch said that they are of the log.
+  // The segments whose table entry was empty, so that only the first batch said that they are part of the log.
   [[nodiscard]] const std::vector<Segment>& unlisted() const { return unlisted_; }
 
   // What each segment holds by itself, whatever Run() returned.
@@ -110,7 +110,7 @@ class Scanner {
   }
 
  private:
-  // What reads as zeros may be the log's end, its middle or none of it: that is for nobody to guess.
+  // The bytes that read as zeros may be the log's end, its middle or no part of it, and there is no way to tell.
   [[nodiscard]] Status CannotBeRead() const {
     return {Code::kCorrupt,
             fmt::format("{}; or restore this node from its peers (move the pool away and join it again), "
@@ -126,7 +126,7 @@ class Scanner {
         "changed"};
   }
 
-  // What is damaged at the log's end looks as if power had failed while it was written.
+  // A damaged batch at the log's end looks as if power had failed while it was written.
   [[nodiscard]] Status EndIsLost() const {
     return {Code::kCorrupt,
             fmt::format("the log ends at batch {}, and reached batch {} when damage was found in it: data are damaged; "
@@ -158,13 +158,13 @@ class Scanner {
         fmt::format("the table entry of segment {} is {}: taken from its first batch", index, TextOf(listing.entry)));
   }
 
-  // The front of a segment that was given back, or was never used, is zeros.
+  // Was the segment given back or never used?  Then its front is zeros.
   [[nodiscard]] bool IsErased(std::uint32_t index) const {
     return IsZero(pool_.SegmentBytes(index).first(sizeof(format::BatchHeader)));
   }
 
-  // Its first batch was torn as it was opened, or is damaged or lost.  In the first case the others are of an earlier
-  // use.
+  // Takes the commit LSN from the batches of a segment whose first batch is not whole: it was torn when the segment was
+  // opened, or is damaged or lost.  If it was torn, the other batches are of an earlier use.
   void HearLost(std::uint32_t index) {
     result_.known_committed = std::max(result_.known_committed, CommittedInSegment(pool_, index));
   }
@@ -190,7 +190,7 @@ class Scanner {
     for (std::thread& helper : helpers) helper.join();
   }
 
-  // A free whose segment is gone was committed: nothing goes before that.
+  // A record that frees a segment which is gone was committed, because a segment is not given back before that.
   void NoteCommitted() {
     for (const ScannedSegment& found : found_) {
       if (found.batches == 0) HearLost(found.segment.index);
@@ -204,9 +204,9 @@ class Scanner {
     }
   }
 
-  // What a committed record frees is no part of the log any more, whether it was given back or not: all that lived
-  // there was moved.  Where it was given back, and stands there again because its medium has lost the last write to
-  // it, the deletes that covered it may be gone.
+  // A segment that a committed record frees is no part of the log any more, whether it was given back or not: all its
+  // live records were moved.  It must not be replayed: if it was given back, and is there again only because the medium
+  // has lost the last write to it, then the deletes that hid its records may be gone.
   void DropFreed() {
     std::map<std::uint64_t, Lsn> freed;
     for (const ScannedSegment& found : found_) {
@@ -235,8 +235,8 @@ class Scanner {
     return hit ? &*at : nullptr;
   }
 
-  // What frees make of the sum of all batches before `lsn`: those before it have taken away what is still here, and
-  // those from it on had not taken away yet what is gone.
+  // The correction that frees require to the sum of all batches before `lsn`.  The frees before `lsn` have taken away
+  // segments that are still here; the frees from `lsn` on had not yet taken away segments that are gone now.
   [[nodiscard]] std::uint64_t Correction(Lsn lsn) const {
     std::uint64_t sum = 0;
     for (const ScannedSegment& found : found_) {
@@ -310,7 +310,8 @@ class Scanner {
         continue;
       }
       if (run.last > result_.end.lsn) run.last = BatchesFrom(pool_, run, Lsn{}).back().lsn;
-      // Who opened it knew what had stood there as freed by a committed batch.
+      // When the segment was opened, the batch that had freed it was known to be committed: so the commit LSN in the
+      // first header is at or behind that batch.
       run.reused_after = Lsn{BatchView::Trusted(pool_.SegmentBytes(run.index).data()).header().committed};
       result_.segments.push_back(run);
       result_.records += found.records;
@@ -319,7 +320,7 @@ class Scanner {
       }
     }
     std::sort(result_.configs.begin(), result_.configs.end());
-    // One that was taken from its first batch and then cut is cleared, not written again.
+    // The entry of a segment that was taken from its first batch, and then cut, is cleared and not written again.
     std::erase_if(result_.damaged, [&](std::uint32_t index) {
       return std::none_of(result_.segments.begin(), result_.segments.end(),
                           [index](const Segment& segment) { return segment.index == index; });
@@ -353,8 +354,8 @@ class Scanner {
     }
   }
 
-  // Whether a freed segment is whole no later batch tells, but the record that frees it does.  Half of one must not be
-  // replayed: it may hold a value and not the delete behind it.
+  // No later batch tells whether a freed segment is complete, but the record that frees it does.  An incomplete segment
+  // must not be replayed: it may hold a value but not the delete behind it.
   [[nodiscard]] Status CheckFreed() const {
     for (const ScannedSegment& found : found_) {
       for (const ScannedFree& free : found.frees) {
@@ -395,7 +396,7 @@ std::string NewestConfig(const Pool& pool) {
       });
     };
     for (const auto& [lsn, where] : found.configs) take(BatchView::Trusted(pool.media().bytes().data() + where.value));
-    // Behind what is damaged, too.
+    // The batches behind damage may hold one, too.
     for (const LogAddress where : found.stray) {
       const auto rest = pool.SegmentBytes(i).subspan(where.value - pool.SegmentStart(i).value);
       if (const auto view = BatchView::Parse(rest, pool.log_key())) take(*view);
@@ -409,7 +410,9 @@ Result<ScanResult> ScanPool(const Pool& pool, const LogSink& sink, std::vector<S
   auto result = scanner.Run();
   if (found != nullptr) *found = scanner.TakeFound();
   if (result.ok() || scanner.unlisted().empty()) return result;
-  // A segment that an earlier release was about to open when power failed: it is older than what follows.
+  // The batch at the front of such a segment may be an old one, which an earlier release had left there when power
+  // failed as it was about to open the segment.  So the pool is scanned once more without these segments.  That result
+  // counts if the log then ends at or behind the first batch of each of them.
   Scanner again(pool, sink, false);
   auto without = again.Run();
   const bool older = without.ok() && std::all_of(scanner.unlisted().begin(), scanner.unlisted().end(),

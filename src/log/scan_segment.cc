@@ -13,11 +13,11 @@ bool BelongsTo(const format::BatchHeader& header, const Segment& segment) {
   return header.generation == segment.generation && HeadOf(header) == segment.head;
 }
 
-// Could a primary say so when it sealed the batch?
+// Could a primary have sealed a batch with that header?
 bool IsPossible(const format::BatchHeader& header) { return header.committed < header.lsn; }
 
-// A whole batch can only start where the magic stands: looking at 4 bytes is all that most granules cost.  A checksum
-// is computed for headers of this generation only: those that an earlier use of the segment has left cost nothing.
+// A whole batch can only start with the magic, so for most granules only 4 bytes are read.  A checksum is computed only
+// for headers of this generation, so batches that an earlier use of the segment has left cost no checksum.
 void FindStray(const Pool& pool, ScannedSegment& found) {
   const auto bytes = pool.SegmentBytes(found.segment.index);
   const std::uint32_t granule = pool.geometry().granule;
@@ -35,8 +35,8 @@ void FindStray(const Pool& pool, ScannedSegment& found) {
   }
 }
 
-// Padding is written with the batch, and no checksum covers it: a write that was torn there leaves a whole batch. Peers
-// refuse it unless the padding is zero.
+// Padding is written with the batch, but no checksum covers it: a write that was torn in the padding leaves a whole
+// batch with wrong padding.  Earlier versions of Log::Land refuse such a batch, so Log::Open writes zeros there.
 bool IsPadded(std::span<const std::byte> from, const BatchView& view, std::uint32_t granule) {
   const std::uint64_t end = sizeof(format::BatchHeader) + view.header().payload_bytes;
   const std::uint64_t padded = std::min<std::uint64_t>(view.PaddedBytes(granule), from.size());
@@ -82,7 +82,7 @@ ScannedSegment ScanSegment(const Pool& pool, const Segment& table) {
 
 Lsn CommittedInSegment(const Pool& pool, std::uint32_t index) {
   Lsn committed;
-  if (pool.log_key().IsNone()) return committed;  // a client's value could say so
+  if (pool.log_key().IsNone()) return committed;  // a batch could be a client's value
   const auto bytes = pool.SegmentBytes(index);
   for (std::uint64_t offset = 0; offset < bytes.size(); offset += pool.geometry().granule) {
     const auto view = BatchView::Parse(bytes.subspan(offset), pool.log_key());

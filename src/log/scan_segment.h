@@ -1,4 +1,4 @@
-// What one segment holds, by itself.  Thread: any; reads the medium only.
+// What one segment holds by itself, without regard to the others.  Thread: any; reads the medium only.
 #pragma once
 
 #include <cstdint>
@@ -27,7 +27,7 @@ struct ScannedFree {
 };
 
 struct ScannedSegment {
-  Segment segment;  // the whole run
+  Segment segment;  // its whole run of batches
   std::uint64_t batches = 0, records = 0;
   Lsn committed{};  // the highest commit LSN that any whole batch of the generation names, stray or not
   std::vector<ScannedFree> frees{};
@@ -37,11 +37,12 @@ struct ScannedSegment {
   std::optional<Lsn> malformed{};   // a whole batch that holds records this release does not know
 };
 
-// `table`: index, head, generation and first LSN as the table tells.
+// `table`: the segment's index, head, generation and first LSN, as the table names them.
 ScannedSegment ScanSegment(const Pool& pool, const Segment& table);
 
-// The highest commit LSN that any whole batch in segment `index` names, of whatever use of it.  Neither its entry nor
-// its first batch tells what it holds, but what was committed once stays so.
+// The highest commit LSN that any whole batch in segment `index` names, whichever use of the segment it is from.  This
+// is for segments of which neither the entry nor the first batch tells what they hold: a batch that was once committed
+// stays committed, so even a batch of an earlier use is of use here.
 Lsn CommittedInSegment(const Pool& pool, std::uint32_t index);
 
 // The batches of a scanned run from `from` on.

@@ -1,7 +1,7 @@
 // Which segments of a pool hold the log, as this process knows it, and which are free.  Thread: main loop only.
-// Two heads fill segments side by side: the hot one takes what clients write, the cold one what the cleaner moves, so
-// that what lives long does not lie among what dies soon.
-// Invariants: (1) the segments of a head follow each other: all batches of one precede all of the next.
+// Two heads fill segments side by side: the hot head takes what clients write, the cold head takes what the cleaner
+// moves.  So records that live long do not lie among records that die soon.
+// Invariants: (1) the segments of a head follow each other: all batches of one segment precede all of the next.
 //             (2) a generation is never given twice: the newest segment is a head's last one, which is never freed.
 #pragma once
 
@@ -28,11 +28,11 @@ struct Segment {
   std::uint32_t index = 0;
   Head head = Head::kHot;
   std::uint64_t generation = 0;  // 0: not part of the log
-  Lsn first{}, last{};           // batches; those of the other head have LSNs in between
+  Lsn first{}, last{};           // its batches; those of the other head have LSNs in between
   std::uint64_t used_bytes = 0;
   std::uint64_t digest = 0;  // the sum of its batches' checksums
   Lsn freed_by{};            // the batch that frees it; 0: none does
-  Lsn reused_after{};        // whoever receives its batches must have applied this one first: see Shipper::Pump
+  Lsn reused_after{};        // a node that receives its batches must have applied this one first: see Shipper::Pump
 };
 
 class SegmentMap {
@@ -42,8 +42,8 @@ class SegmentMap {
 
   // Only the first `count` segments are opened from now on; those beyond stay as they are.
   void Limit(std::uint32_t count);
-  // The segment that would be opened next: the one that waited longest, of those that spares(index) says no to as long
-  // as there are such.
+  // The segment that would be opened next: among those for which spares(index) says no, the one that has been free the
+  // longest.  If there is no such segment, the one that has been free the longest of all.
   template <typename Spares>
   [[nodiscard]] std::optional<std::uint32_t> NextFree(Spares spares) const {
     if (free_.empty()) return std::nullopt;
@@ -52,9 +52,9 @@ class SegmentMap {
   }
   // Takes the free segment `index` into use.
   Segment& Open(std::uint32_t index, Head head, std::uint64_t generation, Lsn first);
-  // Gives `index` back; `freed_by` is committed, or the segment was cut (none).
+  // Gives segment `index` back.  `freed_by`: the committed batch that freed it; 0: the segment was cut.
   void Release(std::uint32_t index, Lsn freed_by);
-  // What is known of the free ones when a pool is opened: they were freed by `lsn` at the latest.
+  // Says of all free segments that they were freed at or before `lsn`: all that is known of them when a pool is opened.
   void FreedBy(Lsn lsn);
 
   [[nodiscard]] const Segment& at(std::uint32_t index) const { return segments_[index]; }
@@ -62,14 +62,14 @@ class SegmentMap {
   [[nodiscard]] bool InUse(std::uint32_t index) const {
     return index < segments_.size() && segments_[index].generation != 0;
   }
-  // The segment `head` fills; null if it has none.
+  // The segment that `head` fills; null if it has none.
   [[nodiscard]] Segment* Tail(Head head);
   [[nodiscard]] const Segment* Tail(Head head) const { return const_cast<SegmentMap*>(this)->Tail(head); }
   // The head's last segment that starts at or before `lsn`; if none does, its first one; null if it has none.
   [[nodiscard]] const Segment* Around(Head head, Lsn lsn) const;
   // The head's next segment; null behind the last.
   [[nodiscard]] const Segment* After(const Segment& segment) const;
-  // In use with that generation; null if none is.
+  // The segment in use that has that generation; null if there is none.
   [[nodiscard]] Segment* WithGeneration(std::uint64_t generation);
   [[nodiscard]] const Segment* WithGeneration(std::uint64_t generation) const {
     return const_cast<SegmentMap*>(this)->WithGeneration(generation);
@@ -81,7 +81,7 @@ class SegmentMap {
   [[nodiscard]] std::uint32_t size() const { return static_cast<std::uint32_t>(by_generation_.size()); }
   [[nodiscard]] std::uint32_t free() const { return static_cast<std::uint32_t>(free_.size()); }
   [[nodiscard]] std::uint32_t count() const { return static_cast<std::uint32_t>(segments_.size()); }
-  // Generation -> index of those in use, oldest first.
+  // Generation -> index of the segments in use, oldest first.
   [[nodiscard]] const std::map<std::uint64_t, std::uint32_t>& in_order() const { return by_generation_; }
 
  private:
@@ -89,8 +89,8 @@ class SegmentMap {
   std::map<std::uint64_t, std::uint32_t> by_generation_;
   std::array<std::map<Lsn, std::uint32_t>, kHeads.size()> heads_;  // by first LSN
   std::uint32_t limit_ = UINT32_MAX;
-  std::deque<std::uint32_t> free_, beyond_;  // below the limit, and not
-  std::vector<Lsn> freed_by_;                // of the free ones, by index
+  std::deque<std::uint32_t> free_, beyond_;  // not in use: those below the limit, and the others
+  std::vector<Lsn> freed_by_;                // which batch freed a free segment, by index
 };
 
 }  // namespace faha

@@ -14,11 +14,11 @@
 
 namespace faha {
 
-// Never freed, for a handler may be looking at it; one that nobody uses is taken again.
+// A region is never freed, because a handler may be looking at it; a region that nobody uses is taken again.
 struct BusGuard::Region {
   std::atomic<std::uintptr_t> base{0};
   std::atomic<std::size_t> bytes{0};                        // 0: nothing is watched
-  std::atomic<std::atomic<std::uint64_t>*> pages{nullptr};  // a bit for each: it failed
+  std::atomic<std::atomic<std::uint64_t>*> pages{nullptr};  // a bit for each page; set: it failed
   std::atomic<std::uint64_t> failures{0};
   bool taken = false;
   Region* next = nullptr;
@@ -27,7 +27,7 @@ struct BusGuard::Region {
 namespace {
 
 std::atomic<BusGuard::Region*> regions{nullptr};
-std::atomic<const struct sigaction*> before{nullptr};  // what had been set when ours was
+std::atomic<const struct sigaction*> before{nullptr};  // the handler before ours
 const std::size_t kPageSize = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
 
 std::size_t PagesOf(std::size_t bytes) { return (bytes + kPageSize - 1) / kPageSize; }
@@ -40,8 +40,9 @@ void Mark(BusGuard::Region& region, std::size_t from, std::size_t to) {
   region.failures.fetch_add(1, std::memory_order_release);
 }
 
-// Puts zeros where `at` (an offset) cannot be read.  A page alone; on a device DAX, whose mapping cannot be cut
-// anywhere, the huge page; and where the kernel has no more room for cuts, all of it.
+// Maps zeros at `at`, an offset that cannot be read.  Only the page is replaced if possible; on a device DAX, whose
+// mapping can be divided only between huge pages, the huge page; and if the kernel cannot divide the mapping any
+// further, all of it.
 bool ReadAsZeros(BusGuard::Region& region, std::size_t at) {
   constexpr std::size_t kHugePage = 2U << 20;
   const std::size_t all = PagesOf(region.bytes) * kPageSize;
@@ -59,7 +60,8 @@ bool ReadAsZeros(BusGuard::Region& region, std::size_t at) {
   return false;
 }
 
-// Calls who was there before; if that one calls this handler in turn, the signal does what it does by itself.
+// Calls the handler that was set before ours.  If that one calls our handler in turn, the signal has its default
+// effect.
 void PassOn(int signal, siginfo_t* info, void* context) {
   static std::atomic<bool> passing{false};
   const bool again = passing.exchange(true);
@@ -81,7 +83,8 @@ void PassOn(int signal, siginfo_t* info, void* context) {
     passing = false;
     return;
   }
-  // What the kernel has found it finds again, when the instruction is tried again, and then ends the process.
+  // A signal that a process has sent must be raised again.  For one from the kernel this is not needed: the instruction
+  // is tried again, the kernel finds the same error, and the process ends.
   if (sent) (void)raise(signal);
 }
 
@@ -104,7 +107,8 @@ void Install() {
   struct sigaction now {};
   FAHA_CHECK(sigaction(SIGBUS, nullptr, &now) == 0, "a signal's handler can be asked for");
   if ((now.sa_flags & SA_SIGINFO) != 0 && now.sa_sigaction == OnBusError) return;
-  // Kept for good, as it may be in use: this happens a few times in a process.
+  // This memory is never freed, as a handler may be using it.  That is acceptable, because it happens only a few times
+  // in a process.
   before.store(new struct sigaction(now), std::memory_order_release);
   struct sigaction ours {};
   ours.sa_sigaction = OnBusError;
@@ -140,7 +144,7 @@ BusGuard::~BusGuard() {
   region_->taken = false;
 }
 
-// The bits cost memory only once something fails.
+// The bitmap takes address space only; it takes memory once a page fails.
 void BusGuard::Watch(const void* base, std::size_t bytes) {
   Forget(*region_);
   void* bits =

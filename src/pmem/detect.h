@@ -38,7 +38,7 @@ struct DetectedDomain {
   std::string reason;  // for the server's log
 };
 
-// What the facts justify, and no more:
+// The strongest domain that the facts justify:
 //
 //   medium       MAP_SYNC   region              domain
 //   memory file  -          -                   volatile

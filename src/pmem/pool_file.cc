@@ -18,7 +18,8 @@ namespace {
 constexpr const char* kSysfs = "/sys";
 constexpr std::uint64_t kStatBlock = 512;  // bytes of what st_blocks counts, on every file system
 
-// Is every page's first store into the mapping of a new file a commit of the file system's journal?
+// Does the file system grant MAP_SYNC?  Then every page's first store into the mapping of a new file is a commit of the
+// file system's journal.
 bool GrantsMapSync(int fd) {
   const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
   void* probe = mmap(nullptr, page, PROT_READ | PROT_WRITE, MAP_SHARED_VALIDATE | MAP_SYNC, fd, 0);
@@ -38,12 +39,13 @@ Status SyncFolderOf(const std::string& path) {
   return Status::Ok();
 }
 
-// A file system that compresses or cannot reserve says so in its own way; there a write may still find no block.
+// Reserves the blocks that a sparse file lacks.  A file system that cannot reserve blocks gets a warning in the log:
+// there a write may still find no block.
 Status TakeMissingBlocks(int fd, const struct stat& info, const std::string& path, const LogSink& log) {
   const auto size = static_cast<std::uint64_t>(info.st_size);
   const std::uint64_t owned = static_cast<std::uint64_t>(info.st_blocks) * kStatBlock;
   if (owned >= size) return Status::Ok();
-  // Not posix_fallocate, which writes to every block where the file system cannot reserve.
+  // posix_fallocate is not used here: it writes to every block if the file system cannot reserve.
   if (fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, static_cast<off_t>(size)) == 0) {
     log(LogLevel::kNotice,
         fmt::format("the pool {} was sparse, with {} of its {} bytes: it has been given the rest", path, owned, size));
@@ -90,7 +92,7 @@ Status CreateFile(const std::string& path, std::uint64_t bytes) {
     return {CodeOf(errno),
             fmt::format("cannot create {}: {}: check faha.pool-path and its folder's rights", fresh, ErrnoText(errno))};
   }
-  int error = posix_fallocate(fd, 0, 1);  // something to probe
+  int error = posix_fallocate(fd, 0, 1);  // GrantsMapSync needs a file that is not empty
   if (error == 0) error = Allocate(fd, 0, bytes, GrantsMapSync(fd));
   close(fd);
   if (error == 0 && rename(fresh.c_str(), path.c_str()) != 0) error = errno;

@@ -55,7 +55,7 @@ std::optional<PersistenceDomain> ParseDomain(const std::string& name) {
   return std::nullopt;
 }
 
-// Optane writes 256-byte lines, a block device whole pages; DRAM its cache lines.
+// The unit in which a medium writes: Optane 256-byte lines, a block device whole pages, DRAM its cache lines.
 std::uint32_t GranuleOf(PersistenceDomain domain) {
   switch (domain) {
     case PersistenceDomain::kPage: return 4096;
@@ -84,7 +84,7 @@ std::string ReadFailure(const BusGuard& guard, const std::string& path) {
 
 class PoolMedia : public Media {
  public:
-  // The descriptor and the mapping are its own from now on.
+  // The object owns the descriptor and the mapping from now on.
   PoolMedia(std::string path, int fd, const Mapping& map, bool device, PersistenceDomain domain)
       : path_(std::move(path)), fd_(fd), map_(map), device_(device), domain_(domain) {
     mapped_.assign(Pieces(), false);
@@ -104,7 +104,7 @@ class PoolMedia : public Media {
   IoStatus Write(std::uint64_t offset, std::span<const std::byte> data) override {
     FAHA_CHECK(offset <= map_.bytes && data.size() <= map_.bytes - offset, "write outside the pool");
     if (!failed_.empty()) return IoStatus(failed_);
-    // There the mapping is not the medium's any more.
+    // Where a page has failed, the mapping holds zeros and no longer the medium, so a store would be lost.
     if (guard_.Touches(offset, data.size())) return Failed(std::string(Health().message()));
     if (domain_ == PersistenceDomain::kPage) return WriteFile(offset, data);
     const std::uint64_t failures = guard_.failures();
@@ -113,7 +113,7 @@ class PoolMedia : public Media {
     if (domain_ == PersistenceDomain::kVolatile) {
       std::memcpy(to, data.data(), data.size());
     } else {
-      // Non-temporal: a log is not read back soon, and an ordinary store would read the line first.
+      // The stores are non-temporal: a log is not read back soon, and an ordinary store would read the line first.
       pmem_memcpy(to, data.data(), data.size(), PMEM_F_MEM_NONTEMPORAL | PMEM_F_MEM_NODRAIN);
     }
     if (guard_.failures() != failures) return Failed(std::string(Health().message()));
@@ -126,7 +126,8 @@ class PoolMedia : public Media {
   }
   [[nodiscard]] std::vector<MediaRange> Unreadable() const override { return guard_.Ranges(); }
 
-  // A drive gives a sector that is written in whole another place; a file system on persistent memory clears the error.
+  // Writes zeros to what cannot be read.  That repairs it: a drive moves a sector that is written as a whole to another
+  // place, and a file system on persistent memory clears the error.
   IoStatus DropUnreadable() override {
     if (guard_.failures() == 0) return IoStatus::Ok();
     if (device_) return Health();
@@ -141,7 +142,7 @@ class PoolMedia : public Media {
     return MapAgain();
   }
 
-  // Device DAX only: the pages of a file system may move.
+  // Only a device DAX can be shared with a device: the pages of a file system may move.
   [[nodiscard]] std::span<std::byte> shared() override {
     return device_ ? std::span(map_.base, map_.bytes) : std::span<std::byte>();
   }
@@ -167,7 +168,7 @@ class PoolMedia : public Media {
     if (device_ || bytes <= map_.bytes) return Status::Ok();
     const int error = Allocate(fd_, map_.bytes, bytes, map_.sync);
     if (error != 0) {
-      (void)!ftruncate(fd_, static_cast<off_t>(map_.bytes));  // may have stopped half way
+      (void)!ftruncate(fd_, static_cast<off_t>(map_.bytes));  // Allocate may have stopped half way
       return {CodeOf(error), fmt::format("cannot grow the pool {} from {} to {} bytes: {}: free space or lower "
                                          "faha.pool-bytes",
                                          path_, map_.bytes, bytes, ErrnoText(error))};
@@ -182,7 +183,7 @@ class PoolMedia : public Media {
   }
 
  private:
-  // The file in the place of the zeros that stand in for parts of it, at the same address.
+  // Maps the file again, at the same address, in the place of the zeros that had replaced parts of it.
   IoStatus MapAgain() {
     const int sync = map_.sync ? MAP_SHARED_VALIDATE | MAP_SYNC : MAP_SHARED;
     if (mmap(map_.base, map_.bytes, PROT_READ | PROT_WRITE, sync | MAP_FIXED, fd_, 0) == MAP_FAILED) {
@@ -200,23 +201,24 @@ class PoolMedia : public Media {
 
   [[nodiscard]] std::size_t Pieces() const { return (map_.bytes + kPiece - 1) / kPiece; }
 
-  // The kernel maps many pages at once faster than one at a time when they are first stored to: puts into a new pool
-  // on tmpfs became 1.3 times faster.
+  // Maps the pages before they are first stored to: the kernel maps many pages at once faster than one at a time.  Puts
+  // into a new pool on tmpfs became 1.3 times faster.
   void MapAhead(std::uint64_t offset, std::size_t size) {
     if (domain_ == PersistenceDomain::kPage || device_) return;
     for (std::uint64_t piece = offset / kPiece; piece * kPiece < offset + size; ++piece) {
       if (mapped_[piece]) continue;
       mapped_[piece] = true;
       const std::uint64_t start = piece * kPiece;
-      // Where the kernel will not, the stores below do it.
+      // If the kernel refuses, the stores themselves map the pages later.
       (void)madvise(map_.base + start, std::min<std::uint64_t>(kPiece, map_.bytes - start), MADV_POPULATE_WRITE);
     }
   }
 
-  // pwrite and not a store into the mapping: a full or failing device is an error here, not a SIGBUS, and it measured
-  // 1.1 to 2 times faster than a store and msync.  Linux keeps the two views of a file coherent.
+  // Uses pwrite and not a store into the mapping: a full or failing device is then an error, not a SIGBUS, and pwrite
+  // was measured to be 1.1 to 2 times faster than a store and msync.  Linux keeps the two views of a file coherent.
   IoStatus WriteFile(std::uint64_t offset, std::span<const std::byte> data) {
-    // A file that somebody has cut short would grow again, and what was cut would read as zeros without any error.
+    // If somebody has cut the file short, pwrite would make it grow again, and the part that was cut would read as
+    // zeros without any error.
     struct stat info {};
     if (fstat(fd_, &info) != 0) return Failed(WriteFailure(errno));
     if (static_cast<std::uint64_t>(info.st_size) < map_.bytes) {
@@ -246,8 +248,8 @@ class PoolMedia : public Media {
     return IoStatus::Ok();
   }
 
-  // All blocks of a pool are taken when it is created; one that still finds none is a copy that shares its blocks with
-  // another file, is on a file system that never writes in place, or has met a quota or a limit.
+  // All blocks of a pool are allocated when it is created.  If a write still finds no block, the pool is a copy that
+  // shares its blocks with another file, is on a file system that never writes in place, or has met a quota or a limit.
   [[nodiscard]] std::string WriteFailure(int error) const {
     const bool no_space = error == ENOSPC || error == EDQUOT || error == EFBIG;
     return fmt::format("writing the pool {} failed: {} (errno {}): {}", path_, ErrnoText(error), error,
@@ -258,7 +260,8 @@ class PoolMedia : public Media {
                            : "restart the node once the device is healthy");
   }
 
-  // What a failed write or sync has left is unknown, and the system tells of it once: whoever goes on is told again.
+  // What a failed write or sync has left on the medium is unknown, and the system reports the failure only once.  So it
+  // is remembered here, and every later write and drain fails with it, too.
   IoStatus Failed(std::string what) {
     failed_ = std::move(what);
     return IoStatus(failed_);
@@ -271,14 +274,15 @@ class PoolMedia : public Media {
   PersistenceDomain domain_;
   BusGuard guard_;
   static constexpr std::uint64_t kPiece = std::uint64_t{256} << 10;
-  static constexpr std::uint64_t kPage = 4096;  // the smallest that there is
-  std::vector<bool> mapped_;                    // by pieces, what this process has written to
+  static constexpr std::uint64_t kPage = 4096;  // the smallest page size that there is
+  std::vector<bool> mapped_;                    // for each piece: has this process written to it?
   // Is there something for fdatasync to do?  At first that is unknown: a process that died may not have drained.
   bool undrained_ = true;
   std::string failed_;  // the first write or drain that failed; empty if none did
 };
 
-// The domain in use, and a line on why.  Errors: BadConfig - the medium cannot have the one that is wanted.
+// Chooses the domain to use, and logs a line on why.  Errors: BadConfig - the medium cannot have the domain that is
+// wanted.
 Result<PersistenceDomain> ChooseDomain(const MediaOptions& options, const MediumFacts& facts,
                                        std::optional<PersistenceDomain> wanted) {
   const auto [detected, reason] = DetectDomain(facts);

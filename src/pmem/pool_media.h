@@ -1,8 +1,8 @@
 // Media on persistent memory and files: device DAX, fsdax and plain files.  Thread: main loop only.
 // Invariants: (1) one process at a time has a pool open for writing (an fcntl lock, which a forked child does not
-// inherit).
+//                 inherit).
 //             (2) a pool file has its full size and all its blocks from the moment its name exists.
-//             (3) no store of a log is flushed twice: it goes past the caches, or Landed flushes it, once.
+//             (3) no store of a log is flushed twice: either it goes past the caches, or Landed flushes it once.
 #pragma once
 
 #include <cstdint>
@@ -22,14 +22,14 @@ struct MediaOptions {
 };
 
 // Maps the pool at `options.path`, creating a zero-filled file where there is none.
-// The domain is detected (see detect.h).  An override is the administrator's word; one that promises more than was
-// detected is said in the log.
+// The domain is detected (see detect.h).  If the administrator has set another one, that one is used; a warning in the
+// log says so if it promises more than what was detected.
 // Errors: BadConfig - unknown domain, or one the medium cannot have; NoSpace - the file system cannot hold the pool;
 // PoolInUse; IoError.
 Result<std::unique_ptr<Media>> OpenMedia(const MediaOptions& options);
 
-// Maps the pool at `path` to be looked at: it must exist and may be a file without write permission; Write() is an
-// IoError.  While it is open nobody else can open it for writing.
+// Maps the pool at `path` for reading only: it must exist and may be a file without write permission; Write() returns
+// an IoError.  While it is open nobody else can open it for writing.
 // Errors: PoolInUse; PoolSize - it is empty; IoError.
 Result<std::unique_ptr<Media>> OpenMediaReadOnly(const std::string& path);
 

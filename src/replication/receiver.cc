@@ -88,7 +88,8 @@ void Receiver::OnFrame(LinkId link, std::span<const std::byte> head, std::span<c
         fmt::format("{} sent a message that does not belong here: run the same release on both", source_.ToString())});
 }
 
-// As if its message had come: what that would say is in the link, the place and the batch.  See Shipper::Pump.
+// Acts as if the batch had come in a message: the link, the place and the batch itself tell all that the message would
+// say.  See Shipper::Pump.
 void Receiver::OnPlaced(LinkId link, std::uint64_t place, std::span<const std::byte> body) {
   last_heard_ = clock_->Now();
   if (link == data_ && state_ == State::kStreaming) return OnBatch({epoch_, LogAddress{place}, Lsn{}}, body);
@@ -98,7 +99,7 @@ void Receiver::OnPlaced(LinkId link, std::uint64_t place, std::span<const std::b
 void Receiver::OnReply(const wire::FollowReply& reply) {
   if (reply.code != 0) {
     sink_->Refused(reply);
-    // The sink may have stopped us.
+    // The sink may have stopped this receiver.
     if (active_) {
       Stop();
       active_ = true;
@@ -189,7 +190,7 @@ void Receiver::OnTick() {
     data_ = LinkId::kNone;
     if (!FallBack(reason)) Drop(reason);
   } else if (now - last_heard_ > (state_ < State::kOpening ? kAnswerPatience : kPatience)) {
-    // One that waits for this node's first word, or for TLS's, is as silent as one that hangs.
+    // A source that waits for this node's first word, or for TLS's first word, is as silent as a source that hangs.
     const std::string_view what = state_ < State::kOpening
                                       ? "does not answer: it hangs, or has not the same faha.secret and faha.tls"
                                       : "has been silent for too long";

@@ -1,7 +1,7 @@
 // Follows one source and lands its batches: the receiving half of the Persist RPC.  Thread: main loop only.
-// Invariants: (1) nothing lands but from the source that was accepted last, and nothing after Stop().
-//             (2) when Stop() returns, all that the source can have counted is in the sink's log: see Absorb.
-//             (3) an acknowledgement names only what the sink made durable.
+// Invariants: (1) only batches from the source that was accepted last are landed, and none after Stop().
+//             (2) when Stop() returns, every batch that the source can have counted is in the sink's log: see Absorb.
+//             (3) an acknowledgement covers only batches that the sink has made durable.
 #pragma once
 
 #include <cstdint>
@@ -21,37 +21,41 @@ namespace faha {
 class BatchSink {
  public:
   virtual ~BatchSink() = default;
-  // Whom to dial next; nothing if there is nobody.
+  // The source to dial next; nothing if there is none.
   virtual std::optional<Endpoint> NextSource() = 0;
-  // What to introduce this node with.
+  // The request with which this node introduces itself to a source.
   virtual wire::FollowRequest Introduce() = 0;
-  // The source accepted.  After Ok the log ends at `reply.common` and this node follows.
-  // Errors: whatever makes this node not follow that source.
+  // The source has accepted this node.  After Ok this node's log ends at `reply.common` and this node follows the
+  // source.
+  // Errors: any reason why this node does not follow that source.
   virtual Status Accept(const wire::FollowReply& reply) = 0;
-  // The source refused, with its reason; reply.primary may name a better one.
+  // The source has refused this node, and `reply` gives the reason; reply.primary may name a better source.
   virtual void Refused(const wire::FollowReply& reply) = 0;
   // Errors: Protocol - the batch is not the next one; others - this node has failed and Stop() has been called.
   virtual Status Land(const wire::Batch& batch, std::span<const std::byte> bytes) = 0;
-  // The next batch need not follow the last; what ends at or behind `whole_at` lacks nothing, and until then this
-  // node's log is no copy.  The source's log is in the segments of the generations `in_use`, and in no others.  Errors:
-  // Protocol - this node is a candidate, which cannot become a primary so, or the generations are not in ascending
-  // order; others - as Land's last.
+  // The next batch need not follow the last one directly.  A log that ends at or behind `whole_at` lacks nothing; until
+  // this node's log does, it does not count as a copy.  The source's log is in the segments of the generations
+  // `in_use`, and in no others.  Errors: Protocol - this node is a candidate, which cannot become a primary in this
+  // way, or the generations are not in ascending order; others - this node has failed and Stop() has been called, as
+  // with Land().
   virtual Status Gap(Lsn whole_at, std::span<const std::uint64_t> in_use) = 0;
-  // All up to `lsn` is committed: the next Persist() applies it.
+  // Every batch up to `lsn` is committed: the next Persist() applies them.
   virtual void Committed(Lsn lsn) = 0;
-  // Makes what was landed durable; returns what to acknowledge (its epoch is the receiver's to fill in).  Errors: as
-  // Land's last.
+  // Makes the landed batches durable and returns the acknowledgement to send, whose epoch the receiver fills in.
+  // Errors: this node has failed and Stop() has been called, as with Land().
   virtual Result<wire::Ack> Persist() = 0;
-  // The source's way in has been closed.  Where devices flush by themselves it may have counted batches that were
-  // placed and that this node has not looked at: takes what lies behind its log's end.  All of the log is durable then.
+  // The source can no longer write to this node.  Where devices flush by themselves, the source may have counted
+  // batches that were placed here and that this node has not looked at, so this node now takes the batches that lie
+  // behind its log's end.  Afterwards all of the log is durable.
   virtual void Absorb() = 0;
-  // The source says that all up to `committed` is on a majority, and that nothing behind it had been acknowledged to
-  // anybody at this node's time `as_of` (0: it does not say).  False if it is of another epoch.
+  // The source says that every batch up to `committed` is on a majority, and that no batch behind `committed` had been
+  // acknowledged to anybody at this node's time `as_of` (0: the source does not say).  Returns false if the message is
+  // of another epoch.
   virtual bool Heard(Epoch epoch, Lsn committed, MonoTime as_of) = 0;
   virtual void HandOverOffered(Epoch epoch) = 0;
-  // Does the source reach this node where it says that it is?
+  // Does the source reach this node at the address that this node announces?
   virtual void Reached(bool reached) = 0;
-  // Would it take the role if it were offered?
+  // Would this node take the primary's role if it were offered?
   [[nodiscard]] virtual bool MayLead() const = 0;
   // The link is down; the receiver dials again by itself.
   virtual void Lost(const Status& reason) = 0;
@@ -65,20 +69,21 @@ class Receiver {
   Receiver(Fabric* fabric, const Clock* clock, BatchSink* sink, std::uint32_t max_batch_bytes, bool need_rdma)
       : fabric_(fabric), clock_(clock), sink_(sink), max_batch_bytes_(max_batch_bytes), need_rdma_(need_rdma) {}
 
-  // Seeks a source, one after the other, until one accepts.
+  // Dials one source after the other until one accepts this node.
   void Start();
-  // Closes the links and absorbs: the source's way in is revoked when this returns.
+  // Closes the links and absorbs (see BatchSink::Absorb).  When this returns, the source can no longer write to this
+  // node.
   void Stop();
-  // Closes the links, and nothing more: for a node that ends.
+  // Closes the links and does nothing more; for a node that ends.
   void Close();
   // Asks the source, if there is one, to hand its role over.
   void AskForHandOver();
   void SetMaxBatchBytes(std::uint32_t bytes) { max_batch_bytes_ = bytes; }
 
   [[nodiscard]] bool active() const { return active_; }
-  // Accepted by a source, and its data link is open.
+  // A source has accepted this node, and the data link to it is open.
   [[nodiscard]] bool streaming() const { return state_ == State::kStreaming; }
-  // Whom it dialled last.
+  // The source that was dialled last.
   [[nodiscard]] const Endpoint& source() const { return source_; }
   [[nodiscard]] LinkId data() const { return data_; }
   [[nodiscard]] bool Owns(LinkId link) const { return link != LinkId::kNone && (link == control_ || link == data_); }
@@ -93,18 +98,18 @@ class Receiver {
 
  private:
   enum class State { kIdle, kDialing, kAsking, kOpening, kStreaming };
-  // A source that says nothing for this long is given up; it sends heartbeats several times as often.
+  // A source that says nothing for this long is given up.  A source sends several heartbeats in this time.
   static constexpr MonoTime kPatience{3'000'000};
-  // The same for one that has not answered yet: there may be others to ask.
+  // The same for a source that has not answered yet.  It is shorter because there may be other sources to ask.
   static constexpr MonoTime kAnswerPatience{1'000'000};
   static constexpr MonoTime kRetryDelay{50'000};
-  // A data link over RDMA that does not stand by then is opened over TCP.  Longer than the fabric waits before it
-  // dials: RdmaLimits::grant_time.
+  // A data link over RDMA that is not established after this time is opened over TCP.  The time is longer than the
+  // fabric may wait before it dials, which is RdmaLimits::grant_time.
   static constexpr MonoTime kRdmaPatience{1'500'000};
 
   void Dial();
   void OpenData(Lane lane);
-  // The data link did not come to stand: true if it is tried over TCP instead.
+  // The data link could not be established.  Returns true if it is tried over TCP instead.
   bool FallBack(const Status& reason);
   void Drop(const Status& reason);
   void OnReply(const wire::FollowReply& reply);

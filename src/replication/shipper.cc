@@ -8,7 +8,7 @@ namespace faha {
 
 void Shipper::PumpSlice(Epoch epoch, Lsn committed, std::size_t depth, MonoTime now, bool busy,
                         std::uint64_t log_bytes) {
-  // What the socket does not take would be copied to wait for it.
+  // Bytes that the socket does not take at once would be copied into a queue, so nothing is posted while there are any.
   if (!pace_.MaySend(now, busy, posted_bytes_, log_bytes) || fabric_->QueuedBytes(data_) > 0) {
     pace_.UnderWay(!in_flight_.empty());
     return;
@@ -24,8 +24,9 @@ void Shipper::Pump(Epoch epoch, Lsn committed, std::size_t depth, std::uint64_t 
   while (posted_bytes_ < limit && in_flight_.size() < depth) {
     const auto batch = reader_->Peek();
     if (!batch) return;
-    // The bytes may be placed by the device before the receiver's processor knows of them.  Behind a gap all that the
-    // receiver was given will do: what a batch in the gap freed it was never given.
+    // The device may place the bytes before the receiver's processor knows of them, so the receiver must first have
+    // applied the batch that freed the place.  If that batch is in a gap, it is enough that the receiver has applied
+    // all that it was given: it was never given what a batch in the gap freed.
     const Lsn needed = std::min(batch->reused_after, posted_);
     if (needed > std::max(applied_, terms_.released_through)) {
       if (told_ < needed) {
@@ -36,8 +37,8 @@ void Shipper::Pump(Epoch epoch, Lsn committed, std::size_t depth, std::uint64_t 
     }
     if (batch->lsn != posted_.Next() || (!whole_ && !whole_at_)) SendGap(epoch);
     // A batch that is placed needs no message: its link stands for the epoch, its place is its address, and its header
-    // names what was committed when it was sealed.  While the receiver takes the whole log its processor must first
-    // give up what a gap has taken away, so nothing is placed.
+    // names what was committed when the batch was sealed.  While the receiver's log is not whole, its processor must
+    // first give up what a gap has taken away, so nothing is placed then.
     const bool placed = whole_ && fabric_->Place(data_, batch->bytes, batch->at.value);
     if (placed) {
       ++placed_;
@@ -51,9 +52,10 @@ void Shipper::Pump(Epoch epoch, Lsn committed, std::size_t depth, std::uint64_t 
   }
 }
 
-// Cleaning goes on while the log is given, and may take away what comes next: at the beginning, on the way, and from a
-// receiver whose log was whole and that is slower than the cleaner.  The gap may hide that a segment was freed which
-// the receiver has been given, so it is told which segments there are; and the log is whole later.
+// Cleaning goes on while the log is shipped, and it may take away the batches that come next: at the beginning, on the
+// way, and also from a receiver whose log was whole but that is slower than the cleaner.  The gap may hide that a
+// segment was freed which the receiver has been given, so the receiver is told which segments there are now.  Its log
+// is whole again only later.
 void Shipper::SendGap(Epoch epoch) {
   before_gap_ = whole_through();
   whole_ = in_sync = false;
@@ -62,7 +64,8 @@ void Shipper::SendGap(Epoch epoch) {
   fabric_->Send(data_, wire::Encode(wire::Gap{epoch, *whole_at_}), std::as_bytes(std::span(generations)));
 }
 
-// What makes the log whole lies behind all that was posted when the gap was announced, so whoever has it has seen that.
+// The batch that makes the log whole lies behind all batches that were posted when the gap was announced.  So a
+// receiver that has this batch has seen the announcement.
 bool Shipper::OnAck(Lsn durable, Lsn applied) {
   if (durable > posted_) return false;
   applied_ = std::max(applied_, applied);
@@ -77,8 +80,8 @@ void Shipper::OnFlushed(std::uint64_t placed) {
   CountFlushed();
 }
 
-// What is flushed can be found again by the receiver, whatever becomes of it, only if each batch before it can: up to
-// the first that the receiver itself must still have done something for.
+// Whatever happens to the receiver, it can find a flushed batch again only if it can find each batch before it.  So
+// flushed batches count only up to the first one for which the receiver's processor still has something to do.
 void Shipper::CountFlushed() {
   Lsn flushed_through = acked_;
   for (const InFlight& batch : in_flight_) {
@@ -104,8 +107,8 @@ bool Shipper::Stalled(MonoTime now, MonoTime patience) {
     taken_.reset();
     return false;
   }
-  // Once the oldest batch is there it can be acknowledged: what its machine takes of later ones says nothing of a
-  // process that hangs.
+  // Once the oldest batch has arrived, the receiver can acknowledge it.  The bytes of later batches that the receiver's
+  // machine takes then do not show whether its process hangs.
   const auto left = fabric_->BytesOnTheWay(data_);
   const std::uint64_t taken = left ? posted_bytes_ - std::min(posted_bytes_, *left) : posted_bytes_;
   if (taken >= in_flight_.front().posted_bytes) return silent > patience;

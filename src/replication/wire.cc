@@ -50,12 +50,12 @@ class In {
   void operator()(Field&... fields) {
     ok_ = ok_ && (One(fields) && ...);
   }
-  // A field that earlier releases do not send: it stays as it is then.
+  // Reads a field that earlier releases do not send; if it is missing, the field keeps its value.
   template <typename Field>
   void Later(Field& field) {
     ok_ = ok_ && (bytes_->remaining() == 0 || One(field));
   }
-  // What follows is of a later release.
+  // Bytes that are left over come from a later release and are no error.
   [[nodiscard]] bool ok() const { return ok_; }
 
  private:

@@ -1,9 +1,10 @@
 // The messages of the replication protocol (the frame around them carries the version).  Thread: any.
-// A later release may send more fields at the end of a message, or of a member in it, than a reader knows, and it
-// passes over them.  Whether all members know them the cluster's feature level says.  A release that adds a field must
-// also read messages without it, as ReadSizedMember does and io.Later() is for: the earlier release sends those.
+// A later release may send more fields at the end of a message, or of a member in it, than a reader knows, and the
+// reader skips them.  The cluster's feature level says whether all members know them.  A release that adds a field must
+// also read messages without that field, because earlier releases send those: ReadSizedMember does so, and io.Later()
+// is for this purpose.
 //
-// A receiver dials its source twice ("->" is what goes to the one that was dialled):
+// A receiver dials its source twice ("->" marks the messages to the node that was dialled):
 //   control link                         FollowRequest ->            <- FollowReply
 //                                        HeartbeatAck, HandOver ->   <- Heartbeat, HandOver
 //   data link (a token from the reply)   DataHello, Ack ->           <- Committed, Gap, Batch (body: the batch)
@@ -64,7 +65,7 @@ struct StateReply {
   LogEnd end;
   Member primary;
   Members members;
-  bool whole = true;      // false while the log is damaged or being installed: it is no copy
+  bool whole = true;      // false while the log is damaged or being installed: it does not count as a copy
   NodeId lease_holder{};  // whose lease may run; none: it is not known
   template <typename Io>
   void Fields(Io& io) {
@@ -99,7 +100,7 @@ struct PromiseReply {
   }
 };
 
-// A batch by its place and its checksum: two logs that agree on one agree on all before it.
+// Identifies a batch by its LSN and its checksum: two logs that agree on one batch agree on all batches before it.
 struct TailBatch {
   Lsn lsn;
   std::uint64_t checksum = 0;
@@ -109,10 +110,10 @@ struct FollowRequest {
   static constexpr Type kType = Type::kFollowRequest;
   ClusterId cluster;
   Member self;
-  bool empty = false;  // holds nothing anybody would miss: may be adopted by another cluster
-  bool fetch = false;  // a candidate that takes over what the source holds and then leaves
+  bool empty = false;  // the node holds nothing that anybody would miss: another cluster may adopt it
+  bool fetch = false;  // the node is a candidate that takes over what the source holds and then leaves
   Epoch promised;
-  bool installing = false;  // holds no log that counts: it must be given the whole one
+  bool installing = false;  // the node holds no log that counts: it must be given the whole log
   std::uint8_t domain = 0;
   std::vector<TailBatch> tail;  // the newest batches, newest first, down to one known as committed
   FeatureLevel offers = kLowestLevel;
@@ -126,17 +127,17 @@ struct FollowReply {
   static constexpr Type kType = Type::kFollowReply;
   std::uint8_t code = 0;  // a Code; kOk: accepted
   std::string text;
-  Member primary;  // the source itself, or whom to ask instead
+  Member primary;  // the source itself, or the node to ask instead
   ClusterId cluster;
   std::uint64_t segment_bytes = 0;
-  std::uint32_t segment_count = 0;  // that the follower's pool must have
+  std::uint32_t segment_count = 0;  // the number of segments that the follower's pool must have
   std::uint32_t granule = 0;
   Epoch epoch;
   Lsn common;            // the last batch both logs hold
-  bool install = false;  // what comes next was cleaned away: forget everything and take all that the source holds
+  bool install = false;  // the next batches were cleaned away: forget everything and take all that the source holds
   std::uint64_t token = 0;
   std::uint8_t transport = 0;  // a Transport: what the source can ship over
-  LogKey log_key;              // of the cluster's batches; none where the follower is refused
+  LogKey log_key;              // the key of the cluster's batches; none if the follower is refused
   template <typename Io>
   void Fields(Io& io) {
     io(code, text, primary, cluster, segment_bytes, segment_count, granule, epoch, common, install, token, transport,
@@ -168,14 +169,15 @@ struct Ack {
   static constexpr Type kType = Type::kAck;
   Epoch epoch;
   Lsn durable;    // cumulative
-  Lsn applied{};  // the receiver's index names nothing that what is committed up to here has freed
+  Lsn applied{};  // the receiver's index names nothing that committed batches up to here have freed
   template <typename Io>
   void Fields(Io& io) {
     io(epoch, durable, applied);
   }
 };
 
-// All up to `lsn` is committed.  The receiver applies it and says so in an Ack, for which the source waits.
+// Every batch up to `lsn` is committed.  The receiver applies them and says so in an Ack; the source waits for that
+// Ack.
 struct Committed {
   static constexpr Type kType = Type::kCommitted;
   Epoch epoch;
@@ -186,12 +188,12 @@ struct Committed {
   }
 };
 
-// The batch that follows need not be the next one: what lies between was cleaned away.  The frame's body holds the
+// The batch that follows need not be the next one: the batches between were cleaned away.  The frame's body holds the
 // generations, 8 bytes each and in ascending order, of all segments that the source's log is in now.
 struct Gap {
   static constexpr Type kType = Type::kGap;
   Epoch epoch;
-  Lsn whole_at;  // what the receiver holds up to there lacks nothing; until then it is no copy
+  Lsn whole_at;  // a log that is held up to there lacks nothing; until then it does not count as a copy
   template <typename Io>
   void Fields(Io& io) {
     io(epoch, whole_at);
@@ -203,10 +205,11 @@ struct Heartbeat {
   Epoch epoch;
   Lsn committed;
   std::uint64_t sent_at = 0;  // microseconds of the sender's clock
-  // The receiver's time, of its newest answer, where the sender holds its lease: what had been acknowledged to anybody
-  // by then is committed.  0: it does not know, or there may be another primary.
+  // The receiver's time in its newest answer, if the sender holds its lease: everything that had been acknowledged to
+  // anybody by that time is committed.  0: the sender does not know, or there may be another primary.
   std::uint64_t echo = 0;
-  // The sender reaches the receiver where it says that it is.  0.2.0 does not tell.
+  // The sender reaches the receiver at the address that the receiver announces.  Release 0.2.0 does not send this
+  // field.
   bool reached = true;
   template <typename Io>
   void Fields(Io& io) {
@@ -219,15 +222,16 @@ struct HeartbeatAck {
   static constexpr Type kType = Type::kHeartbeatAck;
   Epoch epoch;
   std::uint64_t sent_at = 0;  // as received
-  std::uint64_t at = 0;       // microseconds of this one's clock
-  bool may_lead = true;       // it would take the role if it were offered
+  std::uint64_t at = 0;       // microseconds of the receiver's clock
+  bool may_lead = true;       // the receiver would take the primary's role if it were offered
   template <typename Io>
   void Fields(Io& io) {
     io(epoch, sent_at, at, may_lead);
   }
 };
 
-// From the source: the receiver may campaign now, and will be promised.  From the receiver: it asks for that.
+// Sent by the source: the receiver may campaign now, and will be given promises.  Sent by the receiver: it asks the
+// source for this.
 struct HandOver {
   static constexpr Type kType = Type::kHandOver;
   Epoch epoch;
@@ -243,7 +247,7 @@ std::optional<Type> TypeOf(std::span<const std::byte> head);
 template <typename Message>
 std::vector<std::byte> Encode(const Message& message);
 
-// Nothing if `head` lacks a field.  What stands behind the fields is of a later release, and passed over.
+// Returns nothing if `head` lacks a field.  Bytes behind the known fields come from a later release and are skipped.
 template <typename Message>
 std::optional<Message> Decode(std::span<const std::byte> head);
 

@@ -32,7 +32,7 @@ struct Header {
 };
 static_assert(sizeof(Header) == 64 && std::is_trivially_copyable_v<Header>);
 
-// Which segments are in use: a checkpoint's addresses mean nothing once one of them was given back.
+// Which segments are in use: the addresses in a checkpoint are worthless once one of these segments was given back.
 std::uint64_t SegmentsInUse(const Log& log) {
   ChecksumStream sum;
   for (const auto& [generation, index] : log.segments().in_order()) {
@@ -55,7 +55,7 @@ Header HeaderOf(const Log& log) {
   return header;
 }
 
-// A file written or read from one end to the other, with a checksum over all of it.
+// A file that is written or read from one end to the other, with a checksum over all of it.
 class File {
  public:
   explicit File(int fd) : fd_(fd) {}
@@ -110,7 +110,7 @@ bool WriteAll(File& file, const Log& log, const Engine& engine) {
 }  // namespace
 
 Status WriteCheckpoint(const std::string& path, const Log& log, const Engine& engine) {
-  // The index may have followed what was misread.
+  // Otherwise the index may be based on bytes that were misread.
   if (Status status = log.pool().media().Health(); !status.ok()) return status;
   const std::string fresh = path + ".new";
   File file(open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));

@@ -1,12 +1,12 @@
-// A checkpoint: the index as it was when the node stopped, in a file beside the pool.  It saves the next start the
-// replay of the log and nothing else: one that is missing, damaged or of another state of the log is ignored, and said
-// so. Thread: main loop only.
+// A checkpoint: the index as it was when the node stopped, in a file beside the pool.  It only saves the next start the
+// replay of the log: a checkpoint that is missing, damaged or from another state of the log is ignored, and the
+// server's log says so.  Thread: main loop only.
 //
-//   header      what state of which log it belongs to
+//   header      which log it belongs to, and which state of it
 //   expiring    how many keys have an expiry
 //   usage       for every segment: SegmentUsage
 //   index       as Indexes::Save writes it
-//   checksum    of all that
+//   checksum    of all of the above
 #pragma once
 
 #include <cstdint>
@@ -20,11 +20,11 @@
 namespace faha {
 
 // Writes `engine` to a new file and renames it to `path`.  The engine must have applied all of the log.
-// Errors: IoError, NoSpace - there is no checkpoint then.
+// Errors: IoError, NoSpace - no checkpoint was written.
 Status WriteCheckpoint(const std::string& path, const Log& log, const Engine& engine);
 
-// Ok: `engine` is as it was, and has applied what the checkpoint says.  Errors: Unavailable - there is none;
-// Corrupt - and why it is not used; `engine` is empty then.
+// Ok: `engine` is as it was when the node stopped, and has applied all that the checkpoint covers.  Errors: Unavailable
+// - there is no checkpoint; Corrupt - the checkpoint is not used, and the message says why.  `engine` is empty then.
 Status ReadCheckpoint(const std::string& path, const Log& log, Engine& engine);
 
 }  // namespace faha

@@ -11,15 +11,16 @@
 namespace faha {
 
 namespace {
-// Fuller victims give back less than the work costs.
+// A victim in which more than this part is needed gives back less than the work costs.
 constexpr double kFullest = 0.97;
-// Tombstones that fill more of the pool than this must go, and they go only when everything older has been moved.
+// If tombstones fill more than the pool's size divided by this, they must go, and they can go only when everything
+// older has been moved.
 constexpr std::uint64_t kTombstoneShare = 16;
-// The part of a segment that may be moved in addition so that no member needs to be given the whole log.
+// The part of a segment that may be moved in addition if this avoids giving a member the whole log.
 constexpr double kSparing = 0.15;
-// So much of a segment, in tombstones or in room that no client can use, is worth a segment's move.
+// The least part of a segment, in tombstones or in room that no client can use, for which it is worth moving a segment.
 constexpr double kLeastGain = 0.125;
-// How far ahead the index is fetched.
+// How many records ahead the index is prefetched.
 constexpr std::size_t kAhead = 8;
 
 bool IsFew(std::size_t free, const SegmentMap& segments) {
@@ -58,23 +59,24 @@ bool Cleaner::Eligible(const Segment& segment, Lsn limit) const { return !IsTail
 bool Cleaner::MayGo(const Segment& segment, Lsn limit) const {
   const SegmentMap& segments = log_->segments();
   if (segment.freed_by != Lsn{} || segment.last > limit) return false;
-  // A flush hides everything older; it cannot be moved, for it would hide what was put since.
+  // A flush hides everything older; it cannot be moved, because it would then also hide what was put since.
   if (engine_->usage().of(segment.index).flushes > 0 && OldestBut(segment.index) < segment.last) return false;
-  // Where a unit goes on in a next segment the first part goes first: without its end it would be dropped.
+  // If a unit goes on from one segment to the next, the segment with its first part is freed first: a unit without its
+  // end would be dropped.
   const auto view = BatchView::Trusted(log_->pool().SegmentBytes(segment.index).data());
   if ((view.header().flags & format::kUnitContinued) == 0) return true;
   const Segment* before = segments.Around(segment.head, Lsn{segment.first.value - 1});
   return before == nullptr || before->last.Next() != segment.first || before->freed_by != Lsn{};
 }
 
-// The cold head's own segment, if it is what holds tombstones or flushes of another segment back: what it holds is
-// older.
+// The segment that the cold head fills, if it keeps tombstones or flushes of another segment from being dropped: the
+// records in it are older.
 std::optional<std::uint32_t> Cleaner::OldColdTail(Lsn limit, bool hurried) const {
   const SegmentMap& segments = log_->segments();
   const Segment* tail = segments.Tail(Head::kCold);
   if (tail == nullptr || tail->last > limit) return std::nullopt;
-  // The hot tail is no victim but for a client that waits.  And a few tombstones are not worth a segment's move: where
-  // deletes go on there are some all the time.
+  // The hot tail can be a victim only for a client that waits.  And a few tombstones are not worth moving a segment:
+  // while clients delete, there are always some.
   bool pins = false;
   std::uint64_t tombstones = 0;
   for (const auto& [generation, index] : segments.in_order()) {
@@ -92,18 +94,20 @@ std::optional<std::uint32_t> Cleaner::OldColdTail(Lsn limit, bool hurried) const
 
 std::uint64_t Cleaner::DeadBytes(const Segment& segment) const {
   const std::uint64_t size = log_->pool().geometry().segment_bytes, needed = NeededBytes(segment);
-  // What the segment never held is not gained by moving it, for large records leave as much behind elsewhere; but one
-  // that is not even half full was left early, at the end of a term or for its age, and all of it is gained.  Of one
-  // that is being filled, what it still lacks is not lost.
+  // Space that the segment never used is not gained by moving its records, because large records leave as much space
+  // unused in other segments.  But a segment that is not even half full was left early, at the end of a term or because
+  // of its age, and all of its unused space is gained.  In a segment that is still being filled, the unused space is
+  // not lost.
   const bool left_early = !IsTail(segment) && segment.used_bytes < size / 2;
   const std::uint64_t holds = left_early ? size : segment.used_bytes;
   return holds - std::min(holds, needed);
 }
 
-// Besides what is dead in it: room in the cold tail, which clients cannot use, is filled with what must be moved, and
-// they have as much more in what is given back.  The hot tail has room for what overflows then; for that of the hot
-// tail itself it is the hot head's next segment.  The cold tail overflows into no other head: its next segment holds
-// the record that frees it.
+// To the dead bytes in the segment, this adds the room in the cold tail.  Clients cannot use that room; it is filled
+// with the records that must be moved, so clients get as much more room in the segment that is given back.  Records
+// that overflow the cold tail must then fit into the hot tail, or, when the hot tail itself is the victim, into the
+// next segment of the hot head.  The cold tail itself overflows into no other head, because the next segment of the
+// cold head holds the record that frees it.
 double Cleaner::Gain(const Segment& segment) const {
   const std::uint64_t size = log_->pool().geometry().segment_bytes, needed = NeededBytes(segment);
   std::uint64_t gain = DeadBytes(segment);
@@ -118,8 +122,8 @@ double Cleaner::Gain(const Segment& segment) const {
   return static_cast<double>(gain) / static_cast<double>(size);
 }
 
-// For a client that waits, of all segments, also those that the heads fill: in a small pool much of what is dead may be
-// in these, and a full one has no space to fill others.
+// For a client that waits: chooses from all segments, including those that the heads are filling.  In a small pool much
+// of what is dead may be in these, and a full pool has no space to fill other segments.
 std::optional<std::uint32_t> Cleaner::MostGain(Lsn limit, double least) const {
   std::optional<std::uint32_t> best;
   for (const auto& [generation, index] : log_->segments().in_order()) {
@@ -133,9 +137,9 @@ std::optional<std::uint32_t> Cleaner::MostGain(Lsn limit, double least) const {
   return best;
 }
 
-// A member that has not received a victim's batches must later be given the whole log, so one that every member has is
-// preferred, and without one the cleaner waits.  But who is behind, or gone, must not cost the others their space:
-// where it is short, or to spare that member would mean to move much more, the best victim is taken.
+// A member that has not received a victim's batches must later be given the whole log.  So the cleaner prefers a victim
+// that every member has, and waits if there is none.  But a member that is behind, or gone, must not cost the others
+// their space: if space is short, or if sparing that member would mean moving much more, the best victim is taken.
 std::optional<std::uint32_t> Cleaner::Choose(Lsn committed, Lsn everywhere, bool hurried) const {
   const bool is_short = hurried || log_->segments().free() + log_->pending_frees() <= Log::kReservedSegments + 1;
   const auto part = [&](std::uint32_t index) { return NeededPart(log_->segments().at(index)); };
@@ -145,8 +149,8 @@ std::optional<std::uint32_t> Cleaner::Choose(Lsn committed, Lsn everywhere, bool
     if (const auto better = MostGain(committed, gain)) return better;
   }
   if (!best) return OldColdTail(committed, hurried);
-  // What a hold needs gives no space before it was read, or the hold is lost: another one is taken that is about as
-  // good, or none for now.
+  // A segment that a hold needs gives no space before it was read or the hold is lost: another victim that is about as
+  // good is taken, or none for now.
   const bool held = is_short || !log_->Held(*best);
   if (!held) {
     const auto other = ChooseUpTo(committed, false);
@@ -214,7 +218,7 @@ Result<bool> Cleaner::Step(std::uint64_t bytes, Lsn committed, Lsn everywhere, b
     const Segment& chosen = log_->segments().at(*victim_);
     if (IsTail(chosen)) log_->RetireTail(chosen.head);
     needed_ += (NeededPart(chosen) - needed_) / 4;
-    if (NeededBytes(chosen) == 0) offset_ = chosen.used_bytes;  // there is nothing to look for
+    if (NeededBytes(chosen) == 0) offset_ = chosen.used_bytes;  // it has nothing to move
   }
   oldest_ = OldestBut(*victim_);
   const std::uint64_t before = offset_;
@@ -225,7 +229,7 @@ Result<bool> Cleaner::Step(std::uint64_t bytes, Lsn committed, Lsn everywhere, b
   Status status;
   while (status.ok() && offset_ < end) {
     const auto batch = BatchView::Trusted(start + offset_);
-    // What is moved gets a new checksum, which must not vouch for what was damaged since.
+    // A moved record gets a new checksum, which must not confirm a record that was damaged since it was written.
     if (!log_->IsIntact(batch, at + offset_)) {
       victim_.reset();
       break;
@@ -236,10 +240,10 @@ Result<bool> Cleaner::Step(std::uint64_t bytes, Lsn committed, Lsn everywhere, b
   if (status.ok() && victim_ && offset_ >= segment.used_bytes && !WantsConfig()) {
     status = FreeVictim();
     if (status.ok()) ++stats_.segments;
-    // Where its record has no room another one may need less.
+    // If there is no room for the record that frees this victim, another victim may need less.
     if (status.ok() || status.code() == Code::kNoSpace) victim_.reset();
   }
-  // Where there is no room for a move, the slice ends before it and the next one tries again.
+  // If there is no room for a move, the slice ends before the move, and the next slice tries again.
   const bool stuck = status.code() == Code::kNoSpace;
   const bool worked = log_->HasOpenBatch() || offset_ > before;
   if (status.ok() || stuck) status = log_->Seal();
@@ -248,7 +252,7 @@ Result<bool> Cleaner::Step(std::uint64_t bytes, Lsn committed, Lsn everywhere, b
 }
 
 Result<Head> Cleaner::HeadFor(std::uint64_t bytes, bool frees) {
-  // A tail is freed by a record in its head's next segment.
+  // A tail is freed by a record in the next segment of its head.
   const Segment& victim = log_->segments().at(*victim_);
   const bool leaves_hot = IsTail(victim) && victim.head == Head::kHot, leaves_cold = IsTail(victim) && !leaves_hot;
   const bool overflows = hurried_ && !leaves_cold && !log_->FitsTail(Head::kCold, bytes);
@@ -300,10 +304,11 @@ Status Cleaner::MoveRecord(const Record& record, std::uint64_t hash, LogAddress 
     if (!engine_->IsNewest(record, hash, at)) return Status::Ok();
   } else {
     if (!record.value.empty()) std::memcpy(&of.value, record.value.data(), sizeof of.value);
-    // Whatever is older than the delete is in this very segment, or is gone: then it hides nothing.
+    // If everything that is older than the delete is in this same segment, or is gone, the delete hides nothing any
+    // more.
     if (oldest_ >= of || engine_->HasKeyOf(record)) return Status::Ok();
   }
-  // A delete that is moved for the first time gets a value.
+  // A delete that is moved for the first time gets a value: the LSN of its batch.
   const auto head = HeadFor(record.bytes + (put ? 0 : sizeof of));
   if (!head.ok()) return head.status();
   const Status moved = put ? engine_->MovePut(record, hash, at, *head) : engine_->MoveDelete(record, of, *head);

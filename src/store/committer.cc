@@ -7,10 +7,11 @@
 namespace faha {
 
 namespace {
-// Batches that a backup may lack when commits begin to wait for it; under load it is always a little behind.
+// A commit begins to wait for a backup that lacks at most so many batches; under load a backup is always a little
+// behind.
 constexpr std::uint64_t kCloseEnough = 4;
-// A backup that has been given up on twice within kForgiveAfter stays out of sync for kFirstPenalty, and twice as long
-// each further time.
+// A backup on which a commit has given up twice within kForgiveAfter stays out of sync for kFirstPenalty, and twice as
+// long each further time, up to kMaxPenalty.
 constexpr MonoTime kForgiveAfter = std::chrono::seconds(60);
 constexpr MonoTime kFirstPenalty = std::chrono::seconds(2);
 constexpr MonoTime kMaxPenalty = std::chrono::seconds(32);
@@ -146,7 +147,7 @@ bool Committer::Advance(MonoTime now) {
     const bool close =
         shipper->acked() >= shipper->owed && shipper->acked().value + kCloseEnough >= log_->end().lsn.value;
     if (!close || shipper->fetch() || !shipper->whole() || shipper->data() == LinkId::kNone) continue;
-    // Where faha.min-acks needs it, nothing is gained by going on without it.
+    // If faha.min-acks needs this backup, nothing is gained by going on without it.
     const auto strikes = strikes_.find(shipper->receiver().id);
     if (strikes == strikes_.end() || now >= strikes->second.until || !EnoughCopies()) shipper->in_sync = true;
   }

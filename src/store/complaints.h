@@ -1,6 +1,6 @@
-// Which complaints are worth a line of the log.  Thread: main loop only.
-// What peers and strangers do makes them, so that nobody may fill a disk with them: the same line comes once a minute,
-// and of different ones at most kMost a minute.  What was left out is counted.
+// Decides which complaints are worth a line of the log.  Thread: main loop only.
+// Complaints are caused by what peers and strangers do, and nobody may be able to fill a disk with them.  So the same
+// line is written once a minute, and at most kMost different lines a minute.  Lines that were left out are counted.
 #pragma once
 
 #include <chrono>
@@ -19,7 +19,7 @@ class Complaints {
   static constexpr std::size_t kMost = 20;
   static constexpr MonoTime kPeriod = std::chrono::minutes(1);
 
-  // Whether to write `line` at `now`.
+  // Should `line` be written at `now`?
   bool Admit(std::string_view line, MonoTime now) {
     if (now >= end_) {
       end_ = now + kPeriod;

@@ -1,5 +1,5 @@
-// Which database holds which keys.  A record names its database by a number that never changes its meaning; what
-// clients call by a number is, after SWAPDB, the database of another one.  Thread: main loop only.
+// Which database holds which keys.  A record names its database by a stored number whose meaning never changes; after
+// SWAPDB, a number that clients use means the database of another stored number.  Thread: main loop only.
 // Invariant: the map is one to one.
 #pragma once
 
@@ -16,9 +16,10 @@ namespace faha {
 
 class DatabaseMap {
  public:
-  // The number that the records of `db` have.  Every operation asks; while nothing is swapped the table is empty.
+  // The stored number, which the records of `db` have.  Every operation asks for it; while nothing is swapped, the
+  // table is empty.
   [[nodiscard]] DbId Stored(DbId db) const { return db < stored_.size() ? stored_[db] : db; }
-  // What clients call the database whose records have that number.
+  // The number by which clients call the database whose records have the number `stored`.
   [[nodiscard]] DbId Named(DbId stored) const { return stored < named_.size() ? named_[stored] : stored; }
 
   void Swap(DbId a, DbId b) {
@@ -33,7 +34,7 @@ class DatabaseMap {
     Trim();
   }
 
-  // The databases that hold the keys of others, as a kSwap record has them.
+  // The databases that hold the keys of other ones, in the form of a kSwap record.
   [[nodiscard]] std::vector<format::SwappedDb> swapped() const {
     std::vector<format::SwappedDb> swapped;
     for (std::size_t db = 0; db < stored_.size(); ++db) {
@@ -55,7 +56,7 @@ class DatabaseMap {
   }
 
  private:
-  // The last database of the tables is a swapped one.
+  // Makes the last database of the tables a swapped one again.
   void Trim() {
     while (!stored_.empty() && stored_.back() == stored_.size() - 1) {
       stored_.pop_back();
@@ -63,7 +64,7 @@ class DatabaseMap {
     }
   }
 
-  std::vector<DbId> stored_, named_;  // of the same size; whoever is beyond it is not swapped
+  std::vector<DbId> stored_, named_;  // of the same size; a database beyond their end is not swapped
 };
 
 }  // namespace faha

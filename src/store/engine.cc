@@ -39,7 +39,7 @@ std::optional<Entry> Engine::Get(DbId db, std::string_view key) {
   return Entry{record->value, record->expire_at};
 }
 
-// Each key costs two cache misses, one after the other; here those of all keys overlap.
+// Each key costs two cache misses, one after the other; here the misses of all keys overlap.
 void Engine::Prefetch(DbId db, std::span<const std::string_view> keys) const {
   db = map_.Stored(db);
   std::array<std::uint64_t, Store::kPrefetchKeys> hashes;
@@ -88,7 +88,7 @@ Status Engine::Flush(std::optional<DbId> db) {
   return Status::Ok();
 }
 
-// Where both hold nothing, nobody can tell one from the other.
+// If both databases are empty, nobody can tell one from the other.
 Status Engine::Swap(DbId a, DbId b) {
   if (a == b || (Size(a) == 0 && Size(b) == 0)) return Status::Ok();
   DatabaseMap map = map_;
@@ -105,7 +105,7 @@ Status Engine::Swap(DbId a, DbId b) {
 
 Status Engine::MoveSwap(std::uint32_t segment, Head head) {
   if (swap_at_ == LogAddress{} || log_->pool().SegmentOf(swap_at_) != segment) return Status::Ok();
-  // From what is in DRAM, not from a medium that may have damaged it.
+  // The new record is built from DRAM, not from a medium that may have damaged the old one.
   const auto swapped = map_.swapped();
   const auto to = Append(SwapRecord(swapped), head);
   if (!to.ok()) return to.status();
@@ -144,7 +144,7 @@ void Engine::DropNamed(const Segment& segment) {
   for (std::uint64_t offset = 0; offset < segment.used_bytes;) {
     const auto batch = BatchView::Trusted(log_->BytesAt(start + offset));
     if (!log_->IsIntact(batch, start + offset)) {
-      broken_ = true;  // which keys it held nobody knows
+      broken_ = true;  // nobody knows which keys the batch held
       return;
     }
     FAHA_CHECK(batch.ForEach([&](const Record& record, std::uint64_t in_batch) {
@@ -185,7 +185,7 @@ std::uint64_t Engine::ScanExpiring(std::uint64_t cursor, const ExpiryVisitor& vi
 bool Engine::RandomKey(DbId db, std::uint64_t random, const Visitor& visit) const {
   db = map_.Stored(db);
   if (index_.Size(db) == 0) return false;
-  // Chance may fail, though it hardly ever does: then the first key behind some place is taken.
+  // Random samples may all fail, though this hardly ever happens: then the first key behind a random cursor is taken.
   constexpr int kTries = 500;
   std::mt19937_64 next(random);
   for (int i = 0; i < kTries; ++i) {
@@ -208,7 +208,8 @@ bool Engine::RandomKey(DbId db, std::uint64_t random, const Visitor& visit) cons
 
 bool Engine::Save(const std::function<bool(std::span<const std::byte>)>& write) const {
   const auto swapped = map_.swapped();
-  // What was flushed is not saved, so nobody would take it down.
+  // The retired indexes of flushed databases are not saved, and nobody would take them down after a restart, so the
+  // saved usage already leaves out their records.
   Usage usage = usage_;
   for (const Flushed& flushed : flushed_) {
     if (flushed.covered != 0) continue;
@@ -250,7 +251,7 @@ void Engine::CheckInvariants() const {
   const auto count = [&](Place place) { hot += place.hot() ? 1 : 0; };
   index_.ForEach(count);
   index_.ForEachRetired(count);
-  // Parked blocks are no keys of the tier's, but a retired index may name them.
+  // Parked blocks do not count as keys of the tier, but a retired index may name them.
   FAHA_CHECK(hot == hot_.stats().keys || !flushed_all_.empty(), "every hot slot has its block");
 }
 

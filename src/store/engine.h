@@ -1,12 +1,13 @@
 // The keyspace over the log: reads, writes, and the one replay that recovery, backups and promotion share.
 // Thread: main loop only.
-// Invariants: (1) the index names, for each key, the newest applied put; applied() says how far that is.
-//             (2) replay applies whole units only; a unit whose end never came is dropped.
-//             (3) usage() counts as live what the index names, and what a retired index names that was not taken down
-//             yet; SettleUsage() sees to that.
-//             (4) clients' database numbers end here: index, counts and records know the stored ones alone.
-//             (5) a hot key's block holds what its newest record holds: readers cannot tell the difference.
-//             (6) nobody is told what a record's check does not vouch for: misread() says so instead.
+// Invariants: (1) the index names, for each key, the newest applied put; applied() says how far the log is applied.
+//             (2) replay applies only whole units; a unit whose end never came is dropped.
+//             (3) usage() counts as live the records that the index names, and also those that a retired index names
+//                 and that were not taken down yet; SettleUsage() takes them down.
+//             (4) clients' database numbers are translated here: the index, the counts and the records use only stored
+//                 numbers.
+//             (5) a hot key's block holds the same as its newest record in the log: readers cannot tell the difference.
+//             (6) nothing is told to anybody that a record's check does not confirm: misread() says so instead.
 #pragma once
 
 #include <algorithm>
@@ -36,8 +37,8 @@ namespace faha {
 
 class Engine final : private KeySource {
  public:
-  // `memory`: for the index and the hot tier, which has none before SetHotBytes().
-  // `seed`: of the keys' hashes, until a checkpoint is loaded, which has its own.
+  // `memory`: for the index and for the hot tier; the hot tier uses none before SetHotBytes().
+  // `seed`: for the hashes of the keys, until a checkpoint is loaded, which has its own seed.
   explicit Engine(Log* log, std::pmr::memory_resource* memory = std::pmr::get_default_resource(),
                   std::uint64_t seed = KeyHash::RandomSeed())
       : log_(log), index_(*this, memory, KeyHash(seed)), hot_(&index_, memory), usage_(&log->pool()) {}
@@ -45,7 +46,7 @@ class Engine final : private KeySource {
   Engine& operator=(const Engine&) = delete;
 
   [[nodiscard]] std::optional<Entry> Get(DbId db, std::string_view key);
-  // Of kPrefetchKeys keys at most; see Store.
+  // For at most kPrefetchKeys keys; see Store.
   void Prefetch(DbId db, std::span<const std::string_view> keys) const;
   void PrefetchFirst(DbId db, std::string_view key) const { Ahead(map_.Stored(db), key); }
   // Appends and applies at once (primary).  Errors: as Log::Append.
@@ -68,7 +69,7 @@ class Engine final : private KeySource {
   [[nodiscard]] std::uint64_t Expiring() const { return expiring_.total(); }
   [[nodiscard]] std::uint64_t Size(DbId db) const { return index_.Size(map_.Stored(db)); }
   [[nodiscard]] std::uint64_t Size() const { return index_.Size(); }
-  // How many databases clients must be able to name to see every key; 0 if there is none.
+  // How many databases clients must be able to name in order to see every key; 0 if there is no key.
   [[nodiscard]] std::uint32_t Databases() const {
     std::uint32_t databases = 0;
     index_.ForEachDb([&](DbId stored) {
@@ -77,7 +78,7 @@ class Engine final : private KeySource {
     });
     return databases;
   }
-  // What clients call the database whose records have that number.
+  // The number by which clients call the database whose records have the number `stored`.
   [[nodiscard]] DbId Named(DbId stored) const { return map_.Named(stored); }
   // Is the put at `at` the newest of its key?
   [[nodiscard]] bool IsNewest(const Record& record, LogAddress at) const {
@@ -86,54 +87,55 @@ class Engine final : private KeySource {
   [[nodiscard]] bool IsNewest(const Record& record, std::uint64_t hash, LogAddress at) const {
     return index_.Holds(record.db, hash, at);
   }
-  // Since TakeMisread(): has something been left out of what was asked for, or taken for absent, because the medium has
-  // damaged its record?  Then Pool::damage() says so, too, and nothing may follow from what was told.
+  // Since TakeMisread(): was something left out of an answer, or taken for absent, because the medium has damaged its
+  // record?  Then Pool::damage() reports it, too, and nobody may act on what was told.
   [[nodiscard]] bool misread() const { return misread_; }
   bool TakeMisread() { return std::exchange(misread_, false); }
-  // The index had to place a key whose record is damaged, and cannot name it any more: whoever asked for it would be
-  // told that it is absent.  Until the log is given up.
+  // The index had to place a key whose record is damaged, and cannot name this key any more: a client that asked for
+  // the key would be told that it is absent.  This stays so until the log is given up.
   [[nodiscard]] bool broken() const { return broken_; }
   // Has the key of `record` a value?
   [[nodiscard]] bool HasKeyOf(const Record& record) const { return !index_.Find(record.db, record.key).IsNone(); }
 
   // --- The hot tier.
   void SetHotBytes(std::uint64_t bytes) { hot_.SetLimit(bytes); }
-  // Between units: what was read may become hot.
+  // To be called between units: keys that were read may become hot.
   void SettleHot() {
-    // It was read a while ago.  What is damaged since has no bytes, and stays cold.
+    // The record was read a while ago.  If it was damaged since then, no bytes are returned, and the key stays cold.
     hot_.Settle([this](LogAddress at) {
       return log_->IsAsWritten(at, RecordPart::kAll) ? log_->RecordBytesAt(at) : std::span<const std::byte>{};
     });
   }
-  // Does a little of what can wait: what a lowered limit leaves too much is evicted, and what was flushed is taken
-  // down. True: there may be more.
+  // Does a part of the work that can wait: evicts blocks that exceed a lowered limit, and takes down what was flushed.
+  // True: there may be more.
   bool Tend() {
     const bool shrinks = hot_.Shrink();
     return TakeDownFlushed() || shrinks;
   }
   [[nodiscard]] const HotTier& hot() const { return hot_; }
   [[nodiscard]] std::uint64_t IndexBytes() const { return index_.MemoryBytes(); }
-  // For tests: ends the process if an invariant of index or hot tier does not hold.  Reads every key.
+  // For tests: ends the process if an invariant of the index or of the hot tier does not hold.  Reads every key.
   void CheckInvariants() const;
 
   // --- For the cleaner (primary).
-  // What must be known of a record to move it, fetched ahead.
+  // Prefetches what must be known of a record in order to move it.  Returns the hash of its key.
   [[nodiscard]] std::uint64_t PrepareMove(const Record& record) const { return Ahead(record.db, record.key); }
-  // Appends the put at `at`, which is the newest of its key, again to `head`.  Errors: as Log::Append.
+  // Appends the put at `at`, which is the newest of its key, once more, to `head`.  Errors: as Log::Append.
   Status MovePut(const Record& record, std::uint64_t hash, LogAddress at, Head head);
-  // The same for a delete of LSN `of` whose key is absent.
+  // The same for a delete whose key is absent.  `of` is the LSN of the original delete.
   Status MoveDelete(const Record& record, Lsn of, Head head);
-  // The newest kSwap record, if it stands in `segment`: also one that says nothing, for it hides what older ones say.
+  // Moves the newest kSwap record if it is in `segment`.  It is moved even if nothing is swapped now, because it hides
+  // what older kSwap records say.
   Status MoveSwap(std::uint32_t segment, Head head);
   [[nodiscard]] const Usage& usage() const { return usage_; }
-  // The log is being received and the segment leaves it, although the index may still name records in it: their newer
-  // copies are in a gap, or have not come yet.  These keys are absent until the copies come.
+  // For a segment that leaves a log that is being received, while the index may still name records in it: the newer
+  // copies of these records are in a gap, or have not come yet.  Their keys are absent until the copies come.
   void DropNamed(const Segment& segment);
-  // Takes down at once what was flushed, for whoever must know what can be cleaned.
+  // Takes down everything that was flushed, at once: for a caller that must know what can be cleaned.
   void SettleUsage() {
     while (TakeDownFlushed()) continue;
   }
-  // The segment is about to be given back: nothing in the index names it.
+  // The segment is about to be given back, and nothing in the index names it.
   void Forget(std::uint32_t segment) {
     usage_.Forget(segment);
     for (FlushedAll& flushed : flushed_all_) flushed.live[segment] = 0;
@@ -141,44 +143,46 @@ class Engine final : private KeySource {
   }
 
   // --- For a checkpoint.
-  // Index and usage as bytes, piece by piece; false as soon as `write` says so.
+  // Writes index and usage as bytes, piece by piece; returns false as soon as `write` does.
   bool Save(const std::function<bool(std::span<const std::byte>)>& write) const;
-  // Takes what Save wrote, of at most `limit` bytes, and has then applied all of the log.  False, and in no usable
-  // state, if `read` or the bytes say so.
+  // Loads at most `limit` bytes that Save wrote.  Then all of the log is applied.  False if `read` fails or the bytes
+  // are not valid; the engine is in no usable state then.
   bool Load(const std::function<bool(std::span<std::byte>)>& read, std::uint64_t limit);
-  // Has every unit ended that was applied?
+  // Have all units ended whose records were replayed?
   [[nodiscard]] bool settled() const { return held_.empty(); }
 
-  // ApplyTo for a log that was just opened: the index has its size from the start.
+  // As ApplyTo, for a log that was just opened: the index gets its final size at the start.
   void Replay(Lsn target);
-  // Replays up to `target`, which is committed, or the log's end, whichever comes first.
+  // Replays up to `target`, which is committed, or up to the log's end, whichever comes first.
   void ApplyTo(Lsn target);
-  // Replays up to the log's end, committed or not, as who is about to be the primary does.
+  // Replays up to the log's end, committed or not: for a node that is about to become the primary.
   void ApplyTail();
-  // A primary has applied what it appended.
+  // Of a primary, which has already applied what it appended.
   void Appended() { applied_ = log_->end().lsn; }
-  // Everything up to `lsn` is committed, and is never taken back.
+  // Everything up to `lsn` is committed and will never be taken back.
   void Committed(Lsn lsn);
-  // Forgets what lies behind `keep`, sealed or not, and is as one that has replayed the log up to `keep`.  The log is
-  // to be cut after this call: what is taken back is read there.  Otherwise, as for `keep` 0 and where more is to be
-  // taken back than was noted, the log is replayed from its start.
+  // Takes back everything behind `keep`, sealed or not: afterwards the engine is as if it had replayed the log up to
+  // `keep`.  The log must be cut after this call, because it still reads there what it takes back.  For `keep` 0, and
+  // if more must be taken back than was noted, the log is replayed from its start instead.
   void RollBackTo(Lsn keep);
-  // Behind what was applied: where the next batch stands is looked for anew, for its segment may be another one.
+  // The log was cut behind what was applied.  The next batch may be in another segment now, so its place is looked for
+  // again.
   void LogWasCut() { cursor_ = {}; }
-  // How often that was a replay.
+  // How often RollBackTo() had to replay the log.
   [[nodiscard]] std::uint64_t replays() const { return replays_; }
-  // Replays one batch, which needs no place in the log's segments.  Its records are well-formed, and whoever calls this
-  // has seen to the order.  False, and nothing was applied: it is damaged since it was written, see Pool::damage().
+  // Replays one batch, which need not be in one of the log's segments.  Its records are well-formed, and the caller
+  // guarantees the order.  False: the batch was damaged after it was written, see Pool::damage(), and nothing was
+  // applied.
   bool Apply(const LocatedBatch& batch);
   [[nodiscard]] Lsn applied() const { return applied_; }
-  // Was anything of a user ever written, as far as this node has applied?
+  // Was anything ever written for a user, as far as this node has applied the log?
   [[nodiscard]] bool touched() const { return touched_; }
 
  private:
   [[nodiscard]] Key KeyAt(Place place) const override;
   [[nodiscard]] bool Has(Place place, DbId db, std::string_view key) const override {
     const bool has = IsOf(BytesAt(place), db, key);
-    if (!has) (void)AsWritten(place, RecordPart::kHead);  // damage is one reason why it is another key's
+    if (!has) (void)AsWritten(place, RecordPart::kHead);  // damage is one possible reason why the key is another one
     return has;
   }
   void Prefetch(Place place) const override {
@@ -192,20 +196,21 @@ class Engine final : private KeySource {
   [[nodiscard]] const std::byte* BytesAt(Place place) const {
     return place.hot() ? place.block()->record() : log_->BytesAt(place.log_address());
   }
-  // Is that part of the record at `place` as it was written?  If not, it is misread.  Hot ones are in DRAM.
+  // Is this part of the record at `place` still as it was written?  If not, this counts as misread.  Hot records are in
+  // DRAM and are not checked.
   [[nodiscard]] bool AsWritten(Place place, RecordPart part) const {
     if (place.hot() || log_->IsAsWritten(place.log_address(), part)) return true;
     misread_ = true;
     return false;
   }
-  // The record at `place`, of which `part` is as it was written; nothing if it is not.
+  // The record at `place` if this part of it is as it was written; nothing if it is not.
   [[nodiscard]] std::optional<Record> RecordAt(Place place, RecordPart part) const {
     if (!AsWritten(place, part)) return std::nullopt;
     return TrustedRecord(BytesAt(place));
   }
   // Appends `record`, which is about to be applied.
   Result<LogAddress> Append(const Record& record, Head head = Head::kHot);
-  // A record to be applied, and its key's hash.
+  // A record that waits to be applied, and the hash of its key.
   struct Held {
     LogAddress at;
     std::uint64_t hash = 0;
@@ -219,7 +224,7 @@ class Engine final : private KeySource {
   void ApplyFlush(const Record& record, LogAddress at);
   void ApplySwap(const Record& record, LogAddress at);
   std::uint64_t ScanStored(DbId stored, std::uint64_t cursor, const Visitor& visit) const;
-  // The hash of a key that is about to be looked up.
+  // Returns the hash of a key that is about to be looked up, and prefetches for it.
   std::uint64_t Ahead(DbId stored, std::string_view key) const {
     const std::uint64_t hash = index_.Hash(stored, key);
     index_.Prefetch(stored, hash);
@@ -241,30 +246,30 @@ class Engine final : private KeySource {
   // The retired index of a database that was flushed.
   struct Flushed {
     Index* table;
-    std::uint64_t forgets;  // of segments, until then
-    int covered = 0;        // by so many flushes of everything, which may be taken back: none of its records is counted
+    std::uint64_t forgets;  // the count of forgotten segments at that time
+    int covered = 0;        // so many flushes of everything, not final yet, cover it; > 0: its records are not counted
   };
-  // What a flush of everything, which may be taken back, has taken away.
+  // What a flush of everything has removed.  The flush may still be taken back.
   struct FlushedAll {
     Indexes::Tables tables;
     std::unique_ptr<HotTier::Parked> hot;
     std::vector<std::uint64_t> live;  // bytes by segment
     DbCounts expiring;
   };
-  // Until so many keys a flush erases one by one.
+  // A flush of at most so many keys erases them one by one.
   static constexpr std::uint64_t kFewKeys = 512;
   [[nodiscard]] bool HeadsAreWhole(std::optional<DbId> db) const;
   void FlushAll(LogAddress at);
   void FlushDb(DbId db, LogAddress at);
   void EraseEach(DbId db, LogAddress at);
-  // Takes a part of what was flushed down; true: there is more.
+  // Takes down a part of what was flushed; true: there is more.
   bool TakeDownFlushed();
   // Is the record at `at`, which `flushed` names, still in the log?
   [[nodiscard]] bool InLog(const Flushed& flushed, LogAddress at) const {
     return !usage_.ForgottenSince(at, flushed.forgets);
   }
 
-  // --- The way back: engine_rollback.cc.
+  // --- Taking steps back: engine_rollback.cc.
   void Note(Undo::Kind kind, DbId db, std::uint64_t hash, LogAddress at, std::uint64_t old) {
     journal_.Add(kind, touched_, db, hash, at, old);
   }
@@ -284,17 +289,17 @@ class Engine final : private KeySource {
   Usage usage_;
   DbCounts expiring_;            // keys that have an expiry
   std::deque<Flushed> flushed_;  // oldest first
-  std::size_t final_ = 0;        // of the oldest of them: so many will not be taken back
+  std::size_t final_ = 0;        // so many of the oldest of them will not be taken back
   std::deque<FlushedAll> flushed_all_;
   Journal journal_;
   DatabaseMap map_;
   LogAddress swap_at_;  // the newest kSwap record; none: 0
   Lsn applied_;
-  LogCursor cursor_;        // behind the last batch that ApplyTo applied
+  LogCursor cursor_;        // the position behind the last batch that ApplyTo applied
   std::vector<Held> held_;  // the records whose unit is not complete yet
   Lsn held_from_;           // the first batch that holds one of them
   Lsn held_through_;        // the last batch that was replayed
-  bool tail_ = false;       // what is replayed now may not be committed
+  bool tail_ = false;       // true while the batches that are replayed may be uncommitted
   bool touched_ = false;
   mutable bool misread_ = false, broken_ = false;
   std::uint64_t replays_ = 0;

@@ -13,7 +13,7 @@ using format::RecordKind;
 void Engine::Replay(Lsn target) {
   target = std::min(target, log_->end().lsn);
   if (index_.Size() == 0 && applied_ < target) {
-    // A first part tells which databases the keys are of.
+    // Applying a first part shows to which databases the keys belong.
     ApplyTo(Lsn{applied_.value + (target.value - applied_.value) / 64});
     if (index_.Size() != 0) index_.Expect(log_->records_at_open());
   }
@@ -41,7 +41,7 @@ void Engine::Advance(Lsn target) {
   while (applied_ < target) {
     LogCursor ahead = cursor_;
     const auto batch = log_->Next(ahead);
-    // The target may lie in a gap: what follows it is for later.
+    // The target may lie in a gap: the batch that follows the gap is for later.
     if (!batch || batch->view.lsn() > target) break;
     cursor_ = ahead;
     if (!Apply(*batch)) break;
@@ -50,12 +50,12 @@ void Engine::Advance(Lsn target) {
   if (log_->pool().damage().ok()) applied_ = std::max(applied_, target);
 }
 
-// It was whole when it landed, which may be a while ago.
+// The batch was intact when it landed, but that may be a while ago, so it is checked again.
 bool Engine::Apply(const LocatedBatch& batch) {
   if (!log_->IsIntact(batch.view, batch.at)) return false;
   const std::uint16_t flags = batch.view.header().flags;
-  // A batch that goes on with a unit does so for the unit that the batch just before it has left open.  Where that
-  // batch is not here, cleaning has taken it, and the unit's rest is not applied.
+  // A batch may continue a unit only if the batch just before it has left that unit open.  If that batch is not here,
+  // cleaning has taken it, and the rest of the unit is not applied.
   const bool goes_on = (flags & format::kUnitContinued) != 0 && batch.view.lsn() == held_through_.Next();
   if (!goes_on) held_.clear();
   if (held_.empty()) held_from_ = batch.view.lsn();
@@ -67,10 +67,10 @@ bool Engine::Apply(const LocatedBatch& batch) {
   return (flags & format::kUnitContinues) != 0 || ApplyHeld();
 }
 
-// Keys are spread over the index and the log, so each costs two cache misses: those of the next ones are fetched while
-// one is applied.  All at once would be more than the processor has under way.
+// Keys are spread over the index and the log, so each costs two cache misses: while one record is applied, those of the
+// next ones are prefetched.  Prefetching all at once would exceed what the processor can have under way.
 bool Engine::ApplyHeld() {
-  // Those of earlier batches have waited.
+  // Records of earlier batches have waited since they were checked, so they are checked again.
   const auto damaged = [this](const Held& held) { return !log_->IsAsWritten(held.at, RecordPart::kAll); };
   if (held_from_ != held_through_ && std::any_of(held_.begin(), held_.end(), damaged)) return false;
   if (tail_) {
@@ -100,7 +100,7 @@ void Engine::ApplyRecord(const Record& record, const Held& held) {
     case RecordKind::kSwap: return ApplySwap(record, held.at);
     case RecordKind::kConfig:
     case RecordKind::kEpochStart:
-    case RecordKind::kFree: return;  // the cluster's and the log's, not the keyspace's
+    case RecordKind::kFree: return;  // for the cluster and the log, not for the keyspace
   }
 }
 
@@ -138,7 +138,8 @@ void Engine::ApplyFlush(const Record& record, LogAddress at) {
   }
 }
 
-// Of what is erased key by key: what is taken back is put where it was, for which its key must be known.
+// For a flush that erases its keys one by one: if it is taken back, each key is put back where it was, and for this the
+// key must be readable.
 bool Engine::HeadsAreWhole(std::optional<DbId> db) const {
   if ((db ? index_.Size(*db) : index_.Size()) > kFewKeys) return true;
   bool whole = true;
@@ -159,14 +160,14 @@ void Engine::FlushAll(LogAddress at) {
     expiring_.Clear();
     return;
   }
-  // A client may send many flushes, of a key or two, before the first of them is committed.
+  // A client may send many flushes that remove only a key or two each before the first of them is committed.
   if (index_.Size() <= kFewKeys) return index_.ForEachDb([&](DbId db) { EraseEach(db, at); });
   Note(Undo::Kind::kFlushAll, 0, 0, at, 0);
   for (Flushed& flushed : flushed_) ++flushed.covered;
   flushed_all_.push_back({index_.TakeAll(), hot_.Park(), usage_.TakeAllLive(), std::exchange(expiring_, {})});
 }
 
-// Where the keys are many nobody waits until each was looked at: until then their records count as live.
+// If there are many keys, nobody waits until each was looked at: until then their records count as live.
 void Engine::FlushDb(DbId db, LogAddress at) {
   if (index_.Size(db) <= kFewKeys) return EraseEach(db, at);
   Note(Undo::Kind::kFlushDb, db, 0, at, expiring_.Of(db));
@@ -189,7 +190,7 @@ bool Engine::TakeDownFlushed() {
   const Flushed& oldest = flushed_.front();
   const bool more = oldest.table->TakeDown([&](Place place) {
     const LogAddress at = place.log_address();
-    // A segment may have been given back meanwhile, and its usage with it.
+    // The segment may have been given back meanwhile, and its usage was forgotten with it.
     const auto record = InLog(oldest, at) ? RecordAt(place, RecordPart::kHead) : std::nullopt;
     if (record) usage_.DropLive(at, record->bytes);
     if (place.hot()) hot_.Drop(place.block());

@@ -1,4 +1,5 @@
-// The way back: what was applied and is not committed is taken back step by step, the newest first.  See journal.h.
+// Rolling back: what was applied and is not committed is taken back step by step, the newest step first.  See
+// journal.h.
 // Thread: main loop only.
 #include <utility>
 
@@ -13,7 +14,7 @@ void Engine::Committed(Lsn lsn) {
     switch (static_cast<Undo::Kind>(step.kind)) {
       case Undo::Kind::kFlushDb: ++final_; break;
       case Undo::Kind::kFlushAll:
-        // The databases that were flushed before are of no interest any more.
+        // The databases that were flushed before this flush of everything are not needed any more.
         for (; final_ > 0; --final_) {
           index_.Discard(flushed_.front().table);
           flushed_.pop_front();
@@ -25,8 +26,9 @@ void Engine::Committed(Lsn lsn) {
   });
 }
 
-// Up to which batch the units of the log are whole if it ends with `keep`.  Replay applies nothing of a batch whose
-// last unit goes on in the next one until it sees the end of that unit; so all of these batches go together.
+// The last batch up to which all units are whole if the log ends with `keep`.  If the last unit of a batch goes on in
+// the next one, replay applies nothing of this batch until it sees the end of that unit; so all of these batches go
+// together.
 Lsn Engine::WholeThrough(Lsn keep) const {
   const auto has = [this](Lsn lsn, std::uint16_t flag) {
     const auto batch = log_->Find(lsn);
@@ -39,7 +41,7 @@ Lsn Engine::WholeThrough(Lsn keep) const {
   return before(first);
 }
 
-// Are all steps after `keep` here, and is what they name still in the log?
+// Are all steps after `keep` in the journal, and are the records that they name still in the log?
 bool Engine::CanTakeBack(Lsn keep) const {
   if (keep < journal_.floor() || keep > applied_) return false;
   const Undo* newest = journal_.newest();
@@ -56,7 +58,7 @@ void Engine::RollBackTo(Lsn keep) {
   held_.clear();
   held_through_ = applied_ = whole;
   cursor_ = {};
-  Advance(keep);  // which only holds the half of a unit
+  Advance(keep);  // this only holds back the records of a unit without an end
 }
 
 void Engine::ReplayThrough(Lsn keep) {
@@ -136,7 +138,7 @@ void Engine::TakeSwapBack(LogAddress old) {
   if (swapped) {
     map_.Restore(*swapped);
   } else {
-    broken_ = true;  // which keys are whose is not known any more
+    broken_ = true;  // it is not known any more which database the keys belong to
   }
 }
 

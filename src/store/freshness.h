@@ -1,6 +1,7 @@
-// How old what a backup serves may be.  Thread: main loop only.
-// A batch tells what was committed when it was made, which may be long ago, and so may a heartbeat that waited on its
-// way; but what a heartbeat echoes was sent from here, and behind the LSN that it names nothing was acknowledged then.
+// How old the data that a backup serves may be.  Thread: main loop only.
+// A batch tells what was committed when it was made, which may be long ago.  The same is true of a heartbeat that was
+// delayed on its way.  But a heartbeat also returns a time that this backup has sent itself, and at that time nothing
+// behind the LSN in the heartbeat had been acknowledged.
 #pragma once
 
 #include <algorithm>
@@ -12,12 +13,12 @@ namespace faha {
 
 class Freshness {
  public:
-  // Behind `committed` nothing had been acknowledged at `as_of`.
+  // At the time `as_of`, nothing behind `committed` had been acknowledged.
   void Told(Lsn committed, MonoTime as_of) { committed_ = committed, as_of_ = as_of; }
   void Applied(Lsn applied) {
     if (applied >= committed_) current_at_ = std::max(current_at_, as_of_);
   }
-  // All that was acknowledged at that time is applied.
+  // Everything that was acknowledged at this time is applied.
   [[nodiscard]] MonoTime current_at() const { return current_at_; }
 
  private:

@@ -1,5 +1,4 @@
-// Votes that were asked for and are held until it is known whether their candidate can be dialled.  Thread: main loop
-// only.
+// Requests for votes that are held until it is known whether their candidate can be dialled.  Thread: main loop only.
 #pragma once
 
 #include <algorithm>
@@ -12,7 +11,7 @@
 namespace faha {
 
 struct HeldVote {
-  LinkId link = LinkId::kNone;  // to who asks
+  LinkId link = LinkId::kNone;  // to the node that asks
   wire::PromiseRequest request;
   MonoTime end{0};
 };
@@ -27,7 +26,7 @@ class HeldVotes {
     return std::any_of(votes_.begin(), votes_.end(),
                        [&](const HeldVote& vote) { return vote.request.candidate.id == candidate; });
   }
-  // The candidates whose votes were held until now at most.
+  // The candidates whose votes must not be held any longer.
   [[nodiscard]] std::vector<NodeId> Late(MonoTime now) const {
     std::vector<NodeId> late;
     for (const HeldVote& vote : votes_) {
@@ -35,7 +34,7 @@ class HeldVotes {
     }
     return late;
   }
-  // Those for `candidate`, which are held no more.
+  // Removes and returns the held votes for `candidate`.
   std::vector<HeldVote> Take(const NodeId& candidate) {
     const auto others = std::stable_partition(
         votes_.begin(), votes_.end(), [&](const HeldVote& vote) { return vote.request.candidate.id == candidate; });

@@ -37,7 +37,8 @@ std::vector<NodeId> Inquiry::Dial(const Members& members, const NodeId& self) {
   return silent;
 }
 
-// Members that all have other addresses since they ran last find each other by what they were told: see Suggest().
+// If all members have new addresses since they ran last, they find each other by the seeds that they were told: see
+// Suggest().
 void Inquiry::DialSeeds() {
   const MonoTime now = clock_->Now();
   std::erase_if(seeds_, [&](const SeedAsk& seed) {
@@ -113,7 +114,7 @@ NodeId Inquiry::OnClose(LinkId link) {
   const auto ask = AskWith(link);
   if (ask == asks_.end()) return {};
   if (!ask->second.connected) book_->NotThere(ask->first);
-  // The seed that led to a member has no link of its own any more: it is asked again.
+  // The seed that led to a member gave its link to that member: it is forgotten here, so that it is dialled again.
   std::erase_if(seeds_, [](const SeedAsk& seed) { return seed.link == LinkId::kNone; });
   ask->second = {};
   return ask->first;

@@ -1,6 +1,6 @@
-// Links to the members of the cluster, to ask them for their state and their promise: a campaign has them, and a node
-// that misses its primary or its majority.  Says who answers; what the answers mean is the node's.  Thread: main loop
-// only.
+// Links to the members of the cluster, over which this node asks them for their state and their promise: during a
+// campaign, and when it misses its primary or its majority.  This class finds out who answers; the node decides what
+// the answers mean.  Thread: main loop only.
 #pragma once
 
 #include <map>
@@ -27,33 +27,34 @@ class Inquiry {
   void Hurry() { next_ = MonoTime{0}; }
   void Defer(MonoTime until) { next_ = until; }
 
-  // Dials each of `members` but `self` that has no link, and the seeds while not all answer.  One that says nothing for
-  // a lease hangs: what it said does not count any more, and it is dialled anew.  Returns those.
+  // Dials each of `members` except `self` that has no link, and also the seeds while not all members answer.  A member
+  // that says nothing for a lease is taken for hung: what it said before no longer counts, and it is dialled again.
+  // Returns these members.
   std::vector<NodeId> Dial(const Members& members, const NodeId& self);
-  // Sends `request` to everybody who is connected.
+  // Sends `request` to every member that is connected.
   void Ask(std::span<const std::byte> request) const;
-  // The same, but of each link once for that epoch.
+  // The same, but only once per link for each epoch.
   void AskForPromise(Epoch epoch, std::span<const std::byte> request);
   void Close();
 
   [[nodiscard]] bool Owns(LinkId link) const;
-  // The link to a seed or a member stands: `request` is sent.
+  // The link to a seed or a member is open: `request` is sent.
   void OnConnect(LinkId link, std::span<const std::byte> request);
-  // A message came: from that member; from a seed, whose answer will tell who is there (none); or over no link that is
-  // known here (nothing).
+  // A message came over `link`.  Returns the member that sent it; none if it came from a seed, whose answer will tell
+  // which node is there; or nothing if the link is not known here.
   std::optional<NodeId> PeerOf(LinkId link);
-  // Who answers at that seed is `member`, which is asked over this link from now on, unless it answers already where it
-  // said that it is.  True if it is.
+  // The node that answers at that seed is `member`.  From now on `member` is asked over this link, unless it is
+  // connected already at its own address.  True if this link is used.
   bool Adopt(LinkId link, const NodeId& member);
   // The member whose link was closed; none: it was a seed's.
   NodeId OnClose(LinkId link);
-  // What answers there is not that member, or is not a node.
+  // The node that answers at this address is not `member`, or it is not a node.
   void Refuse(const NodeId& member);
   void Drop(LinkId link);
 
-  // It hears no primary either, or it does.
+  // The member said whether it hears no primary either.
   void SetMisses(const NodeId& member, bool misses) { asks_[member].misses = misses; }
-  // How many members said last that they miss the primary.
+  // How many members said in their last answer that they miss the primary.
   [[nodiscard]] std::size_t Missing() const;
 
  private:
@@ -62,13 +63,13 @@ class Inquiry {
     LinkId link = LinkId::kNone;
     bool connected = false;
     bool misses = false;
-    MonoTime heard{0};  // it spoke, or was dialled
-    Epoch promise;      // a promise of this epoch was asked of it
+    MonoTime heard{0};  // when it last spoke or was dialled
+    Epoch promise;      // it was asked for a promise of this epoch
   };
-  // Where somebody said that a node is, who answers there is told by its answer: a member may have moved.
+  // An address where somebody said that a node is.  Its answer tells which node it is: a member may have moved.
   struct SeedAsk {
     Endpoint at;
-    LinkId link = LinkId::kNone;  // none: a member has it
+    LinkId link = LinkId::kNone;  // none: a member has taken the link over
     MonoTime dialled{0};
     bool answered = false;
   };

@@ -1,13 +1,14 @@
-// What was applied and is not known to be committed, newest last, with what it takes to take each step back: where the
-// key was before.  So a primary that is deposed returns to what is committed without replaying its log.
-// A record that a step names is still in the log while the step is here: its segment is given back only when the record
-// that frees it is committed; that one was appended after the step, for a segment is freed when nothing in it is live;
-// and so the step was committed, and forgotten, before.
+// The steps that were applied and are not known to be committed, the newest last.  Each step says what is needed to
+// take it back: where the key was before.  So a primary that is deposed returns to what is committed without replaying
+// its log.
+// A record that a step names is still in the log as long as the step is here.  Reason: the record's segment is given
+// back only when the record that frees it is committed; that record was appended after the step, because a segment is
+// freed only when nothing in it is live; so the step was committed, and forgotten, before.
 // Thread: main loop only.
 // Invariants: (1) steps are in the order of their batches.
-//             (2) all that was applied after floor() is here.
-//             (3) where a unit goes on from one batch to the next, the steps of all its batches are forgotten together:
-//             replay applies such batches together or not at all.
+//             (2) everything that was applied after floor() is here.
+//             (3) if a unit goes on from one batch to the next, the steps of all its batches are forgotten together:
+//                 replay applies such batches together or not at all.
 #pragma once
 
 #include <algorithm>
@@ -22,9 +23,9 @@ struct Undo {
   enum class Kind : std::uint8_t {
     kPut,       // `old`: where the key was; none: it is new
     kDelete,    // the same; none: there was no key
-    kMove,      // the cleaner's, from `old`
-    kSwap,      // `old`: the swap record before; none: there was none
-    kFlush,     // what it erased is in the steps behind it
+    kMove,      // by the cleaner, from `old`
+    kSwap,      // `old`: the swap record before this one; none: there was none
+    kFlush,     // the keys that it erased are in the steps behind it
     kErased,    // one key that was at `old`
     kFlushDb,   // the index of `db` was retired; `old`: how many of its keys had an expiry
     kFlushAll,  // all indexes
@@ -33,7 +34,7 @@ struct Undo {
   Lsn chain;                  // the first batch that replay applies together with it
   std::uint64_t at : 48;      // the record
   std::uint64_t kind : 8;     // a Kind
-  std::uint64_t touched : 8;  // Engine::touched() before
+  std::uint64_t touched : 8;  // Engine::touched() before the step
   std::uint64_t old;
   std::uint64_t hash : 48;  // of a kPut, kDelete, kMove and kErased
   std::uint64_t db : 16;
@@ -42,7 +43,8 @@ static_assert(sizeof(Undo) == 40);
 
 class Journal {
  public:
-  // The steps that follow are of a record in batch `lsn`; `goes_on`: in a unit that an earlier record began.
+  // The steps that follow belong to a record in batch `lsn`.  `goes_on`: the record is in a unit that an earlier record
+  // began.
   void Open(Lsn lsn, bool goes_on) { OpenAt(lsn, goes_on || lsn == lsn_ ? chain_ : lsn); }
   // The same, where replay applies the batches `chain` to `lsn` together.
   void OpenAt(Lsn lsn, Lsn chain) {
@@ -50,7 +52,7 @@ class Journal {
     lsn_ = lsn;
     chain_ = chain;
   }
-  // What follows is committed, and no step.
+  // The records that follow are committed already, and make no steps.
   void Close() {
     open_ = false;
     lsn_ = chain_ = Lsn{};
@@ -63,15 +65,15 @@ class Journal {
   }
 
   [[nodiscard]] Lsn floor() const { return floor_; }
-  // Null: there is none.
+  // Null: there is no step.
   [[nodiscard]] const Undo* newest() const { return steps_.empty() ? nullptr : &steps_.back(); }
   Undo TakeNewest() {
     const Undo newest = steps_.back();
     steps_.pop_back();
     return newest;
   }
-  // Everything up to `committed` is.  Calls forgotten(const Undo&) for each step that is no longer needed, oldest
-  // first.
+  // Everything up to `committed` is committed.  Calls forgotten(const Undo&) for each step that is no longer needed,
+  // oldest first.
   template <typename Function>
   void Committed(Lsn committed, Function forgotten) {
     if (steps_.empty() || steps_.front().lsn > committed) return;
@@ -95,7 +97,7 @@ class Journal {
   std::deque<Undo> steps_;
   Lsn floor_;
   bool open_ = false;
-  Lsn lsn_, chain_;  // of the steps that are added
+  Lsn lsn_, chain_;  // of the steps that are being added
 };
 
 }  // namespace faha

@@ -10,13 +10,13 @@
 namespace faha {
 
 namespace {
-// A primary whose log is damaged tries to hand over once in this time.
+// A primary whose log is damaged tries to hand over once in every period of this length.
 constexpr MonoTime kDamagePeriod = std::chrono::seconds(1);
-// However long the lease: peers that hear nothing for a few seconds take this node for dead.
+// The longest period, however long the lease is: peers that hear nothing for a few seconds take this node for dead.
 constexpr MonoTime kMaxHeartbeatPeriod = std::chrono::milliseconds(500);
-// Of each tick, for giving memory back: after faha.hot-bytes was lowered, or a database was flushed.
+// The part of each tick in which memory is given back, after faha.hot-bytes was lowered or a database was flushed.
 constexpr MonoTime kMaxShrinkTime = std::chrono::milliseconds(1);
-// Of a record, besides key and value, at most (bytes).
+// What a record takes besides its key and value, at most (bytes).
 constexpr std::uint64_t kRecordOverhead = sizeof(format::RecordHeader) + sizeof(TimeMs) + format::kRecordAlign;
 }  // namespace
 
@@ -41,8 +41,8 @@ Status Node::CheckServing(Code not_primary) {
   if (not_primary == Code::kReadOnly) {
     if (Status status = CheckCopies(); !status.ok()) return status;
   }
-  // Once a turn is enough: Commit() sees to it that the lease held to the end.  While the role is offered to another
-  // node there is no lease, and Commit() asks a majority.
+  // Checking the lease once in a turn is enough: Commit() makes sure that it held until the end.  While the role is
+  // offered to another node there is no lease, and Commit() asks a majority.
   return NeedsCommit() || offer_ || LeaseHeld() ? Status::Ok() : RenewLease();
 }
 
@@ -103,8 +103,9 @@ Status Node::DeposedInTurn() {
   return {Code::kFenced, "this node was deposed since the turn began: what it has written may be lost"};
 }
 
-// What wrote nothing told something nevertheless: that a key or a database is empty, as a read would.
-// A batch that filled up in the middle of a unit was sealed by the log: it ships while the rest is written.
+// A change that wrote nothing still told something: that a key or a database is empty, as a read would.
+// A batch that filled up in the middle of a unit was sealed by the log: it is shipped while the rest of the unit is
+// written.
 template <typename Write>
 Status Node::Change(Write write) {
   if (turn_.deposed()) return DeposedInTurn();
@@ -128,7 +129,7 @@ void Node::Ship() {
 }
 
 void Node::EndUnit() {
-  if (engine_->misread()) return;  // it is never to end: see FailTurn()
+  if (engine_->misread()) return;  // the unit must never end: see FailTurn()
   log_->EndUnit();
   engine_->SettleHot();
   if (log_->OpenBatchBytes() < options_.batch_bytes || !Leading()) return;
@@ -141,15 +142,15 @@ void Node::EndUnit() {
 
 Status Node::Commit() {
   if (engine_->misread()) return FailTurn();
-  // Nothing that a backup misread may be told.
+  // Nothing that this node has misread as a backup may be told.
   if (turn_.TakeReadAtBackup()) {
     if (Status status = CheckMedium(); !status.ok()) return status;
   }
   if (!NeedsCommit()) return Status::Ok();
   const Turn turn = turn_.Take();
   const bool wrote = turn.wrote();
-  // A batch that is sealed now, and acknowledged in this epoch, proves that no other primary was elected before now,
-  // and so that all was current that this turn's replies tell of.  Otherwise the lease must prove it.
+  // A batch that is sealed now and acknowledged in this epoch proves that no other primary was elected before now, and
+  // so that everything that this turn's replies tell is current.  Otherwise the lease must prove it.
   const bool proves = wrote && (log_->HasOpenBatch() || Mutated(Mutant::kNothingProves));
   committer_->Served(clock_->Now());
   Status status = failure_;
@@ -172,12 +173,12 @@ Status Node::Commit() {
   return status;
 }
 
-// The turn has met a damaged record: what it was told is wrong, and so may be what it wants to write.  A unit that
-// lacks a part of what it was to do must not exist, so all goes that was not sealed.
+// The turn has met a damaged record: what it was told is wrong, and so what it wants to write may be wrong.  A unit
+// that lacks a part of its changes must not exist, so everything that was not sealed is dropped.
 Status Node::FailTurn() {
   turn_ = {};
   ++counts_.commit_failures;
-  // What cannot be read at all is another matter.
+  // A part of the medium that cannot be read at all is another matter: CheckMedium() fences this node.
   const Status medium = CheckMedium();
   if (medium.ok() && Leading()) DropUnsealed();
   RecordDamage();
@@ -187,15 +188,16 @@ Status Node::FailTurn() {
   return pool_->damage();
 }
 
-// What was not sealed exists nowhere but here, and a unit that was not ended never ends: the index must not show them.
+// Records that were not sealed exist nowhere else, and a unit that was not ended will never end: the index must not
+// show them.
 void Node::DropUnsealed() {
   engine_->Appended();
   if (!log_->HasOpenBatch() && !log_->InUnit()) return;
   engine_->RollBackTo(log_->end().lsn);
-  (void)log_->CutAfter(log_->end().lsn);  // which touches the open batch alone
+  (void)log_->CutAfter(log_->end().lsn);  // this changes only the open batch
 }
 
-// The wire is the slowest, so it goes first: the backups persist while this node does.
+// The network is the slowest part, so shipping comes first: the backups persist while this node does.
 Status Node::PersistOpenBatch() {
   if (Status status = log_->Seal(); !status.ok()) return Fail(status);
   Ship();
@@ -208,7 +210,7 @@ Status Node::WaitAcknowledged() {
   const Lsn lsn = log_->end().lsn;
   const std::uint64_t sealed = log_->sealed_bytes();
   const Epoch epoch = voter_->promised();
-  // Persist-timeout is for a peer's answer; what is to be shipped and written has its own time.
+  // Persist-timeout is the time for a peer's answer; shipping and writing the bytes get time of their own in addition.
   const MonoTime deadline =
       clock_->Now() + options_.persist_timeout + Shipper::TimeOf(sealed - term_.acknowledged_bytes);
   while (!committer_->Acknowledged(lsn)) {
@@ -230,12 +232,12 @@ Status Node::WaitAcknowledged() {
               "this node was deposed before the write was persistent on a majority: its outcome is unknown"};
     }
   }
-  // What the cleaner has sealed meanwhile is still on its way.
+  // Batches that the cleaner has sealed meanwhile are still on their way.
   if (!Mutated(Mutant::kPatienceGrows)) term_.acknowledged_bytes = std::max(term_.acknowledged_bytes, sealed);
   return Status::Ok();
 }
 
-// Lets peers speak for a while; ticks go on, for the main loop does not run meanwhile.
+// Lets peers speak for a while.  It also calls Tick(), because the main loop does not run meanwhile.
 void Node::WaitForPeers(MonoTime deadline) {
   const auto left = std::min<MonoTime>(deadline - clock_->Now(), kTickPeriod);
   waiting_ = true;
@@ -260,8 +262,9 @@ Status Node::RenewLease() {
   return lost;
 }
 
-// What was misread must be told to nobody, and a log that is misread is no copy.  One whose damage is known already is
-// not read any more: it waits for a primary that gives all of it, upon which the pool drops what cannot be read.
+// What was misread must not be told to anybody, and a log that is misread is no copy.  A log that is already known to
+// be damaged is not read any more: it waits for a primary that sends all of it again, and then the pool drops the parts
+// that cannot be read.
 Status Node::CheckMedium() {
   const Status health = pool_->media().Health();
   const bool given_up = not_whole_ && !pool_->installing();
@@ -293,19 +296,19 @@ void Node::Remember(const Status& problem) {
   Note(LogLevel::kWarning, problem.ToString());
 }
 
-// What is damaged was found by a look at old batches or at a record, and no longer is told, moved or shipped.  The
-// others have it whole, so a primary hands its role over and then takes all that they hold, as does a backup.  Until it
-// can hand over it goes on, for without it there may be no majority.
+// Damage was found by a look at old batches or at a record, and what is damaged is not told, moved or shipped any more.
+// The other members have it whole, so a primary hands its role over and then takes the whole log from them, as a backup
+// does.  Until it can hand over it goes on as the primary, because without it there may be no majority.
 void Node::TendDamage() {
   RecordDamage();
   const Status damage = pool_->damage();
   if (pool_->installing() && (engine_->broken() || !damage.ok())) {
-    // The rest of the log would not mend it.
+    // The rest of the log would not mend the damage, so the install starts again.
     receiver_->Stop();
     receiver_->Start();
     return;
   }
-  // A turn that has met it fails first.
+  // A turn that has met the damage must fail first.
   if (damage.ok() || not_whole_ || offer_ || waiting_ || log_->InUnit() || engine_->misread()) return;
   if (membership_.members().size() < 2) {
     (void)Fail(damage);
@@ -315,7 +318,7 @@ void Node::TendDamage() {
     receiver_->Stop();
     receiver_->Start();
   } else if (clock_->Now() - std::max(term_.lease.end(), term_.elected_at) > options_.lease) {
-    // It leads nobody, and only keeps the others from choosing another.
+    // This node leads nobody, and only keeps the others from electing another primary.
     StepDown("its log is damaged, and no majority hears it");
   } else if (clock_->Now() >= next_hand_over_) {
     next_hand_over_ = clock_->Now() + kDamagePeriod;
@@ -327,13 +330,13 @@ void Node::TendDamage() {
   }
 }
 
-// Before anybody can start this node anew, who would not know of it.
+// Records the damage in the pool, before anybody can restart this node, which would not remember the damage.
 void Node::RecordDamage() {
   if (!failure_.ok() || not_whole_ || pool_->damage().ok()) return;
   if (Status status = pool_->RecordDamage(log_->end()); !status.ok()) (void)Fail(status);
 }
 
-// From now on a damaged log is not this node's log any more: what it would tell its peers of it may be misread.
+// From now on a damaged log is no longer this node's log: what it would tell its peers about it may be misread.
 void Node::GiveUpDamaged() {
   if (not_whole_ || pool_->damage().ok()) return;
   Note(LogLevel::kWarning, "this node gives up its log, which is damaged, and asks its peers for all of it");
@@ -366,7 +369,7 @@ void Node::Tick() {
 }
 
 void Node::TendHotTier(MonoTime now) {
-  // More than the pool holds is of no use, and a part of it is taken at once.
+  // A limit above the size of the pool is of no use, and a part of the limit is allocated at once.
   engine_->SetHotBytes(std::min<std::uint64_t>(options_.hot_bytes, pool_->media().bytes().size()));
   while (engine_->Tend() && clock_->Now() < now + kMaxShrinkTime) {
   }

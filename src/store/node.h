@@ -1,17 +1,18 @@
-// One node: the store that the module sees, and where the layers meet.  Thread: main loop only.
+// One node: the store that the module sees, and the place where the layers meet.  Thread: main loop only.
 //   node.cc        the keyspace, the commit pipeline
 //   node_open.cc   opening: recovery, the fabric
 //   node_space.cc  cleaning, and giving segments back
-//   node_term.cc   the primary's term: commit, lease, members, the end
-//   node_campaign.cc, node_hand_over.cc, node_follow.cc  becoming primary, planned changes, following one
+//   node_term.cc   the primary's term: its commits, lease and members, and the end of the term
+//   node_campaign.cc, node_hand_over.cc, node_follow.cc  becoming the primary, planned changes, following a primary
 //   node_probe.cc  whether a node that is to become a member can be dialled
-//   node_loss.cc   a backup that misses its primary, a primary that serves no more
+//   node_loss.cc   a backup that misses its primary, and a primary that no longer serves
 //   node_links.cc  what peers say, and what this node answers
 //   node_info.cc   what an operator sees
-// Invariants: (1) before a promise is answered it is persistent, the old primary's way in is closed, and what that one
-//                 may have counted without this node's processor is in the log.
+// Invariants: (1) before a promise is answered, the promise is persistent, the old primary has no access to this node's
+//                 memory any more, and the log holds every batch that the old primary may have counted without this
+//                 node's processor.
 //             (2) after a failure of the medium (failure_) nothing is acknowledged, served or promised any more.
-//             (3) while writes are unacknowledged, stepping down makes the next Commit() fail.
+//             (3) if this node steps down while writes are unacknowledged, the next Commit() fails.
 #pragma once
 
 #include <functional>
@@ -52,8 +53,8 @@ class Node final : public Store, private FabricHandler, private BatchSink {
  public:
   Node(const Options& options, StoreObserver* observer, Env env);
   ~Node() override;
-  // The parts of Store::Open, in this order.  The first touches nothing outside of the process.
-  // Errors: BadConfig; Unavailable - RDMA is required and not there.
+  // The parts of Store::Open, in this order.  The first one touches nothing outside of the process.
+  // Errors: BadConfig; Unavailable - RDMA is required but is not available.
   Status ChooseFabric();
   Status Start(std::unique_ptr<Media> media);
   Status OpenFabric();
@@ -122,26 +123,26 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   [[nodiscard]] Status CheckPeersAreKnown() const;
   Status ReadMembership();
   Status CheckPromise();
-  // Errors: PeerVersion - a cluster of that level knows no peer_host.
+  // Errors: PeerVersion - a cluster of that level does not know peer_host.
   static Status CheckPeerHost(const Member& member, FeatureLevel level);
   void ReadCheckpointIfAny();
 
   // --- node_space.cc
-  // A slice of cleaning, if the space asks for it.  `idle`: no turn has just ended.
+  // Does a slice of cleaning if space is needed.  `idle`: the call does not follow the end of a turn.
   void Clean(bool idle);
-  // At a primary: makes durable what was sealed since the last commit.
+  // Of a primary: makes durable what was sealed since the last commit.
   void DrainSealed();
   Status CleanStep(std::uint64_t bytes, bool hurried, bool& worked);
-  // Gives back what is freed, committed and not read any more.
+  // Gives back the segments that are freed, whose free is committed, and that nobody reads any more.
   void ReleaseFreed();
-  // What the index and the accounts know of a segment that leaves the log.
+  // Removes what the index and the usage accounts know of a segment that leaves the log.
   void Leave(const Segment& segment);
   void DropStalled();
-  // Until `bytes` fit beside `reserve` segments: cleans and commits, for persist-timeout at most.  Errors: NoSpace, and
-  // those of CheckServing and of a failure of the medium.
+  // Cleans and commits until `bytes` fit and `reserve` segments stay free, for at most persist-timeout.  Errors:
+  // NoSpace, and those of CheckServing and of a failure of the medium.
   Status MakeRoom(std::uint64_t bytes, std::uint32_t reserve);
   Status Full();
-  // Reads at a backup.
+  // For reads at a backup.
   Status CheckBackupRead();
   [[nodiscard]] bool MayBeRead() const;
   [[nodiscard]] std::pair<std::uint32_t, std::uint64_t> FreeAndLive() const;
@@ -150,24 +151,25 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   Status GainSegment(bool& worked);
 
   // --- node.cc
-  // Ships what was sealed.
+  // Ships the batches that were sealed.
   void Ship();
-  // Are there as many as faha.min-acks asks for?
+  // Are there as many copies as faha.min-acks asks for?
   [[nodiscard]] Status CheckCopies() const;
   Status CheckServing(Code not_primary);
-  // Makes a change, `write`, and ships what it has filled.
+  // Calls `write`, which makes a change, and ships the batches that it has filled.
   template <typename Write>
   Status Change(Write write);
-  // Errors: Fenced, always: what to tell in a turn in which this node was deposed.
+  // Always returns Fenced: the answer in a turn in which this node was deposed.
   static Status DeposedInTurn();
   Status PersistOpenBatch();
   Status WaitAcknowledged();
   Status RenewLease();
   static constexpr MonoTime kForever = MonoTime::max();
   [[nodiscard]] bool LeaseHeld() const { return (!offer_ && MajorityHears()) || term_.lease.alone(); }
-  // Is a majority known to be in this epoch?  The lease follows from that, unless the role is offered to another node.
+  // Is a majority known to be in this epoch?  If so, this node holds the lease, unless the role is offered to another
+  // node.
   [[nodiscard]] bool MajorityHears() const;
-  // It is the primary of an epoch, whether anybody follows or not.
+  // This node is the primary of an epoch, whether anybody follows it or not.
   [[nodiscard]] bool Leading() const { return phase_ == Phase::kLeading; }
   [[nodiscard]] bool Fetching() const { return phase_ == Phase::kFetching; }
   [[nodiscard]] Role RoleNow() const;
@@ -182,7 +184,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   void GiveUpDamaged();
   Status Fail(Status status);
   void Note(LogLevel level, const std::string& line) const { options_.log(level, line); }
-  // In last-error, from now on; Remember() tells the log as well.
+  // Shows the problem as last-error from now on; Remember() also writes it to the server's log.
   void NoteProblem(const Status& problem);
   void Remember(const Status& problem);
 
@@ -197,7 +199,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   // Errors: NoSpace, and those of a failure of this node.
   Status AppendMembers(Members members, Head head = Head::kHot);
   void RaiseLevel();
-  // That a configuration with these members has.
+  // The feature level of a configuration with these members.
   [[nodiscard]] FeatureLevel LevelOf(const Members& members) const;
   Status AddConfiguration(Lsn lsn, std::string_view record);
   [[nodiscard]] std::uint32_t SegmentsOf(const Members& members) const;
@@ -215,12 +217,12 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   void Enter(PhaseEvent event);
   void FetchFromBest();
   void Answer(const Status& outcome);
-  // Persists the promise, closes every way in of the old primary, absorbs what came by it.  Errors: IoError - the node
-  // has failed.
+  // Persists the promise, takes the old primary's access away and absorbs what the old primary has placed with it.
+  // Errors: IoError - the node has failed.
   Status GivePromise(Epoch epoch, const NodeId& candidate);
 
   // --- node_hand_over.cc
-  // This node serves, and nothing waits for a commit.  Errors: NotPrimary, and those of a commit.
+  // When it returns Ok, this node serves and nothing waits for a commit.  Errors: NotPrimary, and those of a commit.
   Status SettleTurn();
   Status SettleForHeir();
   [[nodiscard]] Shipper* BestHeir(const std::optional<Endpoint>& target) const;
@@ -240,7 +242,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   bool OnProbeFrame(LinkId link, std::span<const std::byte> head);
 
   // --- node_databases.cc
-  // Could clients name every database that has keys?  Errors: BadConfig.
+  // Can clients name every database that has keys?  Errors: BadConfig.
   [[nodiscard]] Status CheckDatabases() const;
   void LookAtDatabases();
 
@@ -250,11 +252,11 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   Status ReadSegment(const SegmentHold::Held& held, const HeldVisitor& visit, bool& goes_on) const;
 
   // --- node_loss.cc
-  // This backup could be a primary, and does nothing to become one.
+  // This backup could become the primary, but does nothing now to become it.
   [[nodiscard]] bool DependsOnPrimary() const;
-  // The same, and it has heard none for a lease.
+  // The same, and this backup has heard no primary for a lease.
   [[nodiscard]] bool Silent() const;
-  // A majority misses a primary: this node, and those whose last answer said so.
+  // A majority misses a primary: this node, and the members whose last answer said so.
   [[nodiscard]] bool MajorityMisses() const;
   void StepSilence();
   void StepService();
@@ -309,10 +311,10 @@ class Node final : public Store, private FabricHandler, private BatchSink {
 
   // --- node_info.cc
   [[nodiscard]] std::string_view StateWord() const;
-  // What is wrong, one line, and for how long it has been over; 0: it goes on.
+  // What is wrong, as one line, and how long ago it happened; 0: it still goes on.
   [[nodiscard]] std::pair<std::string, std::chrono::milliseconds> Trouble() const;
   [[nodiscard]] std::chrono::milliseconds Since(MonoTime time) const;
-  // It holds nothing of its own, nor has ever.
+  // This node holds no data of its own and never did.
   [[nodiscard]] bool Blank() const { return !engine_->touched() && membership_.members().size() <= 1; }
 
   Options options_;
@@ -336,7 +338,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   std::optional<Receiver> receiver_;
 
   Phase phase_ = Phase::kFollowing;
-  Member primary_;  // whom this node follows or is; its id is none if it knows nobody
+  Member primary_;  // the primary that this node follows, or this node itself; its id is none if none is known
   Status failure_;
   struct Problem {
     Status status;
@@ -344,59 +346,59 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   };
   Problem last_problem_;
   Complaints complaints_;
-  std::string remark_;  // why batches do not go over RDMA, if they were to
+  std::string remark_;  // why batches do not go over RDMA although they should
   bool hides_ = false;  // there are keys in databases that clients cannot name
 
   Turn turn_;
 
-  // The primary's.  A term begins and ends as one.
+  // State of the primary.  A term begins and ends as a whole.
   struct Term {
     MonoTime elected_at{0};
     bool announced = false;  // OnPrimary was called
     Lease lease;
     Lsn stalled_until;                     // a Commit() failed: nothing is served until this is committed
-    std::uint64_t acknowledged_bytes = 0;  // of Log::sealed_bytes(), so many were acknowledged
+    std::uint64_t acknowledged_bytes = 0;  // so many of Log::sealed_bytes() have been acknowledged
   };
   Term term_;
-  // The role is offered to a backup.
+  // The role is offered to a backup, the heir.
   struct Offer {
     Member heir;
-    MonoTime end;  // it is taken back then
+    MonoTime end;  // when this node takes the offer back
     std::function<void(const Status&)> done;
-    Epoch floor{};  // a later epoch that a peer was heard to have promised
+    Epoch floor{};  // the latest epoch that a peer has promised meanwhile, as far as this node heard
   };
   std::optional<Offer> offer_;
-  bool waiting_ = false;  // in WaitForPeers()
+  bool waiting_ = false;  // this node is in WaitForPeers()
   HeldVotes held_votes_;
   ServiceWatch service_;
   MonoTime next_heartbeat_{0};
-  MonoTime next_hand_over_{0};  // of a damaged log
+  MonoTime next_hand_over_{0};  // when a primary with a damaged log tries next to hand over
 
-  // The backup's.
+  // State of the backup.
   Lsn heard_committed_;
   Freshness freshness_;
   bool not_whole_ = false;   // the log is damaged or being installed: it is no copy, and this node does not vote
-  Lsn whole_at_;             // while installing: what must be durable for the log to be whole
-  MonoTime promised_at_{0};  // a promise was given
+  Lsn whole_at_;             // while installing: the log is whole when this LSN is durable
+  MonoTime promised_at_{0};  // when this node last gave a promise
   Contact contact_;
 
-  // The candidate's; first of all one that asks a living primary to hand over.
+  // State of the candidate.  Before it campaigns, it may ask a living primary to hand over:
   struct Heir {
-    std::chrono::milliseconds patience;  // for the campaign that follows if it does not
+    std::chrono::milliseconds patience;  // for the campaign that follows if the primary does not hand over
     std::function<void(const Status&)> done;
     MonoTime end{0}, next_ask{0};
   };
   std::optional<Heir> heir_;
   static constexpr MonoTime kAskPeriod{50'000};
-  // A campaign and what belongs to it: it ends as one, in Enter().
+  // A campaign and what belongs to it.  All of it ends together, in Enter().
   struct Candidacy {
     Campaign campaign;
-    bool forced = false;      // this node's promise is enough, and it is the only member then
-    Epoch asked{};            // promises of this epoch have been asked for
-    MonoTime asked_since{0};  // since then
+    bool forced = false;      // this node's promise is enough, and it becomes the only member
+    Epoch asked{};            // the epoch for which promises have been asked
+    MonoTime asked_since{0};  // when they were first asked for
   };
   std::optional<Candidacy> candidacy_;
-  // Who has ordered this node to lead, and how long it may take.
+  // The caller that has ordered this node to lead, and how long this may take.
   struct Order {
     MonoTime end{0};
     std::function<void(const Status&)> done;
@@ -404,13 +406,13 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   Order order_;
 
   struct Space {
-    // FreeAndLive() when the last attempt to make room failed; none if a segment was given back since.
+    // FreeAndLive() at the time when the last attempt to make room failed; none if a segment was given back since then.
     std::optional<std::pair<std::uint32_t, std::uint64_t>> futile;
     std::uint64_t sealed_before = 0;  // Log::sealed_bytes() after the last slice of cleaning
-    std::uint64_t owed = 0;           // bytes of victims to look at for what clients have appended
+    std::uint64_t owed = 0;           // bytes of victims still to be looked at, for what clients have appended
   };
   Space space_;
-  // An accepted link, until what it says first tells what it is for.
+  // An accepted link, until its first message tells what the link is for.
   struct Guest {
     Endpoint peer;
     Lane lane = Lane::kControl;

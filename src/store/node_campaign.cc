@@ -10,7 +10,7 @@
 namespace faha {
 
 namespace {
-// Further than any that the others may have reached without a node whose promotion is forced.
+// A forced promotion skips so many epochs: more than the other members may have reached without this node.
 constexpr std::uint64_t kForcedEpochs = 1'000'000;
 }  // namespace
 
@@ -22,7 +22,8 @@ void Node::Promote(std::chrono::milliseconds patience, std::function<void(const 
     return done(
         {Code::kNoPromise, "this node has not become a member yet: wait until it is in sync, or promote another"});
   }
-  // What is under way goes on: to begin anew would give up a promise, or a role that no majority has confirmed yet.
+  // A campaign that is under way goes on: to begin again would give up a promise, or a role that no majority has
+  // confirmed yet.
   const bool under_way = candidacy_ || (Leading() && !offer_);
   if (!under_way || Mutated(Mutant::kOrderBeginsAnew)) {
     return StartCampaign(Epoch{}, Epoch{}, patience, std::move(done));
@@ -35,7 +36,7 @@ MonoTime Node::EndOf(std::chrono::milliseconds patience) const {
   return patience == std::chrono::milliseconds::max() ? kForever : clock_->Now() + patience;
 }
 
-// The campaign of a cluster of one, whose own promise is a majority.
+// A campaign in a cluster of one, whose own promise is a majority.
 void Node::Force(std::function<void(const Status&)> done) {
   if (!failure_.ok()) return done(failure_);
   if (Leading() && committer_->Serving() && LeaseHeld()) return done(Status::Ok());
@@ -72,7 +73,8 @@ void Node::StartCampaign(Epoch interrupts, Epoch floor, std::chrono::millisecond
     if (!receiver_->active()) receiver_->Start();
     return;
   }
-  // What is not applied yet is about to be.  Once others have promised it would be late to find it damaged.
+  // Batches that are not applied yet are about to be applied.  If they are damaged, this must be found before others
+  // have promised.
   const bool intact = log_->AreIntact(log_->end().lsn.value - std::min(engine_->applied(), log_->end().lsn).value);
   if (Status status = intact ? CheckDatabases() : pool_->damage(); !status.ok()) {
     if (Leading()) StepDown("it may not lead a later epoch");
@@ -159,7 +161,7 @@ void Node::AskForPromises() {
   RequestPromises();
 }
 
-// Of everybody who is connected and has not been asked yet.
+// Asks everybody that is connected and has not been asked yet.
 void Node::RequestPromises() {
   const Epoch epoch = candidacy_->asked;
   inquiry_->AskForPromise(
@@ -173,7 +175,8 @@ void Node::EndCampaign(const Status& outcome) {
   Answer(outcome);
 }
 
-// The one place where the phase changes, and what ends with the old one is torn down.  A term is ended by StepDown().
+// The only place where the phase changes and where everything that ends with the old phase is torn down.  A term is
+// ended by StepDown().
 void Node::Enter(PhaseEvent event) {
   const Phase from = phase_;
   const auto to = After(from, event);
@@ -191,7 +194,8 @@ Role Node::RoleNow() const {
   return phase_ == Phase::kPromised || Fetching() ? Role::kCandidate : Role::kBackup;
 }
 
-// A majority promised, and no other primary can commit any more: take over the most that any of them holds.
+// A majority promised, and no other primary can commit any more: this node takes over the longest log that any of them
+// holds.
 void Node::FetchFromBest() {
   Enter(PhaseEvent::kWin);
   if (log_->end() >= candidacy_->campaign.best_end()) {

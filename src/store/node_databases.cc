@@ -1,4 +1,5 @@
-// Fewer databases than the log has: clients of such a node could not name some of the keys.  See node.h.
+// This node is configured with fewer databases than the log has: its clients could not name some of the keys.  See
+// node.h.
 #include <fmt/format.h>
 
 #include <utility>
@@ -16,8 +17,8 @@ Status Node::CheckDatabases() const {
                       options_.databases, needed - 1, needed)};
 }
 
-// A backup goes on as a copy, which is as good as any other, but it does not lead.  A primary's own clients cannot
-// write where nobody can read, so that nothing changes in its term.
+// A backup goes on as a copy, which is as good as any other copy, but it does not lead.  The clients of a primary
+// cannot write to databases that they cannot read, so the answer does not change during its term.
 void Node::LookAtDatabases() {
   Status status = CheckDatabases();
   if (!std::exchange(hides_, !status.ok()) && !status.ok()) Remember(status);

@@ -1,4 +1,4 @@
-// Following a primary: whom, from where in the log, and what it sends.  See node.h.
+// Following a primary: which one, from which place in the log, and what the primary sends.  See node.h.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -20,9 +20,11 @@ void Node::Follow(const Endpoint& primary) {
 void Node::Suggest(const Endpoint& primary) {
   if (!failure_.ok()) return;
   book_.SetSeeds({{primary.host, static_cast<std::uint16_t>(primary.port + options_.port_offset)}});
-  // Where this node's own port does not follow from Redis', it is perhaps the same on all machines.
+  // If this node's own port is not its Redis port plus the offset, the replication port is perhaps the same on all
+  // machines.
   if (options_.port != options_.redis_port + options_.port_offset) book_.AddSeed({primary.host, options_.port});
-  // Whoever began to give this node the cluster's log may be all that it knows of the cluster, and the name be wrong.
+  // The node that began to give this node the cluster's log may be all that this node knows of the cluster, and
+  // `primary` may be wrong.
   if (const auto source = pool_->InstallSource()) book_.AddSeed(*source);
   const Members& members = membership_.members();
   const auto known =
@@ -39,7 +41,8 @@ void Node::Seek(const Member& primary) {
 std::optional<Endpoint> Node::NextSource() {
   if (Fetching()) return book_.AddressOf(candidacy_->campaign.best());
   if (const auto hint = book_.TakeHint()) return hint;
-  // Whom this node has promised an epoch to may not be the primary yet; others, which may hang, are asked later.
+  // The node to which this node has promised an epoch may not be the primary yet.  Other nodes, which may hang, are
+  // asked later.
   const Member* chosen = membership_.Find(voter_->voted_for());
   if (chosen != nullptr && chosen->id != self_.id && clock_->Now() - promised_at_ < 2 * options_.lease)
     return book_.AddressOf(*chosen);
@@ -57,7 +60,7 @@ wire::FollowRequest Node::Introduce() {
   request.promised = voter_->promised();
   request.domain = static_cast<std::uint8_t>(pool_->media().domain());
   request.offers = options_.feature_level;
-  // Down to a batch known as committed: that one is in every primary's log.
+  // The tail goes back to a batch that is known to be committed: every primary's log has that batch.
   if (not_whole_) return request;
   const Lsn floor = log_->known_committed();
   const auto add = [&](const LocatedBatch& batch) {
@@ -65,7 +68,7 @@ wire::FollowRequest Node::Introduce() {
   };
   const std::uint64_t newest = log_->end().lsn.value;
   LogCursor cursor{.next = Lsn{std::max(floor.value, newest > wire::kMaxTail ? newest - wire::kMaxTail + 2 : 1)}};
-  // It is there, unless it cannot be read: then this node is about to fence itself.
+  // The batch exists, unless it cannot be read: then this node is about to fence itself.
   const auto known = cursor.next > floor && floor.value > 0 ? log_->Find(floor) : std::nullopt;
   if (known) add(*known);
   while (const auto batch = log_->Next(cursor)) add(*batch);
@@ -99,7 +102,7 @@ Status Node::Accept(const wire::FollowReply& reply) {
             fmt::format("{} does not offer the whole log to a node that needs it", reply.primary.Redis().ToString())};
   }
   if (!reply.install && (reply.common < log_->known_committed() || reply.common > log_->end().lsn)) {
-    (void)log_->AreIntact(wire::kMaxTail);  // if it is this one it is noted, and tended
+    (void)log_->AreIntact(wire::kMaxTail);  // if this node's log is the damaged one, this finds the damage
     return {Code::kCorrupt,
             fmt::format("{} does not hold batch {}, which was committed: one of the two logs is damaged",
                         reply.primary.Redis().ToString(), log_->known_committed().value)};
@@ -120,7 +123,8 @@ Status Node::Accept(const wire::FollowReply& reply) {
   engine_->LogWasCut();
   membership_.CutAfter(reply.common);
   if (Fetching()) return Status::Ok();
-  // What this node sought is there.  It could promise itself nothing any more, for it gives leases from now on.
+  // The primary that this node sought exists.  From now on this node gives leases, so it could not promise itself
+  // anything any more.
   EndCampaign({Code::kNoPromise,
                fmt::format("{} is the primary and alive: use FAHA.FAILOVER there", reply.primary.Redis().ToString())});
   primary_ = reply.primary;
@@ -133,8 +137,9 @@ Status Node::Accept(const wire::FollowReply& reply) {
   return Status::Ok();
 }
 
-// What comes next in this node's log is gone at the source: it takes everything that the source holds.  Until that is
-// whole this node counts as no copy, and votes as one whose log ends where the old one did: see campaign.h.
+// The source no longer has the batch that comes next in this node's log, so this node takes everything that the source
+// holds.  Until all of it is here, this node does not count as a copy, and votes as a node whose log ends where its old
+// log ended: see campaign.h.
 Status Node::BeginInstall(const wire::FollowReply& reply) {
   const LogEnd claim = VouchedEnd();
   if (claim > LogEnd{})
@@ -150,7 +155,7 @@ Status Node::BeginInstall(const wire::FollowReply& reply) {
   return Status::Ok();
 }
 
-// An empty node leaves the cluster of one that it was.
+// An empty node leaves its old cluster, of which it was the only member.
 Status Node::JoinCluster(const wire::FollowReply& reply) {
   if (Fetching() || !Blank()) {
     return {Code::kClusterId, "the source belongs to another cluster than this node's data"};
@@ -204,7 +209,7 @@ Status Node::Land(const wire::Batch& batch, std::span<const std::byte> bytes) {
   return Status::Ok();
 }
 
-// A log that was whole goes on as one that is installed, from where it is.
+// A log that was whole is treated as one that is being installed, from the place where it is now.
 Status Node::Gap(Lsn whole_at, std::span<const std::uint64_t> in_use) {
   if (Fetching()) return {Code::kProtocol, "a gap was announced to a candidate, which takes none"};
   if (!std::is_sorted(in_use.begin(), in_use.end())) {
@@ -248,9 +253,9 @@ Result<wire::Ack> Node::Persist() {
   return wire::Ack{.epoch = {}, .durable = log_->durable(), .applied = engine_->applied()};
 }
 
-// What was placed behind the log's end and not looked at: whole batches that follow, where the heads' segments go on. A
-// batch that opens another segment counts only once this node has acknowledged it.  Nothing that a cut took out of the
-// log comes back: its header is gone.
+// Takes the batches that were placed behind the log's end and that this node has not looked at: whole batches that
+// follow one another, in the segments that the heads are filling.  A batch that opens another segment counts only once
+// this node has acknowledged it.  A batch that was cut from the log does not come back: its header is gone.
 void Node::Absorb() {
   if (!failure_.ok() || not_whole_) return;
   std::uint64_t absorbed = 0;
@@ -258,7 +263,8 @@ void Node::Absorb() {
     if (!Land({voter_->promised(), next->at, Lsn{}}, next->bytes).ok()) break;
     ++absorbed;
   }
-  // What landed in the same look that saw the link close counts as well, for whoever follows again tells of it.
+  // Batches that landed in the same poll in which the link closed count as well, because this node tells of them when
+  // it follows again.
   const bool lacks_drain = absorbed != 0 || log_->durable() < log_->end().lsn;
   if (lacks_drain && failure_.ok()) (void)Persist();
 }
@@ -296,7 +302,7 @@ void Node::FellBack(const Status& reason) {
 void Node::Lost(const Status& reason) {
   if (!primary_.id.IsNone()) {
     Note(LogLevel::kWarning, fmt::format("lost the primary {}: {}", primary_.Redis().ToString(), reason.ToString()));
-    // Does it live?  A backup that it gave up on is let in again.
+    // Is the old primary alive?  If it has given up on this backup, it accepts it again.
     book_.SetHint(primary_.Replication());
     contact_.HungUp();
   } else {
@@ -305,7 +311,7 @@ void Node::Lost(const Status& reason) {
   primary_ = {};
   Remember(reason);
   if (!Fetching()) return;
-  // The best log went away before it was read: ask again who is there.
+  // The node with the best log went away before its log was read: this node asks again which nodes are there.
   const MonoTime left = order_.end == kForever ? kForever : order_.end - clock_->Now();
   auto done = std::exchange(order_.done, nullptr);
   Enter(PhaseEvent::kGiveUp);

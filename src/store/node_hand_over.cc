@@ -13,8 +13,8 @@ namespace {
 constexpr std::chrono::milliseconds kHandOverPatience{5000};
 }  // namespace
 
-// Before anything is judged: peers speak while it commits.  An index that cannot name its keys serves nobody and has
-// nothing to commit: all the more another node is to lead.
+// Settles the turn before anything is judged, because peers may speak while it commits.  If the index cannot name its
+// keys, this node serves nobody and has nothing to commit: then it is even more important that another node leads.
 Status Node::SettleForHeir() {
   if (!engine_->broken() || !Leading() || !failure_.ok()) return SettleTurn();
   if (NeedsCommit()) (void)FailTurn();
@@ -38,7 +38,7 @@ void Node::HandOver(const std::optional<Endpoint>& target, std::function<void(co
     const bool reached = ReachedNow(best->receiver());
     if (!Leading() || !failure_.ok()) return done(CheckServing(Code::kNotPrimary));
     if (offer_) return done({Code::kUnavailable, "the role is being handed over already"});
-    best = BestHeir(target);  // anew, for its links may have changed meanwhile
+    best = BestHeir(target);  // again, for its links may have changed meanwhile
     sure = reached && best != nullptr && best->receiver().id == heir;
   }
   if (best == nullptr) {
@@ -57,9 +57,10 @@ void Node::HandOver(const std::optional<Endpoint>& target, std::function<void(co
                                                  best->receiver().Redis().ToString())});
   }
   offer_ = {.heir = best->receiver(), .end = clock_->Now() + kHandOverPatience, .done = std::move(done)};
-  // From now on the heir may be elected at any moment, whatever the lease: there is none, see LeaseHeld().
+  // From now on the heir may be elected at any moment, whatever the lease says: so this node holds no lease, see
+  // LeaseHeld().
   best->SendHandOver(voter_->promised());
-  // An heir in order takes over within a few milliseconds.  As long as a commit would wait for it, nothing else is
+  // A healthy heir takes over within a few milliseconds.  As long as a commit would wait for the heir, no new commit is
   // begun: a commit that is under way when the heir is promised a later epoch has an unknown outcome, and its clients
   // are disconnected.
   const MonoTime quiet_end = clock_->Now() + options_.persist_timeout;
@@ -69,7 +70,7 @@ void Node::HandOver(const std::optional<Endpoint>& target, std::function<void(co
   }
 }
 
-// Of those in sync, or of one alone: the one that has most; null if there is none.
+// The backup in sync that has the longest log, or only the backup `target`; null if there is none.
 Shipper* Node::BestHeir(const std::optional<Endpoint>& target) const {
   Shipper* best = nullptr;
   for (const auto& shipper : committer_->shippers()) {
@@ -81,14 +82,14 @@ Shipper* Node::BestHeir(const std::optional<Endpoint>& target) const {
   return best;
 }
 
-// This node serves until it promises the heir's epoch.  An heir that fails, or takes too long, may still take up what
-// it was offered, so this node does not wait for that: it takes the offer back by leading a later epoch.
+// This node serves until it promises the heir's epoch.  An heir that fails, or takes too long, may still take up the
+// role that it was offered.  So this node does not wait for it, but takes the offer back by leading a later epoch.
 void Node::StepOffer() {
   if (!offer_) return;
   const std::string heir = offer_->heir.Redis().ToString();
   const bool late = clock_->Now() >= offer_->end;
   if (Leading()) {
-    if (waiting_) return;  // a commit must not lose its role for that
+    if (waiting_) return;  // a commit that waits must not lose its role for this
     const auto& shippers = committer_->shippers();
     const bool alive = std::any_of(shippers.begin(), shippers.end(), [&](const auto& shipper) {
       return shipper->receiver().id == offer_->heir.id && shipper->in_sync;
@@ -138,7 +139,8 @@ void Node::EndTakeOver(const Status& outcome) {
   done(outcome);
 }
 
-// A backup that is not in sync yet is not heard: it asks again.  A primary that is silent for a lease is not asked.
+// The primary ignores a backup that is not in sync yet, so the backup asks again.  A primary that has been silent for a
+// lease is not asked.
 void Node::StepTakeOver() {
   if (!heir_) return;
   const MonoTime now = clock_->Now();

@@ -1,5 +1,5 @@
-// The keyspace as of one batch, for a forked process: it has the index as it was, by copy-on-write, and the pool as it
-// is, so the log writes to nothing that is still to be read.  See node.h and segment_hold.h.
+// The keyspace as of one batch, for a forked process.  That process has the index as it was, by copy-on-write, but the
+// pool as it is now, so the log writes to nothing that is still to be read.  See node.h and segment_hold.h.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -15,7 +15,7 @@
 namespace faha {
 
 namespace {
-// How far ahead the index is fetched.
+// How many records ahead the index is prefetched.
 constexpr std::size_t kAhead = 8;
 
 Status Overwritten() { return {Code::kUnavailable, "a part of the log was written to before it was read"}; }
@@ -28,7 +28,7 @@ Status Damaged(LogAddress at) {
 }
 }  // namespace
 
-// Is what the index shows committed, and will it stay?
+// Is everything that the index shows committed, so that it will stay?
 Status Node::CheckHoldable() const {
   if (!failure_.ok()) return failure_;
   if (not_whole_) return {Code::kUnavailable, "this node's log is not whole yet: see state and whole in FAHA.STATUS"};
@@ -47,26 +47,28 @@ Result<Lsn> Node::HoldSegments(std::function<void(const Status&)> lost) {
   for (const std::uint32_t index : cleaner_->BestFirst())
     order.push_back({index, BatchView::Trusted(pool_->SegmentBytes(index).data()).header()});
   log_->Hold(std::make_unique<SegmentHold>(std::move(order), log_->segments().count(), std::move(lost)));
-  // What a primary has appended behind its last commit is the cleaner's, or about members: it changes no key.
+  // Batches that a primary has appended behind its last commit are from the cleaner or about members: they change no
+  // key.
   return Leading() ? committer_->committed() : engine_->applied();
 }
 
 void Node::ReleaseSegments(const Status& outcome) {
   log_->EndHold();
   if (!outcome.ok()) NoteProblem(outcome);
-  // Another process has found it.
+  // The process that read the snapshot has found the damage.
   if (outcome.code() == Code::kCorrupt) pool_->NoteDamage(outcome);
 }
 
-// What was held stands there, or its first header was erased since, for the segment was given back.
+// True if the held segment still holds its old contents, or if only its first header was erased since, because the
+// segment was given back.
 bool Node::IsHeld(const SegmentHold::Held& held) const {
   const format::BatchHeader given_back{};
   const format::BatchHeader now = BatchView::Trusted(pool_->SegmentBytes(held.index).data()).header();
   return std::memcmp(&now, &held.first, sizeof now) == 0 || std::memcmp(&now, &given_back, sizeof now) == 0;
 }
 
-// Errors: Unavailable - the segment was written to meanwhile.  A device may do that, which nobody here sees; it begins
-// in front.  Corrupt.
+// Errors: Unavailable - the segment was written to meanwhile: a peer's device may do that without this process seeing
+// it, but it always begins at the front; Corrupt.
 Status Node::ReadSegment(const SegmentHold::Held& held, const HeldVisitor& visit, bool& goes_on) const {
   const Segment& segment = log_->segments().at(held.index);
   const std::byte* start = pool_->SegmentBytes(segment.index).data();
@@ -109,7 +111,7 @@ Status Node::ReadHeld(const HeldVisitor& visit) const {
   bool goes_on = true;
   for (const SegmentHold::Held& held : hold->order()) {
     const Status read = ReadSegment(held, visit, goes_on);
-    // What cannot be read may look like anything.
+    // Bytes that cannot be read may look like anything, so the medium is checked before the result is used.
     if (Status health = pool_->media().Health(); !health.ok()) return health;
     if (!goes_on) break;
     if (!read.ok()) return read;

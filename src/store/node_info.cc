@@ -55,7 +55,7 @@ std::pair<std::string, std::chrono::milliseconds> Node::Trouble() const {
 bool Node::Promotable() const {
   const bool member = membership_.members().size() > 1 && membership_.Find(self_.id) != nullptr;
   const bool lags = receiver_->streaming() && log_->end().lsn < heard_committed_;
-  // What the last primary said of it counts for a while: others should be elected first.
+  // For a while, this node believes what the last primary said about its address: others should be elected first.
   const bool unreached =
       !contact_.reached() && (receiver_->streaming() || Since(contact_.heard_at()) < 2 * options_.lease);
   return failure_.ok() && !not_whole_ && !hides_ && !unreached && member && !lags;

@@ -1,5 +1,5 @@
 // What peers say, and what this node answers.  See node.h.
-// A link that was accepted is a guest until its first message tells what it is for.
+// An accepted link is a guest until its first message tells what the link is for.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -99,13 +99,14 @@ class LogReader final : public BatchReader {
     ahead_ = cursor_;
     const auto batch = log_->Next(ahead_);
     if (!batch) return std::nullopt;
-    // One that was sealed in this turn was not drained yet.  An older one a receiver that lacks it would refuse; and
-    // what is damaged may say that it is behind the log's end.
+    // A batch that was sealed in this turn is fresh and was not drained yet, so it is not checked.  An older batch is
+    // checked: a receiver that lacks it would refuse a damaged one.  A damaged header may even name an LSN behind the
+    // log's end.
     const bool fresh = batch->view.lsn() > log_->durable() && batch->view.lsn() <= log_->end().lsn;
     const bool old = !fresh && batch->view.lsn() > intact_;
     if (old) {
       if (!log_->IsIntact(batch->view, batch->at)) return std::nullopt;
-      intact_ = batch->view.lsn();  // a receiver that must apply others first is shown it again and again
+      intact_ = batch->view.lsn();  // a receiver that must apply other batches first is shown this one repeatedly
     }
     return Shippable{batch->view.lsn(), batch->at, batch->bytes, batch->opens_segment ? batch->reused_after : Lsn{},
                      batch->opens_segment};
@@ -124,7 +125,7 @@ class LogReader final : public BatchReader {
 };
 }  // namespace
 
-// Whatever was given back was committed before; and what is committed is never cut again.
+// Every segment that was given back was freed by a committed record; and what is committed is never cut again.
 std::unique_ptr<BatchReader> Node::ReaderFrom(Lsn lsn) const {
   return std::make_unique<LogReader>(
       log_.get(), lsn,
@@ -171,15 +172,15 @@ bool Node::OnGuestFrame(LinkId link, std::span<const std::byte> head) {
       if (const auto request = wire::Decode<wire::FollowRequest>(head)) return AnswerFollow(link, *request), true;
       return false;
     case wire::Type::kDataHello:
-      // What it belongs to may be over already.
+      // The shipper to which this link belongs may be gone already.
       if (!OpenData(link, head)) fabric_->Close(link), guests_.erase(link);
       return true;
     default: return false;
   }
 }
 
-// The first message on an accepted link of the data lane, whose peer has proved nothing: a token is all that it may
-// say.
+// The first message on an accepted link of the data lane.  Its peer has proved nothing: the only message that it may
+// send is a token.
 void Node::OnStrangerFrame(LinkId link, std::span<const std::byte> head) {
   const std::string host = guests_.at(link).peer.host;
   if (OpenData(link, head)) return;
@@ -192,8 +193,8 @@ void Node::OnStrangerFrame(LinkId link, std::span<const std::byte> head) {
                    host)});
 }
 
-// A token names what its control link has agreed on, which was answered only to a peer that knows the secret; it opens
-// one data link, once.
+// A token identifies a control link and what was agreed on it.  It was told only to a peer that knows the secret, and
+// it opens one data link, once.
 bool Node::OpenData(LinkId link, std::span<const std::byte> head) {
   const auto hello = wire::Decode<wire::DataHello>(head);
   Shipper* shipper = hello ? committer_->FindToken(hello->token) : nullptr;
@@ -205,15 +206,15 @@ bool Node::OpenData(LinkId link, std::span<const std::byte> head) {
   return true;
 }
 
-// How far this node's log reaches, or reached when it was given up for another one that is not whole yet.
+// How far this node's log reaches, or how far it reached when it was given up for another one that is not whole yet.
 LogEnd Node::VouchedEnd() const {
   if (!not_whole_) return log_->end();
   if (pool_->installing()) return pool_->claim();
-  return pool_->damage().ok() ? kUnknownClaim : log_->end();  // damage that was seen in use leaves its end known
+  return pool_->damage().ok() ? kUnknownClaim : log_->end();  // damage found at run time leaves the end known
 }
 
-// One that was elected a moment ago has its time to be heard: to elect another meanwhile would only prolong the time in
-// which nobody serves.
+// A primary that was elected a moment ago gets time to be heard: electing another one meanwhile would only prolong the
+// time in which nobody serves.
 bool Node::IsNotToBeReplaced() const {
   return Leads() || (Leading() && clock_->Now() - term_.elected_at < options_.lease);
 }
@@ -233,7 +234,8 @@ void Node::AnswerState(LinkId link, const wire::StateRequest& request) {
 }
 
 Refusal Node::JudgeRequest(const wire::PromiseRequest& request) const {
-  // Not knowing what it lost it cannot say how far the log must reach that is to take its place.
+  // This node does not know what it lost, so it cannot say how far a log must reach that is to take the lost log's
+  // place.
   if (not_whole_ && VouchedEnd() == kUnknownClaim) return Refusal::kNotWhole;
   const Refusal refusal = voter_->Judge(request.epoch, request.candidate.id, request.interrupts, clock_->Now());
   const bool alive = IsNotToBeReplaced() && request.interrupts != voter_->promised();
@@ -243,7 +245,7 @@ Refusal Node::JudgeRequest(const wire::PromiseRequest& request) const {
 void Node::AnswerPromise(LinkId link, const wire::PromiseRequest& request) {
   if (request.cluster != pool_->cluster()) return fabric_->Close(link);
   Refusal refusal = JudgeRequest(request);
-  // Who is elected must be followed.  A primary that hands over has seen to that.
+  // A node that is elected must be one that others can follow.  A primary that hands over has already checked that.
   const bool vouched = request.interrupts != Epoch{} || Mutated(Mutant::kElectsUnreached);
   if (refusal == Refusal::kNone && request.epoch > voter_->promised() && !vouched) {
     const Reach reach = probes_->ReachOf(request.candidate);
@@ -252,7 +254,7 @@ void Node::AnswerPromise(LinkId link, const wire::PromiseRequest& request) {
       return;
     }
     if (reach == Reach::kNot) refusal = Refusal::kNotReached;
-    probes_->End(request.candidate.id);  // the next one is asked anew
+    probes_->End(request.candidate.id);  // the next request dials again
   }
   if (refusal == Refusal::kNone && request.epoch > voter_->promised()) {
     EndCampaign(
@@ -274,10 +276,10 @@ void Node::AnswerPromise(LinkId link, const wire::PromiseRequest& request) {
                                                       .whole = !not_whole_}));
 }
 
-// It has answered a heartbeat within a lease.
+// The receiver has answered a heartbeat within the last lease.
 bool Node::Lives(const Shipper& shipper) const { return clock_->Now() - shipper.echoed() <= options_.lease; }
 
-// Another node that lives, elsewhere, with the id of `member`.
+// The address of another living node that has the same id as `member`.
 std::optional<Endpoint> Node::TwinOf(const Member& member) const {
   if (member.id == self_.id) return self_.Redis();
   for (const auto& shipper : committer_->shippers()) {
@@ -287,7 +289,7 @@ std::optional<Endpoint> Node::TwinOf(const Member& member) const {
   return std::nullopt;
 }
 
-// Another node that lives says that clients reach it where `member` says the same of itself.
+// Does another living node announce the same address for clients as `member`?
 bool Node::SharesAddress(const Member& member) const {
   if (member.Redis() == self_.Redis()) return member.id != self_.id;
   const auto& shippers = committer_->shippers();
@@ -297,7 +299,7 @@ bool Node::SharesAddress(const Member& member) const {
   });
 }
 
-// Errors: why the asker must not be shipped to.
+// Errors: the reasons for which nothing may be shipped to the node that asks.
 Status Node::Admissible(const wire::FollowRequest& request) const {
   if (request.self.id == self_.id && request.self.Replication() == self_.Replication())
     return {Code::kNotPrimary, "a node cannot follow itself"};
@@ -317,8 +319,8 @@ Status Node::Admissible(const wire::FollowRequest& request) const {
   if (request.cluster != pool_->cluster() && (!request.empty || request.fetch)) {
     return {Code::kClusterId, "the node holds data of another cluster: move its pool away to join this one"};
   }
-  // What a medium calls volatile is no copy, unless the cluster began on such media.  Members stay what they are:
-  // otherwise a cluster of several media could end up without a majority.
+  // A pool on a volatile medium is no copy, unless the cluster began on such media.  A member stays a member, whatever
+  // its medium: otherwise a cluster of different media could end up without a majority.
   if (request.domain == static_cast<std::uint8_t>(PersistenceDomain::kVolatile) &&
       pool_->media().domain() != PersistenceDomain::kVolatile && membership_.Find(request.self.id) == nullptr) {
     return {Code::kBadPool,
@@ -339,26 +341,26 @@ Status Node::Admissible(const wire::FollowRequest& request) const {
                                        request.self.pool_bytes, format::kDataOffset + needed * segment_bytes)};
 }
 
-// The last batch that both logs hold.  Errors: Corrupt - not even a committed one agrees.
+// The last batch that both logs hold.  Errors: Corrupt - the logs do not agree even on a committed batch.
 Result<Lsn> Node::CommonWith(const wire::FollowRequest& request) const {
   if (request.cluster != pool_->cluster() || request.tail.empty() || request.installing) return Lsn{};
   for (const wire::TailBatch& theirs : request.tail) {
     const auto ours = log_->Find(theirs.lsn);
     if (ours && ours->view.header().checksum == theirs.checksum) return theirs.lsn;
   }
-  // Cleaned away here: it is given the whole log.
+  // The batch was cleaned away here: the node is given the whole log.
   if (request.tail.back().lsn <= log_->freed_through()) return Lsn{};
-  // A short tail was never committed by anybody: it can be cut to nothing.
+  // The tail goes back to the first batch, so nobody ever committed it: it can be cut to nothing.
   if (request.tail.back().lsn == Lsn{1}) return Lsn{};
-  (void)log_->AreIntact(wire::kMaxTail);  // if it is this one it is noted, and tended
+  (void)log_->AreIntact(wire::kMaxTail);  // if this node's log is the damaged one, this finds the damage
   return Status{Code::kCorrupt,
                 fmt::format("batch {} of the node, which was committed, is not in the primary's log: one "
                             "of the two is damaged",
                             request.tail.back().lsn.value)};
 }
 
-// A peer has promised an epoch beyond this primary's.  A failed candidate left it there: it can only be led from a
-// later one.  While the role is offered the candidate is the heir, which has its time.
+// A peer has promised an epoch beyond this primary's.  A failed candidate left that promise there, and the peer can
+// follow only a primary of a later epoch.  While the role is offered, the candidate is the heir, which gets its time.
 void Node::OnLaterEpoch(Epoch epoch) {
   if (offer_) {
     offer_->floor = std::max(offer_->floor, epoch);
@@ -368,8 +370,9 @@ void Node::OnLaterEpoch(Epoch epoch) {
   }
 }
 
-// What the candidate lacks was cleaned away here.  It would have to give up its own log to take this one, and where it
-// or this node then failed nobody could lead.  So the candidate does not take the log: this node, which has it, leads.
+// What the candidate lacks was cleaned away here.  The candidate would have to give up its own log to take this one,
+// and if it or this node failed then, nobody could lead.  So the candidate does not take the log: this node, which has
+// it, leads instead.
 void Node::LeadInstead(LinkId link, const wire::FollowRequest& request) {
   wire::FollowReply reply;
   reply.code = static_cast<std::uint8_t>(Code::kNoPromise);
@@ -406,7 +409,7 @@ void Node::AnswerFollow(LinkId link, const wire::FollowRequest& request) {
   reply.granule = geometry.granule;
   reply.epoch = voter_->promised();
   reply.common = common.value();
-  // A node of another cluster has an empty log, which is not one of this cluster's.
+  // A node of another cluster has an empty log, which is not a log of this cluster.
   const bool joins = request.cluster != pool_->cluster();
   reply.install = joins || request.installing || reply.common < log_->freed_through();
   if (reply.install) reply.common = Lsn{};
@@ -414,7 +417,7 @@ void Node::AnswerFollow(LinkId link, const wire::FollowRequest& request) {
   reply.transport = static_cast<std::uint8_t>(fabric_->DataTransport());
   const std::string address = guests_[link].peer.host;
   guests_.erase(link);
-  probes_->End(request.self.id);  // it may have been started anew since
+  probes_->End(request.self.id);  // the node may have been started again since
   const auto domain = static_cast<PersistenceDomain>(std::min<std::uint8_t>(request.domain, 3));
   committer_->Admit(
       std::make_unique<Shipper>(fabric_, ReaderFrom(reply.common.Next()),
@@ -457,7 +460,7 @@ bool Node::OnAnswer(NodeId peer, std::span<const std::byte> head) {
           reply->from, {reply->serving, reply->lease_may_run, reply->lease_holder, reply->whole, reply->promised,
                         reply->end, reply->primary, reply->members});
     } else if (!reply->primary.id.IsNone() && reply->promised > voter_->promised()) {
-      // It is, or follows, the primary of a later epoch, which may lack just this node to serve.
+      // The peer is, or follows, the primary of a later epoch.  That primary may lack only this node to serve.
       StepDown(fmt::format("epoch {} has another primary", reply->promised.value));
       Seek(reply->primary);
     } else {
@@ -471,7 +474,8 @@ bool Node::OnAnswer(NodeId peer, std::span<const std::byte> head) {
       const auto refusal = static_cast<Refusal>(std::min(reply->refusal, static_cast<std::uint8_t>(kLastRefusal)));
       candidacy_->campaign.OnPromise(
           peer, {reply->granted, refusal, reply->whole, reply->promised, reply->end, reply->members});
-      // Each attempt is written to the pools: there is no hurry to make the next one where nobody can follow.
+      // Each attempt is written to the pools: if nobody can follow the candidate, there is no hurry to make the next
+      // attempt.
       if (refusal == Refusal::kNotReached) inquiry_->Defer(clock_->Now() + options_.lease);
     }
     return true;
@@ -479,7 +483,7 @@ bool Node::OnAnswer(NodeId peer, std::span<const std::byte> head) {
   return false;
 }
 
-// What answers at the address of a member is another node, or this one.
+// The node that answers at the address of a member is another node, or this one.
 void Node::OnWrongAnswer(NodeId peer) {
   inquiry_->Refuse(peer);
   if (candidacy_) candidacy_->campaign.OnUnreachable(peer);

@@ -1,4 +1,4 @@
-// Losing touch: a backup that misses its primary, and a primary that serves no more.  See node.h.
+// Loss of contact: a backup that misses its primary, and a primary that no longer serves.  See node.h.
 #include <algorithm>
 
 #include "cluster/quorum.h"
@@ -24,10 +24,11 @@ Status Node::Remember(std::string_view note) {
   return status.ok() || status.code() == Code::kTooLarge ? status : Fail(status);
 }
 
-// A primary that only this backup does not hear is not to be replaced: the others are asked.  While the primary was
-// there, somebody watches over it, who says which backup is to lead.  A backup that has found none since its start
-// stands for all that was down: nobody may have been there to see it.  The old primary, if it is back, comes first, and
-// of two backups the one that was started earlier.
+// A primary must not be replaced if only this backup does not hear it: so the other members are asked.  If this backup
+// has heard a primary since its start, somebody watches over that primary, and says which backup is to lead.  If this
+// backup has found no primary since its start, perhaps everything was down, and nobody may have been there to see it:
+// then the backup offers itself.  The old primary, if it is back, comes first, and of two backups the one that was
+// started earlier.
 void Node::StepSilence() {
   if (!Silent()) return;
   if (inquiry_->Due()) AskMembers(membership_.members());

@@ -17,10 +17,10 @@ namespace faha {
 Result<std::unique_ptr<Store>> Store::Open(const Options& options, StoreObserver* observer, Env env) {
   std::unique_ptr<Media> media = std::move(env.media);
   auto node = std::make_unique<Node>(options, observer, std::move(env));
-  // Before the pool is touched: what it refuses is most often a setting.
+  // This is checked before the pool is touched: the cause of a refusal is most often a setting.
   if (Status status = node->ChooseFabric(); !status.ok()) return status;
   if (!media) {
-    // A file that is made and then refused would stand in the way of the next start.
+    // A pool file that is created and then refused would prevent the next start.
     std::error_code error;
     const bool exists = std::filesystem::exists(options.pool_path, error) || error;
     const Status possible = exists ? Status::Ok() : CheckNewPool(options.pool_bytes, options.segment_bytes);
@@ -51,7 +51,7 @@ Status Node::ChooseFabric() {
   return Status::Ok();
 }
 
-// Listens, and says what carries the batches.  Errors: Unavailable - the address, or RDMA that is required.
+// Listens, and notes how batches are transported.  Errors: Unavailable - the address, or RDMA that is required.
 Status Node::OpenFabric() {
   fabric_->SetSpin(options_.rdma_spin);
   if (options_.port == 0) return Status::Ok();
@@ -60,7 +60,8 @@ Status Node::OpenFabric() {
   if (!remark_.empty()) Note(LogLevel::kNotice, fmt::format("batches go over TCP: {}", remark_));
   if (fabric_->DataTransport() != Transport::kRdma) return Status::Ok();
   const auto shared = pool_->media().shared();
-  // A device's flush reaches what this node calls durable only where stores and their flush are all that it takes.
+  // A flush by a device makes data durable in this node's sense only if the medium needs nothing but stores and their
+  // flush.
   const PersistenceDomain domain = pool_->media().domain();
   const bool persistent = domain == PersistenceDomain::kCacheLine || domain == PersistenceDomain::kCpuCache;
   const Status direct =
@@ -76,7 +77,7 @@ Node::~Node() {
   if (committer_) committer_->End();
 }
 
-// The pool, as large as faha.pool-bytes wants it if it is not larger.
+// Opens the pool, and makes it as large as faha.pool-bytes says, unless it is larger already.
 Status Node::OpenPool(std::unique_ptr<Media> media) {
   const std::uint64_t before = media->bytes().size();
   auto pool = Pool::Open(std::move(media), options_.segment_bytes, options_.pool_bytes, options_.feature_level);
@@ -124,9 +125,9 @@ Status Node::Start(std::unique_ptr<Media> media) {
       !status.ok()) {
     return status;
   }
-  // While the log is being received the members are not known, and this node may have given a lease.
+  // While the log is being received, the members are not known, and this node may have given a lease before.
   const bool alone = !not_whole_ && membership_.members().size() <= 1;
-  // That it voted for itself proves nothing: another may have won that epoch, and had a lease of it.
+  // A vote of this node for itself proves nothing: another node may have won that epoch and held a lease in it.
   const NodeId leader = pool_->leader();
   voter_.emplace(pool_->promised(), pool_->voted_for(), options_.lease, clock_->Now(),
                  Voter::Forgotten{.nothing = alone || leader == self_.id, .holder = leader});
@@ -143,7 +144,7 @@ Status Node::Start(std::unique_ptr<Media> media) {
   if (Status status = pool_->media().Health(); !status.ok() && !not_whole_) return status;
   Note(LogLevel::kNotice, fmt::format("recovered {} keys up to LSN {} of epoch {} from {}", engine_->Size(),
                                       log_->end().lsn.value, log_->end().epoch.value, options_.pool_path));
-  // A node that was the primary seeks a new epoch; any other waits to hear of one, for a while.
+  // A node that was the primary seeks a new epoch; any other node first waits a while to hear of one.
   contact_.Begin(clock_->Now());
   if (!not_whole_ && (alone || pool_->voted_for() == self_.id)) {
     StartCampaign(Epoch{}, Epoch{}, std::chrono::milliseconds::max(), nullptr);
@@ -153,7 +154,8 @@ Status Node::Start(std::unique_ptr<Media> media) {
   return failure_;
 }
 
-// The newer superblock copy may be lost, and with it a promise.  Who is alone has promised nobody else.
+// The newer copy of the superblock may be lost, and with it a promise.  A node that is alone has promised nothing to
+// others.
 Status Node::CheckPromise() {
   const Epoch epoch = log_->end().epoch;
   if (epoch <= pool_->promised()) return Status::Ok();
@@ -174,7 +176,7 @@ void Node::ReadCheckpointIfAny() {
   if (status.ok()) {
     Note(LogLevel::kNotice, fmt::format("the index is that of the checkpoint {}", options_.checkpoint_path));
   } else if (status.code() != Code::kUnavailable) {
-    Note(LogLevel::kNotice, std::string(status.message()));  // no data are concerned
+    Note(LogLevel::kNotice, std::string(status.message()));  // no data are affected
   }
 }
 
@@ -187,7 +189,8 @@ Status Node::Checkpoint() {
   return WriteCheckpoint(options_.checkpoint_path, *log_, *engine_);
 }
 
-// A member of a lower level would be told of without its second address, and looked for at the wrong one.
+// At a lower level the other nodes are told of the member without its second address, and would look for it at the
+// wrong one.
 Status Node::CheckPeerHost(const Member& member, FeatureLevel level) {
   if (member.peer_host.empty() || level >= kPeerHostLevel) return Status::Ok();
   return {Code::kPeerVersion,
@@ -196,10 +199,10 @@ Status Node::CheckPeerHost(const Member& member, FeatureLevel level) {
                       kPeerHostLevel, level)};
 }
 
-// Errors: Corrupt, if no peer can give this node what is damaged; IoError.
+// Errors: Corrupt, if there is no peer that can give this node what is damaged; IoError.
 Status Node::OpenLog() {
   if (pool_->installing()) {
-    // A crash interrupted it: it starts again.
+    // A crash interrupted the install: it starts again.
     const auto source = pool_->InstallSource();
     if (source) book_.SetSeeds({*source});
     if (Status status = pool_->BeginInstall(source.value_or(Endpoint{}), pool_->claim()); !status.ok()) return status;
@@ -218,7 +221,7 @@ Status Node::OpenLog() {
   }
   if (log.status().code() != Code::kCorrupt) return log.status();
   pool_->CountDamage();
-  // The damaged pool stays as it is until a primary has promised a whole log.
+  // The damaged pool stays as it is until a primary has offered a whole log.
   const auto configuration = DecodeConfiguration(NewestConfig(*pool_));
   if (!configuration || configuration->members.size() < 2) return log.status();
   NoteProblem(log.status());
@@ -231,8 +234,8 @@ Status Node::OpenLog() {
 
 Status Node::NoteLog() { return log_->known_committed() > Lsn{} ? pool_->NoteLog() : Status::Ok(); }
 
-// Where so much of the log is lost that what is left looks like the beginning of one, the superblock still knows that
-// there are others.  A node that took itself for the only member would serve beside them.
+// So much of the log may be lost that the rest looks like the beginning of a log; but the superblock still knows that
+// there are other members.  Otherwise this node would take itself for the only member, and serve beside them.
 Status Node::CheckPeersAreKnown() const {
   const auto is_another = [this](const NodeId& id) { return !id.IsNone() && id != pool_->node(); };
   const Members& members = membership_.members();
@@ -247,7 +250,7 @@ Status Node::CheckPeersAreKnown() const {
           "--extract; nothing was changed"};
 }
 
-// Every configuration in the log, committed or not: the newest counts.
+// Reads every configuration in the log, committed or not: the newest counts.
 Status Node::ReadMembership() {
   Status status;
   for (const LocatedBatch& batch : log_->ConfigsAtOpen()) {
@@ -260,8 +263,9 @@ Status Node::ReadMembership() {
   return status;
 }
 
-// Before this node acknowledges anything that only its level allows, the pool says that it may hold that.  What its
-// device has acknowledged before is read by this release, or an earlier one refuses the configuration itself.
+// The pool must say that it may hold data of a level before this node acknowledges anything that only this level
+// allows.  What this node's device has acknowledged before this call does no harm: this release can read it, and an
+// earlier release refuses the configuration itself.
 Status Node::AddConfiguration(Lsn lsn, std::string_view record) {
   auto configuration = DecodeConfiguration(record);
   if (!configuration) return {Code::kCorrupt, fmt::format("batch {} holds members that cannot be read", lsn.value)};

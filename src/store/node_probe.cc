@@ -1,4 +1,5 @@
-// Who is asked whether it can be dialled, and what follows from the answer.  See node.h and probes.h.
+// Which nodes are dialled to find out whether they can be reached, and what follows from the answer.  See node.h and
+// probes.h.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -8,7 +9,7 @@
 
 namespace faha {
 
-// If it was reached longer ago than a lease it is dialled anew.  Meanwhile peers speak.
+// Dials the member again if it was last reached longer ago than a lease.  Peers may speak meanwhile.
 bool Node::ReachedNow(const Member& member) {
   const Member asked = member;
   probes_->Refresh(asked.id);
@@ -25,7 +26,7 @@ bool Node::ReachedNow(const Member& member) {
   return reach == Reach::kReached;
 }
 
-// A primary's backups in sync are what it asks about.
+// A primary probes its backups in sync.
 void Node::TendProbes() {
   for (const NodeId& candidate : held_votes_.Late(clock_->Now())) {
     probes_->GiveUp(candidate);
@@ -64,10 +65,10 @@ void Node::OnProbed(const Probes::Outcome& outcome) {
   SettleVotes(outcome.node);
 }
 
-// What is known now of `candidate` is enough to answer who asked for a vote for it.
+// Enough is known about `candidate` now to answer the nodes that asked for a vote for it.
 void Node::SettleVotes(const NodeId& candidate) {
   for (const HeldVote& held : held_votes_.Take(candidate)) AnswerPromise(held.link, held.request);
-  if (!Leading()) probes_->End(candidate);  // the next one is asked anew
+  if (!Leading()) probes_->End(candidate);  // the next request dials again
 }
 
 }  // namespace faha

@@ -9,20 +9,21 @@
 namespace faha {
 
 namespace {
-// What one turn's cleaning may take: pieces are begun until then.
+// The time that cleaning may take in one turn: no piece is begun after it.
 constexpr MonoTime kMaxTurn = std::chrono::microseconds(700);
-// What it looks at where there is no hurry, or nothing else to go by.
+// How much the cleaner looks at in a turn without hurry, or when nothing else tells how much.
 constexpr std::uint64_t kTurnBytes = 12 * Cleaner::kPieceBytes;
-// Of segments, the share that holds live data when the pool is full: measured, 92 to 99 with values of 10 B to 200 kB.
+// The part of the segments that is live data when the pool is full: measured, 92 to 99 with values of 10 B to 200 kB.
 constexpr std::uint64_t kDensePercent = 97;
-// Of a record, what is neither key nor value, on average.
+// What is neither key nor value in a record, on average.
 constexpr std::uint64_t kOwnBytes = sizeof(format::RecordHeader) + format::kRecordAlign / 2;
-// A receiver that has acknowledged nothing for so long is given up, as it gives up a source that is silent for so long.
+// A receiver that has acknowledged nothing for so long is given up, as a receiver gives up a source that is silent for
+// so long.
 constexpr MonoTime kReceiverPatience = std::chrono::seconds(3);
 }  // namespace
 
-// What is moved becomes durable, and is acknowledged, with the next turn's batch or at the next tick: nobody waits for
-// it.
+// Moved records become durable, and are acknowledged, with the next turn's batch or at the next tick: nobody waits for
+// them.
 void Node::Clean(bool idle) {
   if (!failure_.ok() || !Leading() || !committer_->Serving()) return;
   ReleaseFreed();
@@ -31,7 +32,8 @@ void Node::Clean(bool idle) {
     space_.owed = 0;
     return;
   }
-  // As fast as clients fill segments, victims give them back; what does not fit into this turn is for the next ones.
+  // Victims are given back as fast as clients fill segments; work that does not fit into this turn is left for the next
+  // turns.
   space_.owed += cleaner_->Share(log_->sealed_bytes() - space_.sealed_before);
   if (idle || cleaner_->Pressed()) space_.owed = std::max(space_.owed, kTurnBytes);
   const MonoTime end = clock_->Now() + kMaxTurn;
@@ -46,7 +48,7 @@ void Node::Clean(bool idle) {
   if (!status.ok()) (void)Fail(status);
 }
 
-// The next turn may never come: where space is short, it is this drain that lets segments be given back.
+// There may be no next turn: if space is short, it is this drain that allows segments to be given back.
 void Node::DrainSealed() {
   if (!failure_.ok() || !Leading() || log_->durable() == log_->end().lsn) return;
   if (Mutated(Mutant::kFullForEver) && log_->pending_frees() > 0) return;
@@ -59,12 +61,13 @@ void Node::DrainSealed() {
 
 Status Node::CleanStep(std::uint64_t bytes, bool hurried, bool& worked) {
   worked = false;
-  // What was freed is given back, once it is committed, before the reserve is filled with more moves: otherwise the
-  // cleaner would take the space that clients wait for.
+  // Freed segments must be given back, once their frees are committed, before the reserve is filled with more moves:
+  // otherwise the cleaner would take the space for which clients wait.
   if (log_->pending_frees() > 0 && log_->segments().free() < Log::kReservedSegments) return Status::Ok();
   cleaner_->SetConfig(membership_.newest());
   if (cleaner_->WantsConfig() && !membership_.ChangePending(committer_->committed())) {
-    // Where the newest configuration stands in the victim, it is written again, to where the cleaner writes.
+    // If the victim holds the newest configuration, the configuration is written again, to the head to which the
+    // cleaner writes.
     const Members members = membership_.members();
     const auto head = cleaner_->HeadFor(format::RecordBytes(0, Encode({members, LevelOf(members)}).size(), false));
     if (!head.ok()) return head.status();
@@ -75,7 +78,7 @@ Status Node::CleanStep(std::uint64_t bytes, bool hurried, bool& worked) {
   const auto step = cleaner_->Step(bytes, committer_->committed(), committer_->Everywhere(), hurried);
   engine_->Appended();
   if (!step.ok()) return step.status();
-  // A victim was chosen that holds the newest configuration, which the next step writes.
+  // If the chosen victim holds the newest configuration, the next step writes it: this counts as work, too.
   worked = *step || (!wanted && cleaner_->WantsConfig());
   Ship();
   return Status::Ok();
@@ -94,7 +97,7 @@ void Node::ReleaseFreed() {
     Leave(segment);
     return true;
   });
-  // Somebody may find room now, even if as many are free later as there were when nobody did.
+  // Now a writer may find room, even if later as many segments are free as there were when the last attempt failed.
   if (log_->segments().free() > free && !Mutated(Mutant::kFullForEver)) space_.futile.reset();
   if (!status.ok()) (void)Fail(status);
 }
@@ -104,7 +107,8 @@ void Node::Leave(const Segment& segment) {
   engine_->Forget(segment.index);
 }
 
-// A receiver that acknowledges nothing must not keep the others from using space again: sooner where space is short.
+// A receiver that acknowledges nothing must not keep the others from reusing space.  If space is short, it is dropped
+// sooner.
 void Node::DropStalled() {
   const MonoTime patience = cleaner_->SpaceIsShort() ? MonoTime{options_.persist_timeout} : kReceiverPatience;
   NoteLost(committer_->DropStalled(clock_->Now(), patience),
@@ -125,8 +129,8 @@ std::uint64_t Node::UsableSegments() const {
   return std::min(pool_->geometry().segment_count, SegmentsOf(membership_.members()));
 }
 
-// What the cleaner can bring together in all segments but the reserve, less what is there; of that the part that keys
-// and values have in what is there.
+// The room for live data in all segments except the reserve, when they are filled by the cleaner, less the data that
+// are there.  Of that room, only the part counts that keys and values have in the data that are there.
 std::uint64_t Node::WritableBytes() const {
   const std::uint64_t segments = UsableSegments();
   if (space_.futile == FreeAndLive() || segments <= Log::kReservedSegments) return 0;
@@ -138,19 +142,19 @@ std::uint64_t Node::WritableBytes() const {
   return live <= own ? room : room / 100 * (100 * (live - own) / live);
 }
 
-// The last resort of a writer that is faster than the slices: its own call cleans until there is room.  As a commit
-// does, it lets peers speak meanwhile and gives up at a deadline.
+// The last resort of a writer that is faster than the slices of cleaning: its own call cleans until there is room.  As
+// a commit does, it lets peers speak meanwhile and gives up at a deadline.
 Status Node::MakeRoom(std::uint64_t bytes, std::uint32_t reserve) {
   if (log_->HasRoom(bytes, reserve)) return Status::Ok();
-  // What a unit has written must not be committed before its end, so nothing can be gained; it may use one of the
-  // reserved segments to come to its end.
+  // Records of a unit must not be committed before its end, so no space can be gained in the middle of a unit.  The
+  // unit may use one of the reserved segments to come to its end.
   if (log_->InUnit()) return reserve > 1 && log_->HasRoom(bytes, reserve - 1) ? Status::Ok() : Full();
   // Nothing is cleaned any more: see TendDamage().
   if (!pool_->damage().ok()) return pool_->damage();
-  // An attempt that gained nothing is not repeated before something has changed: writers are refused at once.
+  // An attempt that gained nothing is not repeated until something has changed: writers are refused at once.
   if (space_.futile == FreeAndLive()) return Full();
   const MonoTime deadline = clock_->Now() + options_.persist_timeout;
-  // Cleaning the whole pool twice over without gaining the room is as futile as a deadline.
+  // If the whole pool was cleaned twice without gaining the room, this is as futile as a deadline that has passed.
   std::uint32_t attempts = 2 * log_->segments().count();
   while (!log_->HasRoom(bytes, reserve)) {
     bool worked = false;
@@ -159,7 +163,7 @@ Status Node::MakeRoom(std::uint64_t bytes, std::uint32_t reserve) {
     if (Status status = GainSegment(worked); !status.ok()) return status;
     worked = worked || FreeAndLive() != before;
     if (log_->HasRoom(bytes, reserve)) break;
-    // What this turn has written is no victim before it is committed, as an attempt has it do.
+    // What this turn has written cannot be a victim before it is committed; an attempt commits it.
     if (!pool_->damage().ok()) return pool_->damage();
     const bool waits = log_->pending_frees() > 0 || committer_->committed() < log_->end().lsn ||
                        committer_->committed() > committed || membership_.ChangePending(committer_->committed());
@@ -173,7 +177,7 @@ Status Node::MakeRoom(std::uint64_t bytes, std::uint32_t reserve) {
   return Status::Ok();
 }
 
-// Cleans until a victim is freed, or for as long as a tick, and commits that.  `worked`: something was cleaned.
+// Cleans until a victim is freed, or for as long as a tick, and commits the result.  `worked`: something was cleaned.
 Status Node::GainSegment(bool& worked) {
   const MonoTime end = clock_->Now() + kTickPeriod;
   const std::size_t pending = log_->pending_frees();

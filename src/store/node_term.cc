@@ -1,4 +1,4 @@
-// The primary's term: what it commits, its lease, its members, and its end.  See node.h.
+// The primary's term: what it commits, its lease, its members, and the end of the term.  See node.h.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -9,7 +9,7 @@
 
 namespace faha {
 
-// Whatever arrived may have moved the commit LSN, the lease or the membership.
+// To be called when anything has arrived: it may have moved the commit LSN, the lease or the membership.
 void Node::Progress() {
   if (!failure_.ok()) return;
   if (Fetching() && !not_whole_ && log_->end() >= candidacy_->campaign.best_end()) BecomePrimary();
@@ -30,7 +30,8 @@ void Node::Progress() {
     observer_->OnPrimary();
   }
   if (order_.done && Leads()) Answer(Status::Ok());
-  // A change of members is a batch of its own: in the middle of a unit it waits, for the unit must not be cut in two.
+  // A change of members is a batch of its own.  In the middle of a unit it waits, because the unit must not be cut in
+  // two.
   if (!log_->InUnit() || Mutated(Mutant::kMembersCutUnit)) AdmitMember();
   Ship();
   if (committer_->active()) committer_->PumpSpared(voter_->promised(), clock_->Now());
@@ -38,7 +39,7 @@ void Node::Progress() {
 
 void Node::AdmitMember() {
   const Members joining = committer_->Joining();
-  // Whoever is not reached keeps nobody else out.
+  // A member that is not reached does not keep the others out.
   const Member* joined = nullptr;
   for (const Member& member : joining) {
     if (probes_->ReachOf(member) == Reach::kReached && joined == nullptr) joined = &member;
@@ -53,7 +54,7 @@ void Node::AdmitMember() {
   (void)AppendMembers(next);
 }
 
-// The last member that lacked it offers a higher feature level.
+// Raises the cluster's level when the last member that offered less now offers a higher one.
 void Node::RaiseLevel() {
   if (membership_.level() >= options_.feature_level) return;
   if (!committer_->Serving() || membership_.ChangePending(committer_->committed())) return;
@@ -90,21 +91,22 @@ void Node::CountLease() {
     term_.lease.RunsAgain();
     if (!candidacy_) inquiry_->Close();
   } else if (inquiry_->Due()) {
-    // Cut off: somebody may know of a newer primary.
+    // This node is cut off from a majority: some member may know of a newer primary.
     AskMembers(membership_.members());
   }
 }
 
-// The segments that the pool of every member has, connected or not: a primary uses no other, for its batches land at
-// the same addresses.  Pools only grow, so this never falls from one configuration in the log to the next.
+// The number of segments that the pools of all members have, connected or not.  A primary uses no others, because its
+// batches land at the same addresses.  Pools only grow, so this never falls from one configuration in the log to the
+// next.
 std::uint32_t Node::SegmentsOf(const Members& members) const {
   std::uint64_t smallest = UINT64_MAX;
   for (const Member& member : members) smallest = std::min(smallest, member.pool_bytes);
   return SegmentsThatFit(smallest, pool_->geometry().segment_bytes);
 }
 
-// Takes effect as it is appended; the next change waits until it is committed.
-// By value: it may come from the membership that it is added to.
+// A configuration takes effect as soon as it is appended; the next change waits until it is committed.
+// `members` is passed by value: it may be a part of the membership that the configuration is added to.
 Status Node::AppendMembers(Members members, Head head) {
   const Configuration next{members, LevelOf(members)};
   Status status = pool_->RaiseLevel(next.level);
@@ -163,7 +165,7 @@ void Node::BecomePrimary() {
   log_->SetCommitted(std::max(log_->known_committed(), heard_committed_));
   const Members members = forced ? Members{self_} : membership_.Toward(self_);
   log_->LimitSegments(SegmentsOf(members));
-  // Raft 5.4.2: what earlier epochs left is committed by a batch of our own.
+  // Raft 5.4.2: batches that earlier epochs left are committed by a batch of our own.
   if (auto at = log_->Append({.kind = format::RecordKind::kEpochStart, .key = {}, .value = {}}); !at.ok()) {
     (void)Fail(at.status());
     return;
@@ -188,9 +190,9 @@ void Node::StepDown(std::string_view why) {
   ForgetPrimary();
 }
 
-// Whoever it was, this node included: there is to be another.
+// Forgets the primary, even if it was this node: there will be another one.
 void Node::ForgetPrimary() {
-  log_->LimitSegments(UINT32_MAX);  // where a batch goes is for the next primary to say
+  log_->LimitSegments(UINT32_MAX);  // the next primary decides where a batch goes
   probes_->EndAll();
   primary_ = {};
   contact_.Begin(clock_->Now());

@@ -1,6 +1,6 @@
-// Does the address that a node announces lead to it?  Asked before it becomes a member, while it is in sync, and before
-// it is promised an epoch: one that nobody can dial could be elected, and nobody could follow it.  Thread: main loop
-// only.
+// Does the address that a node announces lead to that node?  This is asked before the node becomes a member, while it
+// is in sync, and before it is promised an epoch: a node that nobody can dial could be elected, and then nobody could
+// follow it.  Thread: main loop only.
 #pragma once
 
 #include <functional>
@@ -23,13 +23,15 @@ class Probes {
   Probes(Fabric* fabric, const Clock* clock, const Options* options)
       : fabric_(fabric), clock_(clock), options_(options) {}
 
-  // What is known of it.  Who asks, and goes on asking, has it dialled, and again each lease while it is not reached.
+  // What is known of the member.  The call also dials the member, and while it is not reached dials again once per
+  // lease, as long as the caller goes on asking.
   Reach ReachOf(const Member& member);
-  // The same, but what was found longer ago than a lease is found anew.
+  // The same, but a result that is older than a lease is thrown away, so that the next ReachOf() dials again.
   void Refresh(const NodeId& node);
-  // It is taken for unreached from now on.
+  // From now on the node counts as not reached.
   void GiveUp(const NodeId& node) { probes_[node].reach = Reach::kNot; }
-  // It is not reached: true when this is said for the first time, until it is reached or the probe ends.
+  // For a node that is not reached: true at the first call, so that the caller reports it once; false until the probe
+  // ends.
   bool TellOnce(const NodeId& node);
 
   void End(const NodeId& node);
@@ -37,12 +39,12 @@ class Probes {
   void KeepOnly(const std::function<bool(const NodeId&)>& goes_on);
 
   [[nodiscard]] bool Owns(LinkId link) const;
-  // An outcome, which may have been told to be bad before.
+  // The result of a probe.
   struct Outcome {
     NodeId node;
-    bool mended = false;  // it is reached, and was said not to be
+    bool mended = false;  // the node is reached now, and it was reported as not reached before
   };
-  // A node answers over that link, and says that it is `from`.
+  // A node answers over that link and says that its id is `from`.
   Outcome OnAnswer(LinkId link, const NodeId& from);
   Outcome OnClose(LinkId link);
 
@@ -52,8 +54,8 @@ class Probes {
     LinkId link = LinkId::kNone;
     MonoTime next{0};  // when it is dialled again
     Reach reach = Reach::kUnknown;
-    MonoTime since{0};  // it has been reached, or not
-    bool told = false;  // that it is not reached
+    MonoTime since{0};  // when it was found to be reached or not
+    bool told = false;  // it was reported that it is not reached
   };
   [[nodiscard]] Probe& With(LinkId link);
   Outcome Settle(Probe& probe, Reach reach) const;

@@ -1,5 +1,5 @@
-// What one turn of the event loop has written and read, none of which may be told before Commit(): the node's half of
-// the rule that module/gate.h keeps for replies.  Thread: main loop only.
+// What one turn of the event loop has written and read.  None of it may be told before Commit().  This is the node's
+// half of the rule that module/gate.h enforces for replies.  Thread: main loop only.
 #pragma once
 
 #include <utility>
@@ -10,12 +10,12 @@ class Turn {
  public:
   // Something was appended to the log.
   void Wrote() { wrote_ = true; }
-  // Something was told as the primary knows it, which another one may have changed unless a lease holds.
+  // Something was told as this primary knows it.  Another primary may have changed it, unless a lease holds.
   void Read() { read_ = true; }
   // Something was told as a backup knows it.
   void ReadAtBackup() { read_at_backup_ = true; }
-  // The term has ended.  What the turn has written and read before that is not to be told, even if this node leads
-  // again before the turn's end.
+  // The term has ended.  What the turn has written and read before now must not be told, even if this node leads again
+  // before the end of the turn.
   void Depose() { deposed_ = deposed_ || NeedsCommit(); }
 
   [[nodiscard]] bool wrote() const { return wrote_; }
@@ -23,7 +23,7 @@ class Turn {
   [[nodiscard]] bool NeedsCommit() const { return wrote_ || read_; }
 
   bool TakeReadAtBackup() { return std::exchange(read_at_backup_, false); }
-  // The turn ends; what was is returned.
+  // The turn ends.  Returns what it has done.
   Turn Take() { return std::exchange(*this, Turn{}); }
 
  private:

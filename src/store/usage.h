@@ -1,6 +1,6 @@
 // How much of each segment is still needed.  Thread: main loop only.
-// Live are the newest puts of their keys.  Tombstones (deletes) and flushes hide older puts, and are needed as long as
-// a segment that may hold one is in the log; here they are counted for the whole life of their segment.
+// The newest put of each key is live.  Tombstones (deletes) and flushes hide older puts, and are needed as long as the
+// log has a segment that may hold such a put; here they are counted as long as their own segment exists.
 #pragma once
 
 #include <cstdint>
@@ -65,7 +65,7 @@ class Usage {
     for (SegmentUsage& segment : segments_) segment.live_bytes = 0;
     live_bytes_ = 0;
   }
-  // Every key is gone, and may come back: the live bytes of each segment.
+  // Every key is gone but may come back.  Returns the live bytes of each segment.
   [[nodiscard]] std::vector<std::uint64_t> TakeAllLive() {
     std::vector<std::uint64_t> live;
     live.reserve(segments_.size());
@@ -88,7 +88,8 @@ class Usage {
     segments_[index] = {};
     forgotten_[index] = ++forgets_;
   }
-  // How often Forget() was called, and has it been for the segment of `at` since the `count`th time?
+  // forgets(): how often Forget() was called.  ForgottenSince(): was it called for the segment of `at` after the
+  // `count`th time?
   [[nodiscard]] std::uint64_t forgets() const { return forgets_; }
   [[nodiscard]] bool ForgottenSince(LogAddress at, std::uint64_t count) const {
     return forgotten_[pool_->SegmentOf(at)] > count;

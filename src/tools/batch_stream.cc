@@ -13,7 +13,7 @@ void BatchStream::List(std::size_t source) {
   for (const ScannedBatch& batch : BatchesFrom(pool_, found_[source].segment, Lsn{})) into.batches.push_back(batch.at);
   LogAddress end;
   for (const LogAddress at : found_[source].stray) {
-    if (at < end) continue;  // it stands in a record of the one before: somebody's value
+    if (at < end) continue;  // it lies inside the batch before: it is a client's value
     into.batches.push_back(at);
     end = at + BatchView::Trusted(pool_.media().bytes().data() + at.value).PaddedBytes(pool_.geometry().granule);
   }

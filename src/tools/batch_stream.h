@@ -13,17 +13,17 @@
 namespace faha {
 
 struct StreamedBatch {
-  LocatedBatch batch;        // `bytes` as on the medium; nothing is known of reused_after and opens_segment
+  LocatedBatch batch;        // `bytes` as on the medium; reused_after and opens_segment are not set
   bool stray = false;        // something before it in its segment is torn or damaged
   bool well_formed = false;  // all its records are of a form this release knows
-  bool follows = false;      // in epoch and LSN, whatever stands before it: false for what a crash left of another fork
+  bool follows = false;      // its epoch and LSN follow the last one's: false for what a crash left of another fork
 };
 
 class BatchStream {
  public:
   // Both must outlive the stream.
   BatchStream(const Pool& pool, const std::vector<ScannedSegment>& found);
-  // Nothing behind the last one.
+  // The next batch; nothing behind the last one.
   std::optional<StreamedBatch> Next();
 
  private:
@@ -37,8 +37,8 @@ class BatchStream {
 
   const Pool& pool_;
   const std::vector<ScannedSegment>& found_;
-  std::vector<Source> sources_;            // as found_
-  std::multimap<Lsn, std::size_t> queue_;  // the next LSN of each that has one, or the first before it is listed
+  std::vector<Source> sources_;            // one for each of found_
+  std::multimap<Lsn, std::size_t> queue_;  // each source by its next LSN, or by its first until it is listed
   Epoch epoch_;
   Lsn last_;
 };

@@ -50,7 +50,7 @@ void AddOptions(CLI::App& app, Settings& settings, std::string& key, int& db) {
   app.footer(kExitCodes);
 }
 
-// The pool, for reading alone.  Errors: as OpenMediaReadOnly and Pool::Inspect.
+// Opens the pool for reading only.  Errors: as OpenMediaReadOnly and Pool::Inspect.
 Result<std::unique_ptr<Pool>> OpenPool(const std::string& path) {
   auto media = OpenMediaReadOnly(path);
   if (!media.ok()) return media.status();
@@ -65,7 +65,7 @@ int Fail(const Status& status, std::FILE* err) {
 int LookAt(const Settings& settings, std::FILE* out, std::FILE* err) {
   auto pool = OpenPool(settings.pool);
   if (!pool.ok()) return Fail(pool.status(), err);
-  // Findings tell what the scan warns of; a terminal sees how it gets on.
+  // The scan's warnings are not printed, because the findings report the same.  Its progress is shown on a terminal.
   const bool watched = isatty(fileno(err)) == 1;
   const Survey survey = SurveyPool(**pool, [&](LogLevel level, std::string_view line) {
     if (watched && level == LogLevel::kNotice) fmt::print(err, "{}\n", line);

@@ -12,7 +12,7 @@ namespace {
 
 using format::RecordKind;
 
-// Of a key or a value, in a line for people.
+// How many bytes of a key or a value are shown in a line for people.
 constexpr std::size_t kShownBytes = 64;
 
 std::string Shortened(std::string_view bytes) {
@@ -20,7 +20,7 @@ std::string Shortened(std::string_view bytes) {
   return fmt::format("\"{}\"... ({} bytes)", Escape(bytes.substr(0, kShownBytes)), bytes.size());
 }
 
-// A moved delete names the batch of the original.
+// The LSN of the batch that held the original of a moved delete; nothing if the record is no moved delete.
 std::optional<std::uint64_t> MovedFrom(const Record& record) {
   std::uint64_t lsn = 0;
   if (record.kind != RecordKind::kDelete || record.value.size() != sizeof lsn) return std::nullopt;
@@ -50,7 +50,7 @@ class Dumper {
  private:
   [[nodiscard]] bool Wanted(const Record& record) const {
     if (!options_.key && !options_.db) return true;
-    if (record.kind == RecordKind::kSwap) return true;  // it tells whose number a database has
+    if (record.kind == RecordKind::kSwap) return true;  // it tells which number a database has
     const bool of_db = !options_.db || record.db == format::kAllDatabases || record.db == *options_.db;
     switch (InfoOf(record.kind).concerns) {
       case Concerns::kKey: return of_db && (!options_.key || record.key == *options_.key);
@@ -140,7 +140,7 @@ class Dumper {
                in_log_ ? "" : " not-in-the-log");
   }
 
-  // Fields of every kind alike: whoever reads them needs no table.
+  // Every kind has the same fields, so that a reader needs no table of kinds.
   void JsonRecord(const Record& record, std::uint64_t number) {
     const auto moved = MovedFrom(record);
     const std::string db = DbText(record.db);

@@ -13,8 +13,8 @@ namespace faha {
 
 struct DumpOptions {
   bool json = false;  // an object a line, with the whole value; otherwise a long value is cut short
-  // With either of these, records alone: those of the key and database, the flushes that hit them, and the swaps.
-  // The database is the one that records name, which after a swap is not the one that clients do.
+  // With either of these, only records are printed: those of the key and the database, the flushes that hit them, and
+  // the swaps.  `db` is the number that records carry, which after a swap differs from the number that clients use.
   std::optional<std::string> key;
   std::optional<DbId> db;
 };

@@ -19,7 +19,8 @@ Status Failed(std::string_view what, const std::string& path) {
   return {full ? Code::kNoSpace : Code::kIoError, fmt::format("cannot {} {}: {}", what, path, std::strerror(error))};
 }
 
-// A file under its first name; it goes away unless it is kept.
+// A file that is written under a temporary name; Keep() gives it its own name.  The temporary name is removed in any
+// case.
 class Output {
  public:
   explicit Output(std::string path) : path_(std::move(path)), fresh_(path_ + ".new") {}
@@ -46,7 +47,7 @@ class Output {
     return status;
   }
 
-  // One command.  Errors: as Extract.
+  // Writes one command.  Errors: as Extract.
   Status Write(std::initializer_list<std::string_view> words) {
     std::string head = fmt::format("*{}\r\n", words.size());
     bool good = true;
@@ -60,7 +61,7 @@ class Output {
 
   Status Keep() {
     if (std::fflush(file_) != 0 || fsync(fileno(file_)) != 0) return Failed("write", fresh_);
-    // A link, for a rename would take the place of a file that somebody has made since.
+    // This is a link and not a rename, because a rename would replace a file that somebody has made since.
     if (link(fresh_.c_str(), path_.c_str()) != 0) return Failed("create", path_);
     return Status::Ok();
   }
@@ -77,7 +78,8 @@ Status WriteSet(Output& output, const Record& record) {
   return output.Write({"SET", record.key, record.value, "PXAT", fmt::format("{}", record.expire_at)});
 }
 
-// The libraries of functions: behind a number of theirs, as the server dumps them.
+// Writes the libraries of functions.  The record's value is a number, followed by the libraries as the server dumps
+// them.
 Status WriteFunctions(Output& output, const Record& record) {
   if (record.value.size() < sizeof(std::uint64_t)) return Status::Ok();
   return output.Write({"FUNCTION", "RESTORE", record.value.substr(sizeof(std::uint64_t)), "REPLACE"});
@@ -90,7 +92,8 @@ Result<std::uint64_t> Extract(const Pool& pool, const Survey& survey, const Repl
   Status status = output.Create();
   std::uint64_t keys = 0;
   std::optional<DbId> selected;
-  // Not by the index, whose order is that of hashes: a pool that is larger than the memory is read from front to back.
+  // The keys are found by reading the batches and not by walking the index, whose order is that of hashes.  So a pool
+  // that is larger than the memory is read from front to back.
   BatchStream stream(pool, survey.found);
   while (status.ok()) {
     const auto next = stream.Next();

@@ -1,4 +1,4 @@
-// What is readable of a pool, as commands that redis-cli --pipe loads into any Redis.  Thread: main only.
+// The readable part of a pool, as commands that redis-cli --pipe loads into any Redis.  Thread: main only.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,7 @@
 namespace faha {
 
 // Writes every key of `replay` to the new file `path`, in the order of their last writes; returns how many.  The name
-// exists when the file is whole and durable.
+// exists only once the file is complete and durable.
 // Errors: BadConfig - `path`, or the name that it is written under first (path.new), is taken; NoSpace, IoError.
 Result<std::uint64_t> Extract(const Pool& pool, const Survey& survey, const Replay& replay, const std::string& path);
 

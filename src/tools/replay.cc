@@ -50,8 +50,8 @@ void Replay::Count(const StreamedBatch& next) {
   });
 }
 
-// The engine drops what has no end; what has no beginning looks to it like the rest of a unit that cleaning has begun
-// to move, which it is unless the beginning may be lost.
+// The engine drops a unit that has no end.  A unit without a beginning looks to the engine like the rest of a unit that
+// cleaning has begun to move.  That is right unless the beginning may be lost, so such units are left out here.
 void Replay::Apply(const LocatedBatch& batch) {
   const std::uint16_t flags = batch.view.header().flags;
   const bool goes_on = (flags & format::kUnitContinued) != 0 && batch.view.lsn() == applied_.Next();

@@ -9,7 +9,7 @@
 namespace faha {
 namespace {
 
-// LSNs that a line names before it only counts.
+// How many LSNs a line names; further ones are only counted.
 constexpr std::size_t kNamedLosses = 10;
 
 std::string CopyText(const Pool& pool, std::uint32_t copy) {

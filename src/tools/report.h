@@ -1,4 +1,4 @@
-// What people read: identity, segments, counts, findings.  Thread: main only.
+// The report for people: identity, segments, counts, findings.  Thread: main only.
 #pragma once
 
 #include <cstdio>

@@ -10,11 +10,11 @@
 namespace faha {
 namespace {
 
-// Bytes of a segment where a batch should stand and none is whole.
+// Bytes of a segment where a batch should be but no whole batch is.
 struct Place {
   std::uint32_t segment = 0;
   std::uint64_t offset = 0, bytes = 0;        // in the segment
-  std::optional<format::BatchHeader> header;  // if that is readable, though it may not be true
+  std::optional<format::BatchHeader> header;  // the batch's, if it is readable; it may be wrong
 };
 
 class Surveyor {
@@ -43,7 +43,7 @@ class Surveyor {
  private:
   void Tell(Grade grade, std::string line) { survey_.findings.push_back({grade, std::move(line)}); }
 
-  // --- Where no batch is whole.
+  // --- Places where no batch is whole.
   [[nodiscard]] std::optional<format::BatchHeader> HeaderAt(const Segment& segment, std::uint64_t offset) const {
     const auto bytes = pool_.SegmentBytes(segment.index);
     format::BatchHeader header{};
@@ -122,7 +122,7 @@ class Surveyor {
                        behind, end.value));
     }
     for (const Place& place : places_) {
-      // What is damaged before the end is no part of the log any more, or it would not add up.
+      // A damaged batch before the log's end is no part of the log any more: otherwise the log would not add up.
       const bool freed = place.header && place.header->lsn <= end.value;
       Tell(Grade::kCorrected, fmt::format("{} is {}", Describe(place),
                                           freed ? "damaged, but its segment is freed: nothing is lost"
@@ -130,7 +130,7 @@ class Surveyor {
     }
   }
 
-  // --- A pool that does not.
+  // --- A pool that does not add up.
   void LookAtMedium() {
     constexpr std::size_t kMostLines = 32;
     const auto ranges = pool_.media().Unreadable();
@@ -178,7 +178,7 @@ class Surveyor {
     }
   }
 
-  // A transfer's gaps are not damage.
+  // The grade of something that is wrong: while the log is being transferred, its gaps are not damage.
   [[nodiscard]] Grade Wrong() const { return pool_.installing() ? Grade::kCorrected : Grade::kDamaged; }
 
   static std::string Describe(const Place& place) {
@@ -187,7 +187,8 @@ class Surveyor {
     return fmt::format("segment {}, {} bytes from byte {} on: {}", place.segment, place.bytes, place.offset, what);
   }
 
-  // Does what is missing, as the last batch's digest tells, equal what the damaged headers say?
+  // Finds out whether the damaged headers account for all that is missing: whether their checksums add up to the
+  // difference between the last batch's digest and the batches that are there.
   void Account() {
     std::map<std::uint64_t, std::uint64_t> sums;  // generation -> its batches' checksums, until it is freed
     std::uint64_t sum = 0, missing = 0, gone = 0;
@@ -206,7 +207,7 @@ class Surveyor {
       (void)next->batch.view.ForEach([&](const Record& record, std::uint64_t) {
         const auto note = ReadFreeNote(record);
         if (!note || !freed.insert(note->generation).second) return;
-        if (!sums.contains(note->generation)) gone += note->digest;  // which only the next batch's digest leaves out
+        if (!sums.contains(note->generation)) gone += note->digest;  // only the next batch's digest leaves it out
         sum -= sums[note->generation];
         survey_.freed_through = std::max(survey_.freed_through, Lsn{note->through});
       });

@@ -14,7 +14,7 @@ std::string MembersText(std::string_view value);
 
 // Printable ASCII as it is but for \\ and \", every other byte as \xNN.
 std::string Escape(std::string_view bytes);
-// What Escape wrote, or plain text without a backslash; nothing if a backslash starts something else.
+// Reads what Escape wrote, or plain text without a backslash; nothing if a backslash starts something else.
 std::optional<std::string> Unescape(std::string_view text);
 
 // A JSON string in which the character U+00NN stands for the byte NN: valid and binary-safe.
