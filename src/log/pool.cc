@@ -411,7 +411,9 @@ Status Pool::EndInstall() {
 
 Status Pool::ForgetSegments() {
   for (std::uint32_t i = 0; i < super_.segment_count; ++i) {
-    if (!ReadEntry(i) && !EntryIsDamaged(i) && !BatchView::Parse(SegmentBytes(i), log_key())) continue;
+    // Also a front that is neither a batch nor erased: a scan asks such a segment what was committed.
+    const bool erased = IsZero(SegmentBytes(i).first(sizeof(format::BatchHeader)));
+    if (erased && !ReadEntry(i) && !EntryIsDamaged(i)) continue;
     if (Status status = ClearEntry(i); !status.ok()) return status;
   }
   return Status::Ok();

@@ -11,7 +11,7 @@
  *   Judge          -> Campaign::Judge Campaign::MajorityAnswers
  *   AnswerPromise  -> Node::AskForPromises Node::RequestPromises Node::AnswerPromise Campaign::OnPromise
  *   AskAgain       -> Campaign::AskAgain
- *   Unreachable    -> Node::TendAsks Node::OnClose Campaign::OnUnreachable
+ *   Unreachable    -> Inquiry::Dial Node::OnClose Campaign::OnUnreachable
  *   PromisesLate   -> Node::StepCampaign Campaign::OnPromisesLate
  *   StartAnew      -> Node::Lost Node::StartCampaign
  */

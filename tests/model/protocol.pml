@@ -30,7 +30,7 @@
  *   Write         -> Node::EndUnit Log::Seal Node::Ship
  *   Read          -> Node::CheckRead Node::CheckServing
  *   Reply         -> Node::Commit Node::WaitAcknowledged Node::RenewLease Node::CountLease Committer::HeardByMajority
- *   ChangeMembers -> Node::AppendMembers Committer::Candidates Membership::Toward Node::Forget
+ *   ChangeMembers -> Node::AppendMembers Committer::Joining Membership::Toward Node::Forget
  *   LosePool      -> Node::JoinCluster
  *   HandOver      -> Node::HandOver Node::HandOverOffered
  *   LeadLater     -> Node::OnLaterEpoch Node::StepOffer

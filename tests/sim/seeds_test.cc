@@ -48,7 +48,7 @@ TEST(Sim, Seeds) {
   EXPECT_GT(sum.done, 100 * count);
   EXPECT_GT(sum.elections, count);
   EXPECT_GT(sum.unknown, count / 2);
-  EXPECT_GT(sum.full, count / 4);
+  EXPECT_GT(sum.full, count / 8);  // a few runs have most of them
   EXPECT_GT(sum.cleaned, count);
   EXPECT_GT(sum.installs, count / 100);
 }

@@ -631,6 +631,26 @@ TEST(Log, AnInstallDrainsNoBatchAndCountsForNothingBeforeItsEnd) {
   }
 }
 
+// Power failed as a batch was placed in front of a segment that was used before.  What stands behind it is of a log
+// that this node has given up.
+TEST(Log, AnInstallForgetsWhatSegmentsKnewAsCommitted) {
+  auto disk = NewMember();
+  {
+    auto opened = Open(disk);
+    for (int i = 0; i < 5; ++i) {
+      Put(*opened->log, "k", "v");
+      Commit(*opened->log);
+    }
+  }
+  std::fill_n(disk->written.begin() + format::kTableOffset, sizeof(format::SegmentEntry), std::byte{0});
+  disk->written[format::kDataOffset + offsetof(format::BatchHeader, checksum)] ^= std::byte{1};
+  auto pool = Pool::Open(std::make_unique<CrashMedia>(disk, 64), kSegment);
+  ASSERT_TRUE(pool.ok() && (*pool)->BeginInstall({}, {}).ok());
+  auto log = Log::Open(pool->get(), {});
+  ASSERT_TRUE(log.ok()) << log.status().ToString();
+  EXPECT_EQ((*log)->end().lsn, Lsn{});
+}
+
 // A gap hides what the one who gives the log has passed over by mistake.
 TEST(Log, AnInstalledLogThatLacksABatchDoesNotAddUp) {
   const Opened from = Committing(80, 20'000);
