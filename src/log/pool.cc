@@ -412,8 +412,7 @@ Status Pool::EndInstall() {
 Status Pool::ForgetSegments() {
   for (std::uint32_t i = 0; i < super_.segment_count; ++i) {
     // Also a front that is neither a batch nor erased: a scan asks such a segment what was committed.
-    const bool erased = IsZero(SegmentBytes(i).first(sizeof(format::BatchHeader)));
-    if (erased && !ReadEntry(i) && !EntryIsDamaged(i)) continue;
+    if (IsErased(i) && !ReadEntry(i) && !EntryIsDamaged(i)) continue;
     if (Status status = ClearEntry(i); !status.ok()) return status;
   }
   return Status::Ok();
@@ -458,6 +457,10 @@ std::optional<SegmentEntry> Pool::ReadEntry(std::uint32_t index) const {
 bool Pool::EntryIsDamaged(std::uint32_t index) const {
   const auto bytes = media_->bytes().subspan(EntryOffset(index), sizeof(SegmentEntry));
   return !IsZero(bytes) && !ReadEntry(index);
+}
+
+bool Pool::IsErased(std::uint32_t index) const {
+  return IsZero(SegmentBytes(index).first(sizeof(format::BatchHeader)));
 }
 
 Status Pool::WriteEntry(std::uint32_t index, std::uint64_t generation, Lsn first_lsn, Head head) {

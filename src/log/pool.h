@@ -163,6 +163,8 @@ class Pool {
   [[nodiscard]] std::optional<format::SegmentEntry> ReadEntry(std::uint32_t index) const;
   // Is the entry of segment `index` neither whole nor empty?
   [[nodiscard]] bool EntryIsDamaged(std::uint32_t index) const;
+  // Are there only zeros at the start of segment `index`?  This is so if it was given back or was never used.
+  [[nodiscard]] bool IsErased(std::uint32_t index) const;
   // From the next drain on, no scan finds the batch at `at`.  Errors: IoError.
   Status EraseBatch(LogAddress at);
   // Writes the entry of a segment that is opened.  It becomes durable with the next drain, like the batch for which the

@@ -12,8 +12,6 @@
 #include <string_view>
 #include <thread>
 
-#include "base/zeros.h"
-
 namespace faha {
 namespace {
 
@@ -36,7 +34,6 @@ Segment FromFirstBatch(std::uint32_t index, const BatchView& first) {
 struct Listing {
   enum class Entry : std::uint8_t { kWhole, kOutdated, kDamaged, kMissing };
   std::optional<Segment> segment;  // nothing: no segment of the log is there
-  bool by_entry = false;           // the table entry says so; otherwise the first batch does
   Entry entry = Entry::kMissing;
 };
 
@@ -63,10 +60,10 @@ bool IsOutdated(const Pool& pool, std::uint32_t index, const format::SegmentEntr
 Listing ListSegment(const Pool& pool, std::uint32_t index) {
   using Entry = Listing::Entry;
   const auto entry = pool.ReadEntry(index);
-  if (entry && !IsOutdated(pool, index, *entry)) return {FromTable(index, *entry), true, Entry::kWhole};
+  if (entry && !IsOutdated(pool, index, *entry)) return {FromTable(index, *entry), Entry::kWhole};
   const Entry is = entry ? Entry::kOutdated : pool.EntryIsDamaged(index) ? Entry::kDamaged : Entry::kMissing;
   const auto first = BatchView::Parse(pool.SegmentBytes(index), pool.log_key());
-  return {first ? std::optional(FromFirstBatch(index, *first)) : std::nullopt, false, is};
+  return {first ? std::optional(FromFirstBatch(index, *first)) : std::nullopt, is};
 }
 
 class Scanner {
@@ -143,11 +140,11 @@ class Scanner {
 
   void ListSegment(std::uint32_t index) {
     const Listing listing = faha::ListSegment(pool_, index);
-    if (listing.by_entry) return listed_.push_back(*listing.segment);
+    if (listing.entry == Listing::Entry::kWhole) return listed_.push_back(*listing.segment);
     const bool missing = listing.entry == Listing::Entry::kMissing;
     if (!listing.segment) {
       if (!missing) result_.stale.push_back(index);
-      if (!missing || !IsErased(index)) HearLost(index);
+      if (!missing || !pool_.IsErased(index)) HearLost(index);
       return;
     }
     if (missing && !believes_) return result_.stale.push_back(index);
@@ -156,11 +153,6 @@ class Scanner {
     result_.damaged.push_back(index);
     Say(LogLevel::kWarning,
         fmt::format("the table entry of segment {} is {}: taken from its first batch", index, TextOf(listing.entry)));
-  }
-
-  // Was the segment given back or never used?  Then its front is zeros.
-  [[nodiscard]] bool IsErased(std::uint32_t index) const {
-    return IsZero(pool_.SegmentBytes(index).first(sizeof(format::BatchHeader)));
   }
 
   // Takes the commit LSN from the batches of a segment whose first batch is not whole: it was torn when the segment was

@@ -389,7 +389,6 @@ class Node final : public Store, private FabricHandler, private BatchSink {
     MonoTime end{0}, next_ask{0};
   };
   std::optional<Heir> heir_;
-  static constexpr MonoTime kAskPeriod{50'000};
   // A campaign and what belongs to it.  All of it ends together, in Enter().
   struct Candidacy {
     Campaign campaign;

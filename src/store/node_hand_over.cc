@@ -11,6 +11,8 @@ namespace faha {
 
 namespace {
 constexpr std::chrono::milliseconds kHandOverPatience{5000};
+// How often a backup asks its primary to hand over.
+constexpr MonoTime kAskPeriod{50'000};
 }  // namespace
 
 // Settles the turn before anything is judged, because peers may speak while it commits.  If the index cannot name its
