@@ -12,7 +12,7 @@ namespace faha::sim {
 constexpr std::uint64_t SeedsOfCi(Kind kind) {
   switch (kind) {
     case Kind::kMixed: return 8'000;
-    case Kind::kPressure: return 600;
+    case Kind::kPressure: return 300;
     case Kind::kElections: return 1'000;
     case Kind::kTurns: return 2'000;
     case Kind::kMedia: return 1'000;
