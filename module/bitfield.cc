@@ -160,7 +160,7 @@ Reply BitField(Call& call) {
   for (const Field& field : fields) replies.push_back(Apply(value, field, changed));
   Reply reply = Reply::Integers(std::move(replies));
   if (!changed) return reply;
-  return After(call.Put(1, value, expire_at, REDISMODULE_NOTIFY_STRING, "setbit"), std::move(reply));
+  return After(call.Put(1, {value, expire_at}, REDISMODULE_NOTIFY_STRING, "setbit"), std::move(reply));
 }
 
 Reply BitFieldRo(Call& call) {

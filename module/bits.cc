@@ -157,7 +157,7 @@ Reply SetBit(Call& call) {
   if (Status status = call.MayWrite(1, size); !status.ok()) return Reply::Error(status);
   value.resize(size);
   SetBitAt(value, *offset, *on == 1);
-  return After(call.Put(1, value, expire_at, REDISMODULE_NOTIFY_STRING, "setbit"), Reply::Integer(was ? 1 : 0));
+  return After(call.Put(1, {value, expire_at}, REDISMODULE_NOTIFY_STRING, "setbit"), Reply::Integer(was ? 1 : 0));
 }
 
 Reply GetBit(Call& call) {
@@ -211,12 +211,12 @@ Reply BitOp(Call& call) {
   for (int i = 3; i < call.size(); ++i) {
     bool expired = false;
     const auto entry = call.Peek(i, expired);
-    sources.push_back(entry ? entry->value : std::string_view{});
+    sources.push_back(entry && entry->type == ValueType::kString ? entry->value : std::string_view{});
     size = std::max(size, sources.back().size());
   }
-  if (size == 0) return call.Find(2) ? After(call.Delete(2), Reply::Integer(0)) : Reply::Integer(0);
+  if (size == 0) return call.FindAny(2) ? After(call.Delete(2), Reply::Integer(0)) : Reply::Integer(0);
   const std::string result = Combine(sources, size, *operation);
-  return After(call.Put(2, result, kNoExpiry, REDISMODULE_NOTIFY_STRING, "set"),
+  return After(call.Put(2, {result}, REDISMODULE_NOTIFY_STRING, "set"),
                Reply::Integer(static_cast<std::int64_t>(size)));
 }
 

@@ -63,10 +63,11 @@ int Reply::SendTo(RedisModuleCtx* ctx) const {
   return REDISMODULE_OK;
 }
 
-bool Call::Is(int i, std::string_view option) const {
-  const std::string_view text = arg(i);
-  return text.size() == option.size() && strncasecmp(text.data(), option.data(), option.size()) == 0;
+bool EqualsIgnoringCase(std::string_view a, std::string_view b) {
+  return a.size() == b.size() && strncasecmp(a.data(), b.data(), a.size()) == 0;
 }
+
+bool Call::Is(int i, std::string_view option) const { return EqualsIgnoringCase(arg(i), option); }
 
 void Call::FetchAhead(int i, int step) const {
   std::array<std::string_view, Store::kPrefetchKeys> keys;
@@ -83,7 +84,7 @@ std::optional<Entry> Call::Peek(int i, bool& expired) {
   return std::nullopt;
 }
 
-std::optional<Entry> Call::Find(int i) {
+std::optional<Entry> Call::FindAny(int i) {
   bool expired = false;
   auto entry = Peek(i, expired);
   // The key is gone for everybody who asks.  The record of its delete matters less than an answer, so a full pool does
@@ -92,19 +93,26 @@ std::optional<Entry> Call::Find(int i) {
   return entry;
 }
 
-std::optional<Entry> Call::Look(int i) {
-  auto entry = Find(i);
+std::optional<Entry> Call::LookAny(int i) {
+  auto entry = FindAny(i);
   CountLookup(entry.has_value());
   return entry;
 }
 
-std::optional<Entry> Call::Read(int i) {
-  auto entry = Look(i);
+std::optional<Entry> Call::ReadAny(int i) {
+  auto entry = LookAny(i);
   if (!entry) Missed(i);
   return entry;
 }
 
+std::optional<Entry> Call::OfType(std::optional<Entry> entry, ValueType type) {
+  if (!entry || entry->type == type) return entry;
+  Refuse(WrongType());
+  return std::nullopt;
+}
+
 Status Call::MayWrite(int key, std::uint64_t value_bytes) {
+  if (!refused_.ok()) return refused_;
   const std::uint64_t bytes = arg(key).size() + value_bytes;
   if (bytes > store().MaxRecordBytes()) {
     return {Code::kTooLarge, "key and value are " + std::to_string(bytes) + " bytes, the limit is " +
@@ -113,13 +121,13 @@ Status Call::MayWrite(int key, std::uint64_t value_bytes) {
   return store().CheckWrite(bytes, 1);
 }
 
-Status Call::Put(int key, std::string_view value, TimeMs expire_at, int event_class, const char* event, bool anew) {
-  Status status = MayWrite(key, value.size());
+Status Call::Put(int key, const Entry& entry, int event_class, const char* event, bool anew) {
+  Status status = MayWrite(key, entry.value.size());
   if (!status.ok()) return status;
   bool expired = false;
   const bool is_new =
       (RedisModule_GetNotifyKeyspaceEvents() & REDISMODULE_NOTIFY_NEW) != 0 && (anew || !Peek(key, expired));
-  status = store().Put(db_, arg(key), value, expire_at);
+  status = store().Put(db_, arg(key), entry);
   if (!status.ok()) return status;
   if (is_new) New(key);
   Changed(key, event_class, event);
@@ -127,6 +135,7 @@ Status Call::Put(int key, std::string_view value, TimeMs expire_at, int event_cl
 }
 
 Status Call::Delete(int key, const char* event) {
+  if (!refused_.ok()) return refused_;
   Status status = store().CheckErase(arg(key).size(), 1);
   return status.ok() ? Erase(key, event) : status;
 }

@@ -107,24 +107,37 @@ class Call {
     store().Prefetch(db_, std::span(&key, 1));
   }
 
-  // The entry of the key at argument `i`.  Returns nothing if there is none or it has expired; `expired` tells which.
-  // Writes nothing.
+  // The entry of the key at argument `i`, of any type.  Returns nothing if there is none or it has expired; `expired`
+  // tells which.  Writes nothing.
   std::optional<Entry> Peek(int i, bool& expired);
   // As Peek; where this node may write, an expired key is deleted as well.
-  std::optional<Entry> Find(int i);
+  std::optional<Entry> FindAny(int i);
 
-  // As Find, for a command that reads: counts a hit or a miss.
-  std::optional<Entry> Look(int i);
+  // As FindAny, for a command that reads: counts a hit or a miss.
+  std::optional<Entry> LookAny(int i);
   static void CountLookup(bool hit) { ++(hit ? TheState().hits : TheState().misses); }
 
-  // As Look; a missing key is also reported to subscribers (keymiss).
-  std::optional<Entry> Read(int i);
+  // As LookAny; a missing key is also reported to subscribers (keymiss).
+  std::optional<Entry> ReadAny(int i);
+
+  // As FindAny and ReadAny, of a key that must be of `type` if it is there.  If it is of another type, nothing is
+  // returned, and the call is refused with WrongType().
+  std::optional<Entry> Find(int i, ValueType type = ValueType::kString) { return OfType(FindAny(i), type); }
+  std::optional<Entry> Read(int i, ValueType type = ValueType::kString) { return OfType(ReadAny(i), type); }
+  // From now on the call writes nothing, and its reply is this error, whatever the handler returns.  The first error
+  // counts.
+  void Refuse(Status status) {
+    if (refused_.ok()) refused_ = std::move(status);
+  }
+  [[nodiscard]] const Status& refused() const { return refused_; }
+  // In Redis' words.
+  static Status WrongType() { return {Code::kWrongType, "Operation against a key holding the wrong kind of value"}; }
 
   // May a record for the key at argument `key` with a value of `value_bytes` be written?  Call it before anything is
   // changed.
   Status MayWrite(int key, std::uint64_t value_bytes);
   // `anew`: Redis deletes the key first if it is there.
-  Status Put(int key, std::string_view value, TimeMs expire_at, int event_class, const char* event, bool anew = false);
+  Status Put(int key, const Entry& entry, int event_class, const char* event, bool anew = false);
   // Also makes room for the delete, even in a full pool.
   Status Delete(int key, const char* event = "del");
   // As Delete, where room was made before: see Store::CheckErase.
@@ -149,15 +162,21 @@ class Call {
   [[nodiscard]] Reply BadExpireTime() const;
 
  private:
+  std::optional<Entry> OfType(std::optional<Entry> entry, ValueType type);
+
   RedisModuleCtx* ctx_;
   RedisModuleString** argv_;
   int argc_;
   std::string_view name_;
   DbId db_;
+  Status refused_;
 };
 
 // The reply of the many commands that end with one write: `reply` if the write succeeded, otherwise its error.
 inline Reply After(const Status& status, Reply reply) { return status.ok() ? std::move(reply) : Reply::Error(status); }
+
+// Are the two equal, but for the case of letters?
+bool EqualsIgnoringCase(std::string_view a, std::string_view b);
 
 // Parses an integer exactly as Redis does: no spaces, no plus sign, no leading zeros.
 std::optional<std::int64_t> ParseInteger(std::string_view text);

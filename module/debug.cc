@@ -30,7 +30,7 @@ Status WriteNew(const Call& call, const std::string& key, const std::string& val
   Store& store = call.store();
   if (store.Get(call.db(), key)) return Status::Ok();
   if (Status status = store.CheckWrite(key.size() + value.size(), 1); !status.ok()) return status;
-  if (Status status = store.Put(call.db(), key, value, kNoExpiry); !status.ok()) return status;
+  if (Status status = store.Put(call.db(), key, {value}); !status.ok()) return status;
   RedisModuleString* name = RedisModule_CreateString(call.ctx(), key.data(), key.size());
   RedisModule_SignalModifiedKey(call.ctx(), name);
   RedisModule_FreeString(call.ctx(), name);

@@ -57,7 +57,7 @@ Status Write(RedisModuleCtx* ctx) {
                                  " bytes, must be smaller than a segment: have fewer, or a larger faha.segment-bytes"};
   }
   if (Status status = store.CheckWrite(kKey.size() + value.size(), 1); !status.ok()) return status;
-  if (Status status = store.Put(kHiddenDb, kKey, value, kNoExpiry); !status.ok()) return status;
+  if (Status status = store.Put(kHiddenDb, kKey, {value}); !status.ok()) return status;
   aligned = version;
   return Status::Ok();
 }

@@ -56,15 +56,16 @@ Reply ExpireWith(Call& call, TimeMs base, std::int64_t unit) {
   if (*number > kMax / unit || *number < kMin / unit) return call.BadExpireTime();
   if (*number * unit > kMax - base) return call.BadExpireTime();
   const TimeMs when = *number * unit + base;
-  const auto entry = call.Find(1);
+  const auto entry = call.FindAny(1);
   if (!entry || !Allowed(flags, entry->expire_at, when)) return Reply::Integer(0);
-  const Status status =
-      when <= UnitTime() ? call.Delete(1) : call.Put(1, std::string(entry->value), when, kGeneric, "expire");
+  const Status status = when <= UnitTime()
+                            ? call.Delete(1)
+                            : call.Put(1, {std::string(entry->value), when, entry->type}, kGeneric, "expire");
   return status.ok() ? Reply::Integer(1) : Reply::Error(status);
 }
 
 Reply TimeToLive(Call& call, bool milliseconds) {
-  const auto entry = call.Read(1);
+  const auto entry = call.ReadAny(1);
   if (!entry) return Reply::Integer(-2);
   if (entry->expire_at == kNoExpiry) return Reply::Integer(-1);
   const TimeMs left = std::max<TimeMs>(entry->expire_at - UnitTime(), 0);
@@ -72,7 +73,7 @@ Reply TimeToLive(Call& call, bool milliseconds) {
 }
 
 Reply TimeOfExpiry(Call& call, bool milliseconds) {
-  const auto entry = call.Read(1);
+  const auto entry = call.ReadAny(1);
   if (!entry) return Reply::Integer(-2);
   if (entry->expire_at == kNoExpiry) return Reply::Integer(-1);
   const TimeMs at = entry->expire_at;  // may be the largest number
@@ -114,7 +115,7 @@ Reply Del(Call& call) {
   std::int64_t deleted = 0;
   for (int i = 1; i < call.size(); ++i) {
     call.FetchAhead(i);
-    if (!call.Find(i)) continue;
+    if (!call.FindAny(i)) continue;
     if (Status status = call.Erase(i); !status.ok()) return Reply::Error(status);
     ++deleted;
   }
@@ -125,12 +126,15 @@ Reply Exists(Call& call) {
   std::int64_t found = 0;
   for (int i = 1; i < call.size(); ++i) {
     call.FetchAhead(i);
-    found += call.Read(i) ? 1 : 0;
+    found += call.ReadAny(i) ? 1 : 0;
   }
   return Reply::Integer(found);
 }
 
-Reply Type(Call& call) { return Reply::Simple(call.Read(1) ? "string" : "none"); }
+Reply Type(Call& call) {
+  const auto entry = call.ReadAny(1);
+  return Reply::Simple(entry ? NameOf(entry->type) : "none");
+}
 
 Reply Expire(Call& call) { return ExpireWith(call, UnitTime(), 1000); }
 Reply PExpire(Call& call) { return ExpireWith(call, UnitTime(), 1); }
@@ -142,9 +146,9 @@ Reply ExpireTime(Call& call) { return TimeOfExpiry(call, false); }
 Reply PExpireTime(Call& call) { return TimeOfExpiry(call, true); }
 
 Reply Persist(Call& call) {
-  const auto entry = call.Find(1);
+  const auto entry = call.FindAny(1);
   if (!entry || entry->expire_at == kNoExpiry) return Reply::Integer(0);
-  const Status status = call.Put(1, std::string(entry->value), kNoExpiry, kGeneric, "persist");
+  const Status status = call.Put(1, {std::string(entry->value), kNoExpiry, entry->type}, kGeneric, "persist");
   return status.ok() ? Reply::Integer(1) : Reply::Error(status);
 }
 

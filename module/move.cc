@@ -54,14 +54,14 @@ Reply SameObject() { return Reply::Error("ERR source and destination objects are
 
 Reply RenameWith(Call& call, bool only_new) {
   const Reply done = only_new ? Reply::Integer(1) : Reply::Ok();
-  const auto entry = call.Find(1);
+  const auto entry = call.FindAny(1);
   if (!entry) return NoSuchKey();
   if (call.arg(1) == call.arg(2)) return only_new ? Reply::Integer(0) : done;
   const std::string value(entry->value);
-  const TimeMs expire_at = entry->expire_at;
-  if (call.Find(2) && only_new) return Reply::Integer(0);
+  const Entry moved{value, entry->expire_at, entry->type};
+  if (call.FindAny(2) && only_new) return Reply::Integer(0);
   Status status = MayReplace(call, 1, 2, value);
-  if (status.ok()) status = call.store().Put(call.db(), call.arg(2), value, expire_at);
+  if (status.ok()) status = call.store().Put(call.db(), call.arg(2), moved);
   if (status.ok()) status = call.store().Delete(call.db(), call.arg(1));
   if (!status.ok()) return Reply::Error(status);
   call.New(2);
@@ -100,14 +100,14 @@ Reply Copy(Call& call) {
   CopyOptions options{.db = static_cast<int>(call.db())};
   if (auto error = ParseCopyOptions(call, options)) return *error;
   if (options.db == static_cast<int>(call.db()) && call.arg(1) == call.arg(2)) return SameObject();
-  const auto entry = call.Read(1);
+  const auto entry = call.ReadAny(1);
   if (!entry) return Reply::Integer(0);
   const std::string value(entry->value);
-  const TimeMs expire_at = entry->expire_at;
+  const Entry moved{value, entry->expire_at, entry->type};
   const Selected selected(call.ctx(), options.db);
   Call there = Here(call);
-  if (there.Find(2) && !options.replace) return Reply::Integer(0);
-  return After(there.Put(2, value, expire_at, kGeneric, "copy_to", true), Reply::Integer(1));
+  if (there.FindAny(2) && !options.replace) return Reply::Integer(0);
+  return After(there.Put(2, moved, kGeneric, "copy_to", true), Reply::Integer(1));
 }
 
 Reply Move(Call& call) {
@@ -115,17 +115,17 @@ Reply Move(Call& call) {
   const auto db = ParseDb(call, 2, error);
   if (!db) return *error;
   if (*db == static_cast<int>(call.db())) return SameObject();
-  const auto entry = call.Find(1);
+  const auto entry = call.FindAny(1);
   if (!entry) return Reply::Integer(0);
   const std::string value(entry->value);
-  const TimeMs expire_at = entry->expire_at;
+  const Entry moved{value, entry->expire_at, entry->type};
   const auto target = static_cast<DbId>(*db);
   {
     const Selected selected(call.ctx(), *db);
-    if (Here(call).Find(1)) return Reply::Integer(0);
+    if (Here(call).FindAny(1)) return Reply::Integer(0);
   }
   Status status = MayReplace(call, 1, 1, value);
-  if (status.ok()) status = call.store().Put(target, call.arg(1), value, expire_at);
+  if (status.ok()) status = call.store().Put(target, call.arg(1), moved);
   if (status.ok()) status = call.store().Delete(call.db(), call.arg(1));
   if (!status.ok()) return Reply::Error(status);
   {

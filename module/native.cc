@@ -16,7 +16,7 @@ std::vector<int> Arguments(int first, int end) {
 
 // Reads the keys first, which reports missing keys; the native command does not report them: see scratch.h.
 std::vector<int> ReadFirst(Call& call, std::vector<int> keys) {
-  for (const int key : keys) (void)call.Read(key);
+  for (const int key : keys) (void)call.ReadAny(key);
   return keys;
 }
 
@@ -43,12 +43,12 @@ Outcome Write(Call& call, std::vector<int> keys, int target, As as = As::kServer
 // PFADD and PFMERGE: their target keeps its expiry.
 Reply Merged(Call& call, bool always) {
   if (always) ReadFirst(call, Arguments(1, call.size()));
-  const auto entry = call.Find(1);
+  const auto entry = call.FindAny(1);
   const TimeMs expire_at = entry ? entry->expire_at : kNoExpiry;
   const Outcome outcome = Write(call, Arguments(1, always ? call.size() : 2), 1);
   const bool changed = always ? !IsError(outcome.reply) : RedisModule_CallReplyInteger(outcome.reply.get()) == 1;
   if (!changed) return Reply::Native(outcome.reply);
-  return After(call.Put(1, outcome.target->value, expire_at, REDISMODULE_NOTIFY_STRING, "pfadd"),
+  return After(call.Put(1, {outcome.target->value, expire_at}, REDISMODULE_NOTIFY_STRING, "pfadd"),
                Reply::Native(outcome.reply));
 }
 
@@ -92,7 +92,7 @@ Reply Restore(Call& call) {
   const Outcome outcome = Write(call, {1}, 1);
   if (IsError(outcome.reply)) return Reply::Native(outcome.reply);
   if (!outcome.target) {  // the restored key has expired already
-    return call.Find(1) ? After(call.Delete(1), Reply::Native(outcome.reply)) : Reply::Native(outcome.reply);
+    return call.FindAny(1) ? After(call.Delete(1), Reply::Native(outcome.reply)) : Reply::Native(outcome.reply);
   }
   if (!outcome.target->is_string) {
     return Reply::Error(
@@ -100,7 +100,7 @@ Reply Restore(Call& call) {
         "sets and streams yet");
   }
   return After(
-      call.Put(1, outcome.target->value, outcome.target->expire_at, REDISMODULE_NOTIFY_GENERIC, "restore", true),
+      call.Put(1, {outcome.target->value, outcome.target->expire_at}, REDISMODULE_NOTIFY_GENERIC, "restore", true),
       Reply::Native(outcome.reply));
 }
 
@@ -109,9 +109,9 @@ Reply Restore(Call& call) {
 Reply Sort(Call& call) {
   const int target = StoreArgument(call);
   if (target == 0) return SortRo(call);
-  (void)call.Read(1);
+  (void)call.ReadAny(1);
   const Outcome outcome = Write(call, {1, target}, target, As::kCaller);
-  if (IsError(outcome.reply) || outcome.target || !call.Find(target)) return Reply::Native(outcome.reply);
+  if (IsError(outcome.reply) || outcome.target || !call.FindAny(target)) return Reply::Native(outcome.reply);
   return After(call.Delete(target), Reply::Native(outcome.reply));
 }
 

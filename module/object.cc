@@ -62,7 +62,7 @@ void MixDatabase(Digest& digest, Store& store, DbId db) {
   std::vector<std::string_view> keys;
   do {
     keys.clear();
-    cursor = store.Scan(db, cursor, [&keys](std::string_view key, TimeMs) { keys.push_back(key); });
+    cursor = store.Scan(db, cursor, [&keys](std::string_view key, TimeMs, ValueType) { keys.push_back(key); });
     for (const std::string_view key : keys) {
       const auto entry = store.Get(db, key);
       if (!entry) continue;
@@ -86,26 +86,26 @@ std::string Hex(const Digest& digest) {
 }  // namespace
 
 Reply Encoding(Call& call) {
-  const auto entry = call.Look(2);
+  const auto entry = call.LookAny(2);
   return entry ? Reply::Text(EncodingOf(entry->value)) : Reply::Null();
 }
 
-Reply RefCount(Call& call) { return call.Look(2) ? Reply::Integer(1) : Reply::Null(); }
+Reply RefCount(Call& call) { return call.LookAny(2) ? Reply::Integer(1) : Reply::Null(); }
 
 Reply IdleTime(Call& call) {
-  if (!call.Look(2)) return Reply::Null();
+  if (!call.LookAny(2)) return Reply::Null();
   if (!FrequencyIsTracked(call)) return Reply::Integer(0);
   return Reply::Error(std::string("ERR An LFU maxmemory policy is selected, idle time") + kAdjust);
 }
 
 Reply Frequency(Call& call) {
-  if (!call.Look(2)) return Reply::Null();
+  if (!call.LookAny(2)) return Reply::Null();
   if (FrequencyIsTracked(call)) return Reply::Integer(0);
   return Reply::Error(std::string("ERR An LFU maxmemory policy is not selected, access frequency") + kAdjust);
 }
 
 Reply DebugObject(Call& call) {
-  const auto entry = call.Find(2);
+  const auto entry = call.FindAny(2);
   if (!entry) return Reply::Error("ERR no such key");
   const std::string encoding = EncodingOf(entry->value);
   const Scratch scratch(call, {2});
@@ -129,7 +129,7 @@ Reply DebugDigestValue(Call& call) {
   std::vector<std::string> digests;
   for (int i = 2; i < call.size(); ++i) {
     Digest digest{};
-    if (const auto entry = call.Find(i)) MixEntry(digest, *entry);
+    if (const auto entry = call.FindAny(i)) MixEntry(digest, *entry);
     digests.push_back(Hex(digest));
   }
   return Reply::By([digests = std::move(digests)](RedisModuleCtx* ctx) {

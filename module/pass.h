@@ -16,6 +16,7 @@ int Gate::Pass(Call& call) {
   // Deletes need no room, because deletes are how a full pool is emptied.
   if (!status.ok() && status.code() != Code::kNoSpace) return Refuse(call, status, kWrites);
   Reply reply = kRun(call);
+  if (!call.refused().ok()) reply = Reply::Error(call.refused());
   // A handler of a data command that has replied by itself has done so before its commit.
   if (reply.kind() == Reply::Kind::kSent) std::abort();
   status = call.store().CheckTold();

@@ -33,7 +33,7 @@ Reply SetRange(Call& call) {
   if (Status status = call.MayWrite(1, std::max(size, end)); !status.ok()) return Reply::Error(status);
   value.resize(std::max(size, end));
   part.copy(value.data() + *offset, part.size());
-  const Status status = call.Put(1, value, expire_at, REDISMODULE_NOTIFY_STRING, "setrange");
+  const Status status = call.Put(1, {value, expire_at}, REDISMODULE_NOTIFY_STRING, "setrange");
   return After(status, Reply::Integer(static_cast<std::int64_t>(value.size())));
 }
 

@@ -22,18 +22,19 @@ using Keys = std::vector<std::string_view>;
 // The conditions that a key must meet to be returned.
 struct Filter {
   std::string_view pattern = "*";
-  bool other_types = false;  // TYPE names a type that no key of FaHA has
+  std::optional<std::string_view> type;  // the name of the type; nothing: any
   TimeMs now = UnitTime();
 
-  [[nodiscard]] bool Takes(std::string_view key, TimeMs expire_at) const {
+  [[nodiscard]] bool Takes(std::string_view key, TimeMs expire_at, ValueType its_type) const {
     const bool alive = expire_at == kNoExpiry || now <= expire_at;
-    return alive && !other_types && (pattern == "*" || GlobMatches(pattern, key));
+    const bool of_type = !type || EqualsIgnoringCase(*type, NameOf(its_type));
+    return alive && of_type && (pattern == "*" || GlobMatches(pattern, key));
   }
 };
 
 std::uint64_t ScanPart(const Call& call, std::uint64_t cursor, const Filter& filter, Keys& keys) {
-  return call.store().Scan(call.db(), cursor, [&](std::string_view key, TimeMs expire_at) {
-    if (filter.Takes(key, expire_at)) keys.push_back(key);
+  return call.store().Scan(call.db(), cursor, [&](std::string_view key, TimeMs expire_at, ValueType type) {
+    if (filter.Takes(key, expire_at, type)) keys.push_back(key);
   });
 }
 
@@ -70,7 +71,7 @@ Reply Scan(Call& call) {
     } else if (call.Is(i, "match")) {
       filter.pattern = call.arg(i + 1);
     } else if (call.Is(i, "type")) {
-      filter.other_types = !call.Is(i + 1, "string");
+      filter.type = call.arg(i + 1);
     } else {
       return Call::SyntaxError();
     }
@@ -108,10 +109,10 @@ Reply RandomKey(Call& call) {
   for (int tries = 0; tries < 100 && !found; ++tries) {
     std::uint64_t random = 0;
     RedisModule_GetRandomBytes(reinterpret_cast<unsigned char*>(&random), sizeof random);
-    const bool any = call.store().RandomKey(call.db(), random, [&](std::string_view key, TimeMs expire_at) {
-      if (filter.Takes(key, expire_at)) found = key;
-    });
-    if (!any) return Reply::Null();
+    const auto take = [&](std::string_view key, TimeMs expire_at, ValueType type) {
+      if (filter.Takes(key, expire_at, type)) found = key;
+    };
+    if (!call.store().RandomKey(call.db(), random, take)) return Reply::Null();
   }
   Keys keys;
   std::uint64_t cursor = 0;

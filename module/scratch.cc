@@ -52,7 +52,7 @@ Scratch::Scratch(Call& call, std::vector<int> keys) : call_(call), keys_(std::mo
   // Expired keys are deleted first, with their events.
   std::vector<RedisModuleString*> values;
   for (const int key : keys_) {
-    const auto entry = call_.Find(key);
+    const auto entry = call_.FindAny(key);
     values.push_back(entry ? CopyOf(call_, entry->value) : nullptr);
   }
   events_ = ConfigValue(call_.ctx(), kEvents);

@@ -44,16 +44,16 @@ Reply SetWith(Call& call, const SetOptions& options, std::string_view value) {
   }
   // A plain SET, by far the most frequent form, need not look at the old value.
   if (!options.nx && !options.xx && !options.get && !options.keep_ttl) {
-    const Status status = call.Put(1, value, expire_at, kString, "set");
+    const Status status = call.Put(1, {value, expire_at}, kString, "set");
     if (status.ok() && expire_at != kNoExpiry) call.Changed(1, REDISMODULE_NOTIFY_GENERIC, "expire");
     return After(status, Reply::Ok());
   }
-  const auto old = options.get ? call.Read(1) : call.Find(1);
+  const auto old = options.get ? call.Read(1) : call.FindAny(1);
   Reply reply = Reply::Ok();
   if (options.get) reply = old ? Reply::Text(Owned(old)) : Reply::Null();
   if ((options.nx && old) || (options.xx && !old)) return options.get ? reply : Reply::Null();
   if (options.keep_ttl && old) expire_at = old->expire_at;
-  const Status status = call.Put(1, value, expire_at, kString, "set");
+  const Status status = call.Put(1, {value, expire_at}, kString, "set");
   if (status.ok() && options.deadline.given()) call.Changed(1, REDISMODULE_NOTIFY_GENERIC, "expire");
   return After(status, std::move(reply));
 }
@@ -73,7 +73,7 @@ Reply Increment(Call& call, std::int64_t by) {
     value = *number;
   }
   if (__builtin_add_overflow(value, by, &value)) return Reply::Error("ERR increment or decrement would overflow");
-  const Status status = call.Put(1, std::to_string(value), old ? old->expire_at : kNoExpiry, kString, "incrby");
+  const Status status = call.Put(1, {std::to_string(value), old ? old->expire_at : kNoExpiry}, kString, "incrby");
   return After(status, Reply::Integer(value));
 }
 
@@ -88,8 +88,7 @@ Reply SetAll(Call& call, Reply done) {
   if (Status status = call.store().CheckWrite(bytes, pairs); !status.ok()) return Reply::Error(status);
   for (int i = 1; i < call.size(); i += 2) {
     call.FetchAhead(i, 2);
-    if (Status status = call.Put(i, call.arg(i + 1), kNoExpiry, kString, "set"); !status.ok())
-      return Reply::Error(status);
+    if (Status status = call.Put(i, {call.arg(i + 1)}, kString, "set"); !status.ok()) return Reply::Error(status);
   }
   return done;
 }
@@ -109,8 +108,8 @@ Reply Set(Call& call) {
 }
 
 Reply SetNx(Call& call) {
-  if (call.Find(1)) return Reply::Integer(0);
-  return After(call.Put(1, call.arg(2), kNoExpiry, kString, "set"), Reply::Integer(1));
+  if (call.FindAny(1)) return Reply::Integer(0);
+  return After(call.Put(1, {call.arg(2)}, kString, "set"), Reply::Integer(1));
 }
 
 Reply SetEx(Call& call) { return SetWithUnit(call, Deadline::Unit::kEx); }
@@ -124,7 +123,7 @@ Reply Get(Call& call) {
 Reply GetSet(Call& call) {
   const auto old = call.Read(1);
   Reply reply = old ? Reply::Text(Owned(old)) : Reply::Null();
-  return After(call.Put(1, call.arg(2), kNoExpiry, kString, "set"), std::move(reply));
+  return After(call.Put(1, {call.arg(2)}, kString, "set"), std::move(reply));
 }
 
 Reply GetDel(Call& call) {
@@ -156,7 +155,7 @@ Reply GetEx(Call& call) {
   }
   const std::string value = Owned(entry);
   if (deadline.absolute() && expire_at <= UnitTime()) return After(call.Delete(1), Reply::Text(value));
-  const Status status = call.Put(1, value, expire_at, REDISMODULE_NOTIFY_GENERIC, persist ? "persist" : "expire");
+  const Status status = call.Put(1, {value, expire_at}, REDISMODULE_NOTIFY_GENERIC, persist ? "persist" : "expire");
   return After(status, Reply::Text(value));
 }
 
@@ -168,7 +167,7 @@ Reply MSet(Call& call) {
 Reply MSetNx(Call& call) {
   if (call.size() % 2 == 0) return call.WrongArity();
   for (int i = 1; i < call.size(); i += 2) {
-    if (call.Find(i)) return Reply::Integer(0);
+    if (call.FindAny(i)) return Reply::Integer(0);
   }
   return SetAll(call, Reply::Integer(1));
 }
@@ -181,14 +180,15 @@ Reply MGet(Call& call) {
     for (int i = 1; i < call.size(); ++i) {
       call.FetchAhead(i);
       const auto entry = call.Peek(i, expired);
-      values.push_back(entry ? std::optional(entry->value) : std::nullopt);
+      const bool is_string = entry && entry->type == ValueType::kString;
+      values.push_back(is_string ? std::optional(entry->value) : std::nullopt);
     }
     return expired;
   };
   values.reserve(static_cast<std::size_t>(call.size() - 1));
   if (look()) {
     // Expired keys are deleted, which is a write, so the views are taken again.
-    for (int i = 1; i < call.size(); ++i) (void)call.Find(i);
+    for (int i = 1; i < call.size(); ++i) (void)call.FindAny(i);
     (void)look();
   }
   for (std::size_t i = 0; i < values.size(); ++i) {
@@ -203,7 +203,7 @@ Reply Append(Call& call) {
   if (auto error = call.TooLong((entry ? entry->value.size() : 0) + call.arg(2).size())) return *error;
   std::string value = entry ? Owned(entry) : std::string();
   value += call.arg(2);
-  const Status status = call.Put(1, value, entry ? entry->expire_at : kNoExpiry, kString, "append");
+  const Status status = call.Put(1, {value, entry ? entry->expire_at : kNoExpiry}, kString, "append");
   return After(status, Reply::Integer(static_cast<std::int64_t>(value.size())));
 }
 
@@ -244,7 +244,7 @@ Reply IncrByFloat(Call& call) {
   RedisModuleString* text = RedisModule_CreateStringFromLongDouble(call.ctx(), value, 1);
   std::string result(View(text));
   RedisModule_FreeString(call.ctx(), text);
-  const Status status = call.Put(1, result, entry ? entry->expire_at : kNoExpiry, kString, "incrbyfloat");
+  const Status status = call.Put(1, {result, entry ? entry->expire_at : kNoExpiry}, kString, "incrbyfloat");
   return After(status, Reply::Text(std::move(result)));
 }
 

@@ -68,7 +68,7 @@ LogKeyspace::LogKeyspace(std::uint64_t records, std::size_t value_bytes) {
 }
 
 void LogKeyspace::Put(std::string_view key, std::string_view value) {
-  if (const Status status = engine_->Put(0, key, value, kNoExpiry); !status.ok()) Die(status.ToString());
+  if (const Status status = engine_->Put(0, key, {value}); !status.ok()) Die(status.ToString());
   log_->EndUnit();
 }
 

@@ -102,7 +102,7 @@ class Subject : public StoreObserver {
   }
   void Put(std::string_view name) {
     Require(store_->CheckWrite(kKeyBytes + value_.size(), 1));
-    Require(store_->Put(0, name, value_, kNoExpiry));
+    Require(store_->Put(0, name, {value_}));
     store_->EndUnit();
     if (++puts_ % settings_.commit_every != 0) return;
     Require(store_->Commit());

@@ -120,7 +120,7 @@ class Primary {
         found_ += engine_.Get(0, key).has_value() ? 1 : 0;
         continue;
       }
-      Require(engine_.Put(0, key, value_, kNoExpiry));
+      Require(engine_.Put(0, key, {value_}));
       if (log_.OpenBatchBytes() + record_bytes_ <= batch_bytes_) continue;
       Ship();
       if (Clock::now() >= end) break;

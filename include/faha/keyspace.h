@@ -17,6 +17,7 @@ namespace faha {
 struct Entry {
   std::string_view value;  // valid until the next call that changes the store or ends a unit
   TimeMs expire_at = kNoExpiry;
+  ValueType type = ValueType::kString;  // of any other type, `value` is a packed collection: see collections.h
 };
 
 class Keyspace {
@@ -44,8 +45,8 @@ class Keyspace {
   // Prefetches the memory that the first step of a later Prefetch() of that key will need, without waiting itself.
   virtual void PrefetchFirst(DbId db, std::string_view key) const = 0;
   static constexpr std::size_t kPrefetchKeys = 16;
-  // Errors: as CheckWrite; then nothing has changed.
-  virtual Status Put(DbId db, std::string_view key, std::string_view value, TimeMs expire_at) = 0;
+  // Errors: as CheckWrite; PeerVersion - the cluster's feature level has only strings.  Then nothing has changed.
+  virtual Status Put(DbId db, std::string_view key, const Entry& entry) = 0;
   // Absent keys are no error and write nothing.
   virtual Status Delete(DbId db, std::string_view key) = 0;
   // Deletes every key of `db`, or of all databases.
@@ -59,7 +60,7 @@ class Keyspace {
   virtual void ForEachKey(DbId db, const std::function<void(std::string_view)>& visit) const = 0;
   // Called with a key, expired or not.  The key is valid until the store changes, and the visitor must not change the
   // store.
-  using Visitor = std::function<void(std::string_view key, TimeMs expire_at)>;
+  using Visitor = std::function<void(std::string_view key, TimeMs expire_at, ValueType type)>;
   // Visits a part of the keys of `db`, perhaps none, and returns the cursor of the next part.  The first cursor is 0,
   // and 0 is also returned after the last part.  A key that exists from the first part to the last is visited, whatever
   // is written and deleted meanwhile, and perhaps twice.  Any number is a valid cursor.

@@ -32,6 +32,7 @@ enum class Code {
   kReadOnly = 17,     // READONLY: this node does not accept writes
   kTooLarge = 18,     // TOOLARGE: a key or value is over the limit
   kUnavailable = 19,  // UNAVAILABLE: the peer cannot be reached
+  kWrongType = 20,    // WRONGTYPE: the value of the key is of another type than the command works on
 };
 
 // The stable name of `code`, such as "NOSPACE".

@@ -49,6 +49,21 @@ inline constexpr DbId kHiddenDb = 65534;
 using TimeMs = std::int64_t;
 inline constexpr TimeMs kNoExpiry = 0;
 
+// What the value of a key is.  The numbers stand in the log, so they never change.
+enum class ValueType : std::uint8_t { kString = 0, kHash = 1, kSet = 2, kSortedSet = 3, kList = 4 };
+inline constexpr ValueType kLastValueType = ValueType::kList;
+// As Redis' TYPE calls it.
+constexpr const char* NameOf(ValueType type) {
+  switch (type) {
+    case ValueType::kString: return "string";
+    case ValueType::kHash: return "hash";
+    case ValueType::kSet: return "set";
+    case ValueType::kSortedSet: return "zset";
+    case ValueType::kList: return "list";
+  }
+  return "unknown";
+}
+
 // 128 random bits that name a node or a cluster.  All zero is "nobody".
 struct Uuid {
   std::array<std::uint8_t, 16> bytes{};
@@ -90,11 +105,13 @@ using Members = std::vector<Member>;
 //
 //   1  what there was before levels were introduced
 //   2  a member may have an address for the other nodes in addition to the one for clients, and a record has checks
+//   3  a value may be of another type than string
 using FeatureLevel = std::uint16_t;
 inline constexpr FeatureLevel kLowestLevel = 1;
-inline constexpr FeatureLevel kHighestLevel = 2;  // of this release
+inline constexpr FeatureLevel kHighestLevel = 3;  // of this release
 inline constexpr FeatureLevel kPeerHostLevel = 2;
 inline constexpr FeatureLevel kRecordChecksLevel = 2;
+inline constexpr FeatureLevel kValueTypesLevel = 3;
 
 // Who the members of the cluster are, and the feature level that all of them know.
 struct Configuration {

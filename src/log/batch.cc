@@ -38,12 +38,18 @@ std::uint64_t ExpiryBytes(const RecordHeader& header) {
   return (header.flags & format::kHasExpiry) != 0 ? sizeof(TimeMs) : 0;
 }
 
+std::uint8_t TypeOf(const RecordHeader& header) {
+  return (header.flags & format::kValueTypeMask) >> format::kValueTypeShift;
+}
+
 // The header of the record at the start of `from`; nothing if the record does not fit into `from` or has a form that
 // this release does not know.  So bytes of zeros are no record.
 std::optional<RecordHeader> HeaderOf(std::span<const std::byte> from) {
   if (from.size() < sizeof(RecordHeader)) return std::nullopt;
   const auto header = Load<RecordHeader>(from.data());
   if (FindRecordKind(header.kind) == nullptr || (header.flags & ~format::kRecordFlags) != 0) return std::nullopt;
+  const auto last_type = static_cast<RecordKind>(header.kind) == RecordKind::kPut ? kLastValueType : ValueType::kString;
+  if (TypeOf(header) > static_cast<std::uint8_t>(last_type)) return std::nullopt;
   const bool checks = (header.flags & format::kHasChecks) != 0;
   if (!checks && (header.head_check != 0 || header.value_check != 0)) return std::nullopt;
   const bool has_expiry = ExpiryBytes(header) != 0;
@@ -68,6 +74,7 @@ Record TrustedRecord(const std::byte* at) {
   Record record;
   record.kind = static_cast<RecordKind>(header.kind);
   record.db = header.db;
+  record.type = static_cast<ValueType>(TypeOf(header));
   const std::byte* body = at + sizeof header;
   if ((header.flags & format::kHasExpiry) != 0) {
     record.expire_at = Load<TimeMs>(body);
@@ -125,7 +132,8 @@ void BatchBuilder::Reset() {
 std::uint64_t BatchBuilder::Add(const Record& record, std::optional<std::uint64_t> place) {
   const std::uint64_t offset = bytes_.size();
   const bool has_expiry = record.expire_at != kNoExpiry;
-  const int flags = (has_expiry ? format::kHasExpiry : 0) | (place ? format::kHasChecks : 0);
+  const int flags = (has_expiry ? format::kHasExpiry : 0) | (place ? format::kHasChecks : 0) |
+                    static_cast<int>(record.type) << format::kValueTypeShift;
   RecordHeader header{.kind = static_cast<std::uint8_t>(record.kind),
                       .flags = static_cast<std::uint8_t>(flags),
                       .db = record.db,

@@ -21,6 +21,7 @@ struct Record {
   std::string_view key;
   std::string_view value;
   TimeMs expire_at = kNoExpiry;
+  ValueType type = ValueType::kString;
   std::uint64_t bytes = 0;  // in the batch, padding included
 
   [[nodiscard]] std::uint64_t Size() const {

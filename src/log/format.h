@@ -137,7 +137,10 @@ enum class RecordKind : std::uint8_t {
 inline constexpr std::uint16_t kAllDatabases = 0xffff;
 inline constexpr std::uint8_t kHasExpiry = 1;
 inline constexpr std::uint8_t kHasChecks = 2;  // from kRecordChecksLevel on
-inline constexpr std::uint8_t kRecordFlags = kHasExpiry | kHasChecks;
+// The ValueType of a kPut, from kValueTypesLevel on; before that, and of every other kind, 0.
+inline constexpr int kValueTypeShift = 2;
+inline constexpr std::uint8_t kValueTypeMask = 7 << kValueTypeShift;
+inline constexpr std::uint8_t kRecordFlags = kHasExpiry | kHasChecks | kValueTypeMask;
 
 // The value of a kFree record.  From the next batch on the digest no longer includes the freed segment's batches.
 struct FreeNote {

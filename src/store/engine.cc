@@ -36,7 +36,7 @@ std::optional<Entry> Engine::Get(DbId db, std::string_view key) {
   const auto record = RecordAt(place, RecordPart::kAll);
   if (!record) return std::nullopt;
   hot_.Count(db, hash, place);
-  return Entry{record->value, record->expire_at};
+  return Entry{record->value, record->expire_at, record->type};
 }
 
 // Each key costs two cache misses, one after the other; here the misses of all keys overlap.
@@ -57,9 +57,14 @@ Result<LogAddress> Engine::Append(const Record& record, Head head) {
   return at;
 }
 
-Status Engine::Put(DbId db, std::string_view key, std::string_view value, TimeMs expire_at) {
+Status Engine::Put(DbId db, std::string_view key, const Entry& entry) {
   db = map_.Stored(db);
-  const Record record{.kind = RecordKind::kPut, .db = db, .key = key, .value = value, .expire_at = expire_at};
+  const Record record{.kind = RecordKind::kPut,
+                      .db = db,
+                      .key = key,
+                      .value = entry.value,
+                      .expire_at = entry.expire_at,
+                      .type = entry.type};
   const auto at = Append(record);
   if (!at.ok()) return at.status();
   ApplyPut(record, {at.value(), index_.Hash(db, key), db});
@@ -171,7 +176,7 @@ std::uint64_t Engine::Scan(DbId db, std::uint64_t cursor, const Visitor& visit) 
 
 std::uint64_t Engine::ScanStored(DbId stored, std::uint64_t cursor, const Visitor& visit) const {
   return index_.Scan(stored, cursor, [&](Place place) {
-    if (const auto record = RecordAt(place, RecordPart::kHead)) visit(record->key, record->expire_at);
+    if (const auto record = RecordAt(place, RecordPart::kHead)) visit(record->key, record->expire_at, record->type);
   });
 }
 
@@ -193,13 +198,13 @@ bool Engine::RandomKey(DbId db, std::uint64_t random, const Visitor& visit) cons
     if (place.IsNone()) continue;
     const auto record = RecordAt(place, RecordPart::kHead);
     if (!record) return false;
-    visit(record->key, record->expire_at);
+    visit(record->key, record->expire_at, record->type);
     return true;
   }
   bool found = false;
   for (std::uint64_t cursor = next(); !found && !misread_;) {
-    cursor = ScanStored(db, cursor, [&](std::string_view key, TimeMs expire_at) {
-      if (!found) visit(key, expire_at);
+    cursor = ScanStored(db, cursor, [&](std::string_view key, TimeMs expire_at, ValueType type) {
+      if (!found) visit(key, expire_at, type);
       found = true;
     });
   }

@@ -50,7 +50,7 @@ class Engine final : private KeySource {
   void Prefetch(DbId db, std::span<const std::string_view> keys) const;
   void PrefetchFirst(DbId db, std::string_view key) const { Ahead(map_.Stored(db), key); }
   // Appends and applies at once (primary).  Errors: as Log::Append.
-  Status Put(DbId db, std::string_view key, std::string_view value, TimeMs expire_at);
+  Status Put(DbId db, std::string_view key, const Entry& entry);
   Status Delete(DbId db, std::string_view key);
   Status Flush(std::optional<DbId> db);
   // Two databases exchange their keys.  Errors: as Log::Append, of a record of at most SwapBytes().

@@ -77,10 +77,16 @@ void Node::Prefetch(DbId db, std::span<const std::string_view> keys) const { eng
 
 void Node::PrefetchFirst(DbId db, std::string_view key) const { engine_->PrefetchFirst(db, key); }
 
-Status Node::Put(DbId db, std::string_view key, std::string_view value, TimeMs expire_at) {
+Status Node::Put(DbId db, std::string_view key, const Entry& entry) {
+  if (entry.type != ValueType::kString && membership_.level() < kValueTypesLevel) {
+    return {Code::kPeerVersion,
+            fmt::format("only strings can be stored at feature level {}: all members must know level "
+                        "{}; see FAHA.STATUS",
+                        membership_.level(), kValueTypesLevel)};
+  }
   ++counts_.records;
-  counts_.record_bytes += key.size() + value.size();
-  return Change([&] { return engine_->Put(db, key, value, expire_at); });
+  counts_.record_bytes += key.size() + entry.value.size();
+  return Change([&] { return engine_->Put(db, key, entry); });
 }
 
 Status Node::Delete(DbId db, std::string_view key) {

@@ -68,7 +68,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   std::optional<Entry> Get(DbId db, std::string_view key) override;
   void Prefetch(DbId db, std::span<const std::string_view> keys) const override;
   void PrefetchFirst(DbId db, std::string_view key) const override;
-  Status Put(DbId db, std::string_view key, std::string_view value, TimeMs expire_at) override;
+  Status Put(DbId db, std::string_view key, const Entry& entry) override;
   Status Delete(DbId db, std::string_view key) override;
   Status Flush(std::optional<DbId> db) override;
   Status Swap(DbId a, DbId b) override;

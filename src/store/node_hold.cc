@@ -97,7 +97,7 @@ Status Node::ReadSegment(const SegmentHold::Held& held, const HeldVisitor& visit
       if (i + kAhead < found.size()) found[i + kAhead].hash = engine_->PrepareMove(found[i + kAhead].record);
       const Record& record = found[i].record;
       if (!engine_->IsNewest(record, found[i].hash, found[i].at)) continue;
-      goes_on = visit(engine_->Named(record.db), record.key, {record.value, record.expire_at});
+      goes_on = visit(engine_->Named(record.db), record.key, {record.value, record.expire_at, record.type});
     }
     offset += bytes;
   }

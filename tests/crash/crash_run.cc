@@ -170,7 +170,7 @@ void CrashRun::Write(Life& life, History& history) {
   for (const Change& change : unit) {
     Status status;
     switch (change.kind) {
-      case Change::kPut: status = life.store->Put(change.db, change.key, *change.value, change.expire_at); break;
+      case Change::kPut: status = life.store->Put(change.db, change.key, {*change.value, change.expire_at}); break;
       case Change::kDelete: status = life.store->Delete(change.db, change.key); break;
       case Change::kFlush: status = life.store->Flush(change.db); break;
       case Change::kFlushAll: status = life.store->Flush(std::nullopt); break;

@@ -99,7 +99,7 @@ void FaultRun::Write(Store& store, History& history) {
   for (Change& change : unit) {
     Status status;
     switch (change.kind) {
-      case Change::kPut: status = store.Put(change.db, change.key, *change.value, change.expire_at); break;
+      case Change::kPut: status = store.Put(change.db, change.key, {*change.value, change.expire_at}); break;
       case Change::kDelete: status = store.Delete(change.db, change.key); break;
       case Change::kFlush: status = store.Flush(change.db); break;
       case Change::kFlushAll: status = store.Flush(std::nullopt); break;

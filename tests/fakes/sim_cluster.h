@@ -78,7 +78,7 @@ class SimNode : public StoreObserver {
   }
   Status Set(const std::string& key, const std::string& value) {
     if (Status status = store->CheckWrite(key.size() + value.size(), 1); !status.ok()) return status;
-    if (Status status = store->Put(0, key, value, kNoExpiry); !status.ok()) return status;
+    if (Status status = store->Put(0, key, {value}); !status.ok()) return status;
     store->EndUnit();
     return store->Commit();
   }

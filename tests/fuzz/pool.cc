@@ -67,7 +67,7 @@ void TryStore(Disk* disk) {
   }
   FAHA_CHECK(keys <= (*store)->Info().keys, "every key that is listed is there");
   if (!(*store)->CheckWrite(2, 1).ok()) return;
-  FAHA_CHECK((*store)->Put(0, "k", "v", kNoExpiry).ok() && (*store)->Commit().ok(), "who serves can write");
+  FAHA_CHECK((*store)->Put(0, "k", {"v"}).ok() && (*store)->Commit().ok(), "who serves can write");
 }
 
 void TryPool(Disk* disk) {

@@ -84,7 +84,7 @@ std::map<std::string, std::uint64_t> Host::Contents() const {
   std::map<std::string, std::uint64_t> contents;
   std::uint64_t cursor = 0;
   do {
-    cursor = store_->Scan(0, cursor, [&](std::string_view key, TimeMs) { contents[std::string(key)] = 0; });
+    cursor = store_->Scan(0, cursor, [&](std::string_view key, TimeMs, ValueType) { contents[std::string(key)] = 0; });
   } while (cursor != 0);
   for (auto& [key, word] : contents) {
     const auto entry = store_->Get(0, key);

@@ -71,7 +71,7 @@ void Host::WriteNothing(Noop noop) {
       case Noop::kSwap: status = store_->Swap(kEmpty, kEmptyToo); break;
       case Noop::kDelete: status = store_->Delete(kEmpty, "nothing"); break;
       case Noop::kTooLarge:
-        status = store_->Put(kEmpty, "much", std::string(store_->MaxRecordBytes() + 128, '\0'), kNoExpiry);
+        status = store_->Put(kEmpty, "much", {std::string(store_->MaxRecordBytes() + 128, '\0')});
         break;
     }
     (void)status;
@@ -152,7 +152,7 @@ Status Host::PutOne(const Request& request, int part) {
       request.forged ? ForgedContent(request.value, request.bytes, std::span(disk_->written), world_->random())
                      : Content(request.value, request.bytes);
   Status status = part == 0 ? Status::Ok() : store_->CheckWrite(key.size() + content.size(), 1);
-  if (status.ok()) status = store_->Put(0, key, content, kNoExpiry);
+  if (status.ok()) status = store_->Put(0, key, {content});
   if (status.code() == Code::kNoSpace && part > 0) {
     world_->Trace(number_, "no space in the middle of a unit");
     ++full;

@@ -132,7 +132,7 @@ TEST_F(GateTest, WhatAnArrayViewsIsCopiedBeforeACommit) {
 }
 
 ::faha::module::Reply TellsWhatIsPending(Call& call) {
-  EXPECT_TRUE(call.Put(1, "v", kNoExpiry, REDISMODULE_NOTIFY_STRING, "set").ok());
+  EXPECT_TRUE(call.Put(1, {"v"}, REDISMODULE_NOTIFY_STRING, "set").ok());
   EXPECT_TRUE(call.store().NeedsCommit());
   return ::faha::module::Reply::By(
       [](RedisModuleCtx* ctx) { RedisModule_ReplyWithLongLong(ctx, TheState().store->NeedsCommit() ? 1 : 0); });

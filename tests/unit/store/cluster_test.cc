@@ -215,7 +215,7 @@ TEST(Node, AHandOverKeepsEverythingAndTheOldPrimaryFollows) {
 
 TEST(Node, ABackupThatMayNotLeadIsNotOfferedTheRole) {
   Cluster cluster(3);
-  ASSERT_TRUE(cluster[0].store->Put(9, "k", "v", 0).ok());
+  ASSERT_TRUE(cluster[0].store->Put(9, "k", {"v"}).ok());
   cluster[0].store->EndUnit();
   ASSERT_TRUE(cluster[0].store->Commit().ok());
   cluster[1].store->Tune([](Options& options) { options.databases = 9; });
@@ -537,7 +537,7 @@ TEST(Node, AnOldPrimaryDoesNotReplaceTheOneThatWasJustElected) {
 TEST(Node, WhoLeadsAgainDoesNotAcknowledgeWhatItLostMeanwhile) {
   Cluster cluster(3);
   ASSERT_TRUE(cluster[0].store->CheckWrite(2, 1).ok());
-  ASSERT_TRUE(cluster[0].store->Put(0, "k", "v", kNoExpiry).ok());
+  ASSERT_TRUE(cluster[0].store->Put(0, "k", {"v"}).ok());
   cluster[0].store->EndUnit();
   cluster.world.CutOff(1);
   ASSERT_TRUE(cluster.Promote(cluster[1]).ok());
@@ -578,7 +578,7 @@ TEST(Node, AUnitLargerThanABatchRecoversWholeOrNotAtAll) {
     SimNode node(&world, 1);
     ASSERT_TRUE(node.Start().ok());
     const std::string value(200'000, 'v');
-    for (int i = 0; i < 12; ++i) ASSERT_TRUE(node.store->Put(0, std::to_string(i), value, kNoExpiry).ok());
+    for (int i = 0; i < 12; ++i) ASSERT_TRUE(node.store->Put(0, std::to_string(i), {value}).ok());
     const bool committed = seed % 2 == 0;
     if (committed) {
       ASSERT_TRUE(node.store->Commit().ok());
@@ -882,11 +882,11 @@ TEST_P(RotInATurn, IsNotToldAndNothingFollowsFromIt) {
     Rot(cluster[0], GetParam());
     Store& store = *cluster[0].store;
     ASSERT_TRUE(store.CheckWrite(10'000, 10).ok());
-    ASSERT_TRUE(store.Put(0, "before", "in the same unit", kNoExpiry).ok());
+    ASSERT_TRUE(store.Put(0, "before", {"in the same unit"}).ok());
     const auto entry = store.Get(0, "k");
     EXPECT_FALSE(entry.has_value()) << entry->value;
-    (void)store.Put(0, "copy", entry ? entry->value : "there was none", kNoExpiry);
-    (void)store.Put(0, "k", "set, as it is absent", kNoExpiry);
+    (void)store.Put(0, "copy", {entry ? entry->value : "there was none"});
+    (void)store.Put(0, "k", {"set, as it is absent"});
     store.EndUnit();
     EXPECT_EQ(store.Commit().code(), Code::kCorrupt);
     ExpectHealed(cluster);
@@ -916,8 +916,8 @@ TEST_P(RotInATurn, IsFoundByWhoLooksAtAllKeys) {
   std::vector<std::string> told;
   const auto tell = [&](std::string_view key) { told.emplace_back(key); };
   store.ForEachKey(0, tell);
-  store.Scan(0, 0, [&](std::string_view key, TimeMs) { tell(key); });
-  store.RandomKey(0, 1, [&](std::string_view key, TimeMs) { tell(key); });
+  store.Scan(0, 0, [&](std::string_view key, TimeMs, ValueType) { tell(key); });
+  store.RandomKey(0, 1, [&](std::string_view key, TimeMs, ValueType) { tell(key); });
   store.ScanExpiring(0, [&](DbId, std::string_view key, TimeMs) { tell(key); });
   if (GetParam() == Where::kValue) {
     EXPECT_EQ(told, (std::vector<std::string>{"k", "k", "k"})) << "keys are not damaged";
@@ -990,9 +990,9 @@ TEST(Rot, InTheMiddleOfALargeUnitLeavesNothingOfIt) {
     Store& store = *cluster[0].store;
     ASSERT_TRUE(store.CheckWrite(3 * kSegment / 2, 3).ok());
     const std::string large(kSegment / 2 + 1000, 'x');
-    for (const auto* key : {"1", "2"}) ASSERT_TRUE(store.Put(0, key, large, kNoExpiry).ok());
+    for (const auto* key : {"1", "2"}) ASSERT_TRUE(store.Put(0, key, {large}).ok());
     EXPECT_FALSE(store.Get(0, "k").has_value());
-    EXPECT_EQ(store.Put(0, "3", "v", kNoExpiry).code(), Code::kCorrupt);
+    EXPECT_EQ(store.Put(0, "3", {"v"}).code(), Code::kCorrupt);
     store.EndUnit();
     EXPECT_EQ(store.Commit().code(), Code::kCorrupt);
     // It goes on until it has handed over, and the unit that is not whole ends nowhere.
@@ -1041,7 +1041,7 @@ TEST(Rot, OfAKeyThatTheIndexNeedsEndsInAHandOver) {
   for (int i = 0; i < 40'000 && status.ok(); i += 100) {
     for (int key = i; key < i + 100 && status.ok(); ++key) {
       status = cluster[0].store->CheckWrite(100, 1);
-      if (status.ok()) status = cluster[0].store->Put(0, std::to_string(key), "v", kNoExpiry);
+      if (status.ok()) status = cluster[0].store->Put(0, std::to_string(key), {"v"});
     }
     const Status committed = cluster[0].store->Commit();
     if (status.ok()) status = committed;

@@ -85,7 +85,7 @@ class Subject {
         --sizes[db];
       });
       RC_ASSERT(sizes[db] == 0U);
-      RC_ASSERT(engine_->RandomKey(db, 1, [&](std::string_view key, TimeMs) {
+      RC_ASSERT(engine_->RandomKey(db, 1, [&](std::string_view key, TimeMs, ValueType) {
         RC_ASSERT(model_.contains({db, std::string(key)}));
       }) == (engine_->Size(db) > 0));
     }
@@ -111,7 +111,7 @@ class Subject {
     if (!HasRoom(size + 100)) return;
     const std::string value(size, static_cast<char>('a' + ++puts_ % 26));
     const TimeMs expire_at = puts_ % 4 == 0 ? static_cast<TimeMs>(puts_) : kNoExpiry;
-    RC_ASSERT(engine_->Put(db, Name(key), value, expire_at).ok());
+    RC_ASSERT(engine_->Put(db, Name(key), {value, expire_at}).ok());
     model_[{db, Name(key)}] = {value, expire_at};
     EndUnit();
   }

@@ -138,7 +138,7 @@ struct Worker {
     engine.Replay(log->end().lsn);
   }
   void Put(DbId db, std::string_view key, std::size_t bytes = 1) {
-    ASSERT_TRUE(engine.Put(db, key, std::string(bytes, 'v'), kNoExpiry).ok());
+    ASSERT_TRUE(engine.Put(db, key, {std::string(bytes, 'v')}).ok());
     Commit();
   }
   void Swap(DbId a, DbId b) {

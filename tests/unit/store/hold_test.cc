@@ -58,7 +58,7 @@ class Hold : public testing::Test, private StoreObserver {
   void Set(int key, DbId db = 0) {
     const std::string name = "key" + std::to_string(key), value = std::to_string(++writes_) + std::string(10'000, 'v');
     Status status = store_->CheckWrite(name.size() + value.size(), 1);
-    if (status.ok()) status = store_->Put(db, name, value, kNoExpiry);
+    if (status.ok()) status = store_->Put(db, name, {value});
     store_->EndUnit();
     if (status.ok()) status = store_->Commit();
     ASSERT_TRUE(status.ok()) << status.ToString();
@@ -131,7 +131,7 @@ TEST_F(Hold, IsReadByTheProcessItself) {
 
 TEST_F(Hold, IsOfWhatIsCommitted) {
   Set(0);
-  ASSERT_TRUE(store_->Put(0, "pending", "v", kNoExpiry).ok());
+  ASSERT_TRUE(store_->Put(0, "pending", {"v"}).ok());
   EXPECT_EQ(store_->HoldSegments([](const Status&) {}).status().code(), Code::kUnavailable);
   store_->EndUnit();
   EXPECT_EQ(store_->HoldSegments([](const Status&) {}).status().code(), Code::kUnavailable);

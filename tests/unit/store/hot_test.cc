@@ -40,7 +40,7 @@ class Hot : public testing::Test {
 
   static std::string Key(std::uint64_t i) { return "key:" + std::to_string(i); }
   void Put(std::uint64_t key, std::size_t value_bytes, char fill = 'v') {
-    ASSERT_TRUE(engine_->Put(0, Key(key), std::string(value_bytes, fill), kNoExpiry).ok());
+    ASSERT_TRUE(engine_->Put(0, Key(key), {std::string(value_bytes, fill)}).ok());
     log_->EndUnit();
     if (log_->OpenBatchBytes() > (64U << 10)) Commit();
   }
@@ -85,7 +85,7 @@ TEST_F(Hot, WhatHappensToAKeyInTheUnitThatReadItCounts) {
     EXPECT_TRUE(engine_->Get(0, Key(key)));
   }
   EXPECT_TRUE(engine_->Get(0, Key(1)));
-  ASSERT_TRUE(engine_->Put(0, Key(2), "another", kNoExpiry).ok());
+  ASSERT_TRUE(engine_->Put(0, Key(2), {"another"}).ok());
   ASSERT_TRUE(engine_->Delete(0, Key(3)).ok());
   engine_->SettleHot();
   EXPECT_EQ(stats().keys, 2U);
@@ -136,7 +136,7 @@ TEST_F(Hot, WhatIsGoneIsGone) {
   EXPECT_EQ(stats().keys, 99U);
   engine_->CheckInvariants();
   // One database of two, then all.
-  ASSERT_TRUE(engine_->Put(1, "other", "value", kNoExpiry).ok());
+  ASSERT_TRUE(engine_->Put(1, "other", {"value"}).ok());
   EXPECT_TRUE(engine_->Get(1, "other"));
   engine_->SettleHot();
   ASSERT_TRUE(engine_->Flush(DbId{0}).ok());

@@ -155,10 +155,10 @@ TEST_P(Pressure, AUnitIsNotCutByAChangeOfMembers) {
   ASSERT_TRUE(joining.Start().ok());
   Store& store = *cluster[0].store;
   ASSERT_TRUE(store.CheckWrite(100, 2).ok());
-  ASSERT_TRUE(store.Put(0, "first", "half", kNoExpiry).ok());
+  ASSERT_TRUE(store.Put(0, "first", {"half"}).ok());
   joining.store->Follow(cluster[0].Redis());
   cluster.world.Run(seconds(2));  // a script that goes on lets peers speak
-  ASSERT_TRUE(store.Put(0, "second", "half", kNoExpiry).ok());
+  ASSERT_TRUE(store.Put(0, "second", {"half"}).ok());
   EXPECT_EQ(store.Info().members.size(), 3U);
   cluster[0].PowerOff();
   ASSERT_TRUE(cluster.Promote(cluster[1]).ok());
@@ -420,7 +420,7 @@ TEST_P(LongTurns, OverwritesAreNotRefused) {
       const std::string key = "key" + std::to_string(random() % static_cast<std::uint64_t>(keys));
       const Status room = store.CheckWrite(key.size() + value_bytes, 1);
       ASSERT_TRUE(room.ok()) << "turn " << turn << ", write " << i << ": " << room.ToString();
-      ASSERT_TRUE(store.Put(0, key, std::string(value_bytes, 'w'), kNoExpiry).ok());
+      ASSERT_TRUE(store.Put(0, key, {std::string(value_bytes, 'w')}).ok());
       store.EndUnit();
     }
     ASSERT_TRUE(store.Commit().ok());

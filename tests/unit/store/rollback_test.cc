@@ -102,7 +102,7 @@ class Primary {
   }
   void Put(std::size_t bytes) {
     const std::string value(bytes, static_cast<char>('a' + random_() % 26));
-    ASSERT_TRUE(engine_->Put(AnyDb(), AnyKey(), value, AnyExpiry()).ok());
+    ASSERT_TRUE(engine_->Put(AnyDb(), AnyKey(), {value, AnyExpiry()}).ok());
   }
   bool Room(std::uint64_t bytes) { return log_->HasRoom(bytes, Log::kReservedSegments + 2); }
   void Few() {
@@ -121,7 +121,7 @@ class Primary {
   void PutMany() {
     const DbId db = AnyDb();
     for (int i = 0; i < 700 && Room(300); ++i) {
-      ASSERT_TRUE(engine_->Put(db, std::to_string(i), std::string(random_() % 100, 'm'), AnyExpiry()).ok());
+      ASSERT_TRUE(engine_->Put(db, std::to_string(i), {std::string(random_() % 100, 'm'), AnyExpiry()}).ok());
     }
     End();
   }

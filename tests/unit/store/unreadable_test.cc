@@ -36,7 +36,7 @@ TEST(Unreadable, WhatWasMadeOfAMisreadValueReachesNobody) {
   ASSERT_TRUE(store.CheckWrite(10'000, 2).ok());
   const bool there = store.Get(0, "k").has_value();
   EXPECT_FALSE(there);
-  (void)store.Put(0, "derived", std::string(10'000, 'x'), kNoExpiry);
+  (void)store.Put(0, "derived", {std::string(10'000, 'x')});
   store.EndUnit();
   cluster.world.Run(std::chrono::seconds(3));
   ASSERT_TRUE(cluster.Promote(cluster[1]).ok());

@@ -1,0 +1,115 @@
+// The collections that a key can hold, as commands see them: hashes, sets, sorted sets and lists.  A command opens one,
+// reads or changes it, and stores what it has changed with Keyspace::Store().  Thread: main loop only.
+// A view that is returned is valid until the collection, or the store, is changed or a unit ends.  Nothing here fails:
+// whether there is room for a change is asked before it, with Keyspace::CheckStore().
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string_view>
+
+#include "faha/types.h"
+
+namespace faha {
+
+class Collection {
+ public:
+  virtual ~Collection() = default;
+  [[nodiscard]] virtual ValueType type() const = 0;
+  // How many elements there are; of a hash: how many fields.
+  [[nodiscard]] virtual std::uint64_t Size() const = 0;
+  // The bytes that stand in the record of its key.
+  [[nodiscard]] virtual std::string_view Bytes() const = 0;
+  // From now on the collection keeps its own copy of what it would otherwise view in the store.
+  virtual void Own() = 0;
+  // How many bytes Bytes() may have, at most, after `elements` more elements of `bytes` in all were put.
+  [[nodiscard]] virtual std::uint64_t BytesAfter(std::uint64_t bytes, std::uint64_t elements) const = 0;
+};
+
+// Fields, each with a value.  Visitors are called in no particular order until they return false.
+class Hash : public Collection {
+ public:
+  [[nodiscard]] ValueType type() const final { return ValueType::kHash; }
+  [[nodiscard]] virtual std::optional<std::string_view> Find(std::string_view field) const = 0;
+  // True: the field is new.
+  virtual bool Put(std::string_view field, std::string_view value) = 0;
+  // True: the field was there.
+  virtual bool Erase(std::string_view field) = 0;
+  using Visitor = std::function<bool(std::string_view field, std::string_view value)>;
+  virtual void ForEach(const Visitor& visit) const = 0;
+  // As Keyspace::Scan.
+  virtual std::uint64_t Scan(std::uint64_t cursor, const Visitor& visit) const = 0;
+  // Visits one field that `random` chooses, each with nearly the same probability.  There must be one.
+  virtual void Random(std::uint64_t random, const Visitor& visit) const = 0;
+};
+
+// Members.  Visitors as those of Hash.
+class Set : public Collection {
+ public:
+  [[nodiscard]] ValueType type() const final { return ValueType::kSet; }
+  [[nodiscard]] virtual bool Contains(std::string_view member) const = 0;
+  // True: the member is new.
+  virtual bool Put(std::string_view member) = 0;
+  // True: the member was there.
+  virtual bool Erase(std::string_view member) = 0;
+  using Visitor = std::function<bool(std::string_view member)>;
+  virtual void ForEach(const Visitor& visit) const = 0;
+  // As Keyspace::Scan.
+  virtual std::uint64_t Scan(std::uint64_t cursor, const Visitor& visit) const = 0;
+  // One member that `random` chooses, each with nearly the same probability.  There must be one.
+  [[nodiscard]] virtual std::string_view Random(std::uint64_t random) const = 0;
+};
+
+enum class Order : std::uint8_t { kForward, kBackward };
+
+// Members, each with a score that is a number; ordered by score, and by the bytes of the member where scores are equal.
+// A rank is a member's place in that order, from 0 on.
+class SortedSet : public Collection {
+ public:
+  [[nodiscard]] ValueType type() const final { return ValueType::kSortedSet; }
+  [[nodiscard]] virtual std::optional<double> ScoreOf(std::string_view member) const = 0;
+  [[nodiscard]] virtual std::optional<std::uint64_t> RankOf(std::string_view member) const = 0;
+  // True: the member is new.
+  virtual bool Put(std::string_view member, double score) = 0;
+  // True: the member was there.
+  virtual bool Erase(std::string_view member) = 0;
+  // How many members have a score below `score`, or equal to it if `inclusive`.
+  [[nodiscard]] virtual std::uint64_t CountBelow(double score, bool inclusive) const = 0;
+  // How many members are before `member` in the order of their bytes, or equal to it if `inclusive`.  Meaningful only
+  // where all scores are equal, as for Redis' ZRANGEBYLEX.
+  [[nodiscard]] virtual std::uint64_t CountBefore(std::string_view member, bool inclusive) const = 0;
+  // Visits the ranks `first` to `last`, both included, from `first` on or from `last` back, until `visit` returns
+  // false.  Ranks that do not exist are left out.
+  using Visitor = std::function<bool(std::string_view member, double score)>;
+  virtual void ForEach(std::uint64_t first, std::uint64_t last, Order order, const Visitor& visit) const = 0;
+  // As Keyspace::Scan, in no particular order.
+  virtual std::uint64_t Scan(std::uint64_t cursor, const Visitor& visit) const = 0;
+};
+
+// Elements in the order in which they were put, from index 0 on.
+class List : public Collection {
+ public:
+  [[nodiscard]] ValueType type() const final { return ValueType::kList; }
+  [[nodiscard]] virtual std::optional<std::string_view> At(std::uint64_t index) const = 0;
+  // Puts `element` before the one that is at `index` now; with Size() it becomes the last one.  `index` must not be
+  // larger.
+  virtual void Insert(std::uint64_t index, std::string_view element) = 0;
+  // Both must exist.
+  virtual void Replace(std::uint64_t index, std::string_view element) = 0;
+  // Removes the elements from `first` on, `count` of them at most.
+  virtual void Erase(std::uint64_t first, std::uint64_t count) = 0;
+  // Visits the indexes `first` to `last` as SortedSet::ForEach visits ranks.
+  using Visitor = std::function<bool(std::uint64_t index, std::string_view element)>;
+  virtual void ForEach(std::uint64_t first, std::uint64_t last, Order order, const Visitor& visit) const = 0;
+};
+
+// The collection in `packed`, which must be the value of a key of that type or nothing: then it is empty.  The bytes
+// must stay valid until the first change, from which on the collection has its own.  Null: the bytes are damaged.
+std::unique_ptr<Hash> OpenHash(std::string_view packed);
+std::unique_ptr<Set> OpenSet(std::string_view packed);
+std::unique_ptr<SortedSet> OpenSortedSet(std::string_view packed);
+std::unique_ptr<List> OpenList(std::string_view packed);
+
+}  // namespace faha
