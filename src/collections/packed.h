@@ -1,7 +1,7 @@
 // A packed collection: byte strings, one behind the other, in one value.  Thread: any; each object by one at a time.
 //
 //   0  how many strings follow, 4 bytes, little-endian
-//   4  each string: its length, 7 bits in a byte from the lowest on, all but the last with the highest bit set; its bytes
+//   4  each string: its length, 7 bits in a byte from the lowest on, all but the last with the highest bit set; then it
 //
 // An empty collection has no bytes at all, and is never stored.  A hash has each field followed by its value; a set its
 // members; a sorted set, in its order, each score (8 bytes, an IEEE double, little-endian) and member as one string; a
