@@ -89,11 +89,13 @@ Reply PfCount(Call& call);
 Reply PfMerge(Call& call);
 Reply Dump(Call& call);
 Reply Restore(Call& call);
-Reply Sort(Call& call);
-Reply SortRo(Call& call);
-void FindSortKeys(const Call& call);
 Reply MemoryUsage(Call& call);
 }  // namespace native
+
+namespace sorting {
+Reply Sort(Call& call);
+void FindKeys(const Call& call);
+}  // namespace sorting
 
 namespace move {
 Reply Rename(Call& call);

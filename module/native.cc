@@ -1,9 +1,11 @@
-// Commands that Redis runs itself, on scratch keys (scratch.h): LCS, PFADD, PFCOUNT, PFMERGE, DUMP, RESTORE, SORT and
+// Commands that Redis runs itself, on scratch keys (scratch.h): LCS, PFADD, PFCOUNT, PFMERGE, DUMP, RESTORE and
 // MEMORY USAGE.  So semantics, replies and errors are those of the server.
 #include <numeric>
 
+#include "faha/collections.h"
 #include "module/commands.h"
 #include "module/scratch.h"
+#include "module/views.h"
 
 namespace faha::module::native {
 namespace {
@@ -32,11 +34,9 @@ struct Outcome {
   std::optional<Scratch::Result> target;
 };
 
-enum class As : std::uint8_t { kServer, kCaller };
-
-Outcome Write(Call& call, std::vector<int> keys, int target, As as = As::kServer) {
+Outcome Write(Call& call, std::vector<int> keys, int target) {
   const Scratch scratch(call, std::move(keys));
-  NativeReply reply = as == As::kCaller ? RunAsCaller(call) : RunNative(call, call.name());
+  NativeReply reply = RunNative(call, call.name());
   return {std::move(reply), scratch.Take(target)};
 }
 
@@ -52,32 +52,12 @@ Reply Merged(Call& call, bool always) {
                Reply::Native(outcome.reply));
 }
 
-// The argument that names SORT's target; 0 if there is none.  If several do, the last one counts.
-int StoreArgument(const Call& call) {
-  int found = 0;
-  for (int i = 2; i < call.size(); ++i) {
-    if (call.Is(i, "limit")) {
-      i += 2;
-    } else if (call.Is(i, "get") || call.Is(i, "by")) {
-      ++i;
-    } else if (call.Is(i, "store") && i + 1 < call.size()) {
-      found = ++i;
-    }
-  }
-  return found;
-}
-
 }  // namespace
 
 Reply Lcs(Call& call) { return Read(call, ReadFirst(call, {1, 2})); }
 Reply Dump(Call& call) { return Read(call, ReadFirst(call, {1})); }
 Reply MemoryUsage(Call& call) { return Read(call, {2}); }
 
-// BY and GET read keys that the command does not name, so Redis checks whether the caller may read all keys.
-Reply SortRo(Call& call) {
-  const Scratch scratch(call, ReadFirst(call, {1}));
-  return Reply::Native(RunAsCaller(call));
-}
 Reply PfAdd(Call& call) { return Merged(call, false); }
 Reply PfMerge(Call& call) { return Merged(call, true); }
 
@@ -94,32 +74,14 @@ Reply Restore(Call& call) {
   if (!outcome.target) {  // the restored key has expired already
     return call.FindAny(1) ? After(call.Delete(1), Reply::Native(outcome.reply)) : Reply::Native(outcome.reply);
   }
-  if (!outcome.target->is_string) {
-    return Reply::Error(
-        "UNSUPPORTED 'restore' of anything but a string: FaHA does not serve lists, hashes, sets, sorted "
-        "sets and streams yet");
+  if (!outcome.target->type) {
+    return Reply::Error("UNSUPPORTED 'restore' of a stream or of a module's value: FaHA does not serve these");
   }
-  return After(
-      call.Put(1, {outcome.target->value, outcome.target->expire_at}, REDISMODULE_NOTIFY_GENERIC, "restore", true),
-      Reply::Native(outcome.reply));
-}
-
-// FaHA holds nothing that can be sorted, except that SORT accepts a key that does not exist; then the target is
-// deleted.
-Reply Sort(Call& call) {
-  const int target = StoreArgument(call);
-  if (target == 0) return SortRo(call);
-  (void)call.ReadAny(1);
-  const Outcome outcome = Write(call, {1, target}, target, As::kCaller);
-  if (IsError(outcome.reply) || outcome.target || !call.FindAny(target)) return Reply::Native(outcome.reply);
-  return After(call.Delete(target), Reply::Native(outcome.reply));
-}
-
-void FindSortKeys(const Call& call) {
-  constexpr int kSource = REDISMODULE_CMD_KEY_RO | REDISMODULE_CMD_KEY_ACCESS;
-  constexpr int kTarget = REDISMODULE_CMD_KEY_OW | REDISMODULE_CMD_KEY_UPDATE;
-  RedisModule_KeyAtPosWithFlags(call.ctx(), 1, kSource);
-  if (const int target = StoreArgument(call); target != 0) RedisModule_KeyAtPosWithFlags(call.ctx(), target, kTarget);
+  const Entry restored = outcome.target->entry();
+  if (restored.type != ValueType::kString && restored.value.size() > kMaxPackedBytes) {
+    return Reply::Error(TooLarge(restored.value.size()));
+  }
+  return After(call.Put(1, restored, REDISMODULE_NOTIFY_GENERIC, "restore", true), Reply::Native(outcome.reply));
 }
 
 }  // namespace faha::module::native

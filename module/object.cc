@@ -1,10 +1,13 @@
 // What Redis tells about a value apart from its content: OBJECT, and DEBUG's OBJECT, DIGEST and DIGEST-VALUE.  FaHA
-// stores only bytes, and answers as a server would in which the value has just been SET.
+// stores only bytes, and answers as a server would in which the value has just been SET or, of a collection, restored.
 #include <arpa/inet.h>
 #include <openssl/evp.h>
 
 #include <array>
+#include <cstdio>
+#include <initializer_list>
 
+#include "faha/collections.h"
 #include "module/commands.h"
 #include "module/scratch.h"
 
@@ -13,7 +16,7 @@ namespace {
 
 constexpr std::size_t kEmbeddedBytes = 44;
 
-const char* EncodingOf(std::string_view value) {
+std::string EncodingOf(std::string_view value) {
   if (ParseInteger(value)) return "int";
   return value.size() <= kEmbeddedBytes ? "embstr" : "raw";
 }
@@ -48,10 +51,57 @@ void Mix(Digest& digest, std::uint32_t number) {
   Mix(digest, std::string_view(reinterpret_cast<const char*>(&big_endian), sizeof big_endian));
 }
 
+// One element of two parts, whose order among the others does not matter: a field and its value, or a member and its
+// score.
+void MixElement(Digest& digest, std::initializer_list<std::string_view> parts) {
+  Digest one{};
+  for (const std::string_view part : parts) Mix(one, part);
+  Xor(digest, Sha1(one.data(), one.size()));
+}
+
+// As Redis prints a score for this purpose.
+std::string ScoreText(double score) {
+  std::array<char, 64> text;
+  const int size = std::snprintf(text.data(), text.size(), "%.17g", score);
+  return {text.data(), static_cast<std::size_t>(size)};
+}
+
+// The number by which Redis knows the type.
+std::uint32_t NumberOf(ValueType type) {
+  switch (type) {
+    case ValueType::kString: return 0;
+    case ValueType::kList: return 1;
+    case ValueType::kSet: return 2;
+    case ValueType::kSortedSet: return 3;
+    case ValueType::kHash: return 4;
+  }
+  return 0;
+}
+
+void MixValue(Digest& digest, const Entry& entry) {
+  switch (entry.type) {
+    case ValueType::kString: return Mix(digest, entry.value);
+    case ValueType::kList:
+      return (void)ForEachPacked<List>(entry.value,
+                                       [&](std::uint64_t, std::string_view element) { Mix(digest, element); });
+    case ValueType::kSet:
+      return (void)ForEachPacked<Set>(
+          entry.value, [&](std::string_view member) { Xor(digest, Sha1(member.data(), member.size())); });
+    case ValueType::kHash:
+      return (void)ForEachPacked<Hash>(entry.value, [&](std::string_view field, std::string_view value) {
+        MixElement(digest, {field, value});
+      });
+    case ValueType::kSortedSet:
+      return (void)ForEachPacked<SortedSet>(entry.value, [&](std::string_view member, double score) {
+        MixElement(digest, {member, ScoreText(score)});
+      });
+  }
+}
+
 void MixEntry(Digest& digest, const Entry& entry) {
   constexpr std::string_view kExpires = "!!expire!!";
-  Mix(digest, std::uint32_t{0});  // the type: a string
-  Mix(digest, entry.value);
+  Mix(digest, NumberOf(entry.type));
+  MixValue(digest, entry);
   if (entry.expire_at != kNoExpiry) Xor(digest, Sha1(kExpires.data(), kExpires.size()));
 }
 
@@ -87,7 +137,10 @@ std::string Hex(const Digest& digest) {
 
 Reply Encoding(Call& call) {
   const auto entry = call.LookAny(2);
-  return entry ? Reply::Text(EncodingOf(entry->value)) : Reply::Null();
+  if (!entry) return Reply::Null();
+  if (entry->type == ValueType::kString) return Reply::Text(EncodingOf(entry->value));
+  const Scratch scratch(call, {2});
+  return Reply::Native(RunNative(call, "object"));
 }
 
 Reply RefCount(Call& call) { return call.LookAny(2) ? Reply::Integer(1) : Reply::Null(); }
@@ -107,11 +160,13 @@ Reply Frequency(Call& call) {
 Reply DebugObject(Call& call) {
   const auto entry = call.FindAny(2);
   if (!entry) return Reply::Error("ERR no such key");
-  const std::string encoding = EncodingOf(entry->value);
+  const bool is_string = entry->type == ValueType::kString;
+  const std::string encoding = is_string ? EncodingOf(entry->value) : std::string();
   const Scratch scratch(call, {2});
   const NativeReply reply = RunNative(call, "debug", Protocol::kResp2);
   std::string line(TextOf(reply.get()));
   if (IsError(reply) || line.empty()) return Reply::Native(reply);
+  if (!is_string) return Reply::Simple(std::move(line));
   // Redis never regards a lent value as an integer, so the encoding is replaced.
   constexpr std::string_view kField = " encoding:";
   const std::size_t at = line.find(kField) + kField.size();

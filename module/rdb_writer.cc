@@ -8,45 +8,15 @@
 #include <cstring>
 #include <utility>
 
+#include "module/rdb_value.h"
+
 namespace faha::module {
 namespace {
 
 constexpr std::string_view kMagic = "REDIS0010";
 constexpr std::uint8_t kAux = 250, kResizeDb = 251, kExpireTimeMs = 252, kSelectDb = 254, kEnd = 255;
-constexpr std::uint8_t kString = 0;
-
-// Tables to process eight bytes at a time: table k holds the effect that a byte has on the sum k bytes later.
-using Tables = std::array<std::array<std::uint64_t, 256>, 8>;
-constexpr Tables MakeTables() {
-  constexpr std::uint64_t kPolynomial = 0x95ac9329ac4bc9b5;  // 0xad93d23594c935a9, the lowest bit first
-  Tables tables{};
-  for (std::uint64_t byte = 0; byte < 256; ++byte) {
-    std::uint64_t crc = byte;
-    for (int bit = 0; bit < 8; ++bit) crc = (crc & 1) != 0 ? crc >> 1 ^ kPolynomial : crc >> 1;
-    tables[0][byte] = crc;
-  }
-  for (std::size_t byte = 0; byte < 256; ++byte) {
-    for (std::size_t k = 1; k < tables.size(); ++k)
-      tables[k][byte] = tables[k - 1][byte] >> 8 ^ tables[0][tables[k - 1][byte] & 0xff];
-  }
-  return tables;
-}
-constexpr Tables kTables = MakeTables();
 
 }  // namespace
-
-std::uint64_t Crc64(std::uint64_t crc, std::string_view bytes) {
-  std::size_t i = 0;
-  for (; i + 8 <= bytes.size(); i += 8) {
-    std::uint64_t word = 0;
-    std::memcpy(&word, bytes.data() + i, sizeof word);
-    word ^= crc;
-    crc = 0;
-    for (std::size_t k = 0; k < 8; ++k) crc ^= kTables[7 - k][word >> 8 * k & 0xff];
-  }
-  for (; i < bytes.size(); ++i) crc = crc >> 8 ^ kTables[0][(crc ^ static_cast<std::uint8_t>(bytes[i])) & 0xff];
-  return crc;
-}
 
 RdbWriter::RdbWriter(std::string path) : path_(std::move(path)), unfinished_(Unfinished(path_)) {}
 
@@ -95,15 +65,24 @@ Status RdbWriter::Expect(DbId db, std::uint64_t keys, std::uint64_t expiring) {
   return status_;
 }
 
-Status RdbWriter::Put(DbId db, std::string_view key, std::string_view value, TimeMs expire_at) {
-  Select(db);
-  if (expire_at != kNoExpiry) {
-    Byte(kExpireTimeMs);
-    Bytes({reinterpret_cast<const char*>(&expire_at), sizeof expire_at});
+Status RdbWriter::Put(DbId db, std::string_view key, const Entry& entry) {
+  std::string collection;
+  if (entry.type != ValueType::kString && !AppendRdbCollection(collection, entry)) {
+    if (status_.ok()) status_ = {Code::kCorrupt, "a value is damaged: it is no " + std::string(NameOf(entry.type))};
+    return status_;
   }
-  Byte(kString);
+  Select(db);
+  if (entry.expire_at != kNoExpiry) {
+    Byte(kExpireTimeMs);
+    Bytes({reinterpret_cast<const char*>(&entry.expire_at), sizeof entry.expire_at});
+  }
+  Byte(RdbTypeOf(entry.type));
   String(key);
-  String(value);
+  if (entry.type == ValueType::kString) {
+    String(entry.value);
+  } else {
+    Bytes(collection);
+  }
   ++keys_;
   return status_;
 }
@@ -136,26 +115,9 @@ void RdbWriter::Select(DbId db) {
 void RdbWriter::Byte(std::uint8_t byte) { Bytes({reinterpret_cast<const char*>(&byte), 1}); }
 
 void RdbWriter::Length(std::uint64_t length) {
-  std::array<char, 9> bytes;
-  const auto put = [&](std::size_t count) {  // big-endian, at the end
-    for (std::size_t i = 0; i < count; ++i) bytes[8 - i] = static_cast<char>(length >> 8 * i & 0xff);
-  };
-  std::size_t size = 0;
-  if (length < 1U << 6) {
-    put(size = 1);
-  } else if (length < 1U << 14) {
-    put(size = 2);
-    bytes[7] = static_cast<char>(bytes[7] | 0x40);
-  } else if (length <= UINT32_MAX) {
-    put(4);
-    size = 5;
-    bytes[4] = static_cast<char>(0x80);
-  } else {
-    put(8);
-    size = 9;
-    bytes[0] = static_cast<char>(0x81);
-  }
-  Bytes({bytes.data() + bytes.size() - size, size});
+  std::string bytes;
+  AppendRdbLength(bytes, length);
+  Bytes(bytes);
 }
 
 void RdbWriter::String(std::string_view text) {

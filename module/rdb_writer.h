@@ -7,9 +7,7 @@
 //   SELECTDB   a length                            the database of the entries that follow
 //   RESIZEDB   two lengths                         how many keys the database will hold, how many of them expire
 //   EXPIRETIME_MS  eight bytes, little-endian      the expiry of the next key
-//   a key: its type (0, a string), its name, its value
-// A length has 1, 2, 5 or 9 bytes; a string is its length followed by its bytes.  (Redis also packs numbers and
-// compresses strings; no reader requires that.)
+//   a key: its type, its name, its value         see rdb_value.h, also for lengths and strings
 //
 // Invariant: the file gets its final name only when it is whole and durable; until then the file that had the name
 // before remains.
@@ -21,13 +19,11 @@
 #include <string>
 #include <string_view>
 
+#include "faha/keyspace.h"
 #include "faha/status.h"
 #include "faha/types.h"
 
 namespace faha::module {
-
-// The CRC-64 of Jones, "An Improved 64-bit Cyclic Redundancy Check for Protein Sequences" (2002), as Redis computes it.
-std::uint64_t Crc64(std::uint64_t crc, std::string_view bytes);
 
 class RdbWriter {
  public:
@@ -47,8 +43,8 @@ class RdbWriter {
   // `entries`: FUNCTION2 entries in the form that they have in a dump.
   Status Functions(std::string_view entries);
   Status Expect(DbId db, std::uint64_t keys, std::uint64_t expiring);
-  // The databases may come in any order.
-  Status Put(DbId db, std::string_view key, std::string_view value, TimeMs expire_at);
+  // The databases may come in any order.  Errors: also Corrupt - the value is damaged.
+  Status Put(DbId db, std::string_view key, const Entry& entry);
   // Makes the file whole and durable and gives it its final name.
   Status Keep();
 

@@ -1,8 +1,11 @@
 #include "module/scratch.h"
 
 #include <cerrno>
+#include <cstdlib>
 
+#include "faha/collections.h"
 #include "module/names.h"
+#include "module/rdb_value.h"
 
 namespace faha::module {
 namespace {
@@ -24,8 +27,47 @@ class Key {
   RedisModuleKey* key_;
 };
 
-RedisModuleString* CopyOf(const Call& call, std::string_view value) {
-  return RedisModule_CreateString(call.ctx(), value.data(), value.size());
+using Elements = std::unique_ptr<RedisModuleCallReply, decltype(RedisModule_FreeCallReply)>;
+
+// The reply of a native command that tells all elements of the collection under a key.
+template <typename... Arg>
+Elements AllElements(const Call& call, int key, const char* command, const char* format, Arg... args) {
+  RedisModuleCallReply* reply = CallServer(call.ctx(), ServersName(command).c_str(), format, call.raw(key), args...);
+  return {reply, RedisModule_FreeCallReply};
+}
+
+// The packed collection of that type under a native key.
+std::string Pack(const Call& call, int key, ValueType type) {
+  const bool scored = type == ValueType::kSortedSet, pairs = type == ValueType::kHash;
+  const Elements reply = scored                    ? AllElements(call, key, "zrange", "sccc", "0", "-1", "WITHSCORES")
+                         : pairs                   ? AllElements(call, key, "hgetall", "s")
+                         : type == ValueType::kSet ? AllElements(call, key, "smembers", "s")
+                                                   : AllElements(call, key, "lrange", "scc", "0", "-1");
+  Packer packer;
+  const std::size_t count = reply == nullptr ? 0 : RedisModule_CallReplyLength(reply.get());
+  const auto text = [&](std::size_t i) { return TextOf(RedisModule_CallReplyArrayElement(reply.get(), i)); };
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::string_view first = text(i);
+    if (scored) {
+      packer.AddScored(first, std::strtod(std::string(text(++i)).c_str(), nullptr));
+    } else if (pairs) {
+      packer.Add(first, text(++i));
+    } else {
+      packer.Add(first);
+    }
+  }
+  return packer.bytes();
+}
+
+std::optional<ValueType> TypeOf(int native) {
+  switch (native) {
+    case REDISMODULE_KEYTYPE_STRING: return ValueType::kString;
+    case REDISMODULE_KEYTYPE_HASH: return ValueType::kHash;
+    case REDISMODULE_KEYTYPE_SET: return ValueType::kSet;
+    case REDISMODULE_KEYTYPE_ZSET: return ValueType::kSortedSet;
+    case REDISMODULE_KEYTYPE_LIST: return ValueType::kList;
+    default: return std::nullopt;
+  }
 }
 
 }  // namespace
@@ -50,20 +92,44 @@ bool IsError(const NativeReply& reply) { return RedisModule_CallReplyType(reply.
 
 Scratch::Scratch(Call& call, std::vector<int> keys) : call_(call), keys_(std::move(keys)) {
   // Expired keys are deleted first, with their events.
-  std::vector<RedisModuleString*> values;
+  struct Lent {
+    std::string value;
+    bool is_string = true;
+  };
+  std::vector<std::optional<Lent>> values;
   for (const int key : keys_) {
     const auto entry = call_.FindAny(key);
-    values.push_back(entry ? CopyOf(call_, entry->value) : nullptr);
+    const bool is_string = entry && entry->type == ValueType::kString;
+    values.push_back(entry ? std::optional(Lent{is_string ? std::string(entry->value) : RdbPayload(*entry), is_string})
+                           : std::nullopt);
   }
   events_ = ConfigValue(call_.ctx(), kEvents);
   // Redis 7.0 does not show 'n' in the setting if the setting contains 'A'.
   if ((RedisModule_GetNotifyKeyspaceEvents() & REDISMODULE_NOTIFY_NEW) != 0) events_ += 'n';
   if (!events_.empty()) Run(call_.ctx(), "CONFIG", "SET", kEvents, "");
   for (std::size_t i = 0; i < keys_.size(); ++i) {
-    if (values[i] == nullptr) continue;
-    RedisModule_StringSet(Key(call_, keys_[i]).get(), values[i]);
-    RedisModule_FreeString(call_.ctx(), values[i]);
+    if (!values[i]) continue;
+    if (!values[i]->is_string) {
+      Lend(keys_[i], values[i]->value);
+      continue;
+    }
+    RedisModuleString* value = RedisModule_CreateString(call_.ctx(), values[i]->value.data(), values[i]->value.size());
+    RedisModule_StringSet(Key(call_, keys_[i]).get(), value);
+    RedisModule_FreeString(call_.ctx(), value);
   }
+}
+
+void Scratch::Lend(int key, const std::string& payload) {
+  RedisModule_DeleteKey(Key(call_, key).get());  // the key may be named twice
+  RedisModuleCallReply* reply = CallServer(call_.ctx(), ServersName("restore").c_str(), "scb", call_.raw(key), "0",
+                                           payload.data(), payload.size());
+  if (reply == nullptr || RedisModule_CallReplyType(reply) == REDISMODULE_REPLY_ERROR) {
+    call_.Refuse({Code::kUnavailable,
+                  "the server's own RESTORE, which this command needs for collections, is renamed or "
+                  "fails: " +
+                      std::string(TextOf(reply))});
+  }
+  if (reply != nullptr) RedisModule_FreeCallReply(reply);
 }
 
 Scratch::~Scratch() {
@@ -75,12 +141,17 @@ std::optional<Scratch::Result> Scratch::Take(int key) const {
   const Key open(call_, key);
   const int type = RedisModule_KeyType(open.get());
   if (type == REDISMODULE_KEYTYPE_EMPTY) return std::nullopt;
-  if (type != REDISMODULE_KEYTYPE_STRING) return Result{.is_string = false, .value = {}};
-  size_t size = 0;
-  const char* value = RedisModule_StringDMA(open.get(), &size, REDISMODULE_READ);
   const mstime_t expire_at = RedisModule_GetAbsExpire(open.get());
-  return Result{.value = std::string(value, size),
-                .expire_at = expire_at == REDISMODULE_NO_EXPIRE ? kNoExpiry : expire_at};
+  Result result{
+      .type = TypeOf(type), .value = {}, .expire_at = expire_at == REDISMODULE_NO_EXPIRE ? kNoExpiry : expire_at};
+  if (result.type == ValueType::kString) {
+    size_t size = 0;
+    const char* value = RedisModule_StringDMA(open.get(), &size, REDISMODULE_READ);
+    result.value.assign(value, size);
+  } else if (result.type) {
+    result.value = Pack(call_, key, *result.type);
+  }
+  return result;
 }
 
 }  // namespace faha::module

@@ -50,14 +50,16 @@ class Scratch {
   Scratch& operator=(const Scratch&) = delete;
 
   struct Result {
-    bool is_string = true;
-    std::string value;
+    std::optional<ValueType> type;  // nothing: it is a stream, or a value of another module
+    std::string value;              // as in Entry
     TimeMs expire_at = kNoExpiry;
+    [[nodiscard]] Entry entry() const { return {value, expire_at, *type}; }
   };
   // What the native keyspace holds under the key at argument `key`; nothing if there is no such key.
   [[nodiscard]] std::optional<Result> Take(int key) const;
 
  private:
+  void Lend(int key, const std::string& payload);
   Call& call_;
   std::vector<int> keys_;
   std::string events_;  // the former value of notify-keyspace-events

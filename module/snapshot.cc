@@ -106,7 +106,7 @@ Status WriteDump(const Facts& facts, RdbWriter& dump) {
   const Status read = store.ReadHeld([&](DbId db, std::string_view key, const Entry& entry) {
     if (db == kHiddenDb) return dump.Functions(FunctionsInDump(key, entry.value)).ok();
     if (entry.expire_at != kNoExpiry && entry.expire_at < facts.now) return true;
-    return dump.Put(db, key, entry.value, entry.expire_at).ok();
+    return dump.Put(db, key, entry).ok();
   });
   if (!dump.status().ok()) return dump.status();
   if (!read.ok()) return read;

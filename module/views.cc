@@ -1,6 +1,6 @@
 #include "module/views.h"
 
-#include <type_traits>
+#include <string>
 
 namespace faha::module {
 namespace {
@@ -17,26 +17,19 @@ template <>
 constexpr ValueType kTypeOf<List> = ValueType::kList;
 
 template <typename Kind>
-std::unique_ptr<Kind> Open(std::string_view packed) {
-  if constexpr (std::is_same_v<Kind, Hash>) return OpenHash(packed);
-  if constexpr (std::is_same_v<Kind, Set>) return OpenSet(packed);
-  if constexpr (std::is_same_v<Kind, SortedSet>) return OpenSortedSet(packed);
-  if constexpr (std::is_same_v<Kind, List>) return OpenList(packed);
-}
-
-template <typename Kind>
 Opened<Kind> OpenEntry(Call& call, const std::optional<Entry>& entry) {
   if (entry) {
-    if (auto collection = Open<Kind>(entry->value)) return {std::move(collection), true, entry->expire_at};
+    if (auto collection = OpenPacked<Kind>(entry->value)) return {std::move(collection), true, entry->expire_at};
     call.Refuse({Code::kCorrupt,
                  "the value of the key is no collection: delete the key, or take this node's data from "
                  "its peers"});
   }
-  return {Open<Kind>({}), false, kNoExpiry};
+  return {OpenPacked<Kind>({}), false, kNoExpiry};
 }
 
 Status Write(Call& call, int key, const Collection& collection, TimeMs expire_at) {
   if (!call.refused().ok()) return call.refused();
+  if (collection.Bytes().size() > kMaxPackedBytes) return TooLarge(collection.Bytes().size());
   if (collection.Size() != 0) {
     if (Status status = call.MayWrite(key, collection.Bytes().size()); !status.ok()) return status;
     return call.store().Put(call.db(), call.arg(key), {collection.Bytes(), expire_at, collection.type()});
@@ -60,7 +53,15 @@ Opened<Kind> ReadKey(Call& call, int key) {
 }
 
 Status MayStore(Call& call, int key, const Collection& collection, std::uint64_t bytes, std::uint64_t elements) {
-  return call.MayWrite(key, collection.BytesAfter(bytes, elements));
+  const std::uint64_t after = collection.BytesAfter(bytes, elements);
+  if (after <= kMaxPackedBytes || !call.refused().ok()) return call.MayWrite(key, after);
+  return TooLarge(after);
+}
+
+Status TooLarge(std::uint64_t bytes) {
+  return {Code::kTooLarge, "the collection may have " + std::to_string(bytes) +
+                               " bytes then, and this release stores " + std::to_string(kMaxPackedBytes) +
+                               ": split it over several keys"};
 }
 
 template <typename Kind>

@@ -7,7 +7,6 @@
 
 #include <cstdint>
 #include <memory>
-#include <string>
 
 #include "faha/collections.h"
 #include "module/call.h"
@@ -45,6 +44,9 @@ Opened<Kind> ReadKey(Call& call, int key);
 // pool may be cleaned, so views of this collection or of others must not be kept over the call, unless it was opened
 // with OpenKey().  Errors: as Call::MayWrite.
 Status MayStore(Call& call, int key, const Collection& collection, std::uint64_t bytes, std::uint64_t elements);
+
+// The error of a collection that would have so many bytes.
+Status TooLarge(std::uint64_t bytes);
 
 // Writes the collection that was opened, and changed, under the key at argument `key`; then tells watchers, caches and
 // subscribers.  `event`: of class `event_class`; an emptied collection's key also has the event "del".

@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "faha/types.h"
@@ -105,11 +106,51 @@ class List : public Collection {
   virtual void ForEach(std::uint64_t first, std::uint64_t last, Order order, const Visitor& visit) const = 0;
 };
 
+// A collection may have so many bytes.  So a command that looks at each element for each of its arguments takes a tenth
+// of a second at most.
+inline constexpr std::uint64_t kMaxPackedBytes = 32U << 10;
+
+// Packs elements that the caller knows to be distinct, those of a sorted set in its order.
+class Packer {
+ public:
+  // A member or an element; with `second` a field and its value.
+  void Add(std::string_view first, std::optional<std::string_view> second = std::nullopt);
+  void AddScored(std::string_view member, double score);
+  [[nodiscard]] const std::string& bytes() const { return bytes_; }
+
+ private:
+  std::string bytes_;
+};
+
 // The collection in `packed`, which must be the value of a key of that type or nothing: then it is empty.  The bytes
 // must stay valid until the first change, from which on the collection has its own.  Null: the bytes are damaged.
-std::unique_ptr<Hash> OpenHash(std::string_view packed);
-std::unique_ptr<Set> OpenSet(std::string_view packed);
-std::unique_ptr<SortedSet> OpenSortedSet(std::string_view packed);
-std::unique_ptr<List> OpenList(std::string_view packed);
+template <typename Kind>
+std::unique_ptr<Kind> OpenPacked(std::string_view packed);
+template <>
+std::unique_ptr<Hash> OpenPacked<Hash>(std::string_view packed);
+template <>
+std::unique_ptr<Set> OpenPacked<Set>(std::string_view packed);
+template <>
+std::unique_ptr<SortedSet> OpenPacked<SortedSet>(std::string_view packed);
+template <>
+std::unique_ptr<List> OpenPacked<List>(std::string_view packed);
+
+// Calls visit(...), with what a Kind::Visitor is given, for each element in `packed`, those of sorted sets and lists in
+// their order.  False: the bytes are damaged, and nothing was visited.
+template <typename Kind, typename Visit>
+bool ForEachPacked(std::string_view packed, Visit visit) {
+  const auto collection = OpenPacked<Kind>(packed);
+  if (collection == nullptr) return false;
+  const auto visit_all = [&visit](auto... element) {
+    visit(element...);
+    return true;
+  };
+  if constexpr (requires { collection->ForEach(visit_all); }) {
+    collection->ForEach(visit_all);
+  } else {
+    collection->ForEach(0, collection->Size(), Order::kForward, visit_all);
+  }
+  return true;
+}
 
 }  // namespace faha

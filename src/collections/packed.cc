@@ -95,6 +95,14 @@ std::size_t Packed::Insert(std::size_t at, std::string_view first, std::string_v
   return at + item.size();
 }
 
+void Packed::Append(std::string& bytes, std::string_view first, std::string_view second) {
+  if (bytes.empty()) bytes.assign(kHeaderBytes, '\0');
+  const std::uint32_t count = Packed(bytes).count() + 1;
+  std::memcpy(bytes.data(), &count, sizeof count);
+  WriteLength(bytes, first.size() + second.size());
+  bytes.append(first).append(second);
+}
+
 void Packed::Remove(std::size_t at, std::size_t end, std::uint32_t strings) {
   const std::uint32_t left = count() - strings;
   Splice(at, end, {});

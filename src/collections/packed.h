@@ -50,6 +50,8 @@ class Packed {
   // Inserts a string, which consists of both parts, at a place.  Returns the place behind it.  The parts may be views
   // of this collection.
   std::size_t Insert(std::size_t at, std::string_view first, std::string_view second = {});
+  // As Insert at the end, of a collection that is in `bytes`.
+  static void Append(std::string& bytes, std::string_view first, std::string_view second = {});
   // Removes `strings` strings, which stand from `at` to `end`.
   void Remove(std::size_t at, std::size_t end, std::uint32_t strings);
 

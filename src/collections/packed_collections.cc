@@ -260,6 +260,8 @@ class PackedList final : public PackedCollection<List, 1> {
   }
 };
 
+std::string_view BytesOf(const double& score) { return {reinterpret_cast<const char*>(&score), sizeof score}; }
+
 template <typename Kind>
 std::unique_ptr<Kind> Open(std::string_view packed, ValueType type) {
   return Packed::IsWellFormed(packed, type) ? std::make_unique<Kind>(packed) : nullptr;
@@ -267,11 +269,28 @@ std::unique_ptr<Kind> Open(std::string_view packed, ValueType type) {
 
 }  // namespace
 
-std::unique_ptr<Hash> OpenHash(std::string_view packed) { return Open<PackedHash>(packed, ValueType::kHash); }
-std::unique_ptr<Set> OpenSet(std::string_view packed) { return Open<PackedSet>(packed, ValueType::kSet); }
-std::unique_ptr<SortedSet> OpenSortedSet(std::string_view packed) {
+void Packer::Add(std::string_view first, std::optional<std::string_view> second) {
+  Packed::Append(bytes_, first);
+  if (second) Packed::Append(bytes_, *second);
+}
+
+void Packer::AddScored(std::string_view member, double score) { Packed::Append(bytes_, BytesOf(score), member); }
+
+template <>
+std::unique_ptr<Hash> OpenPacked<Hash>(std::string_view packed) {
+  return Open<PackedHash>(packed, ValueType::kHash);
+}
+template <>
+std::unique_ptr<Set> OpenPacked<Set>(std::string_view packed) {
+  return Open<PackedSet>(packed, ValueType::kSet);
+}
+template <>
+std::unique_ptr<SortedSet> OpenPacked<SortedSet>(std::string_view packed) {
   return Open<PackedSortedSet>(packed, ValueType::kSortedSet);
 }
-std::unique_ptr<List> OpenList(std::string_view packed) { return Open<PackedList>(packed, ValueType::kList); }
+template <>
+std::unique_ptr<List> OpenPacked<List>(std::string_view packed) {
+  return Open<PackedList>(packed, ValueType::kList);
+}
 
 }  // namespace faha

@@ -116,7 +116,8 @@ class Dumper {
       case RecordKind::kPut: {
         const std::string expiry =
             record.expire_at != kNoExpiry ? fmt::format(" expires {}", record.expire_at) : std::string();
-        return fmt::format("db {} key {} value {}{}", record.db, Shortened(record.key), Shortened(record.value),
+        return fmt::format("db {} key {} {} {}{}", record.db, Shortened(record.key),
+                           record.type == ValueType::kString ? "value" : NameOf(record.type), Shortened(record.value),
                            expiry);
       }
       case RecordKind::kDelete: {
@@ -145,11 +146,12 @@ class Dumper {
     const auto moved = MovedFrom(record);
     const std::string db = DbText(record.db);
     fmt::print(out_,
-               R"({{"type":"record","lsn":{},"number":{},"kind":"{}","db":{},"key":{},"value":{},"expire_at":{},)"
-               R"("moved_from":{},"in_log":{}}})"
+               R"({{"type":"record","lsn":{},"number":{},"kind":"{}","db":{},"key":{},"value_type":"{}","value":{},)"
+               R"("expire_at":{},"moved_from":{},"in_log":{}}})"
                "\n",
                lsn_.value, number, InfoOf(record.kind).name, db == "all" ? "\"all\"" : db, JsonString(record.key),
-               JsonString(record.value), record.expire_at != kNoExpiry ? fmt::format("{}", record.expire_at) : "null",
+               NameOf(record.type), JsonString(record.value),
+               record.expire_at != kNoExpiry ? fmt::format("{}", record.expire_at) : "null",
                moved ? fmt::format("{}", *moved) : "null", in_log_);
   }
 

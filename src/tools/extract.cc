@@ -9,6 +9,9 @@
 #include <cstring>
 #include <initializer_list>
 
+#include "faha/collections.h"
+#include "tools/text.h"
+
 namespace faha {
 namespace {
 
@@ -73,9 +76,43 @@ class Output {
   std::FILE* file_ = nullptr;
 };
 
-Status WriteSet(Output& output, const Record& record) {
+Status WriteString(Output& output, const Record& record) {
   if (record.expire_at == kNoExpiry) return output.Write({"SET", record.key, record.value});
   return output.Write({"SET", record.key, record.value, "PXAT", fmt::format("{}", record.expire_at)});
+}
+
+// A command for each element, and one for the expiry.
+Status WriteCollection(Output& output, const Record& record) {
+  Status status;
+  const auto write = [&](std::initializer_list<std::string_view> words) {
+    if (status.ok()) status = output.Write(words);
+  };
+  const auto write_all = [&]() -> bool {
+    switch (record.type) {
+      case ValueType::kHash:
+        return ForEachPacked<Hash>(record.value, [&](std::string_view field, std::string_view value) {
+          write({"HSET", record.key, field, value});
+        });
+      case ValueType::kSet:
+        return ForEachPacked<Set>(record.value, [&](std::string_view member) { write({"SADD", record.key, member}); });
+      case ValueType::kSortedSet:
+        return ForEachPacked<SortedSet>(record.value, [&](std::string_view member, double score) {
+          write({"ZADD", record.key, fmt::format("{}", score), member});
+        });
+      case ValueType::kList:
+        return ForEachPacked<List>(record.value, [&](std::uint64_t, std::string_view element) {
+          write({"RPUSH", record.key, element});
+        });
+      case ValueType::kString: break;
+    }
+    return false;
+  };
+  if (!write_all()) {
+    return {Code::kCorrupt, fmt::format("the value of the key \"{}\" is no {}; nothing was written", Escape(record.key),
+                                        NameOf(record.type))};
+  }
+  if (record.expire_at != kNoExpiry) write({"PEXPIREAT", record.key, fmt::format("{}", record.expire_at)});
+  return status;
 }
 
 // Writes the libraries of functions.  The record's value is a number, followed by the libraries as the server dumps
@@ -109,7 +146,8 @@ Result<std::uint64_t> Extract(const Pool& pool, const Survey& survey, const Repl
       }
       if (selected != db) status = output.Write({"SELECT", fmt::format("{}", db)});
       selected = db;
-      if (status.ok()) status = WriteSet(output, record);
+      if (!status.ok()) return;
+      status = record.type == ValueType::kString ? WriteString(output, record) : WriteCollection(output, record);
       ++keys;
     });
   }

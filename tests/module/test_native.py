@@ -109,17 +109,15 @@ def test_values_move_both_ways(twins):
         twins("DBSIZE")
 
 
-def test_what_is_no_string_is_not_restored(twins):
+def test_a_stream_is_not_restored(twins):
     stock, faha = twins.connections
     faha.call("SET", "k", "v")
-    for make in ("RPUSH l a b", "HSET l f v", "SADD l a", "ZADD l 1 a", "XADD l * f v"):
-        stock.call("DEL", "l")
-        stock.call(*words(make))
-        payload = stock.call("DUMP", "l")[1].encode("latin-1")
-        for args in (["new"], ["k", "REPLACE"]):
-            reply = faha.call("RESTORE", args[0], 0, payload, *args[1:])
-            assert reply[0] == "-" and reply[1].startswith("UNSUPPORTED 'restore'"), reply
-        assert faha.call("MGET", "new", "k") == ("*", [("$", None), ("$", "v")])
+    stock.call("XADD", "x", "*", "f", "v")
+    payload = stock.call("DUMP", "x")[1].encode("latin-1")
+    for args in (["new"], ["k", "REPLACE"]):
+        reply = faha.call("RESTORE", args[0], 0, payload, *args[1:])
+        assert reply[0] == "-" and reply[1].startswith("UNSUPPORTED 'restore'"), reply
+    assert faha.call("MGET", "new", "k") == ("*", [("$", None), ("$", "v")])
     stock.call("FLUSHALL")
 
 

@@ -55,7 +55,7 @@ TEST(Packed, HashEqualsAModel) {
   for (int round = 0; round < kRounds; ++round) {
     Texts texts(round);
     std::string bytes;
-    auto hash = OpenHash({});
+    auto hash = OpenPacked<Hash>({});
     std::map<std::string, std::string> model;
     for (int step = 0; step < kSteps; ++step) {
       const std::string field = texts.Next(), value = texts.Next();
@@ -63,7 +63,7 @@ TEST(Packed, HashEqualsAModel) {
       switch (texts.Below(8)) {
         case 0:
         case 1: EXPECT_EQ(hash->Erase(field), model.erase(field) == 1); break;
-        case 2: Reopen(hash, bytes, OpenHash); break;
+        case 2: Reopen(hash, bytes, OpenPacked<Hash>); break;
         case 3: {  // a view of the hash itself
           if (model.empty()) break;
           std::string_view own;
@@ -102,14 +102,14 @@ TEST(Packed, SetEqualsAModel) {
   for (int round = 0; round < kRounds; ++round) {
     Texts texts(round);
     std::string bytes;
-    auto set = OpenSet({});
+    auto set = OpenPacked<Set>({});
     std::set<std::string> model;
     for (int step = 0; step < kSteps; ++step) {
       const std::string member = texts.Next();
       switch (texts.Below(6)) {
         case 0:
         case 1: EXPECT_EQ(set->Erase(member), model.erase(member) == 1); break;
-        case 2: Reopen(set, bytes, OpenSet); break;
+        case 2: Reopen(set, bytes, OpenPacked<Set>); break;
         default: EXPECT_EQ(set->Put(member), model.insert(member).second);
       }
       ASSERT_EQ(set->Size(), model.size());
@@ -139,7 +139,7 @@ TEST(Packed, SortedSetEqualsAModel) {
   for (int round = 0; round < kRounds; ++round) {
     Texts texts(round);
     std::string bytes;
-    auto set = OpenSortedSet({});
+    auto set = OpenPacked<SortedSet>({});
     std::map<std::string, double> model;
     for (int step = 0; step < kSteps; ++step) {
       const std::string member = texts.Next();
@@ -147,7 +147,7 @@ TEST(Packed, SortedSetEqualsAModel) {
       switch (texts.Below(6)) {
         case 0:
         case 1: EXPECT_EQ(set->Erase(member), model.erase(member) == 1); break;
-        case 2: Reopen(set, bytes, OpenSortedSet); break;
+        case 2: Reopen(set, bytes, OpenPacked<SortedSet>); break;
         default: EXPECT_EQ(set->Put(member, score), model.insert_or_assign(member, score).second);
       }
       ASSERT_TRUE(Packed::IsWellFormed(set->Bytes(), ValueType::kSortedSet));
@@ -178,7 +178,7 @@ TEST(Packed, SortedSetEqualsAModel) {
 }
 
 TEST(Packed, SortedSetCountsInTheOrderOfBytesWhereScoresAreEqual) {
-  auto set = OpenSortedSet({});
+  auto set = OpenPacked<SortedSet>({});
   for (const char* member : {"b", "a", "d"}) set->Put(member, 7);
   EXPECT_EQ(set->CountBefore("a", false), 0U);
   EXPECT_EQ(set->CountBefore("a", true), 1U);
@@ -201,7 +201,7 @@ TEST(Packed, ListEqualsAModel) {
   for (int round = 0; round < kRounds; ++round) {
     Texts texts(round);
     std::string bytes;
-    auto list = OpenList({});
+    auto list = OpenPacked<List>({});
     std::vector<std::string> model;
     for (int step = 0; step < kSteps; ++step) {
       const std::string element = texts.Next();
@@ -215,7 +215,7 @@ TEST(Packed, ListEqualsAModel) {
           model.erase(model.begin() + index, model.begin() + end);
           break;
         }
-        case 2: Reopen(list, bytes, OpenList); break;
+        case 2: Reopen(list, bytes, OpenPacked<List>); break;
         case 3:
           if (index == std::ssize(model)) break;
           list->Replace(static_cast<std::uint64_t>(index), element);
@@ -237,8 +237,8 @@ TEST(Packed, ListEqualsAModel) {
 
 // Whatever the bytes are, they are refused, or they are a collection that can be read to its end.
 TEST(Packed, DamagedBytesAreRefusedOrReadable) {
-  auto hash = OpenHash({});
-  auto set = OpenSortedSet({});
+  auto hash = OpenPacked<Hash>({});
+  auto set = OpenPacked<SortedSet>({});
   for (int i = 0; i < 12; ++i) {
     hash->Put(std::to_string(i), std::string(static_cast<std::size_t>(i) * 20, 'v'));
     set->Put(std::to_string(i), i / 3);
@@ -250,20 +250,20 @@ TEST(Packed, DamagedBytesAreRefusedOrReadable) {
     for (std::uint64_t i = random() % 3 + 1; i > 0; --i) bytes[random() % bytes.size()] = static_cast<char>(random());
     if (random() % 4 == 0) bytes.resize(random() % bytes.size());
     std::uint64_t elements = 0;
-    if (const auto opened = OpenHash(bytes)) {
+    if (const auto opened = OpenPacked<Hash>(bytes)) {
       opened->ForEach([&](std::string_view, std::string_view) { return ++elements != 0; });
       EXPECT_EQ(elements, opened->Size());
     } else {
       ++refused;
     }
     elements = 0;
-    if (const auto opened = OpenSortedSet(bytes)) {
+    if (const auto opened = OpenPacked<SortedSet>(bytes)) {
       const auto count = [&](std::string_view, double) { return ++elements != 0; };
       opened->ForEach(0, ~0ULL, Order::kBackward, count);
       EXPECT_EQ(elements, opened->Size());
     }
-    (void)OpenSet(bytes);
-    (void)OpenList(bytes);
+    (void)OpenPacked<Set>(bytes);
+    (void)OpenPacked<List>(bytes);
   }
   EXPECT_GT(refused, 1000);
 }

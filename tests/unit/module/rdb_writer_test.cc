@@ -14,6 +14,8 @@
 #include <utility>
 #include <vector>
 
+#include "module/rdb_value.h"
+
 namespace faha::module {
 namespace {
 
@@ -70,10 +72,10 @@ TEST_F(Dump, HoldsWhatWasPut) {
   EXPECT_TRUE(dump.Aux("name", "value").ok());
   EXPECT_TRUE(dump.Functions("\xf5\x03lib").ok());
   EXPECT_TRUE(dump.Expect(0, 2, 1).ok());
-  EXPECT_TRUE(dump.Put(0, "k", "v", kNoExpiry).ok());
-  EXPECT_TRUE(dump.Put(0, "", "", 0x0102030405060708).ok());
-  EXPECT_TRUE(dump.Put(700, "k", "w", kNoExpiry).ok());
-  EXPECT_TRUE(dump.Put(0, "l", "x", kNoExpiry).ok());
+  EXPECT_TRUE(dump.Put(0, "k", {"v"}).ok());
+  EXPECT_TRUE(dump.Put(0, "", {"", 0x0102030405060708}).ok());
+  EXPECT_TRUE(dump.Put(700, "k", {"w"}).ok());
+  EXPECT_TRUE(dump.Put(0, "l", {"x"}).ok());
   ASSERT_TRUE(dump.Keep().ok());
   EXPECT_EQ(dump.keys(), 4U);
   EXPECT_EQ(dump.bytes(), Read().size());
@@ -91,7 +93,7 @@ TEST_F(Dump, HasLengthsOfFourKinds) {
   for (const auto& [size, length] : cases) {
     RdbWriter dump(Path());
     (void)dump.Create();
-    (void)dump.Put(0, "k", std::string(size, 'v'), kNoExpiry);
+    (void)dump.Put(0, "k", {std::string(size, 'v')});
     ASSERT_TRUE(dump.Keep().ok());
     EXPECT_EQ(Body(), "\xfe\x00\x00\x01k"s + length + std::string(size, 'v')) << size;
   }
@@ -107,7 +109,7 @@ TEST_F(Dump, TakesValuesThatAreLargerThanItsBuffer) {
   for (std::size_t i = 0; i < value.size(); ++i) value[i] = static_cast<char>(i * i >> 7);
   RdbWriter dump(Path());
   (void)dump.Create();
-  (void)dump.Put(0, "k", value, kNoExpiry);
+  (void)dump.Put(0, "k", {value});
   ASSERT_TRUE(dump.Keep().ok());
   EXPECT_EQ(Body(), "\xfe\x00\x00\x01k\x80\x00\x4c\x4b\x40"s + value);
 }
@@ -116,7 +118,7 @@ TEST_F(Dump, LeavesTheOldFileUntilItIsWhole) {
   const auto write = [&](const std::string& value, bool keep) {
     RdbWriter dump(Path());
     (void)dump.Create();
-    (void)dump.Put(0, "k", value, kNoExpiry);
+    (void)dump.Put(0, "k", {value});
     EXPECT_TRUE(!keep || dump.Keep().ok());
   };
   std::ofstream(RdbWriter::Unfinished(Path())) << "what a killed process has left";
@@ -146,7 +148,7 @@ TEST_F(Dump, StopsAtTheFirstErrorAndTellsIt) {
     RdbWriter dump(Path());
     (void)dump.Create();
     Status status;
-    for (int i = 0; status.ok() && i < 100; ++i) status = dump.Put(0, "k", std::string(100'000, 'v'), kNoExpiry);
+    for (int i = 0; status.ok() && i < 100; ++i) status = dump.Put(0, "k", {std::string(100'000, 'v')});
     EXPECT_EQ(status.code(), Code::kNoSpace);
     EXPECT_EQ(status.message(), "cannot write " + Path() + ".new: File too large");
     EXPECT_EQ(dump.Keep().code(), Code::kNoSpace);
@@ -157,7 +159,7 @@ TEST_F(Dump, StopsAtTheFirstErrorAndTellsIt) {
 
   RdbWriter nowhere(folder_ + "/none/dump.rdb");
   EXPECT_EQ(nowhere.Create().code(), Code::kIoError);
-  EXPECT_EQ(nowhere.Put(0, "k", "v", kNoExpiry).code(), Code::kIoError);
+  EXPECT_EQ(nowhere.Put(0, "k", {"v"}).code(), Code::kIoError);
   EXPECT_EQ(nowhere.Keep().code(), Code::kIoError);
 }
 

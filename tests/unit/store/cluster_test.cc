@@ -1195,6 +1195,31 @@ TEST(Levels, AreRaisedWhenTheLastMemberIsUpgradedAndNotBefore) {
   }
 }
 
+TEST(Levels, ValuesOfOtherTypesAreStoredWhenAllMembersKnowThem) {
+  Cluster cluster(3);
+  const Entry hash{"packed", kNoExpiry, ValueType::kHash};
+  ASSERT_GE(cluster[0].store->Info().feature_level, kValueTypesLevel);
+  ASSERT_TRUE(cluster[0].store->Put(0, "h", hash).ok());
+  ASSERT_TRUE(cluster[0].store->Commit().ok());
+  ASSERT_TRUE(cluster.world.RunUntil([&] { return cluster.AllInSync(cluster[0]); }));
+  cluster[0].Kill();
+  ASSERT_TRUE(cluster.Promote(cluster[1]).ok());
+  const auto found = cluster[1].store->Get(0, "h");
+  ASSERT_TRUE(found.has_value());
+  EXPECT_EQ(found->type, ValueType::kHash);
+  EXPECT_EQ(found->value, "packed");
+}
+
+TEST(Levels, AnEarlierLevelHasOnlyStrings) {
+  Cluster cluster(3, 1);
+  SimNode node(&cluster.world, 9);
+  node.feature_level = kValueTypesLevel - 1;
+  ASSERT_TRUE(node.Start().ok());
+  EXPECT_EQ(node.store->Put(0, "h", {"packed", kNoExpiry, ValueType::kHash}).code(), Code::kPeerVersion);
+  EXPECT_TRUE(node.store->Put(0, "s", {"text"}).ok());
+  EXPECT_FALSE(node.store->Get(0, "h").has_value());
+}
+
 TEST(Levels, WhoOffersLessThanTheClusterIsNotAdmitted) {
   Cluster cluster(3);
   for (const auto& node : cluster.all) Restart(*node, kNext);

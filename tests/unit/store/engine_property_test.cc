@@ -103,6 +103,7 @@ class Subject {
   struct Value {
     std::string value;
     TimeMs expire_at = kNoExpiry;
+    ValueType type = ValueType::kString;
   };
 
   static std::string Name(std::uint64_t key) { return "key:" + std::to_string(key); }
@@ -111,8 +112,9 @@ class Subject {
     if (!HasRoom(size + 100)) return;
     const std::string value(size, static_cast<char>('a' + ++puts_ % 26));
     const TimeMs expire_at = puts_ % 4 == 0 ? static_cast<TimeMs>(puts_) : kNoExpiry;
-    RC_ASSERT(engine_->Put(db, Name(key), {value, expire_at}).ok());
-    model_[{db, Name(key)}] = {value, expire_at};
+    const auto type = static_cast<ValueType>(puts_ % (static_cast<int>(kLastValueType) + 1));
+    RC_ASSERT(engine_->Put(db, Name(key), {value, expire_at, type}).ok());
+    model_[{db, Name(key)}] = {value, expire_at, type};
     EndUnit();
   }
   void Delete(DbId db, std::uint64_t key) {
@@ -153,6 +155,7 @@ class Subject {
     if (entry) {
       RC_ASSERT(entry->value == expected->second.value);
       RC_ASSERT(entry->expire_at == expected->second.expire_at);
+      RC_ASSERT(entry->type == expected->second.type);
     }
     // A unit may read several keys, or one of them twice.
     if (++reads_ % 3 != 0) EndUnit();

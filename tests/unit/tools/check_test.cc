@@ -441,10 +441,11 @@ TEST_F(CheckTest, DumpsAreFiltered) {
   EXPECT_EQ(
       Run({"--dump", "--db", "5"}).out,
       "3.1 put db 5 key \"d\" value \"gone with its database\"\n5.1 flush db 5\n7.1 put db 5 key \"e\" value \"\"\n");
-  EXPECT_EQ(Run({"--dump", "--json", "--key", R"(b\x00\x0d\x0a\xff)", "--db", "0"}).out,
-            R"({"type":"record","lsn":2,"number":1,"kind":"put","db":0,"key":"b\u0000\u000d\u000a\u00ff",)"
-            R"("value":"\u0000\u0001\u0080","expire_at":4102444800000,"moved_from":null,"in_log":true})"
-            "\n");
+  EXPECT_EQ(
+      Run({"--dump", "--json", "--key", R"(b\x00\x0d\x0a\xff)", "--db", "0"}).out,
+      R"({"type":"record","lsn":2,"number":1,"kind":"put","db":0,"key":"b\u0000\u000d\u000a\u00ff",)"
+      R"("value_type":"string","value":"\u0000\u0001\u0080","expire_at":4102444800000,"moved_from":null,"in_log":true})"
+      "\n");
   const std::string all = Run({"--dump"}).out;
   EXPECT_EQ(std::count(all.begin(), all.end(), '\n'), 8 + 9);
   EXPECT_THAT(all, HasSubstr("\n4.1 delete db 0 key \"a\"\n"));
@@ -470,7 +471,8 @@ TEST_F(CheckTest, SwappedDatabasesAreSavedAsClientsCallThem) {
   node.Seal();
   EXPECT_EQ(Extracted(node.disk).second.count({0, "zero"}), 1U);
   EXPECT_THAT(Run({"--dump"}).out, HasSubstr("\n4.1 swap nothing is swapped\n"));
-  EXPECT_THAT(Run({"--dump", "--json"}).out, HasSubstr(R"("kind":"swap","db":0,"key":"","value":"",)"));
+  EXPECT_THAT(Run({"--dump", "--json"}).out,
+              HasSubstr(R"("kind":"swap","db":0,"key":"","value_type":"string","value":"",)"));
 }
 
 TEST_F(CheckTest, WrongUsageIsToldApart) {
