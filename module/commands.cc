@@ -20,6 +20,7 @@ constexpr std::uint64_t kVaries = kAccessUpdate | REDISMODULE_CMD_KEY_VARIABLE_F
 constexpr std::uint64_t kAppend = REDISMODULE_CMD_KEY_RW | REDISMODULE_CMD_KEY_INSERT;
 constexpr std::uint64_t kAccessInsert = kAppend | REDISMODULE_CMD_KEY_ACCESS;
 constexpr std::uint64_t kTake = REDISMODULE_CMD_KEY_RW | REDISMODULE_CMD_KEY_ACCESS | REDISMODULE_CMD_KEY_DELETE;
+constexpr std::uint64_t kErase = REDISMODULE_CMD_KEY_RW | REDISMODULE_CMD_KEY_DELETE;
 constexpr std::uint64_t kRemove = REDISMODULE_CMD_KEY_RM | REDISMODULE_CMD_KEY_DELETE;
 
 constexpr const char* kReadOnly = "readonly";
@@ -66,6 +67,39 @@ constexpr auto kTable = std::to_array<Command>({
     {"pfadd", native::PfAdd, -2, Access::kWrite, kWriteGrowFast, 1, 1, 1, kAppend},
     {"pfcount", native::PfCount, -2, Access::kRead, kReadOnly, 1, -1, 1, kRead},
     {"pfmerge", native::PfMerge, -2, Access::kWrite, kWriteGrow, {1, 1, 1, kAccessInsert}, {2, -1, 1, kRead}},
+    {"hset", hashes::Set, -4, Access::kWrite, kWriteGrowFast, 1, 1, 1, kUpdate},
+    {"hsetnx", hashes::SetNx, 4, Access::kWrite, kWriteGrowFast, 1, 1, 1, kAppend},
+    {"hmset", hashes::MSet, -4, Access::kWrite, kWriteGrowFast, 1, 1, 1, kUpdate},
+    {"hget", hashes::Get, 3, Access::kRead, kReadFast, 1, 1, 1, kRead},
+    {"hmget", hashes::MGet, -3, Access::kRead, kReadFast, 1, 1, 1, kRead},
+    {"hgetall", hashes::GetAll, 2, Access::kRead, kReadOnly, 1, 1, 1, kRead},
+    {"hkeys", hashes::Keys, 2, Access::kRead, kReadOnly, 1, 1, 1, kRead},
+    {"hvals", hashes::Values, 2, Access::kRead, kReadOnly, 1, 1, 1, kRead},
+    {"hlen", hashes::Length, 2, Access::kRead, kReadFast, 1, 1, 1, kLook},
+    {"hstrlen", hashes::StrLen, 3, Access::kRead, kReadFast, 1, 1, 1, kLook},
+    {"hexists", hashes::Exists, 3, Access::kRead, kReadFast, 1, 1, 1, kLook},
+    {"hdel", hashes::Del, -3, Access::kWrite, kWriteFast, 1, 1, 1, kErase},
+    {"hincrby", hashes::IncrBy, 4, Access::kWrite, kWriteGrowFast, 1, 1, 1, kAccessUpdate},
+    {"hincrbyfloat", hashes::IncrByFloat, 4, Access::kWrite, kWriteGrowFast, 1, 1, 1, kAccessUpdate},
+    {"hrandfield", hashes::RandField, -2, Access::kRead, kReadOnly, 1, 1, 1, kRead},
+    {"hscan", hashes::Scan, -3, Access::kRead, kReadOnly, 1, 1, 1, kRead},
+    {"sadd", sets::Add, -3, Access::kWrite, kWriteGrowFast, 1, 1, 1, kAppend},
+    {"srem", sets::Rem, -3, Access::kWrite, kWriteFast, 1, 1, 1, kErase},
+    {"smove", sets::Move, 4, Access::kWrite, kWriteFast, {1, 1, 1, kTake}, {2, 2, 1, kAppend}},
+    {"sismember", sets::IsMember, 3, Access::kRead, kReadFast, 1, 1, 1, kLook},
+    {"smismember", sets::MIsMember, -3, Access::kRead, kReadFast, 1, 1, 1, kRead},
+    {"smembers", sets::Members, 2, Access::kRead, kReadOnly, 1, 1, 1, kRead},
+    {"scard", sets::Card, 2, Access::kRead, kReadFast, 1, 1, 1, kLook},
+    {"spop", sets::Pop, -2, Access::kWrite, kWriteFast, 1, 1, 1, kTake},
+    {"srandmember", sets::RandMember, -2, Access::kRead, kReadOnly, 1, 1, 1, kRead},
+    {"sscan", sets::Scan, -3, Access::kRead, kReadOnly, 1, 1, 1, kRead},
+    {"sinter", sets::Inter, -2, Access::kRead, kReadOnly, 1, -1, 1, kRead},
+    {"sintercard", sets::InterCard, -3, Access::kRead, "readonly getkeys-api", {}, {}, sets::FindInterCardKeys},
+    {"sinterstore", sets::InterStore, -3, Access::kWrite, kWriteGrow, {1, 1, 1, kUpdate}, {2, -1, 1, kRead}},
+    {"sunion", sets::Union, -2, Access::kRead, kReadOnly, 1, -1, 1, kRead},
+    {"sunionstore", sets::UnionStore, -3, Access::kWrite, kWriteGrow, {1, 1, 1, kOverwrite}, {2, -1, 1, kRead}},
+    {"sdiff", sets::Diff, -2, Access::kRead, kReadOnly, 1, -1, 1, kRead},
+    {"sdiffstore", sets::DiffStore, -3, Access::kWrite, kWriteGrow, {1, 1, 1, kOverwrite}, {2, -1, 1, kRead}},
     {"del", generic::Del, -2, Access::kWrite, "write", 1, -1, 1, kRemove},
     {"unlink", generic::Del, -2, Access::kWrite, kWriteFast, 1, -1, 1, kRemove},
     {"exists", generic::Exists, -2, Access::kRead, kReadFast, 1, -1, 1, kLook},

@@ -82,6 +82,46 @@ void FindBitFieldKeys(const Call& call);
 Reply BitFieldRo(Call& call);
 }  // namespace bits
 
+namespace hashes {
+Reply Set(Call& call);
+Reply SetNx(Call& call);
+Reply MSet(Call& call);
+Reply Get(Call& call);
+Reply MGet(Call& call);
+Reply GetAll(Call& call);
+Reply Keys(Call& call);
+Reply Values(Call& call);
+Reply Length(Call& call);
+Reply StrLen(Call& call);
+Reply Exists(Call& call);
+Reply Del(Call& call);
+Reply IncrBy(Call& call);
+Reply IncrByFloat(Call& call);
+Reply RandField(Call& call);
+Reply Scan(Call& call);
+}  // namespace hashes
+
+namespace sets {
+Reply Add(Call& call);
+Reply Rem(Call& call);
+Reply Move(Call& call);
+Reply IsMember(Call& call);
+Reply MIsMember(Call& call);
+Reply Members(Call& call);
+Reply Card(Call& call);
+Reply Pop(Call& call);
+Reply RandMember(Call& call);
+Reply Scan(Call& call);
+Reply Inter(Call& call);
+Reply InterCard(Call& call);
+void FindInterCardKeys(const Call& call);
+Reply InterStore(Call& call);
+Reply Union(Call& call);
+Reply UnionStore(Call& call);
+Reply Diff(Call& call);
+Reply DiffStore(Call& call);
+}  // namespace sets
+
 namespace native {
 Reply Lcs(Call& call);
 Reply PfAdd(Call& call);

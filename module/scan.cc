@@ -1,12 +1,10 @@
 // Redis' commands that walk through the keyspace.  Semantics, replies and errors are those of Redis 7.0.
-#include <cctype>
-#include <cerrno>
-#include <cstdlib>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "module/commands.h"
+#include "module/element_scan.h"
 #include "module/glob.h"
 
 namespace faha::module::scan {
@@ -38,17 +36,6 @@ std::uint64_t ScanPart(const Call& call, std::uint64_t cursor, const Filter& fil
   });
 }
 
-// Parses a cursor as Redis does: Redis uses the C library, which also accepts a sign.
-std::optional<std::uint64_t> ParseCursor(std::string_view text) {
-  const std::string owned(text);
-  char* end = nullptr;
-  errno = 0;
-  const std::uint64_t cursor = std::strtoull(owned.c_str(), &end, 10);
-  const bool spaced = !owned.empty() && std::isspace(static_cast<unsigned char>(owned.front())) != 0;
-  if (spaced || *end != '\0' || errno == ERANGE) return std::nullopt;
-  return cursor;
-}
-
 void Send(RedisModuleCtx* ctx, const Keys& keys) {
   RedisModule_ReplyWithArray(ctx, static_cast<long>(keys.size()));
   for (const std::string_view key : keys) RedisModule_ReplyWithStringBuffer(ctx, key.data(), key.size());
@@ -58,7 +45,7 @@ void Send(RedisModuleCtx* ctx, const Keys& keys) {
 
 Reply Scan(Call& call) {
   const auto from = ParseCursor(call.arg(1));
-  if (!from) return Reply::Error("ERR invalid cursor");
+  if (!from) return InvalidCursor();
   Filter filter;
   std::int64_t count = 10;
   for (int i = 2; i < call.size(); i += 2) {

@@ -80,7 +80,7 @@ Status ReplaceKey(Call& call, int key, const Collection& collection, int event_c
   if (collection.Size() == 0) {
     call.Changed(key, REDISMODULE_NOTIFY_GENERIC, "del");
   } else {
-    call.New(key);
+    if (!existed) call.New(key);
     call.Changed(key, event_class, event);
   }
   return Status::Ok();

@@ -1,0 +1,71 @@
+// Random elements of a collection.  Thread: main loop only.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <string_view>
+#include <unordered_set>
+
+#include "module/call.h"
+#include "module/views.h"
+
+namespace faha::module {
+
+// Random numbers of one call.  The seed comes from the server; SplitMix64 makes cheap numbers of it.
+class Dice {
+ public:
+  Dice() { RedisModule_GetRandomBytes(reinterpret_cast<unsigned char*>(&state_), sizeof state_); }
+  std::uint64_t Roll() {
+    std::uint64_t mixed = state_ += 0x9e3779b97f4a7c15;
+    mixed = (mixed ^ (mixed >> 30)) * 0xbf58476d1ce4e5b9;
+    mixed = (mixed ^ (mixed >> 27)) * 0x94d049bb133111eb;
+    return mixed ^ (mixed >> 31);
+  }
+
+ private:
+  std::uint64_t state_ = 0;
+};
+
+inline void VisitRandom(const Hash& hash, Dice& dice, const Hash::Visitor& visit) { hash.Random(dice.Roll(), visit); }
+inline void VisitRandom(const Set& set, Dice& dice, const Set::Visitor& visit) { visit(set.Random(dice.Roll())); }
+
+// Visits `count` different elements, each choice with the same probability; all of them if there are not so many.
+template <typename Kind>
+void VisitSample(const Kind& collection, std::uint64_t count, const typename Kind::Visitor& visit) {
+  // One step of a walk over all elements costs about a tenth of one element that is drawn.
+  constexpr std::uint64_t kStepsPerDraw = 10;
+  Dice dice;
+  std::uint64_t left = collection.Size();
+  if (count == 0) return;
+  if (left / kStepsPerDraw <= count) {
+    collection.ForEach([&](auto... element) {
+      if (dice.Roll() % left-- >= count) return true;
+      visit(element...);
+      return --count > 0;
+    });
+    return;
+  }
+  std::unordered_set<std::string_view> drawn;
+  while (drawn.size() < count) {
+    VisitRandom(collection, dice, [&](std::string_view name, auto... rest) {
+      if (drawn.insert(name).second) visit(name, rest...);
+      return true;
+    });
+  }
+}
+
+// How many random elements a command asks for in its argument `i`; negative: the same one may come more than once.
+// Nothing: `error` says why.
+inline std::optional<std::int64_t> ParseSampleCount(const Call& call, int i, std::optional<Reply>& error) {
+  const auto count = ParseInteger(call.arg(i));
+  if (!count) {
+    error = Call::NotAnInteger();
+  } else if (*count == std::numeric_limits<std::int64_t>::min()) {
+    const std::string most = std::to_string(std::numeric_limits<std::int64_t>::max());
+    error = Reply::Error("ERR value is out of range, value must between -" + most + " and " + most);
+  }
+  return error ? std::nullopt : count;
+}
+
+}  // namespace faha::module

@@ -1,0 +1,174 @@
+// Redis' commands that work on the members of a set.  Semantics, replies and errors are those of Redis 7.0.
+#include <algorithm>
+
+#include "module/commands.h"
+#include "module/element_scan.h"
+#include "module/sampling.h"
+#include "module/writers.h"
+
+namespace faha::module::sets {
+namespace {
+
+constexpr int kSet = REDISMODULE_NOTIFY_SET;
+
+Reply Count(std::uint64_t count) { return Reply::Integer(static_cast<std::int64_t>(count)); }
+
+// May the source of SMOVE lose the member, and its target, `to`, take it?
+Status MayMove(Call& call, const Set& from, const Set& to, std::string_view member) {
+  if (Status status = MayStore(call, 2, to, member.size(), 1); !status.ok()) return status;
+  const std::uint64_t keys = call.arg(1).size() + call.arg(2).size();
+  return call.store().CheckWrite(keys + from.Bytes().size() + to.BytesAfter(member.size(), 1), 2);
+}
+
+Reply SetOf(std::vector<std::string> members) {
+  return Reply::By([members = std::move(members)](RedisModuleCtx* ctx) {
+    RedisModule_ReplyWithSet(ctx, static_cast<long>(members.size()));
+    for (const std::string& member : members) SendText(ctx, member);
+  });
+}
+
+// Deletes the key instead of its members one by one.
+Reply PopAll(Call& call, const Set& set) {
+  std::vector<std::string> members;
+  members.reserve(set.Size());
+  set.ForEach([&](std::string_view member) {
+    members.emplace_back(member);
+    return true;
+  });
+  if (Status status = call.store().CheckErase(call.arg(1).size(), 1); !status.ok()) return Reply::Error(status);
+  call.Notify(1, kSet, "spop");
+  return After(call.Erase(1), SetOf(std::move(members)));
+}
+
+std::string Take(Set& set, Dice& dice) {
+  std::string member(set.Random(dice.Roll()));
+  set.Erase(member);
+  return member;
+}
+
+Reply PopCount(Call& call) {
+  const auto count = ParseInteger(call.arg(2));
+  if (!count || *count < 0) return Reply::Error("ERR value is out of range, must be positive");
+  auto set = OpenKey<Set>(call, 1);
+  if (!set.existed() || *count == 0) return SetOf({});
+  const auto wanted = static_cast<std::uint64_t>(*count);
+  if (wanted >= set->Size()) return PopAll(call, *set);
+  Dice dice;
+  std::vector<std::string> members;
+  members.reserve(wanted);
+  while (members.size() < wanted) members.push_back(Take(*set, dice));
+  return After(StoreKey(call, 1, set, kSet, "spop"), SetOf(std::move(members)));
+}
+
+void SendRandomMembers(RedisModuleCtx* ctx, const Set& set, std::int64_t count) {
+  const auto visit = [ctx](std::string_view member) {
+    SendText(ctx, member);
+    return true;
+  };
+  const auto size = static_cast<std::int64_t>(set.Size());
+  const std::int64_t elements = size == 0 ? 0 : count < 0 ? -count : std::min(count, size);
+  RedisModule_ReplyWithArray(ctx, static_cast<long>(elements));
+  if (count >= 0) return VisitSample(set, static_cast<std::uint64_t>(elements), visit);
+  Dice dice;
+  for (std::int64_t i = 0; i < elements; ++i) VisitRandom(set, dice, visit);
+}
+
+}  // namespace
+
+Reply Add(Call& call) {
+  auto set = OpenKey<Set>(call, 1);
+  std::uint64_t bytes = 0;
+  std::uint64_t members = 0;
+  for (int i = 2; i < call.size(); ++i) {
+    if (set->Contains(call.arg(i))) continue;
+    bytes += call.arg(i).size();
+    ++members;
+  }
+  if (members == 0) return Count(0);
+  if (Status status = MayStore(call, 1, *set, bytes, members); !status.ok()) return Reply::Error(status);
+  std::uint64_t added = 0;
+  for (int i = 2; i < call.size(); ++i) added += set->Put(call.arg(i)) ? 1 : 0;
+  return After(StoreKey(call, 1, set, kSet, "sadd"), Count(added));
+}
+
+Reply Rem(Call& call) {
+  auto set = OpenKey<Set>(call, 1);
+  std::uint64_t removed = 0;
+  for (int i = 2; i < call.size(); ++i) removed += set->Erase(call.arg(i)) ? 1 : 0;
+  if (removed == 0) return Count(0);
+  return After(StoreKey(call, 1, set, kSet, "srem"), Count(removed));
+}
+
+Reply Move(Call& call) {
+  const std::string_view member = call.arg(3);
+  auto from = OpenKey<Set>(call, 1);
+  if (!from.existed()) {
+    (void)call.FindAny(2);  // Redis looks at both, of whatever type the target is
+    return Count(0);
+  }
+  if (call.arg(1) == call.arg(2)) return Count(from->Contains(member) ? 1 : 0);
+  auto to = OpenKey<Set>(call, 2);
+  if (!call.refused().ok() || !from->Contains(member)) return Count(0);
+  const bool moves = !to->Contains(member);
+  if (moves) {
+    if (Status status = MayMove(call, *from, *to, member); !status.ok()) return Reply::Error(status);
+  }
+  from->Erase(member);
+  Status status = StoreKey(call, 1, from, kSet, "srem");
+  if (status.ok() && moves) {
+    to->Put(member);
+    status = StoreKey(call, 2, to, kSet, "sadd");
+  }
+  return After(status, Count(1));
+}
+
+Reply IsMember(Call& call) { return Count(ReadKey<Set>(call, 1)->Contains(call.arg(2)) ? 1 : 0); }
+
+Reply MIsMember(Call& call) {
+  const auto set = ReadKey<Set>(call, 1);
+  Reply::Numbers found;
+  found.reserve(static_cast<std::size_t>(call.size() - 2));
+  for (int i = 2; i < call.size(); ++i) found.emplace_back(set->Contains(call.arg(i)) ? 1 : 0);
+  return Reply::Integers(std::move(found));
+}
+
+Reply Members(Call& call) {
+  return Holding(ReadKey<Set>(call, 1), [](RedisModuleCtx* ctx, const Set& set) {
+    RedisModule_ReplyWithSet(ctx, static_cast<long>(set.Size()));
+    set.ForEach([ctx](std::string_view member) {
+      SendText(ctx, member);
+      return true;
+    });
+  });
+}
+
+Reply Card(Call& call) { return Count(ReadKey<Set>(call, 1)->Size()); }
+
+Reply Pop(Call& call) {
+  if (call.size() > 3) return Call::SyntaxError();
+  if (call.size() == 3) return PopCount(call);
+  auto set = OpenKey<Set>(call, 1);
+  if (!set.existed()) return Reply::Null();
+  Dice dice;
+  std::string member = Take(*set, dice);
+  return After(StoreKey(call, 1, set, kSet, "spop"), Reply::Text(std::move(member)));
+}
+
+Reply RandMember(Call& call) {
+  if (call.size() > 3) return Call::SyntaxError();
+  if (call.size() == 2) {
+    auto set = ReadKey<Set>(call, 1);
+    if (!set.existed()) return Reply::Null();
+    return Holding(std::move(set),
+                   [](RedisModuleCtx* ctx, const Set& members) { SendText(ctx, members.Random(Dice().Roll())); });
+  }
+  std::optional<Reply> error;
+  const auto count = ParseSampleCount(call, 2, error);
+  if (!count) return *error;
+  return Holding(ReadKey<Set>(call, 1),
+                 [count = *count](RedisModuleCtx* ctx, const Set& set) { SendRandomMembers(ctx, set, count); });
+}
+
+Reply Scan(Call& call) { return ScanElements<Set>(call, SendText); }
+
+}  // namespace faha::module::sets
