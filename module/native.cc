@@ -2,7 +2,6 @@
 // MEMORY USAGE.  So semantics, replies and errors are those of the server.
 #include <numeric>
 
-#include "faha/collections.h"
 #include "module/commands.h"
 #include "module/scratch.h"
 #include "module/views.h"
@@ -78,9 +77,7 @@ Reply Restore(Call& call) {
     return Reply::Error("UNSUPPORTED 'restore' of a stream or of a module's value: FaHA does not serve these");
   }
   const Entry restored = outcome.target->entry();
-  if (restored.type != ValueType::kString && restored.value.size() > kMaxPackedBytes) {
-    return Reply::Error(TooLarge(restored.value.size()));
-  }
+  if (Status status = CheckElements(outcome.target->elements); !status.ok()) return Reply::Error(status);
   return After(call.Put(1, restored, REDISMODULE_NOTIFY_GENERIC, "restore", true), Reply::Native(outcome.reply));
 }
 

@@ -149,6 +149,7 @@ std::optional<Scratch::Result> Scratch::Take(int key) const {
     const char* value = RedisModule_StringDMA(open.get(), &size, REDISMODULE_READ);
     result.value.assign(value, size);
   } else if (result.type) {
+    result.elements = RedisModule_ValueLength(open.get());
     result.value = Pack(call_, key, *result.type);
   }
   return result;

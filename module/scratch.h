@@ -52,6 +52,7 @@ class Scratch {
   struct Result {
     std::optional<ValueType> type;  // nothing: it is a stream, or a value of another module
     std::string value;              // as in Entry
+    std::uint64_t elements = 0;     // of a collection
     TimeMs expire_at = kNoExpiry;
     [[nodiscard]] Entry entry() const { return {value, expire_at, *type}; }
   };

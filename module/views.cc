@@ -29,7 +29,7 @@ Opened<Kind> OpenEntry(Call& call, const std::optional<Entry>& entry) {
 
 Status Write(Call& call, int key, const Collection& collection, TimeMs expire_at) {
   if (!call.refused().ok()) return call.refused();
-  if (collection.Bytes().size() > kMaxPackedBytes) return TooLarge(collection.Bytes().size());
+  if (Status status = CheckElements(collection.Size()); !status.ok()) return status;
   if (collection.Size() != 0) {
     if (Status status = call.MayWrite(key, collection.Bytes().size()); !status.ok()) return status;
     return call.store().Put(call.db(), call.arg(key), {collection.Bytes(), expire_at, collection.type()});
@@ -53,14 +53,14 @@ Opened<Kind> ReadKey(Call& call, int key) {
 }
 
 Status MayStore(Call& call, int key, const Collection& collection, std::uint64_t bytes, std::uint64_t elements) {
-  const std::uint64_t after = collection.BytesAfter(bytes, elements);
-  if (after <= kMaxPackedBytes || !call.refused().ok()) return call.MayWrite(key, after);
-  return TooLarge(after);
+  if (Status status = CheckElements(collection.Size() + elements); !status.ok()) return status;
+  return call.MayWrite(key, collection.BytesAfter(bytes, elements));
 }
 
-Status TooLarge(std::uint64_t bytes) {
-  return {Code::kTooLarge, "the collection may have " + std::to_string(bytes) +
-                               " bytes then, and this release stores " + std::to_string(kMaxPackedBytes) +
+Status CheckElements(std::uint64_t elements) {
+  if (elements <= kMaxPackedElements) return Status::Ok();
+  return {Code::kTooLarge, "the collection may have " + std::to_string(elements) +
+                               " elements then, and this release stores " + std::to_string(kMaxPackedElements) +
                                ": split it over several keys"};
 }
 

@@ -45,8 +45,8 @@ Opened<Kind> ReadKey(Call& call, int key);
 // with OpenKey().  Errors: as Call::MayWrite.
 Status MayStore(Call& call, int key, const Collection& collection, std::uint64_t bytes, std::uint64_t elements);
 
-// The error of a collection that would have so many bytes.
-Status TooLarge(std::uint64_t bytes);
+// May a collection have so many elements?  Errors: TooLarge.
+Status CheckElements(std::uint64_t elements);
 
 // Writes the collection that was opened, and changed, under the key at argument `key`; then tells watchers, caches and
 // subscribers.  `event`: of class `event_class`; an emptied collection's key also has the event "del".

@@ -106,9 +106,9 @@ class List : public Collection {
   virtual void ForEach(std::uint64_t first, std::uint64_t last, Order order, const Visitor& visit) const = 0;
 };
 
-// A collection may have so many bytes.  So a command that looks at each element for each of its arguments takes a tenth
-// of a second at most.
-inline constexpr std::uint64_t kMaxPackedBytes = 32U << 10;
+// A packed collection may have so many elements.  So a command that looks at each element for each of its arguments
+// takes some 50 ms at most.
+inline constexpr std::uint64_t kMaxPackedElements = 4096;
 
 // Packs elements that the caller knows to be distinct, those of a sorted set in its order.
 class Packer {

@@ -17,15 +17,13 @@ BEGIN, END = "<!-- generated: FAHA_UPDATE=1 pytest tests/module/test_docs.py -->
 # What is not as with Redis; the page says more.
 NOTES = {
     "PFCOUNT": "native; keeps no count in the value",
-    "OBJECT ENCODING": "as after a SET",
+    "OBJECT ENCODING": "as after a SET or a RESTORE",
     "OBJECT FREQ": "0 where Redis counts",
     "OBJECT IDLETIME": "0",
     "OBJECT REFCOUNT": "1",
     "MEMORY STATS": "native; the keys are FaHA's",
     "MEMORY USAGE": "native; as after a SET",
-    "RESTORE": "native; strings only",
-    "SORT": "native; there is nothing to sort",
-    "SORT_RO": "native; there is nothing to sort",
+    "RESTORE": "native; no streams",
     "DEBUG OBJECT": "native; with `enable-debug-command yes`",
     "DEBUG DIGEST": "with `enable-debug-command yes`",
     "DEBUG DIGEST-VALUE": "with `enable-debug-command yes`",
