@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from resp import Connection
 from twins import words
 
 BIG, SMALL = 2**63 - 1, -(2**63)
@@ -271,3 +272,29 @@ def test_lists_survive(make_server):
     server.kill()
     client = server.start().client()
     assert client.lrange("l", 0, -1) == ["c"] and client.lrange("m", 0, -1) == ["b"] and client.exists("gone") == 0
+
+
+def test_no_room(make_server):
+    """What finds no room changes nothing; what empties a list needs none."""
+    server = make_server(args=["--faha.segment-bytes", "1mb", "--faha.pool-bytes", "16mb"]).start()
+    client = server.client()
+    for key, elements in (("many", ["a", "b", "a"]), ("one", ["x"]), ("target", ["y"]), ("trimmed", ["a", "b"]), ("big", ["z" * 500_000])):
+        client.rpush(key, *elements)
+    refused = Connection(server.port)
+    too_large = ["RPUSH big " + "z" * 600_000, "LSET big 0 " + "z" * 1_100_000, "LINSERT big BEFORE " + "z" * 500_000 + " " + "z" * 600_000, "RPUSH new " + "z" * 1_100_000]
+    for line in too_large:
+        assert refused.call(*line.split())[1].startswith("TOOLARGE "), line[:30]
+    assert client.llen("big") == 1 and client.exists("new") == 0
+    for size in (100_000, 1000, 10, 0):
+        for i in range(100_000):
+            if refused.call("SET", f"fill:{size}:{i}", "v" * size)[0] == "-":
+                break
+    before = [client.lrange(key, 0, -1) for key in ("many", "one", "target")]
+    for line in ("LPUSH many x", "RPUSH new x", "RPUSHX many x", "LPOP many", "RPOP many 2", "LSET many 0 x", "LTRIM many 0 0", "LREM many 1 a", "LINSERT many AFTER a x",
+                 "LMOVE many target LEFT LEFT", "LMOVE one target LEFT LEFT", "LMOVE many many LEFT RIGHT", "LMPOP 2 many one LEFT"):  # fmt: skip
+        assert refused.call(*words(line))[1].startswith("NOSPACE "), line
+    assert before == [client.lrange(key, 0, -1) for key in ("many", "one", "target")] and client.exists("new") == 0
+    assert client.lpos("many", "b") == 1 and client.lrem("many", 0, "none") == 0 and client.lpop("none") is None
+    assert client.lpop("one") == "x" and client.ltrim("trimmed", 1, 0) and client.lrem("target", 0, "y") == 1
+    assert client.exists("one", "trimmed", "target") == 0
+    assert client.execute_command("LMPOP", 2, "one", "many", "LEFT", "COUNT", 9) == ["many", ["a", "b", "a"]]
