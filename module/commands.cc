@@ -47,6 +47,23 @@ constexpr auto kTable = std::to_array<Command>({
     {"mget", strings::MGet, -2, Access::kRead, kReadFast, 1, -1, 1, kRead},
     {"append", strings::Append, 3, Access::kWrite, kWriteGrowFast, 1, 1, 1, kAppend},
     {"strlen", strings::StrLen, 2, Access::kRead, kReadFast, 1, 1, 1, kLook},
+    {"lpush", lists::LPush, -3, Access::kWrite, kWriteGrowFast, 1, 1, 1, kAppend},
+    {"rpush", lists::RPush, -3, Access::kWrite, kWriteGrowFast, 1, 1, 1, kAppend},
+    {"lpushx", lists::LPushX, -3, Access::kWrite, kWriteGrowFast, 1, 1, 1, kAppend},
+    {"rpushx", lists::RPushX, -3, Access::kWrite, kWriteGrowFast, 1, 1, 1, kAppend},
+    {"lpop", lists::LPop, -2, Access::kWrite, kWriteFast, 1, 1, 1, kTake},
+    {"rpop", lists::RPop, -2, Access::kWrite, kWriteFast, 1, 1, 1, kTake},
+    {"llen", lists::LLen, 2, Access::kRead, kReadFast, 1, 1, 1, kLook},
+    {"lindex", lists::LIndex, 3, Access::kRead, kReadOnly, 1, 1, 1, kRead},
+    {"lset", lists::LSet, 4, Access::kWrite, kWriteGrow, 1, 1, 1, kUpdate},
+    {"lrange", lists::LRange, 4, Access::kRead, kReadOnly, 1, 1, 1, kRead},
+    {"ltrim", lists::LTrim, 4, Access::kWrite, "write", 1, 1, 1, kErase},
+    {"lrem", lists::LRem, 4, Access::kWrite, "write", 1, 1, 1, kErase},
+    {"linsert", lists::LInsert, 5, Access::kWrite, kWriteGrow, 1, 1, 1, kAppend},
+    {"lpos", lists::LPos, -3, Access::kRead, kReadOnly, 1, 1, 1, kRead},
+    {"lmove", lists::LMove, 5, Access::kWrite, kWriteGrow, {1, 1, 1, kTake}, {2, 2, 1, kAppend}},
+    {"rpoplpush", lists::RPopLPush, 3, Access::kWrite, kWriteGrow, {1, 1, 1, kTake}, {2, 2, 1, kAppend}},
+    {"lmpop", lists::LMPop, -4, Access::kWrite, "write getkeys-api", {1, 0, 0, kTake, true}, {}, lists::FindLMPopKeys},
     {"getset", strings::GetSet, 3, Access::kWrite, kWriteGrowFast, 1, 1, 1, kAccessUpdate},
     {"getrange", strings::GetRange, 4, Access::kRead, kReadOnly, 1, 1, 1, kRead},
     {"substr", strings::GetRange, 4, Access::kRead, kReadOnly, 1, 1, 1, kRead},
@@ -212,7 +229,7 @@ int Adapter(RedisModuleCtx* ctx, RedisModuleString** argv, int argc) {
   } else {
     if (TheState().loading) return Replayed(call).SendTo(ctx);
     TheState().last_db = call.db();
-    if constexpr (command.keys.first > 0) call.FetchFirst(command.keys.first);
+    if constexpr (command.keys.first > 0) call.FetchFirst(command.keys.first_key());
     return TheState().gate.Pass<command.access == Access::kWrite, command.run>(call);
   }
 }
@@ -230,6 +247,13 @@ RedisModuleCommandKeySpec Describe(const KeyRange& keys) {
   spec.flags = keys.flags;
   spec.begin_search_type = REDISMODULE_KSPEC_BS_INDEX;
   spec.bs.index.pos = keys.first;
+  if (keys.counted) {
+    spec.find_keys_type = REDISMODULE_KSPEC_FK_KEYNUM;
+    spec.fk.keynum.keynumidx = 0;
+    spec.fk.keynum.firstkey = 1;
+    spec.fk.keynum.keystep = 1;
+    return spec;
+  }
   spec.find_keys_type = REDISMODULE_KSPEC_FK_RANGE;
   spec.fk.range.lastkey = keys.last < 0 ? keys.last : keys.last - keys.first;
   spec.fk.range.keystep = keys.step;
@@ -292,8 +316,9 @@ bool CreateCommands(RedisModuleCtx* ctx) {
   for (std::size_t i = 0; i < kTable.size(); ++i) {
     const Command& command = kTable[i];
     const std::string name = ModuleName(command);
-    if (RedisModule_CreateCommand(ctx, name.c_str(), kAdapters[i], command.flags, command.keys.first, command.keys.last,
-                                  command.keys.step) != REDISMODULE_OK) {
+    const KeyRange range = command.keys.counted ? KeyRange{} : command.keys;
+    if (RedisModule_CreateCommand(ctx, name.c_str(), kAdapters[i], command.flags, range.first, range.last,
+                                  range.step) != REDISMODULE_OK) {
       Log(LogLevel::kWarning, "BADCONFIG the server refuses the command " + name +
                                   ": is FaHA loaded twice, or is that the new name of another one (rename-command)?");
       return false;

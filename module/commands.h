@@ -21,6 +21,9 @@ enum class Access : std::uint8_t {
 struct KeyRange {
   int first = 0, last = 0, step = 0;
   std::uint64_t flags = 0;  // REDISMODULE_CMD_KEY_*
+  bool counted = false;     // the argument `first` is the number of the keys that follow it; `last` and `step` are 0
+  // The first argument that is a key; 0: none.
+  [[nodiscard]] constexpr int first_key() const { return counted ? first + 1 : first; }
 };
 
 struct Command {
@@ -70,6 +73,27 @@ Reply IncrBy(Call& call);
 Reply DecrBy(Call& call);
 Reply IncrByFloat(Call& call);
 }  // namespace strings
+
+namespace lists {
+Reply LPush(Call& call);
+Reply RPush(Call& call);
+Reply LPushX(Call& call);
+Reply RPushX(Call& call);
+Reply LPop(Call& call);
+Reply RPop(Call& call);
+Reply LLen(Call& call);
+Reply LIndex(Call& call);
+Reply LSet(Call& call);
+Reply LRange(Call& call);
+Reply LTrim(Call& call);
+Reply LRem(Call& call);
+Reply LInsert(Call& call);
+Reply LPos(Call& call);
+Reply LMove(Call& call);
+Reply RPopLPush(Call& call);
+Reply LMPop(Call& call);
+void FindLMPopKeys(const Call& call);
+}  // namespace lists
 
 namespace bits {
 Reply SetBit(Call& call);

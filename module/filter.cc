@@ -244,7 +244,7 @@ void ServeOurs(RedisModuleCtx* ctx) {
     if (rule.action != Action::kServeFor) rule.action = Action::kServe;
     rule.replacement = MakeName(ours);
     rule.arity = command.arity;
-    rule.first_key = command.keys.first;
+    rule.first_key = command.keys.first_key();
     if (bar == std::string::npos) continue;
     Rule& container = rules[name.substr(0, bar)];
     if (container.action == Action::kPass) container.action = Action::kContainer;

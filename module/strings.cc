@@ -174,13 +174,16 @@ Reply MSetNx(Call& call) {
 
 Reply MGet(Call& call) {
   std::vector<std::optional<std::string_view>> values;
+  std::vector<bool> found;  // a key of another type is there, but has no value to show
   const auto look = [&] {
     bool expired = false;
     values.clear();
+    found.clear();
     for (int i = 1; i < call.size(); ++i) {
       call.FetchAhead(i);
       const auto entry = call.Peek(i, expired);
       const bool is_string = entry && entry->type == ValueType::kString;
+      found.push_back(entry.has_value());
       values.push_back(is_string ? std::optional(entry->value) : std::nullopt);
     }
     return expired;
@@ -191,9 +194,9 @@ Reply MGet(Call& call) {
     for (int i = 1; i < call.size(); ++i) (void)call.FindAny(i);
     (void)look();
   }
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    Call::CountLookup(values[i].has_value());
-    if (!values[i]) call.Missed(static_cast<int>(i) + 1);
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    Call::CountLookup(found[i]);
+    if (!found[i]) call.Missed(static_cast<int>(i) + 1);
   }
   return Reply::Array(std::move(values));
 }

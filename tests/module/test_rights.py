@@ -19,6 +19,9 @@ CALLS = {
     "debug|populate": "0", "debug|reload": "", "debug|set-active-expire": "1", "debug|digest-value": "{k}", "debug|object": "{k}", "decr": "{k}", "decrby": "{k} 1", "del": "{k}", "dump": "{k}",
     "exists": "{k}", "expire": "{k} 9", "expireat": "{k} 9", "expiretime": "{k}", "flushall": "", "flushdb": "",
     "get": "{k}", "getbit": "{k} 1", "getdel": "{k}", "getex": "{k}", "getrange": "{k} 0 1", "getset": "{k} v",
+    "lindex": "{k} 0", "linsert": "{k} before a b", "llen": "{k}", "lmove": "{k} {k}2 left left", "lmpop": "1 {k} left", "lpop": "{k}", "lpos": "{k} a",
+    "lpush": "{k} a", "lpushx": "{k} a", "lrange": "{k} 0 1", "lrem": "{k} 0 a", "lset": "{k} 0 a", "ltrim": "{k} 0 1", "rpop": "{k}",
+    "rpoplpush": "{k} {k}2", "rpush": "{k} a", "rpushx": "{k} a",
     "incr": "{k}", "incrby": "{k} 1", "incrbyfloat": "{k} 1", "info": "server", "keys": "x", "lcs": "{k} {k}",
     "bgsave": "", "lastsave": "", "save": "", "memory|stats": "", "memory|usage": "{k}", "mget": "{k}", "move": "{k} 1", "mset": "{k} v", "msetnx": "{k} v", "object|encoding": "{k}",
     "object|freq": "{k}", "object|idletime": "{k}", "object|refcount": "{k}", "persist": "{k}", "pexpire": "{k} 9",
@@ -299,17 +302,17 @@ def test_the_module_is_not_loaded_where_a_replica_would_stay_empty(make_server, 
 
 
 def test_a_renamed_command_is_known_by_its_new_name_alone(make_server):
-    renames = {"SET": "PUT", "FLUSHALL": "", "OBJECT": "THING", "SORT": "ORDER", "WATCH": "LOOK", "LPUSH": "SHOVE"}
+    renames = {"SET": "PUT", "FLUSHALL": "", "OBJECT": "THING", "SORT": "ORDER", "WATCH": "LOOK", "XADD": "SHOVE"}
     args = [word for old, new in renames.items() for word in ("--rename-command", old, new or '""')]
     server = make_server(args=args).start()
     client = Connection(server.port)
-    for line in ("SET a 1", "FLUSHALL", "OBJECT ENCODING a", "SORT a", "LPUSH l 1"):
+    for line in ("SET a 1", "FLUSHALL", "OBJECT ENCODING a", "SORT a", "XADD x * f v"):
         assert client.call(*words(line))[1].startswith("ERR unknown command"), line
     assert client.call("PUT", "a", "1") == ("+", "OK") and client.call("put", "b", "2") == ("+", "OK")
     assert client.call("GET", "a") == ("$", "1") and client.call("DBSIZE") == (":", 2)
     assert client.call("THING", "ENCODING", "a") == ("$", "int")
     assert client.call("ORDER", "none") == ("*", [])
-    assert client.call("SHOVE", "l", "1")[1].startswith("UNSUPPORTED")
+    assert client.call("SHOVE", "x", "*", "f", "v")[1].startswith("UNSUPPORTED")
     assert client.call("EVAL", "return redis.call('PUT', 'c', '3')", 0) == ("+", "OK")
     # What a flush must tell the watchers of does not depend on names either.
     assert client.call("LOOK", "a") == ("+", "OK")
@@ -332,11 +335,11 @@ def test_what_the_module_needs_must_have_its_name(make_server, name):
 
 @pytest.mark.parametrize("length", [64, 65, 128, 5000])
 def test_a_renamed_command_may_have_a_long_name(make_server, length):
-    names = {"SET": "s" * length, "LPUSH": "l" * length, "FUNCTION": "f" * length}
+    names = {"SET": "s" * length, "XADD": "x" * length, "FUNCTION": "f" * length}
     server = make_server(args=[word for old, new in names.items() for word in ("--rename-command", old, new)]).start()
     client = Connection(server.port)
     assert client.call(names["SET"].upper(), "k", "v") == ("+", "OK") and client.call("GET", "k") == ("$", "v")
-    assert client.call(names["LPUSH"], "l", "1")[1].startswith("UNSUPPORTED")
+    assert client.call(names["XADD"], "x", "*", "f", "v")[1].startswith("UNSUPPORTED")
     assert client.call(names["FUNCTION"], "LOAD", LIBRARY) == ("$", "rights")
     server.kill()
     server.start()

@@ -64,9 +64,9 @@ def test_everyday_commands(make_server):
     assert client.pfadd("h", "1", "2") == 1 and client.pfcount("h") == 2
     assert client.rename("b", "d") and client.copy("d", "e") and client.delete("c", "d") == 2
     with pytest.raises(redis.ResponseError, match="^UNSUPPORTED"):
-        client.lpush("l", "1")
+        client.xadd("x", {"f": "v"})
     with client.pipeline(transaction=True) as pipeline, pytest.raises(redis.ResponseError, match="unknown command"):
-        pipeline.set("half", "1").lpush("l", "1").execute()
+        pipeline.set("half", "1").xadd("x", {"f": "v"}).execute()
     assert client.exists("half") == 0
     if client.info("server")["redis_version"] >= "7.2":
         assert client.execute_command("WAITAOF", 1, 0, 0) == [1, 0]

@@ -1,0 +1,125 @@
+// Redis' commands that take elements from one of several lists, or from one list to another.  Semantics, replies and
+// errors are those of Redis 7.0.
+#include <cstdlib>
+
+#include "module/commands.h"
+#include "module/lists.h"
+
+namespace faha::module::lists {
+namespace {
+
+constexpr int kList = REDISMODULE_NOTIFY_LIST;
+
+// The index of the element at that end of a list that is not empty.
+std::uint64_t IndexAt(const List& list, End end) { return end == End::kLeft ? 0 : list.Size() - 1; }
+
+// The source and the target are one list.
+Status Rotate(Call& call, const Way& way, Opened<List>& list, std::string_view element) {
+  if (Status status = MayStore(call, way.to, *list, element.size(), 1); !status.ok()) return status;
+  list->Erase(IndexAt(*list, way.from_end), 1);
+  Put(*list, way.to_end, element);
+  if (Status status = StoreKey(call, way.to, list, kList, PushEvent(way.to_end)); !status.ok()) return status;
+  call.Changed(way.from, kList, PopEvent(way.from_end));
+  return Status::Ok();
+}
+
+// Is there room for both lists?  An emptied source needs some for its delete.
+Status MayMove(Call& call, const Way& way, const List& source, const List& target, std::uint64_t bytes) {
+  if (Status status = MayStore(call, way.to, target, bytes, 1); !status.ok()) return status;
+  const std::uint64_t left = source.Size() > 1 ? source.BytesAfter(0, 0) : 0;
+  if (Status status = call.MayWrite(way.from, left); !status.ok()) return status;
+  const std::uint64_t keys = call.arg(way.from).size() + call.arg(way.to).size();
+  return call.store().CheckWrite(keys + left + target.BytesAfter(bytes, 1), 2);
+}
+
+Reply MoveWith(Call& call, const Way& way) {
+  auto source = OpenKey<List>(call, way.from);
+  return source.existed() ? Move(call, way, source) : Reply::Null();
+}
+
+// What LMPOP asks for, but for the keys.
+struct Wanted {
+  int keys = 0;  // how many there are, from argument 2 on
+  End end = End::kLeft;
+  std::uint64_t count = 1;
+};
+
+// Parses a number that must be at least 1.
+std::optional<std::int64_t> ParsePositive(std::string_view text) {
+  const auto number = ParseInteger(text);
+  return number && *number > 0 ? number : std::nullopt;
+}
+
+std::optional<Reply> ParseWanted(const Call& call, Wanted& wanted) {
+  const auto keys = ParsePositive(call.arg(1));
+  if (!keys) return Reply::Error("ERR numkeys should be greater than 0");
+  if (*keys > call.size() - 3) return Call::SyntaxError();
+  wanted.keys = static_cast<int>(*keys);
+  const int after = wanted.keys + 2;
+  const auto end = ParseEnd(call, after);
+  if (!end) return Call::SyntaxError();
+  wanted.end = *end;
+  if (after + 1 == call.size()) return std::nullopt;
+  if (!call.Is(after + 1, "count") || after + 2 == call.size()) return Call::SyntaxError();
+  const auto count = ParsePositive(call.arg(after + 2));
+  if (!count) return Reply::Error("ERR count should be greater than 0");
+  if (after + 3 != call.size()) return Call::SyntaxError();
+  wanted.count = static_cast<std::uint64_t>(*count);
+  return std::nullopt;
+}
+
+}  // namespace
+
+Reply Move(Call& call, const Way& way, Opened<List>& source) {
+  std::string element(source->At(IndexAt(*source, way.from_end)).value_or(""));
+  if (call.arg(way.from) == call.arg(way.to)) {
+    const Status status = Rotate(call, way, source, element);
+    return After(status, Reply::Text(std::move(element)));
+  }
+  auto target = OpenKey<List>(call, way.to);
+  if (Status status = MayMove(call, way, *source, *target, element.size()); !status.ok()) return Reply::Error(status);
+  source->Erase(IndexAt(*source, way.from_end), 1);
+  Put(*target, way.to_end, element);
+  Status status = StoreKey(call, way.to, target, kList, PushEvent(way.to_end));
+  if (status.ok()) status = StoreKey(call, way.from, source, kList, PopEvent(way.from_end));
+  return After(status, Reply::Text(std::move(element)));
+}
+
+Reply PopWithKey(Call& call, int key, Opened<List>& list, End end, std::uint64_t count) {
+  Elements popped;
+  if (Status status = Pop(call, key, list, end, count, popped); !status.ok()) return Reply::Error(status);
+  return Reply::By([name = std::string(call.arg(key)), popped = std::move(popped)](RedisModuleCtx* ctx) {
+    RedisModule_ReplyWithArray(ctx, 2);
+    RedisModule_ReplyWithStringBuffer(ctx, name.data(), name.size());
+    Send(ctx, popped);
+  });
+}
+
+Reply LMove(Call& call) {
+  const auto from = ParseEnd(call, 3), to = ParseEnd(call, 4);
+  if (!from || !to) return Call::SyntaxError();
+  return MoveWith(call, {.from = 1, .to = 2, .from_end = *from, .to_end = *to});
+}
+
+Reply RPopLPush(Call& call) { return MoveWith(call, {.from = 1, .to = 2}); }
+
+Reply LMPop(Call& call) {
+  Wanted wanted;
+  if (auto error = ParseWanted(call, wanted)) return *error;
+  for (int key = 2; key < wanted.keys + 2; ++key) {
+    auto list = OpenKey<List>(call, key);
+    if (!call.refused().ok()) return Reply::Error(call.refused());
+    if (list.existed()) return PopWithKey(call, key, list, wanted.end, wanted.count);
+  }
+  return NullArray();
+}
+
+// Redis reads the number of keys with the C library here, which passes over what follows it.
+void FindLMPopKeys(const Call& call) {
+  const long keys = std::strtol(std::string(call.arg(1)).c_str(), nullptr, 10);
+  if (keys < 1 || keys > call.size() - 2) return;
+  constexpr int kTakes = REDISMODULE_CMD_KEY_RW | REDISMODULE_CMD_KEY_ACCESS | REDISMODULE_CMD_KEY_DELETE;
+  for (int key = 2; key < keys + 2; ++key) RedisModule_KeyAtPosWithFlags(call.ctx(), key, kTakes);
+}
+
+}  // namespace faha::module::lists
