@@ -111,7 +111,8 @@ std::optional<Reply> ParseSought(const Call& call, Sought& sought) {
   return std::nullopt;
 }
 
-// Calls found(index) for each match that LPOS tells about.  Ranks are compared as Redis does, whose numbers wrap around.
+// Calls found(index) for each match that LPOS tells about.  Ranks are compared as Redis does, whose numbers wrap
+// around.
 template <typename Found>
 void Search(const List& list, const Sought& sought, Found found) {
   const std::uint64_t size = list.Size();

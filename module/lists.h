@@ -38,8 +38,8 @@ struct Way {
   int from = 0, to = 0;
   End from_end = End::kRight, to_end = End::kLeft;
 };
-// Moves an element of `source`, which is opened under the key at argument `way.from` and is not empty.  The reply is the
-// element.
+// Moves an element of `source`, which is opened under the key at argument `way.from` and is not empty.  The reply is
+// the element.
 Reply Move(Call& call, const Way& way, Opened<List>& source);
 
 // Pops as Pop(); the reply is the name of the key and an array of the elements.
