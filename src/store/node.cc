@@ -23,13 +23,14 @@ constexpr std::uint64_t kRecordOverhead = sizeof(format::RecordHeader) + sizeof(
 // --- The keyspace.
 
 Status Node::CheckServing(Code not_primary) {
-  if (!failure_.ok()) return {Code::kFenced, std::string(failure_.message())};
+  if (!health_.ok()) return {Code::kFenced, std::string(health_.failure().message())};
   if (turn_.deposed()) return DeposedInTurn();
   if (engine_->broken()) return pool_->damage();
-  if (!Leading()) {
-    return {not_primary, primary_.id.IsNone() || primary_.id == self_.id
-                             ? std::string("this node is not the primary, and none is known yet: ask the other nodes")
-                             : fmt::format("this node is a backup: the primary is {}", primary_.Redis().ToString())};
+  if (!standing_.Leading()) {
+    return {not_primary,
+            standing_.primary().id.IsNone() || standing_.primary().id == self_.id
+                ? std::string("this node is not the primary, and none is known yet: ask the other nodes")
+                : fmt::format("this node is a backup: the primary is {}", standing_.primary().Redis().ToString())};
   }
   if (hides_) return CheckDatabases();
   if (!committer_->Serving()) {
@@ -55,7 +56,7 @@ Status Node::CheckCopies() const {
 }
 
 Status Node::CheckRead() {
-  if (RoleNow() == Role::kBackup && options_.backup_reads) return CheckBackupRead();
+  if (standing_.role() == Role::kBackup && options_.backup_reads) return CheckBackupRead();
   Status status = CheckServing(Code::kNotPrimary);
   if (status.ok()) turn_.Read();
   return status;
@@ -117,7 +118,7 @@ Status Node::Change(Write write) {
   } else {
     turn_.Read();
   }
-  if (status.code() == Code::kIoError) return Fail(status);
+  if (status.code() == Code::kIoError) return health_.Fail(status);
   Ship();
   return status;
 }
@@ -132,9 +133,9 @@ void Node::EndUnit() {
   if (engine_->misread()) return;  // the unit must never end: see FailTurn()
   log_->EndUnit();
   engine_->SettleHot();
-  if (log_->OpenBatchBytes() < options_.batch_bytes || !Leading()) return;
+  if (log_->OpenBatchBytes() < options_.batch_bytes || !standing_.Leading()) return;
   if (Status status = log_->Seal(); !status.ok()) {
-    (void)Fail(status);
+    (void)health_.Fail(status);
     return;
   }
   Ship();
@@ -153,9 +154,9 @@ Status Node::Commit() {
   // so that everything that this turn's replies tell is current.  Otherwise the lease must prove it.
   const bool proves = wrote && (log_->HasOpenBatch() || Mutated(Mutant::kNothingProves));
   committer_->Served(clock_->Now());
-  Status status = failure_;
+  Status status = health_.failure();
   if (status.ok()) status = CheckMedium();
-  if (status.ok() && (turn.deposed() || !Leading())) {
+  if (status.ok() && (turn.deposed() || !standing_.Leading())) {
     status = {Code::kFenced,
               "this node was deposed before the write was persistent on a majority: its outcome is unknown"};
   }
@@ -168,7 +169,7 @@ Status Node::Commit() {
   }
   if (!status.ok()) {
     ++counts_.commit_failures;
-    Remember(status);
+    health_.Remember(status);
   }
   return status;
 }
@@ -180,11 +181,11 @@ Status Node::FailTurn() {
   ++counts_.commit_failures;
   // A part of the medium that cannot be read at all is another matter: CheckMedium() fences this node.
   const Status medium = CheckMedium();
-  if (medium.ok() && Leading()) DropUnsealed();
+  if (medium.ok() && standing_.Leading()) DropUnsealed();
   RecordDamage();
   (void)engine_->TakeMisread();
   if (!medium.ok()) return medium;
-  Remember(pool_->damage());
+  health_.Remember(pool_->damage());
   return pool_->damage();
 }
 
@@ -199,9 +200,9 @@ void Node::DropUnsealed() {
 
 // The network is the slowest part, so shipping comes first: the backups persist while this node does.
 Status Node::PersistOpenBatch() {
-  if (Status status = log_->Seal(); !status.ok()) return Fail(status);
+  if (Status status = log_->Seal(); !status.ok()) return health_.Fail(status);
   Ship();
-  if (Status status = log_->Drain(); !status.ok()) return Fail(status);
+  if (Status status = log_->Drain(); !status.ok()) return health_.Fail(status);
   Progress();
   return Status::Ok();
 }
@@ -216,9 +217,9 @@ Status Node::WaitAcknowledged() {
   while (!committer_->Acknowledged(lsn)) {
     if (clock_->Now() >= deadline) {
       for (const Endpoint& slow : committer_->GiveUpOn(lsn, clock_->Now())) {
-        Remember({Code::kUnavailable,
-                  fmt::format("the backup {} did not persist within {} ms: commits no longer wait for it",
-                              slow.ToString(), options_.persist_timeout.count())});
+        health_.Remember({Code::kUnavailable,
+                          fmt::format("the backup {} did not persist within {} ms: commits no longer wait for it",
+                                      slow.ToString(), options_.persist_timeout.count())});
       }
       if (committer_->Acknowledged(lsn)) break;
       term_.stalled_until = lsn;
@@ -227,7 +228,7 @@ Status Node::WaitAcknowledged() {
                                    : "the write is on a majority, but in fewer copies than faha.min-acks asks for"};
     }
     WaitForPeers(deadline);
-    if (!Leading() || voter_->promised() != epoch) {
+    if (!standing_.Leading() || voter_->promised() != epoch) {
       return {Code::kFenced,
               "this node was deposed before the write was persistent on a majority: its outcome is unknown"};
     }
@@ -253,10 +254,10 @@ Status Node::RenewLease() {
   const MonoTime asked = clock_->Now();
   const MonoTime deadline = asked + options_.persist_timeout;
   const auto confirmed = [&] {
-    return Leading() && (LeaseHeld() || committer_->HeardByMajority(clock_->Now()) >= asked);
+    return standing_.Leading() && (LeaseHeld() || committer_->HeardByMajority(clock_->Now()) >= asked);
   };
   committer_->Heartbeat(asked, false);
-  while (Leading() && !confirmed() && clock_->Now() < deadline) WaitForPeers(deadline);
+  while (standing_.Leading() && !confirmed() && clock_->Now() < deadline) WaitForPeers(deadline);
   if (confirmed()) return Status::Ok();
   term_.lease.GiveUp();
   return lost;
@@ -268,32 +269,18 @@ Status Node::RenewLease() {
 Status Node::CheckMedium() {
   const Status health = pool_->media().Health();
   const bool given_up = not_whole_ && !pool_->installing();
-  return health.ok() || given_up ? Status::Ok() : Fail(health);
+  return health.ok() || given_up ? Status::Ok() : health_.Fail(health);
 }
 
-Status Node::Fail(Status status) {
-  if (!failure_.ok()) return failure_;
-  failure_ = {Code::kFenced, fmt::format("this node has stopped serving: {}", status.ToString())};
-  Note(LogLevel::kWarning, failure_.ToString());
+// Ends what ends with a failure of the medium.
+void Node::OnFailure() {
   Enter(PhaseEvent::kFail);
-  log_->LoseHold(failure_);
+  log_->LoseHold(health_.failure());
   committer_->End();
   receiver_->Stop();
-  EndTakeOver(failure_);
-  EndOffer(failure_);
-  Answer(failure_);
-  return failure_;
-}
-
-void Node::NoteProblem(const Status& problem) { last_problem_ = {problem, clock_->Now()}; }
-
-void Node::Remember(const Status& problem) {
-  NoteProblem(problem);
-  if (!complaints_.Admit(problem.message(), clock_->Now())) return;
-  if (const auto more = complaints_.TakeLeftOut(); more != 0) {
-    Note(LogLevel::kWarning, fmt::format("{} complaints about peers were left out", more));
-  }
-  Note(LogLevel::kWarning, problem.ToString());
+  EndTakeOver(health_.failure());
+  EndOffer(health_.failure());
+  Answer(health_.failure());
 }
 
 // Damage was found by a look at old batches or at a record, and what is damaged is not told, moved or shipped any more.
@@ -311,8 +298,8 @@ void Node::TendDamage() {
   // A turn that has met the damage must fail first.
   if (damage.ok() || not_whole_ || offer_ || waiting_ || log_->InUnit() || engine_->misread()) return;
   if (membership_.members().size() < 2) {
-    (void)Fail(damage);
-  } else if (!Leading()) {
+    (void)health_.Fail(damage);
+  } else if (!standing_.Leading()) {
     GiveUpDamaged();
     EndCampaign(damage);
     receiver_->Stop();
@@ -322,9 +309,9 @@ void Node::TendDamage() {
     StepDown("its log is damaged, and no majority hears it");
   } else if (clock_->Now() >= next_hand_over_) {
     next_hand_over_ = clock_->Now() + kDamagePeriod;
-    Remember(damage);
+    health_.Remember(damage);
     HandOver(std::nullopt, [](const Status&) {});
-    if (engine_->broken() && !offer_ && Leading()) {
+    if (engine_->broken() && !offer_ && standing_.Leading()) {
       StepDown("its log is damaged, it serves nothing, and no backup can be given its role");
     }
   }
@@ -332,21 +319,21 @@ void Node::TendDamage() {
 
 // Records the damage in the pool, before anybody can restart this node, which would not remember the damage.
 void Node::RecordDamage() {
-  if (!failure_.ok() || not_whole_ || pool_->damage().ok()) return;
-  if (Status status = pool_->RecordDamage(log_->end()); !status.ok()) (void)Fail(status);
+  if (!health_.ok() || not_whole_ || pool_->damage().ok()) return;
+  if (Status status = pool_->RecordDamage(log_->end()); !status.ok()) (void)health_.Fail(status);
 }
 
 // From now on a damaged log is no longer this node's log: what it would tell its peers about it may be misread.
 void Node::GiveUpDamaged() {
   if (not_whole_ || pool_->damage().ok()) return;
-  Note(LogLevel::kWarning, "this node gives up its log, which is damaged, and asks its peers for all of it");
-  NoteProblem(pool_->damage());
+  health_.Note(LogLevel::kWarning, "this node gives up its log, which is damaged, and asks its peers for all of it");
+  health_.NoteProblem(pool_->damage());
   not_whole_ = true;
 }
 
 void Node::Tick() {
   StepService();
-  if (!failure_.ok() || !CheckMedium().ok()) return;
+  if (!health_.ok() || !CheckMedium().ok()) return;
   const MonoTime now = clock_->Now();
   if (committer_->active() && now >= next_heartbeat_) {
     next_heartbeat_ = now + std::min<MonoTime>(options_.lease / 5, kMaxHeartbeatPeriod);

@@ -11,7 +11,7 @@
 // Invariants: (1) before a promise is answered, the promise is persistent, the old primary has no access to this node's
 //                 memory any more, and the log holds every batch that the old primary may have counted without this
 //                 node's processor.
-//             (2) after a failure of the medium (failure_) nothing is acknowledged, served or promised any more.
+//             (2) after a failure of the medium (see health.h) nothing is acknowledged, served or promised any more.
 //             (3) if this node steps down while writes are unacknowledged, the next Commit() fails.
 #pragma once
 
@@ -28,7 +28,6 @@
 #include "cluster/contact.h"
 #include "cluster/lease.h"
 #include "cluster/membership.h"
-#include "cluster/phase.h"
 #include "cluster/service_watch.h"
 #include "cluster/voter.h"
 #include "faha/store.h"
@@ -39,12 +38,13 @@
 #include "replication/wire.h"
 #include "store/cleaner.h"
 #include "store/committer.h"
-#include "store/complaints.h"
 #include "store/engine.h"
 #include "store/freshness.h"
+#include "store/health.h"
 #include "store/held_votes.h"
 #include "store/inquiry.h"
 #include "store/probes.h"
+#include "store/standing.h"
 #include "store/turn.h"
 
 namespace faha {
@@ -63,7 +63,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   Status CheckWrite(std::uint64_t bytes, std::uint64_t records) override;
   Status CheckErase(std::uint64_t bytes, std::uint64_t records) override;
   [[nodiscard]] bool Serving() const override {
-    return failure_.ok() && Leads() && committer_->committed() >= term_.stalled_until && committer_->EnoughCopies();
+    return health_.ok() && Leads() && committer_->committed() >= term_.stalled_until && committer_->EnoughCopies();
   }
   std::optional<Entry> Get(DbId db, std::string_view key) override;
   void Prefetch(DbId db, std::span<const std::string_view> keys) const override;
@@ -169,11 +169,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   // Is a majority known to be in this epoch?  If so, this node holds the lease, unless the role is offered to another
   // node.
   [[nodiscard]] bool MajorityHears() const;
-  // This node is the primary of an epoch, whether anybody follows it or not.
-  [[nodiscard]] bool Leading() const { return phase_ == Phase::kLeading; }
-  [[nodiscard]] bool Fetching() const { return phase_ == Phase::kFetching; }
-  [[nodiscard]] Role RoleNow() const;
-  [[nodiscard]] bool Leads() const { return Leading() && committer_->Serving() && MajorityHears(); }
+  [[nodiscard]] bool Leads() const { return standing_.Leading() && committer_->Serving() && MajorityHears(); }
   void WaitForPeers(MonoTime deadline);
   void TendHotTier(MonoTime now);
   Status CheckMedium();
@@ -182,11 +178,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   void TendDamage();
   void RecordDamage();
   void GiveUpDamaged();
-  Status Fail(Status status);
-  void Note(LogLevel level, const std::string& line) const { options_.log(level, line); }
-  // Shows the problem as last-error from now on; Remember() also writes it to the server's log.
-  void NoteProblem(const Status& problem);
-  void Remember(const Status& problem);
+  void OnFailure();
 
   // --- node_term.cc
   void Progress();
@@ -324,6 +316,8 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   Clock* clock_;
   Fabric* fabric_;
   std::pmr::memory_resource* memory_;
+  Health health_;
+  Standing standing_;
   std::unique_ptr<Pool> pool_;
   std::unique_ptr<Log> log_;
   std::unique_ptr<Engine> engine_;
@@ -337,15 +331,6 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   std::optional<Committer> committer_;
   std::optional<Receiver> receiver_;
 
-  Phase phase_ = Phase::kFollowing;
-  Member primary_;  // the primary that this node follows, or this node itself; its id is none if none is known
-  Status failure_;
-  struct Problem {
-    Status status;
-    MonoTime at{0};
-  };
-  Problem last_problem_;
-  Complaints complaints_;
   std::string remark_;  // why batches do not go over RDMA although they should
   bool hides_ = false;  // there are keys in databases that clients cannot name
 

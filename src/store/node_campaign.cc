@@ -15,8 +15,9 @@ constexpr std::uint64_t kForcedEpochs = 1'000'000;
 }  // namespace
 
 void Node::Promote(std::chrono::milliseconds patience, std::function<void(const Status&)> done) {
-  if (!failure_.ok()) return done(failure_);
-  const bool leads = Leads() || (Mutated(Mutant::kPromotedWithoutLease) && Leading() && committer_->Serving());
+  if (!health_.ok()) return done(health_.failure());
+  const bool leads =
+      Leads() || (Mutated(Mutant::kPromotedWithoutLease) && standing_.Leading() && committer_->Serving());
   if (leads) return done(Status::Ok());
   if (!membership_.members().empty() && membership_.Find(self_.id) == nullptr) {
     return done(
@@ -24,7 +25,7 @@ void Node::Promote(std::chrono::milliseconds patience, std::function<void(const 
   }
   // A campaign that is under way goes on: to begin again would give up a promise, or a role that no majority has
   // confirmed yet.
-  const bool under_way = candidacy_ || (Leading() && !offer_);
+  const bool under_way = candidacy_ || (standing_.Leading() && !offer_);
   if (!under_way || Mutated(Mutant::kOrderBeginsAnew)) {
     return StartCampaign(Epoch{}, Epoch{}, patience, std::move(done));
   }
@@ -38,25 +39,26 @@ MonoTime Node::EndOf(std::chrono::milliseconds patience) const {
 
 // A campaign in a cluster of one, whose own promise is a majority.
 void Node::Force(std::function<void(const Status&)> done) {
-  if (!failure_.ok()) return done(failure_);
-  if (Leading() && committer_->Serving() && LeaseHeld()) return done(Status::Ok());
+  if (!health_.ok()) return done(health_.failure());
+  if (standing_.Leading() && committer_->Serving() && LeaseHeld()) return done(Status::Ok());
   if (receiver_->streaming()) {
-    return done({Code::kNoPromise,
-                 fmt::format("{} is the primary and alive: use FAHA.FAILOVER there", primary_.Redis().ToString())});
+    return done({Code::kNoPromise, fmt::format("{} is the primary and alive: use FAHA.FAILOVER there",
+                                               standing_.primary().Redis().ToString())});
   }
   if (not_whole_) return done({Code::kNoPromise, "the log of this node is not whole: what it lacks would be lost"});
   if (Status status = CheckDatabases(); !status.ok()) return done(status);
   EndTakeOver({Code::kNoPromise, "another attempt has taken its place"});
   EndCampaign({Code::kNoPromise, "another attempt has taken its place"});
-  if (Leading()) StepDown("it is forced to lead alone");
+  if (standing_.Leading()) StepDown("it is forced to lead alone");
   receiver_->Stop();
-  Note(LogLevel::kWarning,
-       fmt::format(
-           "forced to lead a cluster of this node alone: {} members leave it, and what they have acknowledged and "
-           "this node never received (behind LSN {}) is lost; when they return they follow, and one that refuses "
-           "(CORRUPT) "
-           "has committed writes that this node lacks",
-           membership_.members().size() - (membership_.Find(self_.id) != nullptr ? 1 : 0), log_->end().lsn.value));
+  health_.Note(
+      LogLevel::kWarning,
+      fmt::format(
+          "forced to lead a cluster of this node alone: {} members leave it, and what they have acknowledged and "
+          "this node never received (behind LSN {}) is lost; when they return they follow, and one that refuses "
+          "(CORRUPT) "
+          "has committed writes that this node lacks",
+          membership_.members().size() - (membership_.Find(self_.id) != nullptr ? 1 : 0), log_->end().lsn.value));
   candidacy_ = {
       .campaign = {self_, Members{self_}, Epoch{voter_->promised().value + kForcedEpochs}, log_->end(), Epoch{}},
       .forced = true};
@@ -68,7 +70,7 @@ void Node::Force(std::function<void(const Status&)> done) {
 void Node::StartCampaign(Epoch interrupts, Epoch floor, std::chrono::milliseconds patience,
                          std::function<void(const Status&)> done) {
   if (not_whole_) {
-    if (Leading()) StepDown("its log is not whole");
+    if (standing_.Leading()) StepDown("its log is not whole");
     if (done) done({Code::kNoPromise, "the log of this node is not whole yet: wait until it is in sync"});
     if (!receiver_->active()) receiver_->Start();
     return;
@@ -77,13 +79,13 @@ void Node::StartCampaign(Epoch interrupts, Epoch floor, std::chrono::millisecond
   // have promised.
   const bool intact = log_->AreIntact(log_->end().lsn.value - std::min(engine_->applied(), log_->end().lsn).value);
   if (Status status = intact ? CheckDatabases() : pool_->damage(); !status.ok()) {
-    if (Leading()) StepDown("it may not lead a later epoch");
+    if (standing_.Leading()) StepDown("it may not lead a later epoch");
     if (done) done(status);
     if (!receiver_->active()) receiver_->Start();
     return;
   }
   EndCampaign({Code::kNoPromise, "another attempt has taken its place"});
-  if (Leading()) StepDown("it seeks a later epoch");
+  if (standing_.Leading()) StepDown("it seeks a later epoch");
   Members members = membership_.members();
   if (members.empty()) members = {self_};
   candidacy_ = {.campaign = {self_, members, std::max(voter_->promised(), floor), log_->end(), interrupts}};
@@ -103,7 +105,7 @@ void Node::StepCampaign() {
   Campaign& campaign = candidacy_->campaign;
   switch (campaign.next()) {
     case Campaign::Next::kAsk:
-      if (phase_ == Phase::kPromised) Enter(PhaseEvent::kAskAgain);
+      if (standing_.phase() == Phase::kPromised) Enter(PhaseEvent::kAskAgain);
       if (inquiry_->Due()) AskMembers(campaign.members());
       break;
     case Campaign::Next::kPromise:
@@ -122,7 +124,7 @@ void Node::StepCampaign() {
       return;
     }
     case Campaign::Next::kWon:
-      if (!Fetching()) FetchFromBest();
+      if (!standing_.Fetching()) FetchFromBest();
       return;
   }
   if (candidacy_ && clock_->Now() >= order_.end) {
@@ -178,20 +180,13 @@ void Node::EndCampaign(const Status& outcome) {
 // The only place where the phase changes and where everything that ends with the old phase is torn down.  A term is
 // ended by StepDown().
 void Node::Enter(PhaseEvent event) {
-  const Phase from = phase_;
-  const auto to = After(from, event);
-  FAHA_CHECK(to.has_value(), "an event that the table of phases does not know");
-  phase_ = *to;
-  if (HasCampaign(from) && !HasCampaign(phase_)) {
+  const Phase from = standing_.phase();
+  standing_.Enter(event);
+  if (HasCampaign(from) && !standing_.Campaigning()) {
     candidacy_.reset();
     inquiry_->Close();
   }
   if (from == Phase::kFetching) receiver_->Stop();
-}
-
-Role Node::RoleNow() const {
-  if (Leading()) return Role::kPrimary;
-  return phase_ == Phase::kPromised || Fetching() ? Role::kCandidate : Role::kBackup;
 }
 
 // A majority promised, and no other primary can commit any more: this node takes over the longest log that any of them
@@ -213,7 +208,8 @@ void Node::Answer(const Status& outcome) {
 
 Status Node::GivePromise(Epoch epoch, const NodeId& candidate) {
   const bool persists = !Mutated(Mutant::kPromiseNotPersisted);
-  if (Status status = persists ? pool_->SetPromise(epoch, candidate) : Status::Ok(); !status.ok()) return Fail(status);
+  if (Status status = persists ? pool_->SetPromise(epoch, candidate) : Status::Ok(); !status.ok())
+    return health_.Fail(status);
   voter_->Promised(epoch, candidate);
   promised_at_ = clock_->Now();
   receiver_->Stop();

@@ -21,7 +21,7 @@ Status Node::CheckDatabases() const {
 // cannot write to databases that they cannot read, so the answer does not change during its term.
 void Node::LookAtDatabases() {
   Status status = CheckDatabases();
-  if (!std::exchange(hides_, !status.ok()) && !status.ok()) Remember(status);
+  if (!std::exchange(hides_, !status.ok()) && !status.ok()) health_.Remember(status);
 }
 
 }  // namespace faha

@@ -11,14 +11,14 @@ namespace faha {
 
 void Node::Follow(const Endpoint& primary) {
   EndTakeOver({Code::kNoPromise, "this node was told to follow another"});
-  if (!failure_.ok() || (receiver_->streaming() && primary_.Redis() == primary)) return;
+  if (!health_.ok() || (receiver_->streaming() && standing_.primary().Redis() == primary)) return;
   EndCampaign({Code::kNoPromise, "this node was told to follow another"});
   StepDown(fmt::format("it was told to follow {}", primary.ToString()));
   Suggest(primary);
 }
 
 void Node::Suggest(const Endpoint& primary) {
-  if (!failure_.ok()) return;
+  if (!health_.ok()) return;
   book_.SetSeeds({{primary.host, static_cast<std::uint16_t>(primary.port + options_.port_offset)}});
   // If this node's own port is not its Redis port plus the offset, the replication port is perhaps the same on all
   // machines.
@@ -39,7 +39,7 @@ void Node::Seek(const Member& primary) {
 }
 
 std::optional<Endpoint> Node::NextSource() {
-  if (Fetching()) return book_.AddressOf(candidacy_->campaign.best());
+  if (standing_.Fetching()) return book_.AddressOf(candidacy_->campaign.best());
   if (const auto hint = book_.TakeHint()) return hint;
   // The node to which this node has promised an epoch may not be the primary yet.  Other nodes, which may hang, are
   // asked later.
@@ -50,12 +50,12 @@ std::optional<Endpoint> Node::NextSource() {
 }
 
 wire::FollowRequest Node::Introduce() {
-  if (!Fetching()) GiveUpDamaged();
+  if (!standing_.Fetching()) GiveUpDamaged();
   wire::FollowRequest request;
   request.cluster = pool_->cluster();
   request.self = self_;
   request.empty = Blank();
-  request.fetch = Fetching();
+  request.fetch = standing_.Fetching();
   request.installing = not_whole_;
   request.promised = voter_->promised();
   request.domain = static_cast<std::uint8_t>(pool_->media().domain());
@@ -90,11 +90,11 @@ Status Node::Accept(const wire::FollowReply& reply) {
     return {Code::kFenced, fmt::format("{} is primary of epoch {}, but this node promised epoch {}",
                                        reply.primary.Redis().ToString(), reply.epoch.value, voter_->promised().value)};
   }
-  if (Fetching() && reply.epoch > voter_->promised()) {
+  if (standing_.Fetching() && reply.epoch > voter_->promised()) {
     return {Code::kProtocol, fmt::format("{} answers a candidate with an epoch that it did not ask for",
                                          reply.primary.Redis().ToString())};
   }
-  if (Fetching() && reply.install && !Mutated(Mutant::kCandidateInstalls)) {
+  if (standing_.Fetching() && reply.install && !Mutated(Mutant::kCandidateInstalls)) {
     return {Code::kProtocol, fmt::format("{} offers a candidate the whole log", reply.primary.Redis().ToString())};
   }
   if (not_whole_ && !reply.install) {
@@ -107,33 +107,34 @@ Status Node::Accept(const wire::FollowReply& reply) {
             fmt::format("{} does not hold batch {}, which was committed: one of the two logs is damaged",
                         reply.primary.Redis().ToString(), log_->known_committed().value)};
   }
-  if (!Fetching() && (reply.epoch > voter_->promised() || pool_->leader() != reply.primary.id)) {
-    if (Status status = pool_->SetLeader(reply.epoch, reply.primary.id); !status.ok()) return Fail(status);
+  if (!standing_.Fetching() && (reply.epoch > voter_->promised() || pool_->leader() != reply.primary.id)) {
+    if (Status status = pool_->SetLeader(reply.epoch, reply.primary.id); !status.ok()) return health_.Fail(status);
     if (reply.epoch > voter_->promised()) voter_->Promised(reply.epoch, reply.primary.id);
   }
   if (reply.install) {
     if (Status status = BeginInstall(reply); !status.ok()) return status;
   } else if (reply.common < log_->end().lsn) {
-    Note(LogLevel::kNotice,
-         fmt::format("cutting batches {} to {}: the primary, whom a majority has elected, does not hold them",
-                     reply.common.value + 1, log_->end().lsn.value));
+    health_.Note(LogLevel::kNotice,
+                 fmt::format("cutting batches {} to {}: the primary, whom a majority has elected, does not hold them",
+                             reply.common.value + 1, log_->end().lsn.value));
   }
   if (engine_->applied() > reply.common) engine_->RollBackTo(reply.common);
-  if (Status status = log_->CutAfter(reply.common); !status.ok()) return Fail(status);
+  if (Status status = log_->CutAfter(reply.common); !status.ok()) return health_.Fail(status);
   engine_->LogWasCut();
   membership_.CutAfter(reply.common);
-  if (Fetching()) return Status::Ok();
+  if (standing_.Fetching()) return Status::Ok();
   // The primary that this node sought exists.  From now on this node gives leases, so it could not promise itself
   // anything any more.
   EndCampaign({Code::kNoPromise,
                fmt::format("{} is the primary and alive: use FAHA.FAILOVER there", reply.primary.Redis().ToString())});
-  primary_ = reply.primary;
+  standing_.SetPrimary(reply.primary);
   contact_.Accepted(clock_->Now());
-  last_problem_ = {};
-  voter_->Heard(primary_.id, contact_.heard_at());
-  Note(LogLevel::kNotice, fmt::format("following {} in epoch {} from LSN {}", primary_.Redis().ToString(),
-                                      reply.epoch.value, reply.common.value));
-  observer_->OnFollowing(primary_);
+  health_.Mended();
+  voter_->Heard(standing_.primary().id, contact_.heard_at());
+  health_.Note(LogLevel::kNotice,
+               fmt::format("following {} in epoch {} from LSN {}", standing_.primary().Redis().ToString(),
+                           reply.epoch.value, reply.common.value));
+  observer_->OnFollowing(standing_.primary());
   return Status::Ok();
 }
 
@@ -143,10 +144,11 @@ Status Node::Accept(const wire::FollowReply& reply) {
 Status Node::BeginInstall(const wire::FollowReply& reply) {
   const LogEnd claim = VouchedEnd();
   if (claim > LogEnd{})
-    Note(LogLevel::kNotice, fmt::format("taking the whole log of {}", reply.primary.Redis().ToString()));
+    health_.Note(LogLevel::kNotice, fmt::format("taking the whole log of {}", reply.primary.Redis().ToString()));
   not_whole_ = true;
   whole_at_ = Lsn{~0ULL};
-  if (Status status = pool_->BeginInstall(reply.primary.Replication(), claim); !status.ok()) return Fail(status);
+  if (Status status = pool_->BeginInstall(reply.primary.Replication(), claim); !status.ok())
+    return health_.Fail(status);
   log_->Reset();
   engine_->RollBackTo(Lsn{});
   membership_.Rebase();
@@ -157,12 +159,12 @@ Status Node::BeginInstall(const wire::FollowReply& reply) {
 
 // An empty node leaves its old cluster, of which it was the only member.
 Status Node::JoinCluster(const wire::FollowReply& reply) {
-  if (Fetching() || !Blank()) {
+  if (standing_.Fetching() || !Blank()) {
     return {Code::kClusterId, "the source belongs to another cluster than this node's data"};
   }
   Status status = pool_->Adopt(reply.cluster, {reply.segment_bytes, reply.segment_count, reply.granule}, reply.log_key,
                                reply.primary.Replication());
-  if (!status.ok()) return status.code() == Code::kIoError ? Fail(status) : status;
+  if (!status.ok()) return status.code() == Code::kIoError ? health_.Fail(status) : status;
   log_->Reset();
   engine_->RollBackTo(Lsn{});
   membership_.Reset();
@@ -171,29 +173,29 @@ Status Node::JoinCluster(const wire::FollowReply& reply) {
   not_whole_ = true;
   voter_.emplace(Epoch{}, NodeId{}, options_.lease, clock_->Now(), Voter::Forgotten{});
   receiver_->SetMaxBatchBytes(static_cast<std::uint32_t>(reply.segment_bytes));
-  Note(LogLevel::kNotice, fmt::format("joined the cluster of {}", reply.primary.Redis().ToString()));
+  health_.Note(LogLevel::kNotice, fmt::format("joined the cluster of {}", reply.primary.Redis().ToString()));
   return Status::Ok();
 }
 
 void Node::Refused(const wire::FollowReply& reply) {
   const Code code = static_cast<Code>(reply.code);
-  if (Fetching() && code == Code::kNoPromise) {
+  if (standing_.Fetching() && code == Code::kNoPromise) {
     EndCampaign({Code::kNoPromise, reply.text});
     receiver_->Start();
     return;
   }
-  if (Fetching()) return Lost({Code::kUnavailable, reply.text});
+  if (standing_.Fetching()) return Lost({Code::kUnavailable, reply.text});
   contact_.Answers();
   if (code == Code::kCorrupt && !not_whole_) (void)log_->AreIntact(wire::kMaxTail);
   if (!reply.primary.id.IsNone() && reply.primary.id != self_.id) book_.SetHint(reply.primary.Replication());
-  if (code != Code::kNotPrimary) Remember({code, reply.text});
+  if (code != Code::kNotPrimary) health_.Remember({code, reply.text});
   observer_->OnRefused(receiver_->source());
 }
 
 Status Node::Land(const wire::Batch& batch, std::span<const std::byte> bytes) {
   if (batch.epoch != voter_->promised()) return {Code::kFenced, "a batch of an epoch that is over"};
   if (Status status = log_->Land(batch.at, bytes); !status.ok()) {
-    return status.code() == Code::kProtocol ? status : Fail(status);
+    return status.code() == Code::kProtocol ? status : health_.Fail(status);
   }
   heard_committed_ = std::max({heard_committed_, batch.committed, log_->known_committed()});
   const auto view = BatchView::Trusted(bytes.data());
@@ -204,37 +206,38 @@ Status Node::Land(const wire::Batch& batch, std::span<const std::byte> bytes) {
       status = AddConfiguration(view.lsn(), record.value);
     }),
                "Land has checked every record");
-    if (!status.ok()) return Fail(status);
+    if (!status.ok()) return health_.Fail(status);
   }
   return Status::Ok();
 }
 
 // A log that was whole is treated as one that is being installed, from the place where it is now.
 Status Node::Gap(Lsn whole_at, std::span<const std::uint64_t> in_use) {
-  if (Fetching()) return {Code::kProtocol, "a gap was announced to a candidate, which takes none"};
+  if (standing_.Fetching()) return {Code::kProtocol, "a gap was announced to a candidate, which takes none"};
   if (!std::is_sorted(in_use.begin(), in_use.end())) {
     return {Code::kProtocol, "the generations that a gap names are not in ascending order"};
   }
   if (!not_whole_) {
-    Note(LogLevel::kNotice,
-         fmt::format("batch {} of {} was cleaned away before it came: this log is whole again at LSN "
-                     "{}",
-                     log_->end().lsn.value + 1, primary_.Redis().ToString(), whole_at.value));
-    if (Status status = pool_->GoOnInstalling(primary_.Replication(), log_->end()); !status.ok()) return Fail(status);
+    health_.Note(LogLevel::kNotice,
+                 fmt::format("batch {} of {} was cleaned away before it came: this log is whole again at LSN "
+                             "{}",
+                             log_->end().lsn.value + 1, standing_.primary().Redis().ToString(), whole_at.value));
+    if (Status status = pool_->GoOnInstalling(standing_.primary().Replication(), log_->end()); !status.ok())
+      return health_.Fail(status);
     not_whole_ = true;
   }
   whole_at_ = whole_at;
   log_->AllowGap();
   if (Mutated(Mutant::kGapHidesFrees)) return Status::Ok();
   const Status status = log_->ReleaseUnlisted(in_use, whole_at, [&](const Segment& segment) { Leave(segment); });
-  return status.ok() ? status : Fail(status);
+  return status.ok() ? status : health_.Fail(status);
 }
 
 Result<wire::Ack> Node::Persist() {
   if (Mutated(Mutant::kAckBeforeDrain)) {
     fabric_->Send(receiver_->data(), wire::Encode(wire::Ack{voter_->promised(), log_->end().lsn, engine_->applied()}));
   }
-  if (Status status = log_->Drain(); !status.ok()) return Fail(status);
+  if (Status status = log_->Drain(); !status.ok()) return health_.Fail(status);
   engine_->ApplyTo(heard_committed_);
   freshness_.Applied(engine_->applied());
   ReleaseFreed();
@@ -244,12 +247,12 @@ Result<wire::Ack> Node::Persist() {
       pool_->NoteDamage({Code::kCorrupt, "what the primary has given does not add up to its last batch"});
       return pool_->damage();
     }
-    if (Status status = pool_->EndInstall(); !status.ok()) return Fail(status);
-    if (Status status = NoteLog(); !status.ok()) return Fail(status);
+    if (Status status = pool_->EndInstall(); !status.ok()) return health_.Fail(status);
+    if (Status status = NoteLog(); !status.ok()) return health_.Fail(status);
     not_whole_ = false;
-    Note(LogLevel::kNotice, "the log is whole");
+    health_.Note(LogLevel::kNotice, "the log is whole");
   }
-  if (!failure_.ok()) return failure_;
+  if (!health_.ok()) return health_.failure();
   return wire::Ack{.epoch = {}, .durable = log_->durable(), .applied = engine_->applied()};
 }
 
@@ -257,7 +260,7 @@ Result<wire::Ack> Node::Persist() {
 // follow one another, in the segments that the heads are filling.  A batch that opens another segment counts only once
 // this node has acknowledged it.  A batch that was cut from the log does not come back: its header is gone.
 void Node::Absorb() {
-  if (!failure_.ok() || not_whole_) return;
+  if (!health_.ok() || not_whole_) return;
   std::uint64_t absorbed = 0;
   for (auto next = log_->PlacedBehindEnd(); next; next = log_->PlacedBehindEnd()) {
     if (!Land({voter_->promised(), next->at, Lsn{}}, next->bytes).ok()) break;
@@ -266,28 +269,28 @@ void Node::Absorb() {
   // Batches that landed in the same poll in which the link closed count as well, because this node tells of them when
   // it follows again.
   const bool lacks_drain = absorbed != 0 || log_->durable() < log_->end().lsn;
-  if (lacks_drain && failure_.ok()) (void)Persist();
+  if (lacks_drain && health_.ok()) (void)Persist();
 }
 
 bool Node::Heard(Epoch epoch, Lsn committed, MonoTime as_of) {
-  if (epoch != voter_->promised() || Fetching()) return false;
+  if (epoch != voter_->promised() || standing_.Fetching()) return false;
   contact_.Heard(clock_->Now());
-  voter_->Heard(primary_.id, contact_.heard_at());
+  voter_->Heard(standing_.primary().id, contact_.heard_at());
   heard_committed_ = std::max(heard_committed_, committed);
   freshness_.Told(committed, std::min(as_of, contact_.heard_at()));
   engine_->ApplyTo(std::min(heard_committed_, log_->durable()));
   freshness_.Applied(engine_->applied());
   ReleaseFreed();
-  return failure_.ok();
+  return health_.ok();
 }
 
 bool Node::MayBeRead() const {
-  return options_.backup_reads && RoleNow() == Role::kBackup && !not_whole_ && !engine_->broken() && !Fetching() &&
-         receiver_->streaming() && Since(freshness_.current_at()) <= options_.lease;
+  return options_.backup_reads && standing_.role() == Role::kBackup && !not_whole_ && !engine_->broken() &&
+         !standing_.Fetching() && receiver_->streaming() && Since(freshness_.current_at()) <= options_.lease;
 }
 
 Status Node::CheckBackupRead() {
-  if (!failure_.ok()) return {Code::kFenced, std::string(failure_.message())};
+  if (!health_.ok()) return {Code::kFenced, std::string(health_.failure().message())};
   if (hides_) return CheckDatabases();
   if (!MayBeRead()) return CheckServing(Code::kNotPrimary);
   turn_.ReadAtBackup();
@@ -296,21 +299,22 @@ Status Node::CheckBackupRead() {
 
 void Node::FellBack(const Status& reason) {
   remark_ = reason.message();
-  Note(LogLevel::kWarning, fmt::format("the batches come over TCP, not RDMA: {}", reason.message()));
+  health_.Note(LogLevel::kWarning, fmt::format("the batches come over TCP, not RDMA: {}", reason.message()));
 }
 
 void Node::Lost(const Status& reason) {
-  if (!primary_.id.IsNone()) {
-    Note(LogLevel::kWarning, fmt::format("lost the primary {}: {}", primary_.Redis().ToString(), reason.ToString()));
+  if (!standing_.primary().id.IsNone()) {
+    health_.Note(LogLevel::kWarning,
+                 fmt::format("lost the primary {}: {}", standing_.primary().Redis().ToString(), reason.ToString()));
     // Is the old primary alive?  If it has given up on this backup, it accepts it again.
-    book_.SetHint(primary_.Replication());
+    book_.SetHint(standing_.primary().Replication());
     contact_.HungUp();
   } else {
     contact_.NotDialled(clock_->Now(), options_.lease);
   }
-  primary_ = {};
-  Remember(reason);
-  if (!Fetching()) return;
+  standing_.ForgetPrimary();
+  health_.Remember(reason);
+  if (!standing_.Fetching()) return;
   // The node with the best log went away before its log was read: this node asks again which nodes are there.
   const MonoTime left = order_.end == kForever ? kForever : order_.end - clock_->Now();
   auto done = std::exchange(order_.done, nullptr);

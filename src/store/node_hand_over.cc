@@ -18,9 +18,9 @@ constexpr MonoTime kAskPeriod{50'000};
 // Settles the turn before anything is judged, because peers may speak while it commits.  If the index cannot name its
 // keys, this node serves nobody and has nothing to commit: then it is even more important that another node leads.
 Status Node::SettleForHeir() {
-  if (!engine_->broken() || !Leading() || !failure_.ok()) return SettleTurn();
+  if (!engine_->broken() || !standing_.Leading() || !health_.ok()) return SettleTurn();
   if (NeedsCommit()) (void)FailTurn();
-  return failure_;
+  return health_.failure();
 }
 
 Status Node::SettleTurn() {
@@ -38,7 +38,7 @@ void Node::HandOver(const std::optional<Endpoint>& target, std::function<void(co
   for (bool sure = false; best != nullptr && best->may_lead() && best->reached && !sure;) {
     const NodeId heir = best->receiver().id;
     const bool reached = ReachedNow(best->receiver());
-    if (!Leading() || !failure_.ok()) return done(CheckServing(Code::kNotPrimary));
+    if (!standing_.Leading() || !health_.ok()) return done(CheckServing(Code::kNotPrimary));
     if (offer_) return done({Code::kUnavailable, "the role is being handed over already"});
     best = BestHeir(target);  // again, for its links may have changed meanwhile
     sure = reached && best != nullptr && best->receiver().id == heir;
@@ -66,8 +66,8 @@ void Node::HandOver(const std::optional<Endpoint>& target, std::function<void(co
   // begun: a commit that is under way when the heir is promised a later epoch has an unknown outcome, and its clients
   // are disconnected.
   const MonoTime quiet_end = clock_->Now() + options_.persist_timeout;
-  while (offer_ && Leading() && clock_->Now() < quiet_end) WaitForPeers(quiet_end);
-  while (Mutated(Mutant::kHandOverBlocks) && offer_ && Leading() && clock_->Now() < offer_->end) {
+  while (offer_ && standing_.Leading() && clock_->Now() < quiet_end) WaitForPeers(quiet_end);
+  while (Mutated(Mutant::kHandOverBlocks) && offer_ && standing_.Leading() && clock_->Now() < offer_->end) {
     WaitForPeers(offer_->end);
   }
 }
@@ -90,7 +90,7 @@ void Node::StepOffer() {
   if (!offer_) return;
   const std::string heir = offer_->heir.Redis().ToString();
   const bool late = clock_->Now() >= offer_->end;
-  if (Leading()) {
+  if (standing_.Leading()) {
     if (waiting_) return;  // a commit that waits must not lose its role for this
     const auto& shippers = committer_->shippers();
     const bool alive = std::any_of(shippers.begin(), shippers.end(), [&](const auto& shipper) {
@@ -100,11 +100,11 @@ void Node::StepOffer() {
     const Epoch floor = offer_->floor;
     EndOffer({Code::kUnavailable, fmt::format("{} did not take over: this node seeks to be the primary again", heir)});
     StartCampaign(voter_->promised(), floor, std::chrono::milliseconds::max(), nullptr);
-  } else if (receiver_->streaming() && !Fetching()) {
-    EndOffer(primary_.id == offer_->heir.id
+  } else if (receiver_->streaming() && !standing_.Fetching()) {
+    EndOffer(standing_.primary().id == offer_->heir.id
                  ? Status::Ok()
-                 : Status{Code::kUnavailable,
-                          fmt::format("{} did not take over: the primary is {}", heir, primary_.Redis().ToString())});
+                 : Status{Code::kUnavailable, fmt::format("{} did not take over: the primary is {}", heir,
+                                                          standing_.primary().Redis().ToString())});
   } else if (late) {
     EndOffer({Code::kNoQuorum,
               fmt::format("{} was promised the epoch but is not primary yet: see FAHA.STATUS there", heir)});

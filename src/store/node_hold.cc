@@ -30,13 +30,14 @@ Status Damaged(LogAddress at) {
 
 // Is everything that the index shows committed, so that it will stay?
 Status Node::CheckHoldable() const {
-  if (!failure_.ok()) return failure_;
+  if (!health_.ok()) return health_.failure();
   if (not_whole_) return {Code::kUnavailable, "this node's log is not whole yet: see state and whole in FAHA.STATUS"};
   if (turn_.wrote() || log_->HasOpenBatch() || log_->InUnit()) {
     return {Code::kUnavailable, "what this turn has written is not committed yet"};
   }
-  const bool committed = Leading() ? committer_->Serving() && committer_->committed() >= term_.stalled_until
-                                   : engine_->applied() <= std::max(heard_committed_, log_->known_committed());
+  const bool committed = standing_.Leading()
+                             ? committer_->Serving() && committer_->committed() >= term_.stalled_until
+                             : engine_->applied() <= std::max(heard_committed_, log_->known_committed());
   if (committed) return Status::Ok();
   return {Code::kNoQuorum, "what this node holds is not known to be on a majority: start the other servers"};
 }
@@ -49,12 +50,12 @@ Result<Lsn> Node::HoldSegments(std::function<void(const Status&)> lost) {
   log_->Hold(std::make_unique<SegmentHold>(std::move(order), log_->segments().count(), std::move(lost)));
   // Batches that a primary has appended behind its last commit are from the cleaner or about members: they change no
   // key.
-  return Leading() ? committer_->committed() : engine_->applied();
+  return standing_.Leading() ? committer_->committed() : engine_->applied();
 }
 
 void Node::ReleaseSegments(const Status& outcome) {
   log_->EndHold();
-  if (!outcome.ok()) NoteProblem(outcome);
+  if (!outcome.ok()) health_.NoteProblem(outcome);
   // The process that read the snapshot has found the damage.
   if (outcome.code() == Code::kCorrupt) pool_->NoteDamage(outcome);
 }

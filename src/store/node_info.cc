@@ -18,11 +18,11 @@ std::string_view RoleName(Role role) {
 }
 
 std::string_view Node::StateWord() const {
-  if (!failure_.ok()) return "failed";
-  if (Leading()) {
+  if (!health_.ok()) return "failed";
+  if (standing_.Leading()) {
     return Serving() ? "serving" : "no-quorum";
   }
-  if (Fetching()) return "fetching";
+  if (standing_.Fetching()) return "fetching";
   if (candidacy_) return "electing";
   if (not_whole_ && !pool_->installing()) return "damaged";
   if (!receiver_->streaming()) return "seeking";
@@ -31,16 +31,16 @@ std::string_view Node::StateWord() const {
 }
 
 std::pair<std::string, std::chrono::milliseconds> Node::Trouble() const {
-  if (!failure_.ok()) return {failure_.ToString(), {}};
-  if (candidacy_ && !Fetching()) {
+  if (!health_.ok()) return {health_.failure().ToString(), {}};
+  if (candidacy_ && !standing_.Fetching()) {
     const Status obstacle{Code::kNoPromise,
                           fmt::format("no majority has promised yet: {}", candidacy_->campaign.Obstacle())};
     return {obstacle.ToString(), {}};
   }
-  if (Leading() && committer_->Serving()) {
+  if (standing_.Leading() && committer_->Serving()) {
     if (const Status copies = CheckCopies(); !copies.ok()) return {copies.ToString(), {}};
   }
-  if (RoleNow() == Role::kBackup && receiver_->streaming() && !contact_.reached()) {
+  if (standing_.role() == Role::kBackup && receiver_->streaming() && !contact_.reached()) {
     const Status unreached{
         Code::kUnavailable,
         fmt::format("the primary does not reach this node at {}, so it may not lead: see faha.announce-host, "
@@ -48,8 +48,8 @@ std::pair<std::string, std::chrono::milliseconds> Node::Trouble() const {
                     self_.Replication().ToString())};
     return {unreached.ToString(), {}};
   }
-  if (last_problem_.status.ok()) return {};
-  return {last_problem_.status.ToString(), Since(last_problem_.at)};
+  if (health_.problem().status.ok()) return {};
+  return {health_.problem().status.ToString(), Since(health_.problem().at)};
 }
 
 bool Node::Promotable() const {
@@ -58,7 +58,7 @@ bool Node::Promotable() const {
   // For a while, this node believes what the last primary said about its address: others should be elected first.
   const bool unreached =
       !contact_.reached() && (receiver_->streaming() || Since(contact_.heard_at()) < 2 * options_.lease);
-  return failure_.ok() && !not_whole_ && !hides_ && !unreached && member && !lags;
+  return health_.ok() && !not_whole_ && !hides_ && !unreached && member && !lags;
 }
 
 std::chrono::milliseconds Node::Since(MonoTime time) const {
@@ -67,14 +67,14 @@ std::chrono::milliseconds Node::Since(MonoTime time) const {
 
 StoreInfo Node::Info() const {
   StoreInfo info;
-  info.role = RoleNow();
+  info.role = standing_.role();
   info.state = StateWord();
   std::tie(info.last_error, info.last_error_age) = Trouble();
   info.epoch = voter_->promised();
   info.node = self_.id;
   info.cluster = pool_->cluster();
-  if (!primary_.id.IsNone()) info.primary = primary_;
-  info.streaming = receiver_->streaming() && !Fetching();
+  if (!standing_.primary().id.IsNone()) info.primary = standing_.primary();
+  info.streaming = receiver_->streaming() && !standing_.Fetching();
   info.blank = Blank();
   info.silent = Since(contact_.heard_at());
   info.members = membership_.members();
@@ -96,8 +96,8 @@ StoreInfo Node::Info() const {
   }
   info.last = log_->end().lsn;
   info.durable = log_->durable();
-  info.committed = Leading() ? committer_->committed() : std::min(heard_committed_, log_->end().lsn);
-  info.applied = Leading() ? log_->end().lsn : engine_->applied();
+  info.committed = standing_.Leading() ? committer_->committed() : std::min(heard_committed_, log_->end().lsn);
+  info.applied = standing_.Leading() ? log_->end().lsn : engine_->applied();
   info.domain = pool_->media().domain();
   info.domain_configured = options_.persistence_domain != "auto";
   info.transport = fabric_->DataTransport();

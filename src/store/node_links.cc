@@ -25,7 +25,7 @@ void Node::OnConnect(LinkId link) {
 }
 
 void Node::OnFrame(LinkId link, std::span<const std::byte> head, std::span<const std::byte> body) {
-  if (!failure_.ok()) return fabric_->Close(link);
+  if (!health_.ok()) return fabric_->Close(link);
   if (receiver_->Owns(link)) return receiver_->OnFrame(link, head, body);
   bool known = false;
   if (inquiry_->Owns(link)) {
@@ -43,12 +43,13 @@ void Node::OnFrame(LinkId link, std::span<const std::byte> head, std::span<const
     if (!known) guests_.erase(link);
   }
   if (known) return;
-  Remember({Code::kProtocol, "a peer sent a message that does not belong there: run the same release on all nodes"});
+  health_.Remember(
+      {Code::kProtocol, "a peer sent a message that does not belong there: run the same release on all nodes"});
   fabric_->Close(link);
 }
 
 void Node::OnPlaced(LinkId link, std::uint64_t place, std::span<const std::byte> body) {
-  if (failure_.ok() && receiver_->Owns(link)) return receiver_->OnPlaced(link, place, body);
+  if (health_.ok() && receiver_->Owns(link)) return receiver_->OnPlaced(link, place, body);
   fabric_->Close(link);
 }
 
@@ -61,7 +62,7 @@ void Node::OnFlushed(LinkId link, std::uint64_t count) {
 
 void Node::OnClose(LinkId link, const Status& reason) {
   if (reason.code() == Code::kProtocol || reason.code() == Code::kPeerVersion || reason.code() == Code::kDenied)
-    Remember(reason);
+    health_.Remember(reason);
   held_votes_.Drop(link);
   if (guests_.erase(link) > 0) return;
   if (receiver_->Owns(link)) return receiver_->OnClose(link, reason);
@@ -186,7 +187,7 @@ void Node::OnStrangerFrame(LinkId link, std::span<const std::byte> head) {
   if (OpenData(link, head)) return;
   guests_.erase(link);
   fabric_->Close(link);
-  Remember(
+  health_.Remember(
       {Code::kDenied,
        fmt::format("{} spoke over RDMA without a token that it was told over TCP, and was not heard: it is no node "
                    "of this cluster, or asked too late",
@@ -216,7 +217,7 @@ LogEnd Node::VouchedEnd() const {
 // A primary that was elected a moment ago gets time to be heard: electing another one meanwhile would only prolong the
 // time in which nobody serves.
 bool Node::IsNotToBeReplaced() const {
-  return Leads() || (Leading() && clock_->Now() - term_.elected_at < options_.lease);
+  return Leads() || (standing_.Leading() && clock_->Now() - term_.elected_at < options_.lease);
 }
 
 void Node::AnswerState(LinkId link, const wire::StateRequest& request) {
@@ -227,7 +228,7 @@ void Node::AnswerState(LinkId link, const wire::StateRequest& request) {
                                                     .lease_may_run = serving || voter_->LeaseMayRun(clock_->Now()),
                                                     .promised = voter_->promised(),
                                                     .end = VouchedEnd(),
-                                                    .primary = primary_,
+                                                    .primary = standing_.primary(),
                                                     .members = membership_.members(),
                                                     .whole = !not_whole_,
                                                     .lease_holder = voter_->LeaseHolder()}));
@@ -260,8 +261,8 @@ void Node::AnswerPromise(LinkId link, const wire::PromiseRequest& request) {
     EndCampaign(
         {Code::kNoPromise, fmt::format("{} campaigns with a later epoch", request.candidate.Redis().ToString())});
     if (!GivePromise(request.epoch, request.candidate.id).ok()) return fabric_->Close(link);
-    Note(LogLevel::kNotice,
-         fmt::format("promised epoch {} to {}", request.epoch.value, request.candidate.Redis().ToString()));
+    health_.Note(LogLevel::kNotice,
+                 fmt::format("promised epoch {} to {}", request.epoch.value, request.candidate.Redis().ToString()));
     if (membership_.Find(request.candidate.id) != nullptr) {
       book_.Found(request.candidate.id, request.candidate.Replication());
     }
@@ -315,7 +316,7 @@ Status Node::Admissible(const wire::FollowRequest& request) const {
                                           request.self.Redis().ToString())};
   }
   const bool chosen = request.fetch && request.promised == voter_->promised() && request.self.id == voter_->voted_for();
-  if (!chosen && (!Leading() || request.fetch)) return {Code::kNotPrimary, "this node is not the primary"};
+  if (!chosen && (!standing_.Leading() || request.fetch)) return {Code::kNotPrimary, "this node is not the primary"};
   if (request.cluster != pool_->cluster() && (!request.empty || request.fetch)) {
     return {Code::kClusterId, "the node holds data of another cluster: move its pool away to join this one"};
   }
@@ -365,7 +366,8 @@ void Node::OnLaterEpoch(Epoch epoch) {
   if (offer_) {
     offer_->floor = std::max(offer_->floor, epoch);
   } else {
-    Note(LogLevel::kNotice, fmt::format("a member has promised epoch {}, of which nobody is the primary", epoch.value));
+    health_.Note(LogLevel::kNotice,
+                 fmt::format("a member has promised epoch {}, of which nobody is the primary", epoch.value));
     StartCampaign(voter_->promised(), epoch, std::chrono::milliseconds::max(), nullptr);
   }
 }
@@ -378,7 +380,7 @@ void Node::LeadInstead(LinkId link, const wire::FollowRequest& request) {
   reply.code = static_cast<std::uint8_t>(Code::kNoPromise);
   reply.text = fmt::format("{} lacks what {} has cleaned away: {} seeks to be the primary instead",
                            request.self.Redis().ToString(), self_.Redis().ToString(), self_.Redis().ToString());
-  Note(LogLevel::kNotice, reply.text);
+  health_.Note(LogLevel::kNotice, reply.text);
   fabric_->Send(link, wire::Encode(reply));
   StartCampaign(Epoch{}, Epoch{}, std::chrono::milliseconds::max(), nullptr);
 }
@@ -393,7 +395,7 @@ void Node::AnswerFollow(LinkId link, const wire::FollowRequest& request) {
   if (!common.ok()) {
     reply.code = static_cast<std::uint8_t>(common.status().code());
     reply.text = common.status().message();
-    if (primary_.id != request.self.id) reply.primary = primary_;
+    if (standing_.primary().id != request.self.id) reply.primary = standing_.primary();
     fabric_->Send(link, wire::Encode(reply));
     if (newer) OnLaterEpoch(request.promised);
     return;
@@ -433,8 +435,8 @@ void Node::AnswerFollow(LinkId link, const wire::FollowRequest& request) {
                                                .address = address}));
   fabric_->Send(link, wire::Encode(reply));
   if (!request.fetch) {
-    Note(LogLevel::kNotice, fmt::format("{} follows from LSN {} ({})", request.self.Redis().ToString(),
-                                        reply.common.value, DomainName(domain)));
+    health_.Note(LogLevel::kNotice, fmt::format("{} follows from LSN {} ({})", request.self.Redis().ToString(),
+                                                reply.common.value, DomainName(domain)));
   }
 }
 
@@ -447,8 +449,8 @@ bool Node::OnInquiryFrame(LinkId link, std::span<const std::byte> head) {
   if (!reply) return false;
   const Member* member = membership_.Find(reply->from);
   if (member == nullptr || member->id == self_.id || !inquiry_->Adopt(link, member->id)) return true;
-  Note(LogLevel::kNotice,
-       fmt::format("{} answers at {}", member->Redis().ToString(), book_.AddressOf(*member).ToString()));
+  health_.Note(LogLevel::kNotice,
+               fmt::format("{} answers at {}", member->Redis().ToString(), book_.AddressOf(*member).ToString()));
   return OnAnswer(member->id, head);
 }
 
@@ -488,7 +490,7 @@ void Node::OnWrongAnswer(NodeId peer) {
   inquiry_->Refuse(peer);
   if (candidacy_) candidacy_->campaign.OnUnreachable(peer);
   const Member* member = membership_.Find(peer);
-  Remember(
+  health_.Remember(
       {Code::kUnavailable, fmt::format("another node answers at {}, where {} should: see faha.announce-host, "
                                        "faha.peer-host and faha.port there, and what "
                                        "stands between the two",

@@ -6,7 +6,9 @@
 
 namespace faha {
 
-bool Node::DependsOnPrimary() const { return RoleNow() == Role::kBackup && !candidacy_ && !heir_ && Promotable(); }
+bool Node::DependsOnPrimary() const {
+  return standing_.role() == Role::kBackup && !candidacy_ && !heir_ && Promotable();
+}
 
 bool Node::Silent() const {
   return DependsOnPrimary() && clock_->Now() - contact_.heard_at() > options_.lease &&
@@ -19,9 +21,9 @@ bool Node::MissesPrimary() const { return contact_.refused() ? DependsOnPrimary(
 
 Status Node::Remember(std::string_view note) {
   static_assert(Store::kMaxNote == Pool::kMaxNote);
-  if (!failure_.ok()) return failure_;
+  if (!health_.ok()) return health_.failure();
   const Status status = pool_->SetNote(note);
-  return status.ok() || status.code() == Code::kTooLarge ? status : Fail(status);
+  return status.ok() || status.code() == Code::kTooLarge ? status : health_.Fail(status);
 }
 
 // A primary must not be replaced if only this backup does not hear it: so the other members are asked.  If this backup
@@ -33,14 +35,14 @@ void Node::StepSilence() {
   if (!Silent()) return;
   if (inquiry_->Due()) AskMembers(membership_.members());
   if (contact_.followed() || !MajorityMisses() || clock_->Now() - contact_.heard_at() <= 3 * options_.lease / 2) return;
-  Note(LogLevel::kNotice,
-       "no primary was found since the start, nor by a majority of the members: this node offers itself");
+  health_.Note(LogLevel::kNotice,
+               "no primary was found since the start, nor by a majority of the members: this node offers itself");
   StartCampaign(Epoch{}, Epoch{}, std::chrono::milliseconds::max(), nullptr);
 }
 
 void Node::StepService() {
   if (Leads()) return service_.Serves(membership_.members().size() > 1);
-  const bool may_recover = Leading() && !term_.lease.given_up();
+  const bool may_recover = standing_.Leading() && !term_.lease.given_up();
   if (service_.DoesNot(may_recover, clock_->Now(), options_.persist_timeout)) observer_->OnServiceLost();
 }
 

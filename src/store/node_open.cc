@@ -34,13 +34,13 @@ Result<std::unique_ptr<Store>> Store::Open(const Options& options, StoreObserver
 }
 
 Node::Node(const Options& options, StoreObserver* observer, Env env)
-    : options_(options), observer_(observer), clock_(env.clock), fabric_(env.fabric), memory_(env.memory) {
-  if (clock_ == nullptr) {
-    own_clock_ = std::make_unique<SystemClock>();
-    clock_ = own_clock_.get();
-  }
-  if (memory_ == nullptr) memory_ = std::pmr::get_default_resource();
-}
+    : options_(options),
+      observer_(observer),
+      own_clock_(env.clock == nullptr ? std::make_unique<SystemClock>() : nullptr),
+      clock_(env.clock == nullptr ? own_clock_.get() : env.clock),
+      fabric_(env.fabric),
+      memory_(env.memory == nullptr ? std::pmr::get_default_resource() : env.memory),
+      health_(&options_, clock_, [this] { OnFailure(); }) {}
 
 Status Node::ChooseFabric() {
   if (fabric_ != nullptr) return Status::Ok();
@@ -57,7 +57,7 @@ Status Node::OpenFabric() {
   if (options_.port == 0) return Status::Ok();
   if (Status status = fabric_->Listen({options_.bind, options_.port}); !status.ok()) return status;
   if (remark_.empty()) remark_ = fabric_->Remark();
-  if (!remark_.empty()) Note(LogLevel::kNotice, fmt::format("batches go over TCP: {}", remark_));
+  if (!remark_.empty()) health_.Note(LogLevel::kNotice, fmt::format("batches go over TCP: {}", remark_));
   if (fabric_->DataTransport() != Transport::kRdma) return Status::Ok();
   const auto shared = pool_->media().shared();
   // A flush by a device makes data durable in this node's sense only if the medium needs nothing but stores and their
@@ -67,7 +67,8 @@ Status Node::OpenFabric() {
   const Status direct =
       shared.empty() ? Status{Code::kUnavailable, "the pool is not on a device DAX"}
                      : fabric_->ShareMemory(shared.subspan(format::kDataOffset), format::kDataOffset, persistent);
-  Note(LogLevel::kNotice, direct.ok() ? "batches go over RDMA and land in the pool directly"
+  health_.Note(LogLevel::kNotice, direct.ok()
+                                      ? "batches go over RDMA and land in the pool directly"
                                       : fmt::format("batches go over RDMA and land in a ring: {}", direct.message()));
   return Status::Ok();
 }
@@ -84,16 +85,17 @@ Status Node::OpenPool(std::unique_ptr<Media> media) {
   if (!pool.ok()) return pool.status();
   pool_ = std::move(pool.value());
   if (pool_->copy_was_lost()) {
-    Note(LogLevel::kWarning,
-         "one copy of the pool's superblock was torn or damaged: it is written again from the other");
+    health_.Note(LogLevel::kWarning,
+                 "one copy of the pool's superblock was torn or damaged: it is written again from the other");
   }
   const std::uint64_t bytes = pool_->media().bytes().size();
   if (bytes > before) {
-    Note(LogLevel::kNotice,
-         fmt::format("the pool {} has grown from {} to {} bytes", options_.pool_path, before, bytes));
+    health_.Note(LogLevel::kNotice,
+                 fmt::format("the pool {} has grown from {} to {} bytes", options_.pool_path, before, bytes));
   } else if (bytes > options_.pool_bytes) {
-    Note(LogLevel::kNotice, fmt::format("the pool {} keeps its {} bytes: it does not shrink to faha.pool-bytes, {}",
-                                        options_.pool_path, bytes, options_.pool_bytes));
+    health_.Note(LogLevel::kNotice,
+                 fmt::format("the pool {} keeps its {} bytes: it does not shrink to faha.pool-bytes, {}",
+                             options_.pool_path, bytes, options_.pool_bytes));
   }
   return Status::Ok();
 }
@@ -101,15 +103,16 @@ Status Node::OpenPool(std::unique_ptr<Media> media) {
 Status Node::Start(std::unique_ptr<Media> media) {
   if (Status status = OpenPool(std::move(media)); !status.ok()) return status;
   if (pool_->media().domain() == PersistenceDomain::kVolatile) {
-    Note(LogLevel::kWarning,
-         fmt::format("the pool {} is on memory: it survives a crash of the process, not of the machine",
-                     options_.pool_path));
+    health_.Note(LogLevel::kWarning,
+                 fmt::format("the pool {} is on memory: it survives a crash of the process, not of the machine",
+                             options_.pool_path));
   }
   if (pool_->log_key().IsNone()) {
-    Note(LogLevel::kWarning,
-         fmt::format("the pool {} began with an earlier release and its batches are not keyed: who writes values may "
-                     "make it unreadable; move all keys to a new cluster when you can",
-                     options_.pool_path));
+    health_.Note(
+        LogLevel::kWarning,
+        fmt::format("the pool {} began with an earlier release and its batches are not keyed: who writes values may "
+                    "make it unreadable; move all keys to a new cluster when you can",
+                    options_.pool_path));
   }
   if (Status status = OpenLog(); !status.ok()) return status;
   engine_ = std::make_unique<Engine>(log_.get(), memory_);
@@ -142,8 +145,8 @@ Status Node::Start(std::unique_ptr<Media> media) {
   if (Status status = CheckDatabases(); !status.ok()) return status;
   if (Status status = not_whole_ ? Status::Ok() : NoteLog(); !status.ok()) return status;
   if (Status status = pool_->media().Health(); !status.ok() && !not_whole_) return status;
-  Note(LogLevel::kNotice, fmt::format("recovered {} keys up to LSN {} of epoch {} from {}", engine_->Size(),
-                                      log_->end().lsn.value, log_->end().epoch.value, options_.pool_path));
+  health_.Note(LogLevel::kNotice, fmt::format("recovered {} keys up to LSN {} of epoch {} from {}", engine_->Size(),
+                                              log_->end().lsn.value, log_->end().epoch.value, options_.pool_path));
   // A node that was the primary seeks a new epoch; any other node first waits a while to hear of one.
   contact_.Begin(clock_->Now());
   if (!not_whole_ && (alone || pool_->voted_for() == self_.id)) {
@@ -151,7 +154,7 @@ Status Node::Start(std::unique_ptr<Media> media) {
   } else {
     receiver_->Start();
   }
-  return failure_;
+  return health_.failure();
 }
 
 // The newer copy of the superblock may be lost, and with it a promise.  A node that is alone has promised nothing to
@@ -165,8 +168,8 @@ Status Node::CheckPromise() {
                                         "again",
                                         pool_->promised().value, epoch.value)};
   }
-  Note(LogLevel::kWarning,
-       fmt::format("the newer superblock copy is lost: epoch {} is taken from the log", epoch.value));
+  health_.Note(LogLevel::kWarning,
+               fmt::format("the newer superblock copy is lost: epoch {} is taken from the log", epoch.value));
   return pool_->SetPromise(epoch, pool_->node());
 }
 
@@ -174,18 +177,18 @@ void Node::ReadCheckpointIfAny() {
   if (options_.checkpoint_path.empty() || not_whole_) return;
   const Status status = faha::ReadCheckpoint(options_.checkpoint_path, *log_, *engine_);
   if (status.ok()) {
-    Note(LogLevel::kNotice, fmt::format("the index is that of the checkpoint {}", options_.checkpoint_path));
+    health_.Note(LogLevel::kNotice, fmt::format("the index is that of the checkpoint {}", options_.checkpoint_path));
   } else if (status.code() != Code::kUnavailable) {
-    Note(LogLevel::kNotice, std::string(status.message()));  // no data are affected
+    health_.Note(LogLevel::kNotice, std::string(status.message()));  // no data are affected
   }
 }
 
 Status Node::Checkpoint() {
-  if (options_.checkpoint_path.empty() || not_whole_ || !failure_.ok() || log_->HasOpenBatch() || log_->InUnit())
+  if (options_.checkpoint_path.empty() || not_whole_ || !health_.ok() || log_->HasOpenBatch() || log_->InUnit())
     return Status::Ok();
-  if (Leading()) engine_->Appended();
+  if (standing_.Leading()) engine_->Appended();
   if (engine_->applied() < log_->end().lsn || !engine_->settled()) return Status::Ok();
-  if (Status status = log_->Drain(); !status.ok()) return Fail(status);
+  if (Status status = log_->Drain(); !status.ok()) return health_.Fail(status);
   return WriteCheckpoint(options_.checkpoint_path, *log_, *engine_);
 }
 
@@ -212,7 +215,8 @@ Status Node::OpenLog() {
     log_ = std::move(log.value());
     not_whole_ = pool_->installing();
     if (pool_->damaged_at() != Lsn{}) {
-      Note(LogLevel::kWarning, "damage was found in this node's log before it was started, and is not there any more");
+      health_.Note(LogLevel::kWarning,
+                   "damage was found in this node's log before it was started, and is not there any more");
     }
     Status status = pool_->ForgetDamage();
     if (status.ok()) status = ReadMembership();
@@ -224,8 +228,8 @@ Status Node::OpenLog() {
   // The damaged pool stays as it is until a primary has offered a whole log.
   const auto configuration = DecodeConfiguration(NewestConfig(*pool_));
   if (!configuration || configuration->members.size() < 2) return log.status();
-  NoteProblem(log.status());
-  Note(LogLevel::kWarning, fmt::format("{}; this node asks its peers for all of it", log.status().ToString()));
+  health_.NoteProblem(log.status());
+  health_.Note(LogLevel::kWarning, fmt::format("{}; this node asks its peers for all of it", log.status().ToString()));
   membership_.Add(Lsn{}, *configuration);
   log_ = Log::Empty(pool_.get());
   not_whole_ = true;

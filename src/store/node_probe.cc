@@ -15,9 +15,9 @@ bool Node::ReachedNow(const Member& member) {
   probes_->Refresh(asked.id);
   const MonoTime end = clock_->Now() + std::min<MonoTime>(options_.persist_timeout, options_.lease / 2);
   Reach reach = probes_->ReachOf(asked);
-  while (Leading() && reach == Reach::kUnknown && clock_->Now() < end) {
+  while (standing_.Leading() && reach == Reach::kUnknown && clock_->Now() < end) {
     WaitForPeers(end);
-    if (Leading()) reach = probes_->ReachOf(asked);
+    if (standing_.Leading()) reach = probes_->ReachOf(asked);
   }
   if (reach == Reach::kUnknown) probes_->GiveUp(asked.id);
   for (const auto& shipper : committer_->shippers()) {
@@ -32,14 +32,14 @@ void Node::TendProbes() {
     probes_->GiveUp(candidate);
     SettleVotes(candidate);
   }
-  if (!Leading()) return;
+  if (!standing_.Leading()) return;
   for (const auto& shipper : committer_->shippers()) {
     const Member& backup = shipper->receiver();
     if (!shipper->in_sync || shipper->fetch()) continue;
     const bool reached = probes_->ReachOf(backup) != Reach::kNot;
     if (std::exchange(shipper->reached, reached) != reached) next_heartbeat_ = MonoTime{0};
     if (reached || !probes_->TellOnce(backup.id)) continue;
-    Remember(
+    health_.Remember(
         {Code::kUnavailable,
          fmt::format(
              "nothing that answers at {} is {}, which is in sync: it may not lead, and no vote can be "
@@ -61,14 +61,14 @@ bool Node::OnProbeFrame(LinkId link, std::span<const std::byte> head) {
 }
 
 void Node::OnProbed(const Probes::Outcome& outcome) {
-  if (outcome.mended) last_problem_ = {};
+  if (outcome.mended) health_.Mended();
   SettleVotes(outcome.node);
 }
 
 // Enough is known about `candidate` now to answer the nodes that asked for a vote for it.
 void Node::SettleVotes(const NodeId& candidate) {
   for (const HeldVote& held : held_votes_.Take(candidate)) AnswerPromise(held.link, held.request);
-  if (!Leading()) probes_->End(candidate);  // the next request dials again
+  if (!standing_.Leading()) probes_->End(candidate);  // the next request dials again
 }
 
 }  // namespace faha

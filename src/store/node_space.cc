@@ -25,7 +25,7 @@ constexpr MonoTime kReceiverPatience = std::chrono::seconds(3);
 // Moved records become durable, and are acknowledged, with the next turn's batch or at the next tick: nobody waits for
 // them.
 void Node::Clean(bool idle) {
-  if (!failure_.ok() || !Leading() || !committer_->Serving()) return;
+  if (!health_.ok() || !standing_.Leading() || !committer_->Serving()) return;
   ReleaseFreed();
   if (log_->HasOpenBatch() || log_->InUnit() || !(cleaner_->victim() || cleaner_->Needed())) {
     space_.sealed_before = log_->sealed_bytes();
@@ -45,15 +45,15 @@ void Node::Clean(bool idle) {
     space_.owed -= piece;
   }
   space_.sealed_before = log_->sealed_bytes();
-  if (!status.ok()) (void)Fail(status);
+  if (!status.ok()) (void)health_.Fail(status);
 }
 
 // There may be no next turn: if space is short, it is this drain that allows segments to be given back.
 void Node::DrainSealed() {
-  if (!failure_.ok() || !Leading() || log_->durable() == log_->end().lsn) return;
+  if (!health_.ok() || !standing_.Leading() || log_->durable() == log_->end().lsn) return;
   if (Mutated(Mutant::kFullForEver) && log_->pending_frees() > 0) return;
   if (Status status = log_->Drain(); !status.ok()) {
-    (void)Fail(status);
+    (void)health_.Fail(status);
     return;
   }
   Progress();
@@ -71,7 +71,7 @@ Status Node::CleanStep(std::uint64_t bytes, bool hurried, bool& worked) {
     const Members members = membership_.members();
     const auto head = cleaner_->HeadFor(format::RecordBytes(0, Encode({members, LevelOf(members)}).size(), false));
     if (!head.ok()) return head.status();
-    if (Status status = AppendMembers(members, *head); !failure_.ok()) return status;
+    if (Status status = AppendMembers(members, *head); !health_.ok()) return status;
     cleaner_->SetConfig(membership_.newest());
   }
   const bool wanted = cleaner_->WantsConfig();
@@ -86,7 +86,7 @@ Status Node::CleanStep(std::uint64_t bytes, bool hurried, bool& worked) {
 
 void Node::ReleaseFreed() {
   if (log_->pending_frees() == 0) return;
-  const bool primary = Leading();
+  const bool primary = standing_.Leading();
   const Lsn committed = Mutated(Mutant::kReusesEarly) && primary ? log_->durable()
                         : primary                                ? committer_->committed()
                                                                  : std::min(heard_committed_, engine_->applied());
@@ -99,7 +99,7 @@ void Node::ReleaseFreed() {
   });
   // Now a writer may find room, even if later as many segments are free as there were when the last attempt failed.
   if (log_->segments().free() > free && !Mutated(Mutant::kFullForEver)) space_.futile.reset();
-  if (!status.ok()) (void)Fail(status);
+  if (!status.ok()) (void)health_.Fail(status);
 }
 
 void Node::Leave(const Segment& segment) {
@@ -117,7 +117,7 @@ void Node::DropStalled() {
 
 Status Node::Full() {
   Status full = log_->Full();
-  Remember(full);
+  health_.Remember(full);
   return full;
 }
 
@@ -172,7 +172,7 @@ Status Node::MakeRoom(std::uint64_t bytes, std::uint32_t reserve) {
       return Full();
     }
     if (!worked) WaitForPeers(deadline);
-    if (!Leading() || !failure_.ok()) return CheckServing(Code::kReadOnly);
+    if (!standing_.Leading() || !health_.ok()) return CheckServing(Code::kReadOnly);
   }
   return Status::Ok();
 }
@@ -186,11 +186,11 @@ Status Node::GainSegment(bool& worked) {
     status = CleanStep(Cleaner::kPieceBytes, true, goes_on);
     worked = worked || goes_on;
   }
-  if (!status.ok()) return Fail(status);
+  if (!status.ok()) return health_.Fail(status);
   if (status = PersistOpenBatch(); !status.ok()) return status;
   fabric_->Poll(std::chrono::microseconds{0}, *this);
   ReleaseFreed();
-  return failure_;
+  return health_.failure();
 }
 
 }  // namespace faha

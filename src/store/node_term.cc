@@ -11,9 +11,9 @@ namespace faha {
 
 // To be called when anything has arrived: it may have moved the commit LSN, the lease or the membership.
 void Node::Progress() {
-  if (!failure_.ok()) return;
-  if (Fetching() && !not_whole_ && log_->end() >= candidacy_->campaign.best_end()) BecomePrimary();
-  if (!Leading()) return;
+  if (!health_.ok()) return;
+  if (standing_.Fetching() && !not_whole_ && log_->end() >= candidacy_->campaign.best_end()) BecomePrimary();
+  if (!standing_.Leading()) return;
   if (committer_->Advance(clock_->Now())) {
     log_->SetCommitted(committer_->committed());
     engine_->Committed(committer_->committed());
@@ -23,9 +23,10 @@ void Node::Progress() {
   CountLease();
   if (committer_->Serving() && !term_.announced) {
     term_.announced = true;
-    if (Status status = pool_->NoteLog(); !status.ok()) return (void)Fail(status);
-    Note(LogLevel::kNotice, fmt::format("primary of epoch {} with {} members, {} keys", voter_->promised().value,
-                                        membership_.members().size(), engine_->Size()));
+    if (Status status = pool_->NoteLog(); !status.ok()) return (void)health_.Fail(status);
+    health_.Note(LogLevel::kNotice,
+                 fmt::format("primary of epoch {} with {} members, {} keys", voter_->promised().value,
+                             membership_.members().size(), engine_->Size()));
     Answer(Status::Ok());
     observer_->OnPrimary();
   }
@@ -49,8 +50,8 @@ void Node::AdmitMember() {
   const char* what = membership_.Find(joined->id) != nullptr      ? "has changed and stays a member"
                      : next.size() < membership_.members().size() ? "has lost its pool: it leaves before it joins"
                                                                   : "has caught up and becomes a member";
-  Note(LogLevel::kNotice,
-       fmt::format("{} {} (its pool has {} bytes)", joined->Redis().ToString(), what, joined->pool_bytes));
+  health_.Note(LogLevel::kNotice,
+               fmt::format("{} {} (its pool has {} bytes)", joined->Redis().ToString(), what, joined->pool_bytes));
   (void)AppendMembers(next);
 }
 
@@ -60,9 +61,10 @@ void Node::RaiseLevel() {
   if (!committer_->Serving() || membership_.ChangePending(committer_->committed())) return;
   const FeatureLevel level = LevelOf(membership_.members());
   if (level <= membership_.level()) return;
-  Note(LogLevel::kNotice, fmt::format("all members offer feature level {}: the cluster goes from {} to it, and no "
-                                      "earlier release opens its pools from now on",
-                                      level, membership_.level()));
+  health_.Note(LogLevel::kNotice,
+               fmt::format("all members offer feature level {}: the cluster goes from {} to it, and no "
+                           "earlier release opens its pools from now on",
+                           level, membership_.level()));
   (void)AppendMembers(membership_.members());
 }
 
@@ -73,8 +75,8 @@ FeatureLevel Node::LevelOf(const Members& members) const {
 void Node::NoteLost(const std::vector<Endpoint>& backups, std::string_view why) {
   for (const Endpoint& backup : backups) {
     const Status lost{Code::kUnavailable, fmt::format("lost the backup {}: {}", backup.ToString(), why)};
-    Note(LogLevel::kWarning, lost.ToString());
-    NoteProblem(lost);
+    health_.Note(LogLevel::kWarning, lost.ToString());
+    health_.NoteProblem(lost);
   }
 }
 
@@ -121,8 +123,8 @@ Status Node::AppendMembers(Members members, Head head) {
     Ship();
     status = log_->Drain();
   }
-  if (status.code() == Code::kNoSpace) Remember(status);
-  return status.ok() || status.code() == Code::kNoSpace ? status : Fail(status);
+  if (status.code() == Code::kNoSpace) health_.Remember(status);
+  return status.ok() || status.code() == Code::kNoSpace ? status : health_.Fail(status);
 }
 
 Status Node::Forget(const Endpoint& member) {
@@ -141,7 +143,7 @@ Status Node::Forget(const Endpoint& member) {
     return refuse("stays for now, for another change of the members is under way: try again");
   }
   rest.erase(found);
-  Note(LogLevel::kWarning, fmt::format("{} is no longer a member", member.ToString()));
+  health_.Note(LogLevel::kWarning, fmt::format("{} is no longer a member", member.ToString()));
   if (Status status = AppendMembers(std::move(rest)); !status.ok()) return status;
   return WaitAcknowledged();
 }
@@ -153,13 +155,13 @@ void Node::BecomePrimary() {
   engine_->ApplyTail();
   if (!pool_->damage().ok()) return EndCampaign(pool_->damage());
   if (Status status = pool_->SetLeader(epoch, self_.id); !status.ok()) {
-    (void)Fail(status);
+    (void)health_.Fail(status);
     return;
   }
   Enter(PhaseEvent::kCatchUp);
   term_ = {};
   term_.elected_at = clock_->Now();
-  primary_ = self_;
+  standing_.SetPrimary(self_);
   LookAtDatabases();
   log_->SetEpoch(epoch);
   log_->SetCommitted(std::max(log_->known_committed(), heard_committed_));
@@ -167,13 +169,13 @@ void Node::BecomePrimary() {
   log_->LimitSegments(SegmentsOf(members));
   // Raft 5.4.2: batches that earlier epochs left are committed by a batch of our own.
   if (auto at = log_->Append({.kind = format::RecordKind::kEpochStart, .key = {}, .value = {}}); !at.ok()) {
-    (void)Fail(at.status());
+    (void)health_.Fail(at.status());
     return;
   }
   committer_->Begin(epoch, log_->end().lsn.Next());
   term_.acknowledged_bytes = log_->sealed_bytes();
   if (Status status = AppendMembers(members); !status.ok()) {
-    (void)Fail(status);
+    (void)health_.Fail(status);
     return;
   }
   Progress();
@@ -181,8 +183,8 @@ void Node::BecomePrimary() {
 
 void Node::StepDown(std::string_view why) {
   turn_.Depose();
-  if (Leading()) {
-    Note(LogLevel::kWarning, fmt::format("no longer primary of epoch {}: {}", log_->end().epoch.value, why));
+  if (standing_.Leading()) {
+    health_.Note(LogLevel::kWarning, fmt::format("no longer primary of epoch {}: {}", log_->end().epoch.value, why));
     DropUnsealed();
     Enter(PhaseEvent::kDepose);
     Answer({Code::kFenced, "this node was deposed before it served"});
@@ -194,7 +196,7 @@ void Node::StepDown(std::string_view why) {
 void Node::ForgetPrimary() {
   log_->LimitSegments(UINT32_MAX);  // the next primary decides where a batch goes
   probes_->EndAll();
-  primary_ = {};
+  standing_.ForgetPrimary();
   contact_.Begin(clock_->Now());
   cleaner_->Abandon();
   committer_->End();
