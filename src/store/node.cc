@@ -14,8 +14,6 @@ namespace {
 constexpr MonoTime kDamagePeriod = std::chrono::seconds(1);
 // The longest period, however long the lease is: peers that hear nothing for a few seconds take this node for dead.
 constexpr MonoTime kMaxHeartbeatPeriod = std::chrono::milliseconds(500);
-// The part of each tick in which memory is given back, after faha.hot-bytes was lowered or a database was flushed.
-constexpr MonoTime kMaxShrinkTime = std::chrono::milliseconds(1);
 // What a record takes besides its key and value, at most (bytes).
 constexpr std::uint64_t kRecordOverhead = sizeof(format::RecordHeader) + sizeof(TimeMs) + format::kRecordAlign;
 }  // namespace
@@ -32,7 +30,7 @@ Status Node::CheckServing(Code not_primary) {
                 ? std::string("this node is not the primary, and none is known yet: ask the other nodes")
                 : fmt::format("this node is a backup: the primary is {}", standing_.primary().Redis().ToString())};
   }
-  if (hides_) return CheckDatabases();
+  if (replica_.hides_keys()) return replica_.CheckDatabases();
   if (!committer_->Serving()) {
     return {Code::kNoQuorum, "this node was elected and waits for a majority of the members: start their servers"};
   }
@@ -52,7 +50,7 @@ Status Node::CheckCopies() const {
   return {
       Code::kNoQuorum,
       fmt::format("writes wait for the {} copies of faha.min-acks, of {} members: start the other servers, or lower it",
-                  options_.min_acks, membership_.members().size())};
+                  options_.min_acks, replica_.members().size())};
 }
 
 Status Node::CheckRead() {
@@ -145,7 +143,7 @@ Status Node::Commit() {
   if (engine_->misread()) return FailTurn();
   // Nothing that this node has misread as a backup may be told.
   if (turn_.TakeReadAtBackup()) {
-    if (Status status = CheckMedium(); !status.ok()) return status;
+    if (Status status = replica_.CheckMedium(); !status.ok()) return status;
   }
   if (!NeedsCommit()) return Status::Ok();
   const Turn turn = turn_.Take();
@@ -155,7 +153,7 @@ Status Node::Commit() {
   const bool proves = wrote && (log_->HasOpenBatch() || Mutated(Mutant::kNothingProves));
   committer_->Served(clock_->Now());
   Status status = health_.failure();
-  if (status.ok()) status = CheckMedium();
+  if (status.ok()) status = replica_.CheckMedium();
   if (status.ok() && (turn.deposed() || !standing_.Leading())) {
     status = {Code::kFenced,
               "this node was deposed before the write was persistent on a majority: its outcome is unknown"};
@@ -179,23 +177,14 @@ Status Node::Commit() {
 Status Node::FailTurn() {
   turn_ = {};
   ++counts_.commit_failures;
-  // A part of the medium that cannot be read at all is another matter: CheckMedium() fences this node.
-  const Status medium = CheckMedium();
-  if (medium.ok() && standing_.Leading()) DropUnsealed();
-  RecordDamage();
+  // A part of the medium that cannot be read at all is another matter: replica_.CheckMedium() fences this node.
+  const Status medium = replica_.CheckMedium();
+  if (medium.ok() && standing_.Leading()) replica_.DropUnsealed();
+  replica_.RecordDamage();
   (void)engine_->TakeMisread();
   if (!medium.ok()) return medium;
   health_.Remember(pool_->damage());
   return pool_->damage();
-}
-
-// Records that were not sealed exist nowhere else, and a unit that was not ended will never end: the index must not
-// show them.
-void Node::DropUnsealed() {
-  engine_->Appended();
-  if (!log_->HasOpenBatch() && !log_->InUnit()) return;
-  engine_->RollBackTo(log_->end().lsn);
-  (void)log_->CutAfter(log_->end().lsn);  // this changes only the open batch
 }
 
 // The network is the slowest part, so shipping comes first: the backups persist while this node does.
@@ -263,15 +252,6 @@ Status Node::RenewLease() {
   return lost;
 }
 
-// What was misread must not be told to anybody, and a log that is misread is no copy.  A log that is already known to
-// be damaged is not read any more: it waits for a primary that sends all of it again, and then the pool drops the parts
-// that cannot be read.
-Status Node::CheckMedium() {
-  const Status health = pool_->media().Health();
-  const bool given_up = not_whole_ && !pool_->installing();
-  return health.ok() || given_up ? Status::Ok() : health_.Fail(health);
-}
-
 // Ends what ends with a failure of the medium.
 void Node::OnFailure() {
   Enter(PhaseEvent::kFail);
@@ -287,7 +267,7 @@ void Node::OnFailure() {
 // The other members have it whole, so a primary hands its role over and then takes the whole log from them, as a backup
 // does.  Until it can hand over it goes on as the primary, because without it there may be no majority.
 void Node::TendDamage() {
-  RecordDamage();
+  replica_.RecordDamage();
   const Status damage = pool_->damage();
   if (pool_->installing() && (engine_->broken() || !damage.ok())) {
     // The rest of the log would not mend the damage, so the install starts again.
@@ -296,11 +276,11 @@ void Node::TendDamage() {
     return;
   }
   // A turn that has met the damage must fail first.
-  if (damage.ok() || not_whole_ || offer_ || waiting_ || log_->InUnit() || engine_->misread()) return;
-  if (membership_.members().size() < 2) {
+  if (damage.ok() || !replica_.whole() || offer_ || waiting_ || log_->InUnit() || engine_->misread()) return;
+  if (replica_.members().size() < 2) {
     (void)health_.Fail(damage);
   } else if (!standing_.Leading()) {
-    GiveUpDamaged();
+    replica_.GiveUpDamaged();
     EndCampaign(damage);
     receiver_->Stop();
     receiver_->Start();
@@ -317,23 +297,9 @@ void Node::TendDamage() {
   }
 }
 
-// Records the damage in the pool, before anybody can restart this node, which would not remember the damage.
-void Node::RecordDamage() {
-  if (!health_.ok() || not_whole_ || pool_->damage().ok()) return;
-  if (Status status = pool_->RecordDamage(log_->end()); !status.ok()) (void)health_.Fail(status);
-}
-
-// From now on a damaged log is no longer this node's log: what it would tell its peers about it may be misread.
-void Node::GiveUpDamaged() {
-  if (not_whole_ || pool_->damage().ok()) return;
-  health_.Note(LogLevel::kWarning, "this node gives up its log, which is damaged, and asks its peers for all of it");
-  health_.NoteProblem(pool_->damage());
-  not_whole_ = true;
-}
-
 void Node::Tick() {
   StepService();
-  if (!health_.ok() || !CheckMedium().ok()) return;
+  if (!health_.ok() || !replica_.CheckMedium().ok()) return;
   const MonoTime now = clock_->Now();
   if (committer_->active() && now >= next_heartbeat_) {
     next_heartbeat_ = now + std::min<MonoTime>(options_.lease / 5, kMaxHeartbeatPeriod);
@@ -341,7 +307,7 @@ void Node::Tick() {
   }
   fabric_->SetSpin(options_.rdma_spin);
   receiver_->OnTick();
-  LookAtDatabases();
+  replica_.LookAtDatabases();
   TendDamage();
   StepTakeOver();
   StepOffer();
@@ -352,14 +318,32 @@ void Node::Tick() {
   Clean(true);
   DrainSealed();
   DropSilentGuests();
-  TendHotTier(now);
+  replica_.TendHotTier(now);
 }
 
-void Node::TendHotTier(MonoTime now) {
-  // A limit above the size of the pool is of no use, and a part of the limit is allocated at once.
-  engine_->SetHotBytes(std::min<std::uint64_t>(options_.hot_bytes, pool_->media().bytes().size()));
-  while (engine_->Tend() && clock_->Now() < now + kMaxShrinkTime) {
+// --- A copy of all keys.
+
+// Is everything that the index shows committed, so that it will stay?
+Status Node::CheckHoldable() const {
+  if (!health_.ok()) return health_.failure();
+  if (!replica_.whole())
+    return {Code::kUnavailable, "this node's log is not whole yet: see state and whole in FAHA.STATUS"};
+  if (turn_.wrote() || log_->HasOpenBatch() || log_->InUnit()) {
+    return {Code::kUnavailable, "what this turn has written is not committed yet"};
   }
+  const bool committed = standing_.Leading()
+                             ? committer_->Serving() && committer_->committed() >= term_.stalled_until
+                             : engine_->applied() <= std::max(replica_.heard_committed(), log_->known_committed());
+  if (committed) return Status::Ok();
+  return {Code::kNoQuorum, "what this node holds is not known to be on a majority: start the other servers"};
+}
+
+Result<Lsn> Node::HoldSegments(std::function<void(const Status&)> lost) {
+  if (Status status = CheckHoldable(); !status.ok()) return status;
+  replica_.Hold(cleaner_->BestFirst(), std::move(lost));
+  // Batches that a primary has appended behind its last commit are from the cleaner or about members: they change no
+  // key.
+  return standing_.Leading() ? committer_->committed() : engine_->applied();
 }
 
 }  // namespace faha

@@ -27,7 +27,6 @@
 #include "cluster/campaign.h"
 #include "cluster/contact.h"
 #include "cluster/lease.h"
-#include "cluster/membership.h"
 #include "cluster/service_watch.h"
 #include "cluster/voter.h"
 #include "faha/store.h"
@@ -44,6 +43,7 @@
 #include "store/held_votes.h"
 #include "store/inquiry.h"
 #include "store/probes.h"
+#include "store/replica.h"
 #include "store/standing.h"
 #include "store/turn.h"
 
@@ -104,10 +104,10 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   [[nodiscard]] bool MissesPrimary() const override;
   Status Remember(std::string_view note) override;
   [[nodiscard]] std::string_view Remembered() const override { return pool_->note(); }
-  Status Checkpoint() override;
+  Status Checkpoint() override { return replica_.Checkpoint(standing_.Leading()); }
   Result<Lsn> HoldSegments(std::function<void(const Status&)> lost) override;
-  void ReleaseSegments(const Status& outcome) override;
-  Status ReadHeld(const HeldVisitor& visit) const override;
+  void ReleaseSegments(const Status& outcome) override { replica_.EndHold(outcome); }
+  Status ReadHeld(const HeldVisitor& visit) const override { return replica_.ReadHeld(visit); }
   [[nodiscard]] int descriptor() const override { return fabric_->descriptor(); }
   void Poll() override { fabric_->Poll(std::chrono::microseconds{0}, *this); }
   void Tick() override;
@@ -117,15 +117,8 @@ class Node final : public Store, private FabricHandler, private BatchSink {
 
  private:
   // --- node_open.cc
-  Status OpenPool(std::unique_ptr<Media> media);
-  Status OpenLog();
-  Status NoteLog();
-  [[nodiscard]] Status CheckPeersAreKnown() const;
-  Status ReadMembership();
-  Status CheckPromise();
   // Errors: PeerVersion - a cluster of that level does not know peer_host.
   static Status CheckPeerHost(const Member& member, FeatureLevel level);
-  void ReadCheckpointIfAny();
 
   // --- node_space.cc
   // Does a slice of cleaning if space is needed.  `idle`: the call does not follow the end of a turn.
@@ -135,8 +128,6 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   Status CleanStep(std::uint64_t bytes, bool hurried, bool& worked);
   // Gives back the segments that are freed, whose free is committed, and that nobody reads any more.
   void ReleaseFreed();
-  // Removes what the index and the usage accounts know of a segment that leaves the log.
-  void Leave(const Segment& segment);
   void DropStalled();
   // Cleans and commits until `bytes` fit and `reserve` segments stay free, for at most persist-timeout.  Errors:
   // NoSpace, and those of CheckServing and of a failure of the medium.
@@ -146,7 +137,6 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   Status CheckBackupRead();
   [[nodiscard]] bool MayBeRead() const;
   [[nodiscard]] std::pair<std::uint32_t, std::uint64_t> FreeAndLive() const;
-  [[nodiscard]] std::uint64_t UsableSegments() const;
   [[nodiscard]] std::uint64_t WritableBytes() const;
   Status GainSegment(bool& worked);
 
@@ -171,13 +161,8 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   [[nodiscard]] bool MajorityHears() const;
   [[nodiscard]] bool Leads() const { return standing_.Leading() && committer_->Serving() && MajorityHears(); }
   void WaitForPeers(MonoTime deadline);
-  void TendHotTier(MonoTime now);
-  Status CheckMedium();
   Status FailTurn();
-  void DropUnsealed();
   void TendDamage();
-  void RecordDamage();
-  void GiveUpDamaged();
   void OnFailure();
 
   // --- node_term.cc
@@ -193,8 +178,6 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   void RaiseLevel();
   // The feature level of a configuration with these members.
   [[nodiscard]] FeatureLevel LevelOf(const Members& members) const;
-  Status AddConfiguration(Lsn lsn, std::string_view record);
-  [[nodiscard]] std::uint32_t SegmentsOf(const Members& members) const;
 
   // --- node_campaign.cc
   void StartCampaign(Epoch interrupts, Epoch floor, std::chrono::milliseconds patience,
@@ -223,7 +206,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   void StepTakeOver();
   void EndTakeOver(const Status& outcome);
   void HandOverOffered(Epoch epoch) override;
-  [[nodiscard]] bool MayLead() const override { return !hides_ && contact_.reached(); }
+  [[nodiscard]] bool MayLead() const override { return !replica_.hides_keys() && contact_.reached(); }
   void Reached(bool reached) override { contact_.SetReached(reached); }
 
   // --- node_probe.cc
@@ -233,15 +216,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   void SettleVotes(const NodeId& candidate);
   bool OnProbeFrame(LinkId link, std::span<const std::byte> head);
 
-  // --- node_databases.cc
-  // Can clients name every database that has keys?  Errors: BadConfig.
-  [[nodiscard]] Status CheckDatabases() const;
-  void LookAtDatabases();
-
-  // --- node_hold.cc
   [[nodiscard]] Status CheckHoldable() const;
-  [[nodiscard]] bool IsHeld(const SegmentHold::Held& held) const;
-  Status ReadSegment(const SegmentHold::Held& held, const HeldVisitor& visit, bool& goes_on) const;
 
   // --- node_loss.cc
   // This backup could become the primary, but does nothing now to become it.
@@ -263,8 +238,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   Status Land(const wire::Batch& batch, std::span<const std::byte> bytes) override;
   Status Gap(Lsn whole_at, std::span<const std::uint64_t> in_use) override;
   Result<wire::Ack> Persist() override;
-  void Committed(Lsn lsn) override { heard_committed_ = std::max(heard_committed_, lsn); }
-  Status BeginInstall(const wire::FollowReply& reply);
+  void Committed(Lsn lsn) override { replica_.HearCommitted(lsn); }
   bool Heard(Epoch epoch, Lsn committed, MonoTime as_of) override;
   void Lost(const Status& reason) override;
   void FellBack(const Status& reason) override;
@@ -291,7 +265,6 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   void AnswerFollow(LinkId link, const wire::FollowRequest& request);
   void OnLaterEpoch(Epoch epoch);
   void LeadInstead(LinkId link, const wire::FollowRequest& request);
-  [[nodiscard]] LogEnd VouchedEnd() const;
   [[nodiscard]] bool Lives(const Shipper& shipper) const;
   [[nodiscard]] bool SharesAddress(const Member& member) const;
   void OnWrongAnswer(NodeId peer);
@@ -306,8 +279,6 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   // What is wrong, as one line, and how long ago it happened; 0: it still goes on.
   [[nodiscard]] std::pair<std::string, std::chrono::milliseconds> Trouble() const;
   [[nodiscard]] std::chrono::milliseconds Since(MonoTime time) const;
-  // This node holds no data of its own and never did.
-  [[nodiscard]] bool Blank() const { return !engine_->touched() && membership_.members().size() <= 1; }
 
   Options options_;
   StoreObserver* observer_;
@@ -318,12 +289,12 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   std::pmr::memory_resource* memory_;
   Health health_;
   Standing standing_;
-  std::unique_ptr<Pool> pool_;
-  std::unique_ptr<Log> log_;
-  std::unique_ptr<Engine> engine_;
+  Replica replica_;
+  Pool* pool_ = nullptr;  // the replica's, as the next two
+  Log* log_ = nullptr;
+  Engine* engine_ = nullptr;
   std::optional<Cleaner> cleaner_;
   Member self_;
-  Membership membership_;
   AddressBook book_;
   std::optional<Inquiry> inquiry_;
   std::optional<Probes> probes_;
@@ -332,7 +303,6 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   std::optional<Receiver> receiver_;
 
   std::string remark_;  // why batches do not go over RDMA although they should
-  bool hides_ = false;  // there are keys in databases that clients cannot name
 
   Turn turn_;
 
@@ -360,10 +330,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   MonoTime next_hand_over_{0};  // when a primary with a damaged log tries next to hand over
 
   // State of the backup.
-  Lsn heard_committed_;
   Freshness freshness_;
-  bool not_whole_ = false;   // the log is damaged or being installed: it is no copy, and this node does not vote
-  Lsn whole_at_;             // while installing: the log is whole when this LSN is durable
   MonoTime promised_at_{0};  // when this node last gave a promise
   Contact contact_;
 

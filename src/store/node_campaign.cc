@@ -19,7 +19,7 @@ void Node::Promote(std::chrono::milliseconds patience, std::function<void(const 
   const bool leads =
       Leads() || (Mutated(Mutant::kPromotedWithoutLease) && standing_.Leading() && committer_->Serving());
   if (leads) return done(Status::Ok());
-  if (!membership_.members().empty() && membership_.Find(self_.id) == nullptr) {
+  if (!replica_.members().empty() && replica_.membership().Find(self_.id) == nullptr) {
     return done(
         {Code::kNoPromise, "this node has not become a member yet: wait until it is in sync, or promote another"});
   }
@@ -45,8 +45,9 @@ void Node::Force(std::function<void(const Status&)> done) {
     return done({Code::kNoPromise, fmt::format("{} is the primary and alive: use FAHA.FAILOVER there",
                                                standing_.primary().Redis().ToString())});
   }
-  if (not_whole_) return done({Code::kNoPromise, "the log of this node is not whole: what it lacks would be lost"});
-  if (Status status = CheckDatabases(); !status.ok()) return done(status);
+  if (!replica_.whole())
+    return done({Code::kNoPromise, "the log of this node is not whole: what it lacks would be lost"});
+  if (Status status = replica_.CheckDatabases(); !status.ok()) return done(status);
   EndTakeOver({Code::kNoPromise, "another attempt has taken its place"});
   EndCampaign({Code::kNoPromise, "another attempt has taken its place"});
   if (standing_.Leading()) StepDown("it is forced to lead alone");
@@ -58,7 +59,8 @@ void Node::Force(std::function<void(const Status&)> done) {
           "this node never received (behind LSN {}) is lost; when they return they follow, and one that refuses "
           "(CORRUPT) "
           "has committed writes that this node lacks",
-          membership_.members().size() - (membership_.Find(self_.id) != nullptr ? 1 : 0), log_->end().lsn.value));
+          replica_.members().size() - (replica_.membership().Find(self_.id) != nullptr ? 1 : 0),
+          log_->end().lsn.value));
   candidacy_ = {
       .campaign = {self_, Members{self_}, Epoch{voter_->promised().value + kForcedEpochs}, log_->end(), Epoch{}},
       .forced = true};
@@ -69,7 +71,7 @@ void Node::Force(std::function<void(const Status&)> done) {
 
 void Node::StartCampaign(Epoch interrupts, Epoch floor, std::chrono::milliseconds patience,
                          std::function<void(const Status&)> done) {
-  if (not_whole_) {
+  if (!replica_.whole()) {
     if (standing_.Leading()) StepDown("its log is not whole");
     if (done) done({Code::kNoPromise, "the log of this node is not whole yet: wait until it is in sync"});
     if (!receiver_->active()) receiver_->Start();
@@ -78,7 +80,7 @@ void Node::StartCampaign(Epoch interrupts, Epoch floor, std::chrono::millisecond
   // Batches that are not applied yet are about to be applied.  If they are damaged, this must be found before others
   // have promised.
   const bool intact = log_->AreIntact(log_->end().lsn.value - std::min(engine_->applied(), log_->end().lsn).value);
-  if (Status status = intact ? CheckDatabases() : pool_->damage(); !status.ok()) {
+  if (Status status = intact ? replica_.CheckDatabases() : pool_->damage(); !status.ok()) {
     if (standing_.Leading()) StepDown("it may not lead a later epoch");
     if (done) done(status);
     if (!receiver_->active()) receiver_->Start();
@@ -86,7 +88,7 @@ void Node::StartCampaign(Epoch interrupts, Epoch floor, std::chrono::millisecond
   }
   EndCampaign({Code::kNoPromise, "another attempt has taken its place"});
   if (standing_.Leading()) StepDown("it seeks a later epoch");
-  Members members = membership_.members();
+  Members members = replica_.members();
   if (members.empty()) members = {self_};
   candidacy_ = {.campaign = {self_, members, std::max(voter_->promised(), floor), log_->end(), interrupts}};
   order_ = {EndOf(patience), std::move(done)};
@@ -155,7 +157,7 @@ void Node::AskForPromises() {
     if (!GivePromise(epoch, self_.id).ok()) return;
     Enter(PhaseEvent::kPromise);
     RequestPromises();
-    campaign.OnOwnPromise(log_->end(), candidacy_->forced ? Members{self_} : membership_.members());
+    campaign.OnOwnPromise(log_->end(), candidacy_->forced ? Members{self_} : replica_.members());
     return StepCampaign();
   }
   if (!inquiry_->Due()) return;

@@ -26,7 +26,7 @@ void Node::Suggest(const Endpoint& primary) {
   // The node that began to give this node the cluster's log may be all that this node knows of the cluster, and
   // `primary` may be wrong.
   if (const auto source = pool_->InstallSource()) book_.AddSeed(*source);
-  const Members& members = membership_.members();
+  const Members& members = replica_.members();
   const auto known =
       std::find_if(members.begin(), members.end(), [&](const Member& m) { return m.Redis() == primary; });
   book_.SetHint(known == members.end() ? book_.seeds().front() : known->Replication());
@@ -43,25 +43,25 @@ std::optional<Endpoint> Node::NextSource() {
   if (const auto hint = book_.TakeHint()) return hint;
   // The node to which this node has promised an epoch may not be the primary yet.  Other nodes, which may hang, are
   // asked later.
-  const Member* chosen = membership_.Find(voter_->voted_for());
+  const Member* chosen = replica_.membership().Find(voter_->voted_for());
   if (chosen != nullptr && chosen->id != self_.id && clock_->Now() - promised_at_ < 2 * options_.lease)
     return book_.AddressOf(*chosen);
-  return book_.NextSource(membership_.members(), self_.id);
+  return book_.NextSource(replica_.members(), self_.id);
 }
 
 wire::FollowRequest Node::Introduce() {
-  if (!standing_.Fetching()) GiveUpDamaged();
+  if (!standing_.Fetching()) replica_.GiveUpDamaged();
   wire::FollowRequest request;
   request.cluster = pool_->cluster();
   request.self = self_;
-  request.empty = Blank();
+  request.empty = replica_.Blank();
   request.fetch = standing_.Fetching();
-  request.installing = not_whole_;
+  request.installing = !replica_.whole();
   request.promised = voter_->promised();
   request.domain = static_cast<std::uint8_t>(pool_->media().domain());
   request.offers = options_.feature_level;
   // The tail goes back to a batch that is known to be committed: every primary's log has that batch.
-  if (not_whole_) return request;
+  if (!replica_.whole()) return request;
   const Lsn floor = log_->known_committed();
   const auto add = [&](const LocatedBatch& batch) {
     request.tail.push_back({batch.view.lsn(), batch.view.header().checksum});
@@ -97,7 +97,7 @@ Status Node::Accept(const wire::FollowReply& reply) {
   if (standing_.Fetching() && reply.install && !Mutated(Mutant::kCandidateInstalls)) {
     return {Code::kProtocol, fmt::format("{} offers a candidate the whole log", reply.primary.Redis().ToString())};
   }
-  if (not_whole_ && !reply.install) {
+  if (!replica_.whole() && !reply.install) {
     return {Code::kProtocol,
             fmt::format("{} does not offer the whole log to a node that needs it", reply.primary.Redis().ToString())};
   }
@@ -112,16 +112,14 @@ Status Node::Accept(const wire::FollowReply& reply) {
     if (reply.epoch > voter_->promised()) voter_->Promised(reply.epoch, reply.primary.id);
   }
   if (reply.install) {
-    if (Status status = BeginInstall(reply); !status.ok()) return status;
+    if (Status status = replica_.BeginInstall(reply.primary); !status.ok()) return status;
+    freshness_ = {};
   } else if (reply.common < log_->end().lsn) {
     health_.Note(LogLevel::kNotice,
                  fmt::format("cutting batches {} to {}: the primary, whom a majority has elected, does not hold them",
                              reply.common.value + 1, log_->end().lsn.value));
   }
-  if (engine_->applied() > reply.common) engine_->RollBackTo(reply.common);
-  if (Status status = log_->CutAfter(reply.common); !status.ok()) return health_.Fail(status);
-  engine_->LogWasCut();
-  membership_.CutAfter(reply.common);
+  if (Status status = replica_.CutAfter(reply.common); !status.ok()) return status;
   if (standing_.Fetching()) return Status::Ok();
   // The primary that this node sought exists.  From now on this node gives leases, so it could not promise itself
   // anything any more.
@@ -138,39 +136,13 @@ Status Node::Accept(const wire::FollowReply& reply) {
   return Status::Ok();
 }
 
-// The source no longer has the batch that comes next in this node's log, so this node takes everything that the source
-// holds.  Until all of it is here, this node does not count as a copy, and votes as a node whose log ends where its old
-// log ended: see campaign.h.
-Status Node::BeginInstall(const wire::FollowReply& reply) {
-  const LogEnd claim = VouchedEnd();
-  if (claim > LogEnd{})
-    health_.Note(LogLevel::kNotice, fmt::format("taking the whole log of {}", reply.primary.Redis().ToString()));
-  not_whole_ = true;
-  whole_at_ = Lsn{~0ULL};
-  if (Status status = pool_->BeginInstall(reply.primary.Replication(), claim); !status.ok())
-    return health_.Fail(status);
-  log_->Reset();
-  engine_->RollBackTo(Lsn{});
-  membership_.Rebase();
-  heard_committed_ = Lsn{};
-  freshness_ = {};
-  return Status::Ok();
-}
-
 // An empty node leaves its old cluster, of which it was the only member.
 Status Node::JoinCluster(const wire::FollowReply& reply) {
-  if (standing_.Fetching() || !Blank()) {
+  if (standing_.Fetching() || !replica_.Blank()) {
     return {Code::kClusterId, "the source belongs to another cluster than this node's data"};
   }
-  Status status = pool_->Adopt(reply.cluster, {reply.segment_bytes, reply.segment_count, reply.granule}, reply.log_key,
-                               reply.primary.Replication());
-  if (!status.ok()) return status.code() == Code::kIoError ? health_.Fail(status) : status;
-  log_->Reset();
-  engine_->RollBackTo(Lsn{});
-  membership_.Reset();
-  heard_committed_ = Lsn{};
+  if (Status status = replica_.Join(reply); !status.ok()) return status;
   freshness_ = {};
-  not_whole_ = true;
   voter_.emplace(Epoch{}, NodeId{}, options_.lease, clock_->Now(), Voter::Forgotten{});
   receiver_->SetMaxBatchBytes(static_cast<std::uint32_t>(reply.segment_bytes));
   health_.Note(LogLevel::kNotice, fmt::format("joined the cluster of {}", reply.primary.Redis().ToString()));
@@ -186,7 +158,7 @@ void Node::Refused(const wire::FollowReply& reply) {
   }
   if (standing_.Fetching()) return Lost({Code::kUnavailable, reply.text});
   contact_.Answers();
-  if (code == Code::kCorrupt && !not_whole_) (void)log_->AreIntact(wire::kMaxTail);
+  if (code == Code::kCorrupt && replica_.whole()) (void)log_->AreIntact(wire::kMaxTail);
   if (!reply.primary.id.IsNone() && reply.primary.id != self_.id) book_.SetHint(reply.primary.Replication());
   if (code != Code::kNotPrimary) health_.Remember({code, reply.text});
   observer_->OnRefused(receiver_->source());
@@ -194,43 +166,15 @@ void Node::Refused(const wire::FollowReply& reply) {
 
 Status Node::Land(const wire::Batch& batch, std::span<const std::byte> bytes) {
   if (batch.epoch != voter_->promised()) return {Code::kFenced, "a batch of an epoch that is over"};
-  if (Status status = log_->Land(batch.at, bytes); !status.ok()) {
-    return status.code() == Code::kProtocol ? status : health_.Fail(status);
-  }
-  heard_committed_ = std::max({heard_committed_, batch.committed, log_->known_committed()});
-  const auto view = BatchView::Trusted(bytes.data());
-  if ((view.header().flags & format::kHasConfig) != 0) {
-    Status status;
-    FAHA_CHECK(view.ForEach([&](const Record& record, std::uint64_t) {
-      if (record.kind != format::RecordKind::kConfig || !status.ok()) return;
-      status = AddConfiguration(view.lsn(), record.value);
-    }),
-               "Land has checked every record");
-    if (!status.ok()) return health_.Fail(status);
-  }
-  return Status::Ok();
+  return replica_.Land(batch, bytes);
 }
 
-// A log that was whole is treated as one that is being installed, from the place where it is now.
 Status Node::Gap(Lsn whole_at, std::span<const std::uint64_t> in_use) {
   if (standing_.Fetching()) return {Code::kProtocol, "a gap was announced to a candidate, which takes none"};
   if (!std::is_sorted(in_use.begin(), in_use.end())) {
     return {Code::kProtocol, "the generations that a gap names are not in ascending order"};
   }
-  if (!not_whole_) {
-    health_.Note(LogLevel::kNotice,
-                 fmt::format("batch {} of {} was cleaned away before it came: this log is whole again at LSN "
-                             "{}",
-                             log_->end().lsn.value + 1, standing_.primary().Redis().ToString(), whole_at.value));
-    if (Status status = pool_->GoOnInstalling(standing_.primary().Replication(), log_->end()); !status.ok())
-      return health_.Fail(status);
-    not_whole_ = true;
-  }
-  whole_at_ = whole_at;
-  log_->AllowGap();
-  if (Mutated(Mutant::kGapHidesFrees)) return Status::Ok();
-  const Status status = log_->ReleaseUnlisted(in_use, whole_at, [&](const Segment& segment) { Leave(segment); });
-  return status.ok() ? status : health_.Fail(status);
+  return replica_.AllowGap(standing_.primary(), whole_at, in_use);
 }
 
 Result<wire::Ack> Node::Persist() {
@@ -238,20 +182,10 @@ Result<wire::Ack> Node::Persist() {
     fabric_->Send(receiver_->data(), wire::Encode(wire::Ack{voter_->promised(), log_->end().lsn, engine_->applied()}));
   }
   if (Status status = log_->Drain(); !status.ok()) return health_.Fail(status);
-  engine_->ApplyTo(heard_committed_);
+  engine_->ApplyTo(replica_.heard_committed());
   freshness_.Applied(engine_->applied());
   ReleaseFreed();
-  if (pool_->installing() && log_->durable() >= whole_at_) {
-    if (!pool_->damage().ok()) return pool_->damage();
-    if (!log_->AddsUp()) {
-      pool_->NoteDamage({Code::kCorrupt, "what the primary has given does not add up to its last batch"});
-      return pool_->damage();
-    }
-    if (Status status = pool_->EndInstall(); !status.ok()) return health_.Fail(status);
-    if (Status status = NoteLog(); !status.ok()) return health_.Fail(status);
-    not_whole_ = false;
-    health_.Note(LogLevel::kNotice, "the log is whole");
-  }
+  if (Status status = replica_.EndInstallIfWhole(); !status.ok()) return status;
   if (!health_.ok()) return health_.failure();
   return wire::Ack{.epoch = {}, .durable = log_->durable(), .applied = engine_->applied()};
 }
@@ -260,7 +194,7 @@ Result<wire::Ack> Node::Persist() {
 // follow one another, in the segments that the heads are filling.  A batch that opens another segment counts only once
 // this node has acknowledged it.  A batch that was cut from the log does not come back: its header is gone.
 void Node::Absorb() {
-  if (!health_.ok() || not_whole_) return;
+  if (!health_.ok() || !replica_.whole()) return;
   std::uint64_t absorbed = 0;
   for (auto next = log_->PlacedBehindEnd(); next; next = log_->PlacedBehindEnd()) {
     if (!Land({voter_->promised(), next->at, Lsn{}}, next->bytes).ok()) break;
@@ -276,22 +210,22 @@ bool Node::Heard(Epoch epoch, Lsn committed, MonoTime as_of) {
   if (epoch != voter_->promised() || standing_.Fetching()) return false;
   contact_.Heard(clock_->Now());
   voter_->Heard(standing_.primary().id, contact_.heard_at());
-  heard_committed_ = std::max(heard_committed_, committed);
+  replica_.HearCommitted(committed);
   freshness_.Told(committed, std::min(as_of, contact_.heard_at()));
-  engine_->ApplyTo(std::min(heard_committed_, log_->durable()));
+  engine_->ApplyTo(std::min(replica_.heard_committed(), log_->durable()));
   freshness_.Applied(engine_->applied());
   ReleaseFreed();
   return health_.ok();
 }
 
 bool Node::MayBeRead() const {
-  return options_.backup_reads && standing_.role() == Role::kBackup && !not_whole_ && !engine_->broken() &&
+  return options_.backup_reads && standing_.role() == Role::kBackup && replica_.whole() && !engine_->broken() &&
          !standing_.Fetching() && receiver_->streaming() && Since(freshness_.current_at()) <= options_.lease;
 }
 
 Status Node::CheckBackupRead() {
   if (!health_.ok()) return {Code::kFenced, std::string(health_.failure().message())};
-  if (hides_) return CheckDatabases();
+  if (replica_.hides_keys()) return replica_.CheckDatabases();
   if (!MayBeRead()) return CheckServing(Code::kNotPrimary);
   turn_.ReadAtBackup();
   return Status::Ok();

@@ -76,7 +76,7 @@ void Node::HandOver(const std::optional<Endpoint>& target, std::function<void(co
 Shipper* Node::BestHeir(const std::optional<Endpoint>& target) const {
   Shipper* best = nullptr;
   for (const auto& shipper : committer_->shippers()) {
-    if (!shipper->in_sync || membership_.Find(shipper->receiver().id) == nullptr) continue;
+    if (!shipper->in_sync || replica_.membership().Find(shipper->receiver().id) == nullptr) continue;
     if (target && shipper->receiver().Redis() != *target) continue;
     if (!(shipper->may_lead() && shipper->reached) && !target) continue;
     if (best == nullptr || shipper->acked() > best->acked()) best = shipper.get();
@@ -119,7 +119,7 @@ void Node::EndOffer(const Status& outcome) {
 }
 
 void Node::HandOverOffered(Epoch epoch) {
-  if (epoch != voter_->promised() || membership_.Find(self_.id) == nullptr) return;
+  if (epoch != voter_->promised() || replica_.membership().Find(self_.id) == nullptr) return;
   auto done = std::exchange(heir_ ? heir_->done : order_.done, nullptr);
   heir_.reset();
   StartCampaign(epoch, Epoch{}, kHandOverPatience, std::move(done));
@@ -127,9 +127,9 @@ void Node::HandOverOffered(Epoch epoch) {
 
 void Node::TakeOver(std::chrono::milliseconds patience, std::function<void(const Status&)> done) {
   EndTakeOver({Code::kNoPromise, "another attempt has taken its place"});
-  if (Status status = CheckDatabases(); !status.ok()) return done(status);
+  if (Status status = replica_.CheckDatabases(); !status.ok()) return done(status);
   const bool asks = receiver_->streaming() && (!candidacy_ || Mutated(Mutant::kOrderBeginsAnew));
-  if (!asks || membership_.Find(self_.id) == nullptr) return Promote(patience, std::move(done));
+  if (!asks || replica_.membership().Find(self_.id) == nullptr) return Promote(patience, std::move(done));
   heir_ = {.patience = patience, .done = std::move(done), .end = clock_->Now() + kHandOverPatience};
   StepTakeOver();
 }

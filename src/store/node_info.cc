@@ -24,10 +24,10 @@ std::string_view Node::StateWord() const {
   }
   if (standing_.Fetching()) return "fetching";
   if (candidacy_) return "electing";
-  if (not_whole_ && !pool_->installing()) return "damaged";
+  if (!replica_.whole() && !pool_->installing()) return "damaged";
   if (!receiver_->streaming()) return "seeking";
-  if (not_whole_) return "installing";
-  return log_->end().lsn < heard_committed_ ? "syncing" : "following";
+  if (!replica_.whole()) return "installing";
+  return log_->end().lsn < replica_.heard_committed() ? "syncing" : "following";
 }
 
 std::pair<std::string, std::chrono::milliseconds> Node::Trouble() const {
@@ -53,12 +53,12 @@ std::pair<std::string, std::chrono::milliseconds> Node::Trouble() const {
 }
 
 bool Node::Promotable() const {
-  const bool member = membership_.members().size() > 1 && membership_.Find(self_.id) != nullptr;
-  const bool lags = receiver_->streaming() && log_->end().lsn < heard_committed_;
+  const bool member = replica_.members().size() > 1 && replica_.membership().Find(self_.id) != nullptr;
+  const bool lags = receiver_->streaming() && log_->end().lsn < replica_.heard_committed();
   // For a while, this node believes what the last primary said about its address: others should be elected first.
   const bool unreached =
       !contact_.reached() && (receiver_->streaming() || Since(contact_.heard_at()) < 2 * options_.lease);
-  return health_.ok() && !not_whole_ && !hides_ && !unreached && member && !lags;
+  return health_.ok() && replica_.whole() && !replica_.hides_keys() && !unreached && member && !lags;
 }
 
 std::chrono::milliseconds Node::Since(MonoTime time) const {
@@ -75,16 +75,16 @@ StoreInfo Node::Info() const {
   info.cluster = pool_->cluster();
   if (!standing_.primary().id.IsNone()) info.primary = standing_.primary();
   info.streaming = receiver_->streaming() && !standing_.Fetching();
-  info.blank = Blank();
+  info.blank = replica_.Blank();
   info.silent = Since(contact_.heard_at());
-  info.members = membership_.members();
-  info.feature_level = membership_.level();
+  info.members = replica_.members();
+  info.feature_level = replica_.membership().level();
   info.offered_level = options_.feature_level;
   for (const auto& shipper : committer_->shippers()) {
     const Member& receiver = shipper->receiver();
     info.peers.push_back(
         {.member = receiver,
-         .voting = membership_.Find(receiver.id) != nullptr,
+         .voting = replica_.membership().Find(receiver.id) != nullptr,
          .in_sync = shipper->in_sync,
          .reached = shipper->reached,
          .domain = shipper->domain(),
@@ -96,7 +96,8 @@ StoreInfo Node::Info() const {
   }
   info.last = log_->end().lsn;
   info.durable = log_->durable();
-  info.committed = standing_.Leading() ? committer_->committed() : std::min(heard_committed_, log_->end().lsn);
+  info.committed =
+      standing_.Leading() ? committer_->committed() : std::min(replica_.heard_committed(), log_->end().lsn);
   info.applied = standing_.Leading() ? log_->end().lsn : engine_->applied();
   info.domain = pool_->media().domain();
   info.domain_configured = options_.persistence_domain != "auto";
@@ -105,7 +106,7 @@ StoreInfo Node::Info() const {
   if (receiver_->streaming()) info.source_transport = fabric_->TransportOf(receiver_->data());
   info.pool_path = options_.pool_path;
   info.pool_bytes = pool_->media().bytes().size();
-  info.pool_usable_bytes = pool_->geometry().segment_bytes * UsableSegments();
+  info.pool_usable_bytes = pool_->geometry().segment_bytes * replica_.UsableSegments();
   info.pool_writable_bytes = WritableBytes();
   if (MayBeRead()) info.staleness = Since(freshness_.current_at());
   info.pool_used_bytes = log_->UsedBytes();
@@ -117,7 +118,7 @@ StoreInfo Node::Info() const {
   info.tombstone_bytes = engine_->usage().tombstone_bytes();
   info.cleaned_segments = cleaner_->stats().segments;
   info.moved_bytes = cleaner_->stats().moved_bytes;
-  info.whole = !not_whole_;
+  info.whole = replica_.whole();
   info.keys = engine_->Size();
   info.expiring = engine_->Expiring();
   info.index_bytes = engine_->IndexBytes();

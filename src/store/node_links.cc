@@ -129,9 +129,9 @@ class LogReader final : public BatchReader {
 // Every segment that was given back was freed by a committed record; and what is committed is never cut again.
 std::unique_ptr<BatchReader> Node::ReaderFrom(Lsn lsn) const {
   return std::make_unique<LogReader>(
-      log_.get(), lsn,
+      log_, lsn,
       [this] {
-        return std::max({committer_->committed(), log_->known_committed(), heard_committed_});
+        return std::max({committer_->committed(), log_->known_committed(), replica_.heard_committed()});
       },
       [this] { return committer_->first(); });
 }
@@ -149,7 +149,7 @@ bool Node::OnShipperFrame(Shipper* shipper, LinkId link, std::span<const std::by
   }
   if (const auto asked = wire::Decode<wire::HandOver>(head)) {
     const bool may = asked->epoch == voter_->promised() && shipper->in_sync;
-    if (may && membership_.Find(shipper->receiver().id) != nullptr)
+    if (may && replica_.membership().Find(shipper->receiver().id) != nullptr)
       observer_->OnHandOverAsked(shipper->receiver().Redis());
     return true;
   }
@@ -207,13 +207,6 @@ bool Node::OpenData(LinkId link, std::span<const std::byte> head) {
   return true;
 }
 
-// How far this node's log reaches, or how far it reached when it was given up for another one that is not whole yet.
-LogEnd Node::VouchedEnd() const {
-  if (!not_whole_) return log_->end();
-  if (pool_->installing()) return pool_->claim();
-  return pool_->damage().ok() ? kUnknownClaim : log_->end();  // damage found at run time leaves the end known
-}
-
 // A primary that was elected a moment ago gets time to be heard: electing another one meanwhile would only prolong the
 // time in which nobody serves.
 bool Node::IsNotToBeReplaced() const {
@@ -227,17 +220,17 @@ void Node::AnswerState(LinkId link, const wire::StateRequest& request) {
                                                     .serving = serving,
                                                     .lease_may_run = serving || voter_->LeaseMayRun(clock_->Now()),
                                                     .promised = voter_->promised(),
-                                                    .end = VouchedEnd(),
+                                                    .end = replica_.VouchedEnd(),
                                                     .primary = standing_.primary(),
-                                                    .members = membership_.members(),
-                                                    .whole = !not_whole_,
+                                                    .members = replica_.members(),
+                                                    .whole = replica_.whole(),
                                                     .lease_holder = voter_->LeaseHolder()}));
 }
 
 Refusal Node::JudgeRequest(const wire::PromiseRequest& request) const {
   // This node does not know what it lost, so it cannot say how far a log must reach that is to take the lost log's
   // place.
-  if (not_whole_ && VouchedEnd() == kUnknownClaim) return Refusal::kNotWhole;
+  if (!replica_.whole() && replica_.VouchedEnd() == kUnknownClaim) return Refusal::kNotWhole;
   const Refusal refusal = voter_->Judge(request.epoch, request.candidate.id, request.interrupts, clock_->Now());
   const bool alive = IsNotToBeReplaced() && request.interrupts != voter_->promised();
   return refusal == Refusal::kNone && alive ? Refusal::kPrimaryAlive : refusal;
@@ -263,7 +256,7 @@ void Node::AnswerPromise(LinkId link, const wire::PromiseRequest& request) {
     if (!GivePromise(request.epoch, request.candidate.id).ok()) return fabric_->Close(link);
     health_.Note(LogLevel::kNotice,
                  fmt::format("promised epoch {} to {}", request.epoch.value, request.candidate.Redis().ToString()));
-    if (membership_.Find(request.candidate.id) != nullptr) {
+    if (replica_.membership().Find(request.candidate.id) != nullptr) {
       book_.Found(request.candidate.id, request.candidate.Replication());
     }
     Seek(request.candidate);
@@ -272,9 +265,9 @@ void Node::AnswerPromise(LinkId link, const wire::PromiseRequest& request) {
                                                       .granted = refusal == Refusal::kNone,
                                                       .refusal = static_cast<std::uint8_t>(refusal),
                                                       .promised = voter_->promised(),
-                                                      .end = VouchedEnd(),
-                                                      .members = membership_.members(),
-                                                      .whole = !not_whole_}));
+                                                      .end = replica_.VouchedEnd(),
+                                                      .members = replica_.members(),
+                                                      .whole = replica_.whole()}));
 }
 
 // The receiver has answered a heartbeat within the last lease.
@@ -323,19 +316,20 @@ Status Node::Admissible(const wire::FollowRequest& request) const {
   // A pool on a volatile medium is no copy, unless the cluster began on such media.  A member stays a member, whatever
   // its medium: otherwise a cluster of different media could end up without a majority.
   if (request.domain == static_cast<std::uint8_t>(PersistenceDomain::kVolatile) &&
-      pool_->media().domain() != PersistenceDomain::kVolatile && membership_.Find(request.self.id) == nullptr) {
+      pool_->media().domain() != PersistenceDomain::kVolatile &&
+      replica_.membership().Find(request.self.id) == nullptr) {
     return {Code::kBadPool,
             "the node's pool is on memory, and this cluster's are not: put it on a disk or on persistent "
             "memory, or name its faha.persistence-domain"};
   }
-  if (request.offers < membership_.level()) {
+  if (request.offers < replica_.membership().level()) {
     return {Code::kPeerVersion, fmt::format("the node's release knows feature levels up to {}, and this cluster is at "
                                             "{}: run the release of the other nodes on it",
-                                            request.offers, membership_.level())};
+                                            request.offers, replica_.membership().level())};
   }
-  if (Status status = CheckPeerHost(request.self, membership_.level()); !status.ok()) return status;
+  if (Status status = CheckPeerHost(request.self, replica_.membership().level()); !status.ok()) return status;
   const std::uint64_t segment_bytes = pool_->geometry().segment_bytes;
-  const std::uint32_t needed = SegmentsOf(membership_.members());
+  const std::uint32_t needed = replica_.SegmentsOf(replica_.members());
   if (SegmentsThatFit(request.self.pool_bytes, segment_bytes) >= needed) return Status::Ok();
   return {Code::kPoolSize, fmt::format("the node's pool of {} bytes is smaller than any other of its cluster: set its "
                                        "faha.pool-bytes to at least {} and restart it",
@@ -390,7 +384,7 @@ void Node::AnswerFollow(LinkId link, const wire::FollowRequest& request) {
   Status status = Admissible(request);
   const bool newer = status.ok() && request.cluster == pool_->cluster() && request.promised > voter_->promised();
   if (newer) status = {Code::kFenced, "the node promised a later epoch; the primary seeks one later still"};
-  if (status.ok() && not_whole_) status = {Code::kNotPrimary, "the log of this node is not whole yet"};
+  if (status.ok() && !replica_.whole()) status = {Code::kNotPrimary, "the log of this node is not whole yet"};
   Result<Lsn> common = status.ok() ? CommonWith(request) : Result<Lsn>(status);
   if (!common.ok()) {
     reply.code = static_cast<std::uint8_t>(common.status().code());
@@ -447,7 +441,7 @@ bool Node::OnInquiryFrame(LinkId link, std::span<const std::byte> head) {
   if (!peer.IsNone()) return OnAnswer(peer, head);
   const auto reply = wire::Decode<wire::StateReply>(head);
   if (!reply) return false;
-  const Member* member = membership_.Find(reply->from);
+  const Member* member = replica_.membership().Find(reply->from);
   if (member == nullptr || member->id == self_.id || !inquiry_->Adopt(link, member->id)) return true;
   health_.Note(LogLevel::kNotice,
                fmt::format("{} answers at {}", member->Redis().ToString(), book_.AddressOf(*member).ToString()));
@@ -489,7 +483,7 @@ bool Node::OnAnswer(NodeId peer, std::span<const std::byte> head) {
 void Node::OnWrongAnswer(NodeId peer) {
   inquiry_->Refuse(peer);
   if (candidacy_) candidacy_->campaign.OnUnreachable(peer);
-  const Member* member = membership_.Find(peer);
+  const Member* member = replica_.membership().Find(peer);
   health_.Remember(
       {Code::kUnavailable, fmt::format("another node answers at {}, where {} should: see faha.announce-host, "
                                        "faha.peer-host and faha.port there, and what "

@@ -15,7 +15,7 @@ bool Node::Silent() const {
          !voter_->LeaseMayRun(clock_->Now());
 }
 
-bool Node::MajorityMisses() const { return inquiry_->Missing() + 1 >= Majority(membership_.members().size()); }
+bool Node::MajorityMisses() const { return inquiry_->Missing() + 1 >= Majority(replica_.members().size()); }
 
 bool Node::MissesPrimary() const { return contact_.refused() ? DependsOnPrimary() : Silent() && MajorityMisses(); }
 
@@ -33,7 +33,7 @@ Status Node::Remember(std::string_view note) {
 // started earlier.
 void Node::StepSilence() {
   if (!Silent()) return;
-  if (inquiry_->Due()) AskMembers(membership_.members());
+  if (inquiry_->Due()) AskMembers(replica_.members());
   if (contact_.followed() || !MajorityMisses() || clock_->Now() - contact_.heard_at() <= 3 * options_.lease / 2) return;
   health_.Note(LogLevel::kNotice,
                "no primary was found since the start, nor by a majority of the members: this node offers itself");
@@ -41,7 +41,7 @@ void Node::StepSilence() {
 }
 
 void Node::StepService() {
-  if (Leads()) return service_.Serves(membership_.members().size() > 1);
+  if (Leads()) return service_.Serves(replica_.members().size() > 1);
   const bool may_recover = standing_.Leading() && !term_.lease.given_up();
   if (service_.DoesNot(may_recover, clock_->Now(), options_.persist_timeout)) observer_->OnServiceLost();
 }

@@ -64,15 +64,15 @@ Status Node::CleanStep(std::uint64_t bytes, bool hurried, bool& worked) {
   // Freed segments must be given back, once their frees are committed, before the reserve is filled with more moves:
   // otherwise the cleaner would take the space for which clients wait.
   if (log_->pending_frees() > 0 && log_->segments().free() < Log::kReservedSegments) return Status::Ok();
-  cleaner_->SetConfig(membership_.newest());
-  if (cleaner_->WantsConfig() && !membership_.ChangePending(committer_->committed())) {
+  cleaner_->SetConfig(replica_.membership().newest());
+  if (cleaner_->WantsConfig() && !replica_.membership().ChangePending(committer_->committed())) {
     // If the victim holds the newest configuration, the configuration is written again, to the head to which the
     // cleaner writes.
-    const Members members = membership_.members();
+    const Members members = replica_.members();
     const auto head = cleaner_->HeadFor(format::RecordBytes(0, Encode({members, LevelOf(members)}).size(), false));
     if (!head.ok()) return head.status();
     if (Status status = AppendMembers(members, *head); !health_.ok()) return status;
-    cleaner_->SetConfig(membership_.newest());
+    cleaner_->SetConfig(replica_.membership().newest());
   }
   const bool wanted = cleaner_->WantsConfig();
   const auto step = cleaner_->Step(bytes, committer_->committed(), committer_->Everywhere(), hurried);
@@ -89,22 +89,12 @@ void Node::ReleaseFreed() {
   const bool primary = standing_.Leading();
   const Lsn committed = Mutated(Mutant::kReusesEarly) && primary ? log_->durable()
                         : primary                                ? committer_->committed()
-                                                                 : std::min(heard_committed_, engine_->applied());
+                                  : std::min(replica_.heard_committed(), engine_->applied());
   if (primary && !Mutated(Mutant::kStalledReceiverStays)) DropStalled();
-  const std::uint32_t free = log_->segments().free();
-  const Status status = log_->Release(committed, [&](const Segment& segment) {
-    if (committer_->Claimed(segment.first, segment.last)) return false;
-    Leave(segment);
-    return true;
-  });
+  const bool more = replica_.Release(
+      committed, [&](const Segment& segment) { return committer_->Claimed(segment.first, segment.last); });
   // Now a writer may find room, even if later as many segments are free as there were when the last attempt failed.
-  if (log_->segments().free() > free && !Mutated(Mutant::kFullForEver)) space_.futile.reset();
-  if (!status.ok()) (void)health_.Fail(status);
-}
-
-void Node::Leave(const Segment& segment) {
-  if (pool_->installing()) engine_->DropNamed(segment);
-  engine_->Forget(segment.index);
+  if (more && !Mutated(Mutant::kFullForEver)) space_.futile.reset();
 }
 
 // A receiver that acknowledges nothing must not keep the others from reusing space.  If space is short, it is dropped
@@ -125,14 +115,10 @@ std::pair<std::uint32_t, std::uint64_t> Node::FreeAndLive() const {
   return {log_->segments().free(), engine_->usage().live_bytes()};
 }
 
-std::uint64_t Node::UsableSegments() const {
-  return std::min(pool_->geometry().segment_count, SegmentsOf(membership_.members()));
-}
-
 // The room for live data in all segments except the reserve, when they are filled by the cleaner, less the data that
 // are there.  Of that room, only the part counts that keys and values have in the data that are there.
 std::uint64_t Node::WritableBytes() const {
-  const std::uint64_t segments = UsableSegments();
+  const std::uint64_t segments = replica_.UsableSegments();
   if (space_.futile == FreeAndLive() || segments <= Log::kReservedSegments) return 0;
   const std::uint64_t most =
       (segments - Log::kReservedSegments) * pool_->geometry().segment_bytes / 100 * kDensePercent;
@@ -166,7 +152,8 @@ Status Node::MakeRoom(std::uint64_t bytes, std::uint32_t reserve) {
     // What this turn has written cannot be a victim before it is committed; an attempt commits it.
     if (!pool_->damage().ok()) return pool_->damage();
     const bool waits = log_->pending_frees() > 0 || committer_->committed() < log_->end().lsn ||
-                       committer_->committed() > committed || membership_.ChangePending(committer_->committed());
+                       committer_->committed() > committed ||
+                       replica_.membership().ChangePending(committer_->committed());
     if ((!worked && !waits) || clock_->Now() >= deadline || (worked && --attempts == 0)) {
       space_.futile = FreeAndLive();
       return Full();

@@ -12,21 +12,18 @@ namespace faha {
 // To be called when anything has arrived: it may have moved the commit LSN, the lease or the membership.
 void Node::Progress() {
   if (!health_.ok()) return;
-  if (standing_.Fetching() && !not_whole_ && log_->end() >= candidacy_->campaign.best_end()) BecomePrimary();
+  if (standing_.Fetching() && replica_.whole() && log_->end() >= candidacy_->campaign.best_end()) BecomePrimary();
   if (!standing_.Leading()) return;
   if (committer_->Advance(clock_->Now())) {
-    log_->SetCommitted(committer_->committed());
-    engine_->Committed(committer_->committed());
-    membership_.Committed(committer_->committed());
+    replica_.Committed(committer_->committed());
   }
   if (committer_->Acknowledged(log_->end().lsn)) term_.acknowledged_bytes = log_->sealed_bytes();
   CountLease();
   if (committer_->Serving() && !term_.announced) {
     term_.announced = true;
     if (Status status = pool_->NoteLog(); !status.ok()) return (void)health_.Fail(status);
-    health_.Note(LogLevel::kNotice,
-                 fmt::format("primary of epoch {} with {} members, {} keys", voter_->promised().value,
-                             membership_.members().size(), engine_->Size()));
+    health_.Note(LogLevel::kNotice, fmt::format("primary of epoch {} with {} members, {} keys",
+                                                voter_->promised().value, replica_.members().size(), engine_->Size()));
     Answer(Status::Ok());
     observer_->OnPrimary();
   }
@@ -46,10 +43,10 @@ void Node::AdmitMember() {
     if (probes_->ReachOf(member) == Reach::kReached && joined == nullptr) joined = &member;
   }
   if (joined == nullptr) return RaiseLevel();
-  const Members next = membership_.Toward(*joined);
-  const char* what = membership_.Find(joined->id) != nullptr      ? "has changed and stays a member"
-                     : next.size() < membership_.members().size() ? "has lost its pool: it leaves before it joins"
-                                                                  : "has caught up and becomes a member";
+  const Members next = replica_.membership().Toward(*joined);
+  const char* what = replica_.membership().Find(joined->id) != nullptr ? "has changed and stays a member"
+                     : next.size() < replica_.members().size()         ? "has lost its pool: it leaves before it joins"
+                                                                       : "has caught up and becomes a member";
   health_.Note(LogLevel::kNotice,
                fmt::format("{} {} (its pool has {} bytes)", joined->Redis().ToString(), what, joined->pool_bytes));
   (void)AppendMembers(next);
@@ -57,19 +54,19 @@ void Node::AdmitMember() {
 
 // Raises the cluster's level when the last member that offered less now offers a higher one.
 void Node::RaiseLevel() {
-  if (membership_.level() >= options_.feature_level) return;
-  if (!committer_->Serving() || membership_.ChangePending(committer_->committed())) return;
-  const FeatureLevel level = LevelOf(membership_.members());
-  if (level <= membership_.level()) return;
+  if (replica_.membership().level() >= options_.feature_level) return;
+  if (!committer_->Serving() || replica_.membership().ChangePending(committer_->committed())) return;
+  const FeatureLevel level = LevelOf(replica_.members());
+  if (level <= replica_.membership().level()) return;
   health_.Note(LogLevel::kNotice,
                fmt::format("all members offer feature level {}: the cluster goes from {} to it, and no "
                            "earlier release opens its pools from now on",
-                           level, membership_.level()));
-  (void)AppendMembers(membership_.members());
+                           level, replica_.membership().level()));
+  (void)AppendMembers(replica_.members());
 }
 
 FeatureLevel Node::LevelOf(const Members& members) const {
-  return std::max(membership_.level(), committer_->Offered(members));
+  return std::max(replica_.membership().level(), committer_->Offered(members));
 }
 
 void Node::NoteLost(const std::vector<Endpoint>& backups, std::string_view why) {
@@ -84,7 +81,7 @@ bool Node::MajorityHears() const { return term_.lease.Runs(clock_->Now()) || Mut
 
 void Node::CountLease() {
   const MonoTime now = clock_->Now();
-  if (membership_.members().size() == 1) {
+  if (replica_.members().size() == 1) {
     term_.lease.CountAlone();
   } else {
     term_.lease.Count(committer_->HeardByMajority(now), options_.lease);
@@ -94,32 +91,17 @@ void Node::CountLease() {
     if (!candidacy_) inquiry_->Close();
   } else if (inquiry_->Due()) {
     // This node is cut off from a majority: some member may know of a newer primary.
-    AskMembers(membership_.members());
+    AskMembers(replica_.members());
   }
-}
-
-// The number of segments that the pools of all members have, connected or not.  A primary uses no others, because its
-// batches land at the same addresses.  Pools only grow, so this never falls from one configuration in the log to the
-// next.
-std::uint32_t Node::SegmentsOf(const Members& members) const {
-  std::uint64_t smallest = UINT64_MAX;
-  for (const Member& member : members) smallest = std::min(smallest, member.pool_bytes);
-  return SegmentsThatFit(smallest, pool_->geometry().segment_bytes);
 }
 
 // A configuration takes effect as soon as it is appended; the next change waits until it is committed.
 // `members` is passed by value: it may be a part of the membership that the configuration is added to.
 Status Node::AppendMembers(Members members, Head head) {
-  const Configuration next{members, LevelOf(members)};
-  Status status = pool_->RaiseLevel(next.level);
-  if (status.ok())
-    status = log_->Append({.kind = format::RecordKind::kConfig, .key = {}, .value = Encode(next)}, head).status();
-  if (status.ok()) status = log_->Seal();
+  const FeatureLevel level = LevelOf(members);
+  Status status = replica_.AppendConfiguration({std::move(members), level}, head);
   if (status.ok()) {
-    membership_.Add(log_->end().lsn, next);
-    log_->LimitSegments(SegmentsOf(members));
     next_heartbeat_ = MonoTime{0};  // the lease needs to hear from the new majority
-    engine_->Appended();
     Ship();
     status = log_->Drain();
   }
@@ -132,14 +114,14 @@ Status Node::Forget(const Endpoint& member) {
   const auto refuse = [&](std::string_view why) {
     return Status(Code::kUnavailable, fmt::format("{} {}", member.ToString(), why));
   };
-  Members rest = membership_.members();
+  Members rest = replica_.members();
   const auto found = std::find_if(rest.begin(), rest.end(), [&](const Member& m) { return m.Redis() == member; });
   if (found == rest.end()) return refuse("is no member: see FAHA.STATUS");
   if (found->id == self_.id) return refuse("is this node: hand over first, with FAHA.FAILOVER");
   for (const auto& shipper : committer_->shippers()) {
     if (shipper->receiver().id == found->id) return refuse("is connected and would join again: stop its server first");
   }
-  if (membership_.ChangePending(committer_->committed())) {
+  if (replica_.membership().ChangePending(committer_->committed())) {
     return refuse("stays for now, for another change of the members is under way: try again");
   }
   rest.erase(found);
@@ -162,11 +144,11 @@ void Node::BecomePrimary() {
   term_ = {};
   term_.elected_at = clock_->Now();
   standing_.SetPrimary(self_);
-  LookAtDatabases();
+  replica_.LookAtDatabases();
   log_->SetEpoch(epoch);
-  log_->SetCommitted(std::max(log_->known_committed(), heard_committed_));
-  const Members members = forced ? Members{self_} : membership_.Toward(self_);
-  log_->LimitSegments(SegmentsOf(members));
+  log_->SetCommitted(std::max(log_->known_committed(), replica_.heard_committed()));
+  const Members members = forced ? Members{self_} : replica_.membership().Toward(self_);
+  log_->LimitSegments(replica_.SegmentsOf(members));
   // Raft 5.4.2: batches that earlier epochs left are committed by a batch of our own.
   if (auto at = log_->Append({.kind = format::RecordKind::kEpochStart, .key = {}, .value = {}}); !at.ok()) {
     (void)health_.Fail(at.status());
@@ -185,7 +167,7 @@ void Node::StepDown(std::string_view why) {
   turn_.Depose();
   if (standing_.Leading()) {
     health_.Note(LogLevel::kWarning, fmt::format("no longer primary of epoch {}: {}", log_->end().epoch.value, why));
-    DropUnsealed();
+    replica_.DropUnsealed();
     Enter(PhaseEvent::kDepose);
     Answer({Code::kFenced, "this node was deposed before it served"});
   }

@@ -15,14 +15,14 @@
  * step -> what it stands for
  *   Seek          -> Node::StartCampaign Node::AskForPromises Campaign::OnOwnPromise
  *   GivePromise   -> Node::AnswerPromise Node::GivePromise Voter::Judge Pool::SetPromise Receiver::Stop Node::Absorb
- *   Win           -> Campaign::OnPromise Campaign::JudgePromises Node::VouchedEnd
+ *   Win           -> Campaign::OnPromise Campaign::JudgePromises Replica::VouchedEnd
  *   Fetch         -> Node::FetchFromBest Node::Introduce Node::AnswerFollow Node::Admissible Node::CommonWith
  *   LeadInstead   -> Node::LeadInstead Node::Refused Node::EndCampaign
  *   Become        -> Node::BecomePrimary Pool::SetLeader Committer::Begin
  *   Follow        -> Node::AnswerFollow Node::CommonWith Node::Accept Pool::SetLeader Log::CutAfter Committer::Admit
  *                    Voter::Heard
- *   BeginInstall  -> Node::AnswerFollow Node::Accept Node::BeginInstall Pool::BeginInstall Log::Reset
- *   EndInstall    -> Shipper::SendGap Node::Gap Node::Persist Pool::EndInstall
+ *   BeginInstall  -> Node::AnswerFollow Node::Accept Replica::BeginInstall Pool::BeginInstall Log::Reset
+ *   EndInstall    -> Shipper::SendGap Node::Gap Replica::AllowGap Node::Persist Replica::EndInstallIfWhole Pool::EndInstall
  *   Land          -> Shipper::Pump Receiver::OnBatch Node::Land
  *   Acknowledge   -> Receiver::OnPollEnd Node::Persist Log::Drain Shipper::OnAck
  *   GiveLease     -> Receiver::OnHeartbeat Node::Heard Voter::Heard Shipper::SendHeartbeat
@@ -35,7 +35,7 @@
  *   HandOver      -> Node::HandOver Node::HandOverOffered
  *   LeadLater     -> Node::OnLaterEpoch Node::StepOffer
  *   StepDown      -> Node::StepDown Committer::End
- *   Crash         -> Node::Start Node::OpenLog Log::Open
+ *   Crash         -> Node::Start Replica::OpenLog Log::Open
  */
 #ifndef MAXLEN
 #define MAXLEN 3
