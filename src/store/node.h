@@ -44,6 +44,7 @@
 #include "store/inquiry.h"
 #include "store/probes.h"
 #include "store/replica.h"
+#include "store/source.h"
 #include "store/standing.h"
 #include "store/turn.h"
 
@@ -116,10 +117,6 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   void Tune(const std::function<void(Options&)>& change) override { change(options_); }
 
  private:
-  // --- node_open.cc
-  // Errors: PeerVersion - a cluster of that level does not know peer_host.
-  static Status CheckPeerHost(const Member& member, FeatureLevel level);
-
   // --- node_space.cc
   // Does a slice of cleaning if space is needed.  `idle`: the call does not follow the end of a turn.
   void Clean(bool idle);
@@ -249,13 +246,11 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   void OnConnect(LinkId link) override;
   void OnFrame(LinkId link, std::span<const std::byte> head, std::span<const std::byte> body) override;
   void OnPlaced(LinkId link, std::uint64_t place, std::span<const std::byte> body) override;
-  void OnFlushed(LinkId link, std::uint64_t count) override;
+  void OnFlushed(LinkId link, std::uint64_t count) override { source_->OnFlushed(link, count); }
   void OnClose(LinkId link, const Status& reason) override;
   void OnPollEnd() override;
-  bool OnShipperFrame(Shipper* shipper, LinkId link, std::span<const std::byte> head);
   bool OnGuestFrame(LinkId link, std::span<const std::byte> head);
   void OnStrangerFrame(LinkId link, std::span<const std::byte> head);
-  bool OpenData(LinkId link, std::span<const std::byte> head);
   bool OnInquiryFrame(LinkId link, std::span<const std::byte> head);
   bool OnAnswer(NodeId peer, std::span<const std::byte> head);
   [[nodiscard]] bool IsNotToBeReplaced() const;
@@ -264,15 +259,9 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   [[nodiscard]] Refusal JudgeRequest(const wire::PromiseRequest& request) const;
   void AnswerFollow(LinkId link, const wire::FollowRequest& request);
   void OnLaterEpoch(Epoch epoch);
-  void LeadInstead(LinkId link, const wire::FollowRequest& request);
-  [[nodiscard]] bool Lives(const Shipper& shipper) const;
-  [[nodiscard]] bool SharesAddress(const Member& member) const;
+  void LeadInstead();
   void OnWrongAnswer(NodeId peer);
-  [[nodiscard]] std::optional<Endpoint> TwinOf(const Member& member) const;
-  Status Admissible(const wire::FollowRequest& request) const;
-  Result<Lsn> CommonWith(const wire::FollowRequest& request) const;
   void DropSilentGuests();
-  [[nodiscard]] std::unique_ptr<BatchReader> ReaderFrom(Lsn lsn) const;
 
   // --- node_info.cc
   [[nodiscard]] std::string_view StateWord() const;
@@ -300,6 +289,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   std::optional<Probes> probes_;
   std::optional<Voter> voter_;
   std::optional<Committer> committer_;
+  std::optional<Source> source_;
   std::optional<Receiver> receiver_;
 
   std::string remark_;  // why batches do not go over RDMA although they should

@@ -143,7 +143,7 @@ Status Node::JoinCluster(const wire::FollowReply& reply) {
   }
   if (Status status = replica_.Join(reply); !status.ok()) return status;
   freshness_ = {};
-  voter_.emplace(Epoch{}, NodeId{}, options_.lease, clock_->Now(), Voter::Forgotten{});
+  *voter_ = Voter(Epoch{}, NodeId{}, options_.lease, clock_->Now(), Voter::Forgotten{});
   receiver_->SetMaxBatchBytes(static_cast<std::uint32_t>(reply.segment_bytes));
   health_.Note(LogLevel::kNotice, fmt::format("joined the cluster of {}", reply.primary.Redis().ToString()));
   return Status::Ok();

@@ -34,7 +34,7 @@ void Node::OnFrame(LinkId link, std::span<const std::byte> head, std::span<const
   } else if (probes_->Owns(link)) {
     known = OnProbeFrame(link, head);
   } else if (Shipper* shipper = committer_->Find(link)) {
-    known = OnShipperFrame(shipper, link, head);
+    known = source_->OnFrame(shipper, link, head);
     if (!known) committer_->Drop(link);
   } else if (const auto guest = guests_.find(link); guest != guests_.end()) {
     guest->second.heard = clock_->Now();
@@ -51,13 +51,6 @@ void Node::OnFrame(LinkId link, std::span<const std::byte> head, std::span<const
 void Node::OnPlaced(LinkId link, std::uint64_t place, std::span<const std::byte> body) {
   if (health_.ok() && receiver_->Owns(link)) return receiver_->OnPlaced(link, place, body);
   fabric_->Close(link);
-}
-
-void Node::OnFlushed(LinkId link, std::uint64_t count) {
-  Shipper* shipper = committer_->Find(link);
-  if (shipper == nullptr) return;
-  shipper->OnFlushed(count);
-  committer_->Pump(*shipper, voter_->promised());
 }
 
 void Node::OnClose(LinkId link, const Status& reason) {
@@ -91,76 +84,6 @@ void Node::DropSilentGuests() {
   });
 }
 
-namespace {
-class LogReader final : public BatchReader {
- public:
-  LogReader(const Log* log, Lsn from, std::function<Lsn()> committed, std::function<Lsn()> first)
-      : log_(log), cursor_{.next = from}, committed_(std::move(committed)), first_(std::move(first)) {}
-  std::optional<Shippable> Peek() override {
-    ahead_ = cursor_;
-    const auto batch = log_->Next(ahead_);
-    if (!batch) return std::nullopt;
-    // A batch that was sealed in this turn is fresh and was not drained yet, so it is not checked.  An older batch is
-    // checked: a receiver that lacks it would refuse a damaged one.  A damaged header may even name an LSN behind the
-    // log's end.
-    const bool fresh = batch->view.lsn() > log_->durable() && batch->view.lsn() <= log_->end().lsn;
-    const bool old = !fresh && batch->view.lsn() > intact_;
-    if (old) {
-      if (!log_->IsIntact(batch->view, batch->at)) return std::nullopt;
-      intact_ = batch->view.lsn();  // a receiver that must apply other batches first is shown this one repeatedly
-    }
-    return Shippable{batch->view.lsn(), batch->at, batch->bytes, batch->opens_segment ? batch->reused_after : Lsn{},
-                     batch->opens_segment};
-  }
-  void Take() override { cursor_ = ahead_; }
-  [[nodiscard]] Lsn Committed() const override { return committed_(); }
-  [[nodiscard]] Lsn WholeAt() const override { return std::max(committed_(), first_()); }
-  [[nodiscard]] std::vector<std::uint64_t> Generations() const override { return log_->Generations(); }
-
- private:
-  const Log* log_;
-  LogCursor cursor_, ahead_;
-  Lsn intact_;
-  std::function<Lsn()> committed_;
-  std::function<Lsn()> first_;  // batch of the epoch
-};
-}  // namespace
-
-// Every segment that was given back was freed by a committed record; and what is committed is never cut again.
-std::unique_ptr<BatchReader> Node::ReaderFrom(Lsn lsn) const {
-  return std::make_unique<LogReader>(
-      log_, lsn,
-      [this] {
-        return std::max({committer_->committed(), log_->known_committed(), replica_.heard_committed()});
-      },
-      [this] { return committer_->first(); });
-}
-
-// --- From a backup or a fetching candidate.
-
-bool Node::OnShipperFrame(Shipper* shipper, LinkId link, std::span<const std::byte> head) {
-  if (link == shipper->data()) {
-    const auto ack = wire::Decode<wire::Ack>(head);
-    if (!ack || ack->epoch != voter_->promised() || !shipper->OnAck(ack->durable, ack->applied)) {
-      return false;
-    }
-    committer_->Pump(*shipper, voter_->promised());
-    return true;
-  }
-  if (const auto asked = wire::Decode<wire::HandOver>(head)) {
-    const bool may = asked->epoch == voter_->promised() && shipper->in_sync;
-    if (may && replica_.membership().Find(shipper->receiver().id) != nullptr)
-      observer_->OnHandOverAsked(shipper->receiver().Redis());
-    return true;
-  }
-  const auto ack = wire::Decode<wire::HeartbeatAck>(head);
-  if (!ack || ack->epoch != voter_->promised()) return false;
-  const MonoTime sent_at{static_cast<MonoTime::rep>(ack->sent_at)};
-  if (sent_at > clock_->Now()) return false;
-  shipper->OnHeartbeatAck(sent_at, ack->at, ack->may_lead);
-  return true;
-}
-
 bool Node::OnGuestFrame(LinkId link, std::span<const std::byte> head) {
   switch (wire::TypeOf(head).value_or(wire::Type::kBatch)) {
     case wire::Type::kStateRequest:
@@ -174,7 +97,8 @@ bool Node::OnGuestFrame(LinkId link, std::span<const std::byte> head) {
       return false;
     case wire::Type::kDataHello:
       // The shipper to which this link belongs may be gone already.
-      if (!OpenData(link, head)) fabric_->Close(link), guests_.erase(link);
+      if (!source_->OpenData(link, head)) fabric_->Close(link);
+      guests_.erase(link);
       return true;
     default: return false;
   }
@@ -184,27 +108,14 @@ bool Node::OnGuestFrame(LinkId link, std::span<const std::byte> head) {
 // send is a token.
 void Node::OnStrangerFrame(LinkId link, std::span<const std::byte> head) {
   const std::string host = guests_.at(link).peer.host;
-  if (OpenData(link, head)) return;
   guests_.erase(link);
+  if (source_->OpenData(link, head)) return;
   fabric_->Close(link);
   health_.Remember(
       {Code::kDenied,
        fmt::format("{} spoke over RDMA without a token that it was told over TCP, and was not heard: it is no node "
                    "of this cluster, or asked too late",
                    host)});
-}
-
-// A token identifies a control link and what was agreed on it.  It was told only to a peer that knows the secret, and
-// it opens one data link, once.
-bool Node::OpenData(LinkId link, std::span<const std::byte> head) {
-  const auto hello = wire::Decode<wire::DataHello>(head);
-  Shipper* shipper = hello ? committer_->FindToken(hello->token) : nullptr;
-  if (shipper == nullptr) return false;
-  guests_.erase(link);
-  fabric_->Trust(link);
-  shipper->OpenData(link);
-  committer_->Pump(*shipper, voter_->promised());
-  return true;
 }
 
 // A primary that was elected a moment ago gets time to be heard: electing another one meanwhile would only prolong the
@@ -270,89 +181,17 @@ void Node::AnswerPromise(LinkId link, const wire::PromiseRequest& request) {
                                                       .whole = replica_.whole()}));
 }
 
-// The receiver has answered a heartbeat within the last lease.
-bool Node::Lives(const Shipper& shipper) const { return clock_->Now() - shipper.echoed() <= options_.lease; }
-
-// The address of another living node that has the same id as `member`.
-std::optional<Endpoint> Node::TwinOf(const Member& member) const {
-  if (member.id == self_.id) return self_.Redis();
-  for (const auto& shipper : committer_->shippers()) {
-    const Member& other = shipper->receiver();
-    if (other.id == member.id && other.Replication() != member.Replication() && Lives(*shipper)) return other.Redis();
+void Node::AnswerFollow(LinkId link, const wire::FollowRequest& request) {
+  switch (source_->Answer(link, guests_[link].peer.host, request)) {
+    case Source::Outcome::kRefused: return;
+    case Source::Outcome::kLaterEpoch: return OnLaterEpoch(request.promised);
+    case Source::Outcome::kLacksLog: return LeadInstead();
+    case Source::Outcome::kAdmitted: guests_.erase(link);
   }
-  return std::nullopt;
 }
 
-// Does another living node announce the same address for clients as `member`?
-bool Node::SharesAddress(const Member& member) const {
-  if (member.Redis() == self_.Redis()) return member.id != self_.id;
-  const auto& shippers = committer_->shippers();
-  return std::any_of(shippers.begin(), shippers.end(), [&](const auto& shipper) {
-    const Member& other = shipper->receiver();
-    return other.id != member.id && other.Redis() == member.Redis() && Lives(*shipper);
-  });
-}
-
-// Errors: the reasons for which nothing may be shipped to the node that asks.
-Status Node::Admissible(const wire::FollowRequest& request) const {
-  if (request.self.id == self_.id && request.self.Replication() == self_.Replication())
-    return {Code::kNotPrimary, "a node cannot follow itself"};
-  if (const auto twin = TwinOf(request.self)) {
-    return {Code::kPoolInUse,
-            fmt::format("{} and {} have pools of the same id, so one is a copy of the other's, and the two "
-                        "would count as one: give one of them a new pool",
-                        request.self.Redis().ToString(), twin->ToString())};
-  }
-  if (SharesAddress(request.self)) {
-    return {Code::kBadConfig, fmt::format("{} is the address of another node, which lives: see faha.announce-host and "
-                                          "replica-announce-port of the node that asks",
-                                          request.self.Redis().ToString())};
-  }
-  const bool chosen = request.fetch && request.promised == voter_->promised() && request.self.id == voter_->voted_for();
-  if (!chosen && (!standing_.Leading() || request.fetch)) return {Code::kNotPrimary, "this node is not the primary"};
-  if (request.cluster != pool_->cluster() && (!request.empty || request.fetch)) {
-    return {Code::kClusterId, "the node holds data of another cluster: move its pool away to join this one"};
-  }
-  // A pool on a volatile medium is no copy, unless the cluster began on such media.  A member stays a member, whatever
-  // its medium: otherwise a cluster of different media could end up without a majority.
-  if (request.domain == static_cast<std::uint8_t>(PersistenceDomain::kVolatile) &&
-      pool_->media().domain() != PersistenceDomain::kVolatile &&
-      replica_.membership().Find(request.self.id) == nullptr) {
-    return {Code::kBadPool,
-            "the node's pool is on memory, and this cluster's are not: put it on a disk or on persistent "
-            "memory, or name its faha.persistence-domain"};
-  }
-  if (request.offers < replica_.membership().level()) {
-    return {Code::kPeerVersion, fmt::format("the node's release knows feature levels up to {}, and this cluster is at "
-                                            "{}: run the release of the other nodes on it",
-                                            request.offers, replica_.membership().level())};
-  }
-  if (Status status = CheckPeerHost(request.self, replica_.membership().level()); !status.ok()) return status;
-  const std::uint64_t segment_bytes = pool_->geometry().segment_bytes;
-  const std::uint32_t needed = replica_.SegmentsOf(replica_.members());
-  if (SegmentsThatFit(request.self.pool_bytes, segment_bytes) >= needed) return Status::Ok();
-  return {Code::kPoolSize, fmt::format("the node's pool of {} bytes is smaller than any other of its cluster: set its "
-                                       "faha.pool-bytes to at least {} and restart it",
-                                       request.self.pool_bytes, format::kDataOffset + needed * segment_bytes)};
-}
-
-// The last batch that both logs hold.  Errors: Corrupt - the logs do not agree even on a committed batch.
-Result<Lsn> Node::CommonWith(const wire::FollowRequest& request) const {
-  if (request.cluster != pool_->cluster() || request.tail.empty() || request.installing) return Lsn{};
-  for (const wire::TailBatch& theirs : request.tail) {
-    const auto ours = log_->Find(theirs.lsn);
-    if (ours && ours->view.header().checksum == theirs.checksum) return theirs.lsn;
-  }
-  // The batch was cleaned away here: the node is given the whole log.
-  if (request.tail.back().lsn <= log_->freed_through()) return Lsn{};
-  // The tail goes back to the first batch, so nobody ever committed it: it can be cut to nothing.
-  if (request.tail.back().lsn == Lsn{1}) return Lsn{};
-  (void)log_->AreIntact(wire::kMaxTail);  // if this node's log is the damaged one, this finds the damage
-  return Status{Code::kCorrupt,
-                fmt::format("batch {} of the node, which was committed, is not in the primary's log: one "
-                            "of the two is damaged",
-                            request.tail.back().lsn.value)};
-}
+// A candidate may not lead with its log, and this node may.
+void Node::LeadInstead() { StartCampaign(Epoch{}, Epoch{}, std::chrono::milliseconds::max(), nullptr); }
 
 // A peer has promised an epoch beyond this primary's.  A failed candidate left that promise there, and the peer can
 // follow only a primary of a later epoch.  While the role is offered, the candidate is the heir, which gets its time.
@@ -363,74 +202,6 @@ void Node::OnLaterEpoch(Epoch epoch) {
     health_.Note(LogLevel::kNotice,
                  fmt::format("a member has promised epoch {}, of which nobody is the primary", epoch.value));
     StartCampaign(voter_->promised(), epoch, std::chrono::milliseconds::max(), nullptr);
-  }
-}
-
-// What the candidate lacks was cleaned away here.  The candidate would have to give up its own log to take this one,
-// and if it or this node failed then, nobody could lead.  So the candidate does not take the log: this node, which has
-// it, leads instead.
-void Node::LeadInstead(LinkId link, const wire::FollowRequest& request) {
-  wire::FollowReply reply;
-  reply.code = static_cast<std::uint8_t>(Code::kNoPromise);
-  reply.text = fmt::format("{} lacks what {} has cleaned away: {} seeks to be the primary instead",
-                           request.self.Redis().ToString(), self_.Redis().ToString(), self_.Redis().ToString());
-  health_.Note(LogLevel::kNotice, reply.text);
-  fabric_->Send(link, wire::Encode(reply));
-  StartCampaign(Epoch{}, Epoch{}, std::chrono::milliseconds::max(), nullptr);
-}
-
-void Node::AnswerFollow(LinkId link, const wire::FollowRequest& request) {
-  wire::FollowReply reply;
-  Status status = Admissible(request);
-  const bool newer = status.ok() && request.cluster == pool_->cluster() && request.promised > voter_->promised();
-  if (newer) status = {Code::kFenced, "the node promised a later epoch; the primary seeks one later still"};
-  if (status.ok() && !replica_.whole()) status = {Code::kNotPrimary, "the log of this node is not whole yet"};
-  Result<Lsn> common = status.ok() ? CommonWith(request) : Result<Lsn>(status);
-  if (!common.ok()) {
-    reply.code = static_cast<std::uint8_t>(common.status().code());
-    reply.text = common.status().message();
-    if (standing_.primary().id != request.self.id) reply.primary = standing_.primary();
-    fabric_->Send(link, wire::Encode(reply));
-    if (newer) OnLaterEpoch(request.promised);
-    return;
-  }
-  const Geometry geometry = pool_->geometry();
-  const Uuid token = NewUuid();
-  std::memcpy(&reply.token, token.bytes.data(), sizeof reply.token);
-  reply.primary = self_;
-  reply.cluster = pool_->cluster();
-  reply.log_key = pool_->log_key();
-  reply.segment_bytes = geometry.segment_bytes;
-  reply.segment_count = geometry.segment_count;
-  reply.granule = geometry.granule;
-  reply.epoch = voter_->promised();
-  reply.common = common.value();
-  // A node of another cluster has an empty log, which is not a log of this cluster.
-  const bool joins = request.cluster != pool_->cluster();
-  reply.install = joins || request.installing || reply.common < log_->freed_through();
-  if (reply.install) reply.common = Lsn{};
-  if (request.fetch && reply.install && !Mutated(Mutant::kCandidateInstalls)) return LeadInstead(link, request);
-  reply.transport = static_cast<std::uint8_t>(fabric_->DataTransport());
-  const std::string address = guests_[link].peer.host;
-  guests_.erase(link);
-  probes_->End(request.self.id);  // the node may have been started again since
-  const auto domain = static_cast<PersistenceDomain>(std::min<std::uint8_t>(request.domain, 3));
-  committer_->Admit(
-      std::make_unique<Shipper>(fabric_, ReaderFrom(reply.common.Next()),
-                                Shipper::Terms{.receiver = request.self,
-                                               .domain = domain,
-                                               .offers = request.offers,
-                                               .fetch = request.fetch,
-                                               .install = reply.install,
-                                               .released_through = reply.install ? log_->released_through() : Lsn{},
-                                               .common = reply.common,
-                                               .control = link,
-                                               .token = reply.token,
-                                               .address = address}));
-  fabric_->Send(link, wire::Encode(reply));
-  if (!request.fetch) {
-    health_.Note(LogLevel::kNotice, fmt::format("{} follows from LSN {} ({})", request.self.Redis().ToString(),
-                                                reply.common.value, DomainName(domain)));
   }
 }
 

@@ -90,7 +90,7 @@ Status Node::Start(std::unique_ptr<Media> media) {
            .pool_bytes = pool_->media().bytes().size(),
            .peer_host = options_.peer_host};
   if (Status status =
-          CheckPeerHost(self_, replica_.members().size() > 1 ? replica_.membership().level() : kHighestLevel);
+          Source::CheckPeerHost(self_, replica_.members().size() > 1 ? replica_.membership().level() : kHighestLevel);
       !status.ok()) {
     return status;
   }
@@ -104,6 +104,16 @@ Status Node::Start(std::unique_ptr<Media> media) {
   inquiry_.emplace(fabric_, clock_, &book_, &options_);
   probes_.emplace(fabric_, clock_, &options_);
   committer_.emplace(log_, &replica_.membership(), &options_, self_);
+  const Shared shared{.options = &options_,
+                      .observer = observer_,
+                      .clock = clock_,
+                      .fabric = fabric_,
+                      .health = &health_,
+                      .standing = &standing_,
+                      .replica = &replica_,
+                      .voter = &*voter_,
+                      .self = self_};
+  source_.emplace(shared, &*committer_, &*probes_);
   receiver_.emplace(fabric_, clock_, static_cast<BatchSink*>(this),
                     static_cast<std::uint32_t>(pool_->geometry().segment_bytes), options_.fabric == "rdma");
   if (Status status = replica_.Recover(alone); !status.ok()) return status;
@@ -115,16 +125,6 @@ Status Node::Start(std::unique_ptr<Media> media) {
     receiver_->Start();
   }
   return health_.failure();
-}
-
-// At a lower level the other nodes are told of the member without its second address, and would look for it at the
-// wrong one.
-Status Node::CheckPeerHost(const Member& member, FeatureLevel level) {
-  if (member.peer_host.empty() || level >= kPeerHostLevel) return Status::Ok();
-  return {Code::kPeerVersion,
-          fmt::format("faha.peer-host needs feature level {}, and the cluster is at {}: leave it out "
-                      "until every member runs a release that offers that level",
-                      kPeerHostLevel, level)};
 }
 
 }  // namespace faha

@@ -16,12 +16,12 @@
  *   Seek          -> Node::StartCampaign Node::AskForPromises Campaign::OnOwnPromise
  *   GivePromise   -> Node::AnswerPromise Node::GivePromise Voter::Judge Pool::SetPromise Receiver::Stop Node::Absorb
  *   Win           -> Campaign::OnPromise Campaign::JudgePromises Replica::VouchedEnd
- *   Fetch         -> Node::FetchFromBest Node::Introduce Node::AnswerFollow Node::Admissible Node::CommonWith
- *   LeadInstead   -> Node::LeadInstead Node::Refused Node::EndCampaign
+ *   Fetch         -> Node::FetchFromBest Node::Introduce Source::Answer Source::Admissible Source::CommonWith
+ *   LeadInstead   -> Source::RefuseToInstall Node::LeadInstead Node::Refused Node::EndCampaign
  *   Become        -> Node::BecomePrimary Pool::SetLeader Committer::Begin
- *   Follow        -> Node::AnswerFollow Node::CommonWith Node::Accept Pool::SetLeader Log::CutAfter Committer::Admit
+ *   Follow        -> Source::Answer Source::CommonWith Node::Accept Pool::SetLeader Log::CutAfter Committer::Admit
  *                    Voter::Heard
- *   BeginInstall  -> Node::AnswerFollow Node::Accept Replica::BeginInstall Pool::BeginInstall Log::Reset
+ *   BeginInstall  -> Source::Answer Node::Accept Replica::BeginInstall Pool::BeginInstall Log::Reset
  *   EndInstall    -> Shipper::SendGap Node::Gap Replica::AllowGap Node::Persist Replica::EndInstallIfWhole Pool::EndInstall
  *   Land          -> Shipper::Pump Receiver::OnBatch Node::Land
  *   Acknowledge   -> Receiver::OnPollEnd Node::Persist Log::Drain Shipper::OnAck
