@@ -1,8 +1,7 @@
 // One node: the store that the module sees, and the place where the layers meet.  Thread: main loop only.
-//   node.cc        the keyspace, the commit pipeline
+//   node.cc        the keyspace, what ticks, damage
 //   node_open.cc   opening: recovery, the fabric
-//   node_space.cc  cleaning, and giving segments back
-//   node_term.cc   the primary's term: its commits, lease and members, and the end of the term
+//   node_term.cc   how a term begins and ends
 //   node_campaign.cc, node_hand_over.cc, node_follow.cc  becoming the primary, planned changes, following a primary
 //   node_probe.cc  whether a node that is to become a member can be dialled
 //   node_loss.cc   a backup that misses its primary, and a primary that no longer serves
@@ -12,7 +11,6 @@
 //                 memory any more, and the log holds every batch that the old primary may have counted without this
 //                 node's processor.
 //             (2) after a failure of the medium (see health.h) nothing is acknowledged, served or promised any more.
-//             (3) if this node steps down while writes are unacknowledged, the next Commit() fails.
 #pragma once
 
 #include <functional>
@@ -26,7 +24,6 @@
 #include "cluster/address_book.h"
 #include "cluster/campaign.h"
 #include "cluster/contact.h"
-#include "cluster/lease.h"
 #include "cluster/service_watch.h"
 #include "cluster/voter.h"
 #include "faha/store.h"
@@ -35,22 +32,26 @@
 #include "replication/receiver.h"
 #include "replication/shipper.h"
 #include "replication/wire.h"
-#include "store/cleaner.h"
 #include "store/committer.h"
 #include "store/engine.h"
 #include "store/freshness.h"
 #include "store/health.h"
 #include "store/held_votes.h"
 #include "store/inquiry.h"
+#include "store/primary.h"
 #include "store/probes.h"
 #include "store/replica.h"
 #include "store/source.h"
+#include "store/space.h"
 #include "store/standing.h"
-#include "store/turn.h"
 
 namespace faha {
 
-class Node final : public Store, private FabricHandler, private BatchSink {
+class Node final : public Store,
+                   private FabricHandler,
+                   private BatchSink,
+                   private Primary::Loop,
+                   private Primary::Listener {
  public:
   Node(const Options& options, StoreObserver* observer, Env env);
   ~Node() override;
@@ -63,9 +64,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   Status CheckRead() override;
   Status CheckWrite(std::uint64_t bytes, std::uint64_t records) override;
   Status CheckErase(std::uint64_t bytes, std::uint64_t records) override;
-  [[nodiscard]] bool Serving() const override {
-    return health_.ok() && Leads() && committer_->committed() >= term_.stalled_until && committer_->EnoughCopies();
-  }
+  [[nodiscard]] bool Serving() const override { return primary_->Serving(); }
   std::optional<Entry> Get(DbId db, std::string_view key) override;
   void Prefetch(DbId db, std::span<const std::string_view> keys) const override;
   void PrefetchFirst(DbId db, std::string_view key) const override;
@@ -91,16 +90,18 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   [[nodiscard]] std::uint64_t HotUsedBytes() const override { return engine_->hot().MemoryBytes(); }
   [[nodiscard]] std::uint64_t Size(DbId db) const override { return engine_->Size(db); }
   [[nodiscard]] std::uint64_t MaxRecordBytes() const override { return log_->MaxRecordBytes() - 64; }
-  void EndUnit() override;
+  void EndUnit() override { primary_->EndUnit(); }
   [[nodiscard]] Status CheckTold() const override { return engine_->misread() ? pool_->damage() : Status::Ok(); }
-  [[nodiscard]] bool NeedsCommit() const override { return turn_.NeedsCommit() || engine_->misread(); }
-  Status Commit() override;
+  [[nodiscard]] bool NeedsCommit() const override { return primary_->NeedsCommit(); }
+  Status Commit() override { return primary_->Commit(); }
   void Follow(const Endpoint& primary) override;
   void Suggest(const Endpoint& primary) override;
   void Promote(std::chrono::milliseconds patience, std::function<void(const Status&)> done) override;
   void TakeOver(std::chrono::milliseconds patience, std::function<void(const Status&)> done) override;
-  void HandOver(const std::optional<Endpoint>& target, std::function<void(const Status&)> done) override;
-  Status Forget(const Endpoint& member) override;
+  void HandOver(const std::optional<Endpoint>& target, std::function<void(const Status&)> done) override {
+    primary_->HandOver(target, std::move(done));
+  }
+  Status Forget(const Endpoint& member) override { return primary_->Forget(member); }
   void Force(std::function<void(const Status&)> done) override;
   [[nodiscard]] bool MissesPrimary() const override;
   Status Remember(std::string_view note) override;
@@ -117,64 +118,29 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   void Tune(const std::function<void(Options&)>& change) override { change(options_); }
 
  private:
-  // --- node_space.cc
-  // Does a slice of cleaning if space is needed.  `idle`: the call does not follow the end of a turn.
-  void Clean(bool idle);
-  // Of a primary: makes durable what was sealed since the last commit.
-  void DrainSealed();
-  Status CleanStep(std::uint64_t bytes, bool hurried, bool& worked);
-  // Gives back the segments that are freed, whose free is committed, and that nobody reads any more.
-  void ReleaseFreed();
-  void DropStalled();
-  // Cleans and commits until `bytes` fit and `reserve` segments stay free, for at most persist-timeout.  Errors:
-  // NoSpace, and those of CheckServing and of a failure of the medium.
-  Status MakeRoom(std::uint64_t bytes, std::uint32_t reserve);
-  Status Full();
   // For reads at a backup.
   Status CheckBackupRead();
   [[nodiscard]] bool MayBeRead() const;
-  [[nodiscard]] std::pair<std::uint32_t, std::uint64_t> FreeAndLive() const;
-  [[nodiscard]] std::uint64_t WritableBytes() const;
-  Status GainSegment(bool& worked);
 
   // --- node.cc
-  // Ships the batches that were sealed.
-  void Ship();
-  // Are there as many copies as faha.min-acks asks for?
-  [[nodiscard]] Status CheckCopies() const;
-  Status CheckServing(Code not_primary);
   // Calls `write`, which makes a change, and ships the batches that it has filled.
   template <typename Write>
   Status Change(Write write);
-  // Always returns Fenced: the answer in a turn in which this node was deposed.
-  static Status DeposedInTurn();
-  Status PersistOpenBatch();
-  Status WaitAcknowledged();
-  Status RenewLease();
   static constexpr MonoTime kForever = MonoTime::max();
-  [[nodiscard]] bool LeaseHeld() const { return (!offer_ && MajorityHears()) || term_.lease.alone(); }
-  // Is a majority known to be in this epoch?  If so, this node holds the lease, unless the role is offered to another
-  // node.
-  [[nodiscard]] bool MajorityHears() const;
-  [[nodiscard]] bool Leads() const { return standing_.Leading() && committer_->Serving() && MajorityHears(); }
-  void WaitForPeers(MonoTime deadline);
-  Status FailTurn();
   void TendDamage();
+  // The main loop, for a primary.
+  void HearPeers(MonoTime longest) override { fabric_->Poll(longest, *this); }
+  void TurnCommitted() override { space_->Clean(false); }
+  void LeaseCounted(bool hears) override;
+  void BeginsToServe() override;
+  void Leads() override;
   void OnFailure();
 
   // --- node_term.cc
   void Progress();
-  void AdmitMember();
-  void NoteLost(const std::vector<Endpoint>& backups, std::string_view why);
-  void CountLease();
   void BecomePrimary();
   void StepDown(std::string_view why);
   void ForgetPrimary();
-  // Errors: NoSpace, and those of a failure of this node.
-  Status AppendMembers(Members members, Head head = Head::kHot);
-  void RaiseLevel();
-  // The feature level of a configuration with these members.
-  [[nodiscard]] FeatureLevel LevelOf(const Members& members) const;
 
   // --- node_campaign.cc
   void StartCampaign(Epoch interrupts, Epoch floor, std::chrono::milliseconds patience,
@@ -194,12 +160,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   Status GivePromise(Epoch epoch, const NodeId& candidate);
 
   // --- node_hand_over.cc
-  // When it returns Ok, this node serves and nothing waits for a commit.  Errors: NotPrimary, and those of a commit.
-  Status SettleTurn();
-  Status SettleForHeir();
-  [[nodiscard]] Shipper* BestHeir(const std::optional<Endpoint>& target) const;
   void StepOffer();
-  void EndOffer(const Status& outcome);
   void StepTakeOver();
   void EndTakeOver(const Status& outcome);
   void HandOverOffered(Epoch epoch) override;
@@ -207,7 +168,6 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   void Reached(bool reached) override { contact_.SetReached(reached); }
 
   // --- node_probe.cc
-  bool ReachedNow(const Member& member);
   void TendProbes();
   void OnProbed(const Probes::Outcome& outcome);
   void SettleVotes(const NodeId& candidate);
@@ -253,7 +213,6 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   void OnStrangerFrame(LinkId link, std::span<const std::byte> head);
   bool OnInquiryFrame(LinkId link, std::span<const std::byte> head);
   bool OnAnswer(NodeId peer, std::span<const std::byte> head);
-  [[nodiscard]] bool IsNotToBeReplaced() const;
   void AnswerState(LinkId link, const wire::StateRequest& request);
   void AnswerPromise(LinkId link, const wire::PromiseRequest& request);
   [[nodiscard]] Refusal JudgeRequest(const wire::PromiseRequest& request) const;
@@ -282,41 +241,21 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   Pool* pool_ = nullptr;  // the replica's, as the next two
   Log* log_ = nullptr;
   Engine* engine_ = nullptr;
-  std::optional<Cleaner> cleaner_;
   Member self_;
   AddressBook book_;
   std::optional<Inquiry> inquiry_;
   std::optional<Probes> probes_;
   std::optional<Voter> voter_;
   std::optional<Committer> committer_;
+  std::optional<Primary> primary_;
+  std::optional<Space> space_;
   std::optional<Source> source_;
   std::optional<Receiver> receiver_;
 
   std::string remark_;  // why batches do not go over RDMA although they should
 
-  Turn turn_;
-
-  // State of the primary.  A term begins and ends as a whole.
-  struct Term {
-    MonoTime elected_at{0};
-    bool announced = false;  // OnPrimary was called
-    Lease lease;
-    Lsn stalled_until;                     // a Commit() failed: nothing is served until this is committed
-    std::uint64_t acknowledged_bytes = 0;  // so many of Log::sealed_bytes() have been acknowledged
-  };
-  Term term_;
-  // The role is offered to a backup, the heir.
-  struct Offer {
-    Member heir;
-    MonoTime end;  // when this node takes the offer back
-    std::function<void(const Status&)> done;
-    Epoch floor{};  // the latest epoch that a peer has promised meanwhile, as far as this node heard
-  };
-  std::optional<Offer> offer_;
-  bool waiting_ = false;  // this node is in WaitForPeers()
   HeldVotes held_votes_;
   ServiceWatch service_;
-  MonoTime next_heartbeat_{0};
   MonoTime next_hand_over_{0};  // when a primary with a damaged log tries next to hand over
 
   // State of the backup.
@@ -346,13 +285,6 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   };
   Order order_;
 
-  struct Space {
-    // FreeAndLive() at the time when the last attempt to make room failed; none if a segment was given back since then.
-    std::optional<std::pair<std::uint32_t, std::uint64_t>> futile;
-    std::uint64_t sealed_before = 0;  // Log::sealed_bytes() after the last slice of cleaning
-    std::uint64_t owed = 0;           // bytes of victims still to be looked at, for what clients have appended
-  };
-  Space space_;
   // An accepted link, until its first message tells what the link is for.
   struct Guest {
     Endpoint peer;
@@ -361,10 +293,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   };
   std::map<LinkId, Guest> guests_;
   // Since the start.
-  struct Counts {
-    std::uint64_t commits = 0, commit_failures = 0, records = 0, record_bytes = 0;
-  };
-  Counts counts_;
+  std::uint64_t records_ = 0, record_bytes_ = 0;
 };
 
 }  // namespace faha

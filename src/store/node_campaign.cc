@@ -17,7 +17,7 @@ constexpr std::uint64_t kForcedEpochs = 1'000'000;
 void Node::Promote(std::chrono::milliseconds patience, std::function<void(const Status&)> done) {
   if (!health_.ok()) return done(health_.failure());
   const bool leads =
-      Leads() || (Mutated(Mutant::kPromotedWithoutLease) && standing_.Leading() && committer_->Serving());
+      primary_->Leads() || (Mutated(Mutant::kPromotedWithoutLease) && standing_.Leading() && committer_->Serving());
   if (leads) return done(Status::Ok());
   if (!replica_.members().empty() && replica_.membership().Find(self_.id) == nullptr) {
     return done(
@@ -25,7 +25,7 @@ void Node::Promote(std::chrono::milliseconds patience, std::function<void(const 
   }
   // A campaign that is under way goes on: to begin again would give up a promise, or a role that no majority has
   // confirmed yet.
-  const bool under_way = candidacy_ || (standing_.Leading() && !offer_);
+  const bool under_way = candidacy_ || (standing_.Leading() && primary_->offer() == nullptr);
   if (!under_way || Mutated(Mutant::kOrderBeginsAnew)) {
     return StartCampaign(Epoch{}, Epoch{}, patience, std::move(done));
   }
@@ -40,7 +40,7 @@ MonoTime Node::EndOf(std::chrono::milliseconds patience) const {
 // A campaign in a cluster of one, whose own promise is a majority.
 void Node::Force(std::function<void(const Status&)> done) {
   if (!health_.ok()) return done(health_.failure());
-  if (standing_.Leading() && committer_->Serving() && LeaseHeld()) return done(Status::Ok());
+  if (standing_.Leading() && committer_->Serving() && primary_->LeaseHeld()) return done(Status::Ok());
   if (receiver_->streaming()) {
     return done({Code::kNoPromise, fmt::format("{} is the primary and alive: use FAHA.FAILOVER there",
                                                standing_.primary().Redis().ToString())});

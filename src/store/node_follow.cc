@@ -184,7 +184,7 @@ Result<wire::Ack> Node::Persist() {
   if (Status status = log_->Drain(); !status.ok()) return health_.Fail(status);
   engine_->ApplyTo(replica_.heard_committed());
   freshness_.Applied(engine_->applied());
-  ReleaseFreed();
+  space_->ReleaseFreed();
   if (Status status = replica_.EndInstallIfWhole(); !status.ok()) return status;
   if (!health_.ok()) return health_.failure();
   return wire::Ack{.epoch = {}, .durable = log_->durable(), .applied = engine_->applied()};
@@ -214,7 +214,7 @@ bool Node::Heard(Epoch epoch, Lsn committed, MonoTime as_of) {
   freshness_.Told(committed, std::min(as_of, contact_.heard_at()));
   engine_->ApplyTo(std::min(replica_.heard_committed(), log_->durable()));
   freshness_.Applied(engine_->applied());
-  ReleaseFreed();
+  space_->ReleaseFreed();
   return health_.ok();
 }
 
@@ -226,8 +226,8 @@ bool Node::MayBeRead() const {
 Status Node::CheckBackupRead() {
   if (!health_.ok()) return {Code::kFenced, std::string(health_.failure().message())};
   if (replica_.hides_keys()) return replica_.CheckDatabases();
-  if (!MayBeRead()) return CheckServing(Code::kNotPrimary);
-  turn_.ReadAtBackup();
+  if (!MayBeRead()) return primary_->CheckServing(Code::kNotPrimary);
+  primary_->ReadAtBackup();
   return Status::Ok();
 }
 

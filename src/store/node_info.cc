@@ -20,7 +20,7 @@ std::string_view RoleName(Role role) {
 std::string_view Node::StateWord() const {
   if (!health_.ok()) return "failed";
   if (standing_.Leading()) {
-    return Serving() ? "serving" : "no-quorum";
+    return primary_->Serving() ? "serving" : "no-quorum";
   }
   if (standing_.Fetching()) return "fetching";
   if (candidacy_) return "electing";
@@ -38,7 +38,7 @@ std::pair<std::string, std::chrono::milliseconds> Node::Trouble() const {
     return {obstacle.ToString(), {}};
   }
   if (standing_.Leading() && committer_->Serving()) {
-    if (const Status copies = CheckCopies(); !copies.ok()) return {copies.ToString(), {}};
+    if (const Status copies = primary_->CheckCopies(); !copies.ok()) return {copies.ToString(), {}};
   }
   if (standing_.role() == Role::kBackup && receiver_->streaming() && !contact_.reached()) {
     const Status unreached{
@@ -107,7 +107,7 @@ StoreInfo Node::Info() const {
   info.pool_path = options_.pool_path;
   info.pool_bytes = pool_->media().bytes().size();
   info.pool_usable_bytes = pool_->geometry().segment_bytes * replica_.UsableSegments();
-  info.pool_writable_bytes = WritableBytes();
+  info.pool_writable_bytes = space_->WritableBytes();
   if (MayBeRead()) info.staleness = Since(freshness_.current_at());
   info.pool_used_bytes = log_->UsedBytes();
   info.segment_bytes = pool_->geometry().segment_bytes;
@@ -116,8 +116,8 @@ StoreInfo Node::Info() const {
   info.free_segments = log_->segments().free();
   info.live_bytes = engine_->usage().live_bytes();
   info.tombstone_bytes = engine_->usage().tombstone_bytes();
-  info.cleaned_segments = cleaner_->stats().segments;
-  info.moved_bytes = cleaner_->stats().moved_bytes;
+  info.cleaned_segments = space_->stats().segments;
+  info.moved_bytes = space_->stats().moved_bytes;
   info.whole = replica_.whole();
   info.keys = engine_->Size();
   info.expiring = engine_->Expiring();
@@ -132,13 +132,13 @@ StoreInfo Node::Info() const {
   info.hot_evictions = hot.evictions;
   info.hot_ghost_hits = hot.ghost_hits;
   info.hot_refreshes = hot.refreshes;
-  info.commits = counts_.commits;
-  info.commit_failures = counts_.commit_failures;
+  info.commits = primary_->counts().commits;
+  info.commit_failures = primary_->counts().commit_failures;
   info.damages = pool_->damages();
   info.batches = log_->sealed_batches();
   info.batch_bytes = log_->sealed_bytes();
-  info.records = counts_.records;
-  info.record_bytes = counts_.record_bytes;
+  info.records = records_;
+  info.record_bytes = record_bytes_;
   return info;
 }
 

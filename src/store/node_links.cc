@@ -60,7 +60,7 @@ void Node::OnClose(LinkId link, const Status& reason) {
   if (guests_.erase(link) > 0) return;
   if (receiver_->Owns(link)) return receiver_->OnClose(link, reason);
   if (Shipper* shipper = committer_->Find(link)) {
-    if (!shipper->fetch()) NoteLost({shipper->receiver().Redis()}, reason.message());
+    if (!shipper->fetch()) primary_->NoteLost({shipper->receiver().Redis()}, reason.message());
     committer_->Drop(link);
     return;
   }
@@ -118,15 +118,9 @@ void Node::OnStrangerFrame(LinkId link, std::span<const std::byte> head) {
                    host)});
 }
 
-// A primary that was elected a moment ago gets time to be heard: electing another one meanwhile would only prolong the
-// time in which nobody serves.
-bool Node::IsNotToBeReplaced() const {
-  return Leads() || (standing_.Leading() && clock_->Now() - term_.elected_at < options_.lease);
-}
-
 void Node::AnswerState(LinkId link, const wire::StateRequest& request) {
   if (request.cluster != pool_->cluster()) return fabric_->Close(link);
-  const bool serving = IsNotToBeReplaced();
+  const bool serving = primary_->IsNotToBeReplaced();
   fabric_->Send(link, wire::Encode(wire::StateReply{.from = self_.id,
                                                     .serving = serving,
                                                     .lease_may_run = serving || voter_->LeaseMayRun(clock_->Now()),
@@ -143,7 +137,7 @@ Refusal Node::JudgeRequest(const wire::PromiseRequest& request) const {
   // place.
   if (!replica_.whole() && replica_.VouchedEnd() == kUnknownClaim) return Refusal::kNotWhole;
   const Refusal refusal = voter_->Judge(request.epoch, request.candidate.id, request.interrupts, clock_->Now());
-  const bool alive = IsNotToBeReplaced() && request.interrupts != voter_->promised();
+  const bool alive = primary_->IsNotToBeReplaced() && request.interrupts != voter_->promised();
   return refusal == Refusal::kNone && alive ? Refusal::kPrimaryAlive : refusal;
 }
 
@@ -196,8 +190,8 @@ void Node::LeadInstead() { StartCampaign(Epoch{}, Epoch{}, std::chrono::millisec
 // A peer has promised an epoch beyond this primary's.  A failed candidate left that promise there, and the peer can
 // follow only a primary of a later epoch.  While the role is offered, the candidate is the heir, which gets its time.
 void Node::OnLaterEpoch(Epoch epoch) {
-  if (offer_) {
-    offer_->floor = std::max(offer_->floor, epoch);
+  if (primary_->offer() != nullptr) {
+    primary_->HeardOfEpoch(epoch);
   } else {
     health_.Note(LogLevel::kNotice,
                  fmt::format("a member has promised epoch {}, of which nobody is the primary", epoch.value));

@@ -41,8 +41,8 @@ void Node::StepSilence() {
 }
 
 void Node::StepService() {
-  if (Leads()) return service_.Serves(replica_.members().size() > 1);
-  const bool may_recover = standing_.Leading() && !term_.lease.given_up();
+  if (primary_->Leads()) return service_.Serves(replica_.members().size() > 1);
+  const bool may_recover = standing_.Leading() && !primary_->LeaseGivenUp();
   if (service_.DoesNot(may_recover, clock_->Now(), options_.persist_timeout)) observer_->OnServiceLost();
 }
 

@@ -82,7 +82,6 @@ Status Node::Start(std::unique_ptr<Media> media) {
   log_ = &replica_.log();
   engine_ = &replica_.engine();
   if (const auto source = pool_->InstallSource()) book_.SetSeeds({*source});
-  cleaner_.emplace(log_, engine_);
   self_ = {.id = pool_->node(),
            .host = options_.announce_host,
            .port = options_.peer_port != 0 ? options_.peer_port : options_.port,
@@ -113,6 +112,9 @@ Status Node::Start(std::unique_ptr<Media> media) {
                       .replica = &replica_,
                       .voter = &*voter_,
                       .self = self_};
+  primary_.emplace(shared, &*committer_, &*probes_, static_cast<Primary::Loop*>(this),
+                   static_cast<Primary::Listener*>(this));
+  space_.emplace(shared, &*committer_, &*primary_);
   source_.emplace(shared, &*committer_, &*probes_);
   receiver_.emplace(fabric_, clock_, static_cast<BatchSink*>(this),
                     static_cast<std::uint32_t>(pool_->geometry().segment_bytes), options_.fabric == "rdma");

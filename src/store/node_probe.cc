@@ -9,23 +9,6 @@
 
 namespace faha {
 
-// Dials the member again if it was last reached longer ago than a lease.  Peers may speak meanwhile.
-bool Node::ReachedNow(const Member& member) {
-  const Member asked = member;
-  probes_->Refresh(asked.id);
-  const MonoTime end = clock_->Now() + std::min<MonoTime>(options_.persist_timeout, options_.lease / 2);
-  Reach reach = probes_->ReachOf(asked);
-  while (standing_.Leading() && reach == Reach::kUnknown && clock_->Now() < end) {
-    WaitForPeers(end);
-    if (standing_.Leading()) reach = probes_->ReachOf(asked);
-  }
-  if (reach == Reach::kUnknown) probes_->GiveUp(asked.id);
-  for (const auto& shipper : committer_->shippers()) {
-    if (shipper->receiver().id == asked.id) shipper->reached = reach == Reach::kReached;
-  }
-  return reach == Reach::kReached;
-}
-
 // A primary probes its backups in sync.
 void Node::TendProbes() {
   for (const NodeId& candidate : held_votes_.Late(clock_->Now())) {
@@ -37,7 +20,7 @@ void Node::TendProbes() {
     const Member& backup = shipper->receiver();
     if (!shipper->in_sync || shipper->fetch()) continue;
     const bool reached = probes_->ReachOf(backup) != Reach::kNot;
-    if (std::exchange(shipper->reached, reached) != reached) next_heartbeat_ = MonoTime{0};
+    if (std::exchange(shipper->reached, reached) != reached) primary_->HurryHeartbeat();
     if (reached || !probes_->TellOnce(backup.id)) continue;
     health_.Remember(
         {Code::kUnavailable,

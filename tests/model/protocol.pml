@@ -18,7 +18,7 @@
  *   Win           -> Campaign::OnPromise Campaign::JudgePromises Replica::VouchedEnd
  *   Fetch         -> Node::FetchFromBest Node::Introduce Source::Answer Source::Admissible Source::CommonWith
  *   LeadInstead   -> Source::RefuseToInstall Node::LeadInstead Node::Refused Node::EndCampaign
- *   Become        -> Node::BecomePrimary Pool::SetLeader Committer::Begin
+ *   Become        -> Node::BecomePrimary Primary::Begin Pool::SetLeader Committer::Begin
  *   Follow        -> Source::Answer Source::CommonWith Node::Accept Pool::SetLeader Log::CutAfter Committer::Admit
  *                    Voter::Heard
  *   BeginInstall  -> Source::Answer Node::Accept Replica::BeginInstall Pool::BeginInstall Log::Reset
@@ -26,15 +26,15 @@
  *   Land          -> Shipper::Pump Receiver::OnBatch Node::Land
  *   Acknowledge   -> Receiver::OnPollEnd Node::Persist Log::Drain Shipper::OnAck
  *   GiveLease     -> Receiver::OnHeartbeat Node::Heard Voter::Heard Shipper::SendHeartbeat
- *   Count         -> Node::Progress Committer::Advance
- *   Write         -> Node::EndUnit Log::Seal Node::Ship
- *   Read          -> Node::CheckRead Node::CheckServing
- *   Reply         -> Node::Commit Node::WaitAcknowledged Node::RenewLease Node::CountLease Committer::HeardByMajority
- *   ChangeMembers -> Node::AppendMembers Committer::Joining Membership::Toward Node::Forget
+ *   Count         -> Primary::Progress Committer::Advance
+ *   Write         -> Primary::EndUnit Log::Seal Primary::Ship
+ *   Read          -> Node::CheckRead Primary::CheckServing
+ *   Reply         -> Primary::Commit Primary::WaitAcknowledged Primary::RenewLease Primary::CountLease Committer::HeardByMajority
+ *   ChangeMembers -> Primary::AppendMembers Committer::Joining Membership::Toward Primary::Forget
  *   LosePool      -> Node::JoinCluster
- *   HandOver      -> Node::HandOver Node::HandOverOffered
+ *   HandOver      -> Primary::HandOver Node::HandOverOffered
  *   LeadLater     -> Node::OnLaterEpoch Node::StepOffer
- *   StepDown      -> Node::StepDown Committer::End
+ *   StepDown      -> Node::StepDown Primary::End Committer::End
  *   Crash         -> Node::Start Replica::OpenLog Log::Open
  */
 #ifndef MAXLEN
