@@ -25,6 +25,14 @@ Status Node::CheckRead() {
   return status;
 }
 
+Status Node::CheckBackupRead() {
+  if (!health_.ok()) return {Code::kFenced, std::string(health_.failure().message())};
+  if (replica_.hides_keys()) return replica_.CheckDatabases();
+  if (!follower_->MayBeRead()) return primary_->CheckServing(Code::kNotPrimary);
+  primary_->ReadAtBackup();
+  return Status::Ok();
+}
+
 Status Node::CheckWrite(std::uint64_t bytes, std::uint64_t records) {
   if (Status status = primary_->CheckServing(Code::kReadOnly); !status.ok()) return status;
   return records == 0 ? Status::Ok() : space_->MakeRoom(bytes + records * kRecordOverhead, Log::kReservedSegments);

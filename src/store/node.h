@@ -2,7 +2,7 @@
 //   node.cc        the keyspace, what ticks, damage
 //   node_open.cc   opening: recovery, the fabric
 //   node_term.cc   how a term begins and ends
-//   node_campaign.cc, node_hand_over.cc, node_follow.cc  becoming the primary, planned changes, following a primary
+//   node_campaign.cc, node_hand_over.cc  becoming the primary, planned changes
 //   node_probe.cc  whether a node that is to become a member can be dialled
 //   node_loss.cc   a backup that misses its primary, and a primary that no longer serves
 //   node_links.cc  what peers say, and what this node answers
@@ -23,18 +23,16 @@
 
 #include "cluster/address_book.h"
 #include "cluster/campaign.h"
-#include "cluster/contact.h"
 #include "cluster/service_watch.h"
 #include "cluster/voter.h"
 #include "faha/store.h"
 #include "log/log.h"
 #include "log/pool.h"
-#include "replication/receiver.h"
 #include "replication/shipper.h"
 #include "replication/wire.h"
 #include "store/committer.h"
 #include "store/engine.h"
-#include "store/freshness.h"
+#include "store/follower.h"
 #include "store/health.h"
 #include "store/held_votes.h"
 #include "store/inquiry.h"
@@ -49,7 +47,7 @@ namespace faha {
 
 class Node final : public Store,
                    private FabricHandler,
-                   private BatchSink,
+                   private Follower::Owner,
                    private Primary::Loop,
                    private Primary::Listener {
  public:
@@ -95,7 +93,7 @@ class Node final : public Store,
   [[nodiscard]] bool NeedsCommit() const override { return primary_->NeedsCommit(); }
   Status Commit() override { return primary_->Commit(); }
   void Follow(const Endpoint& primary) override;
-  void Suggest(const Endpoint& primary) override;
+  void Suggest(const Endpoint& primary) override { follower_->Suggest(primary); }
   void Promote(std::chrono::milliseconds patience, std::function<void(const Status&)> done) override;
   void TakeOver(std::chrono::milliseconds patience, std::function<void(const Status&)> done) override;
   void HandOver(const std::optional<Endpoint>& target, std::function<void(const Status&)> done) override {
@@ -120,7 +118,6 @@ class Node final : public Store,
  private:
   // For reads at a backup.
   Status CheckBackupRead();
-  [[nodiscard]] bool MayBeRead() const;
 
   // --- node.cc
   // Calls `write`, which makes a change, and ships the batches that it has filled.
@@ -151,7 +148,10 @@ class Node final : public Store,
   void AskMembers(const Members& members);
   void DialMembers(const Members& members);
   void RequestPromises();
-  void EndCampaign(const Status& outcome);
+  void EndCampaign(const Status& outcome) override;
+  [[nodiscard]] const Member& BestLog() const override { return candidacy_->campaign.best(); }
+  void LostBestLog() override;
+  void ReleaseFreed() override { space_->ReleaseFreed(); }
   void Enter(PhaseEvent event);
   void FetchFromBest();
   void Answer(const Status& outcome);
@@ -164,8 +164,6 @@ class Node final : public Store,
   void StepTakeOver();
   void EndTakeOver(const Status& outcome);
   void HandOverOffered(Epoch epoch) override;
-  [[nodiscard]] bool MayLead() const override { return !replica_.hides_keys() && contact_.reached(); }
-  void Reached(bool reached) override { contact_.SetReached(reached); }
 
   // --- node_probe.cc
   void TendProbes();
@@ -184,22 +182,6 @@ class Node final : public Store,
   [[nodiscard]] bool MajorityMisses() const;
   void StepSilence();
   void StepService();
-
-  // --- node_follow.cc
-  void Seek(const Member& primary);
-  std::optional<Endpoint> NextSource() override;
-  wire::FollowRequest Introduce() override;
-  Status Accept(const wire::FollowReply& reply) override;
-  Status JoinCluster(const wire::FollowReply& reply);
-  void Refused(const wire::FollowReply& reply) override;
-  Status Land(const wire::Batch& batch, std::span<const std::byte> bytes) override;
-  Status Gap(Lsn whole_at, std::span<const std::uint64_t> in_use) override;
-  Result<wire::Ack> Persist() override;
-  void Committed(Lsn lsn) override { replica_.HearCommitted(lsn); }
-  bool Heard(Epoch epoch, Lsn committed, MonoTime as_of) override;
-  void Lost(const Status& reason) override;
-  void FellBack(const Status& reason) override;
-  void Absorb() override;
 
   // --- node_links.cc
   void OnAccept(LinkId link, const Endpoint& peer, Lane lane) override;
@@ -250,18 +232,14 @@ class Node final : public Store,
   std::optional<Primary> primary_;
   std::optional<Space> space_;
   std::optional<Source> source_;
-  std::optional<Receiver> receiver_;
+  std::optional<Follower> follower_;
+  Receiver* receiver_ = nullptr;  // the follower's
 
   std::string remark_;  // why batches do not go over RDMA although they should
 
   HeldVotes held_votes_;
   ServiceWatch service_;
   MonoTime next_hand_over_{0};  // when a primary with a damaged log tries next to hand over
-
-  // State of the backup.
-  Freshness freshness_;
-  MonoTime promised_at_{0};  // when this node last gave a promise
-  Contact contact_;
 
   // State of the candidate.  Before it campaigns, it may ask a living primary to hand over:
   struct Heir {

@@ -14,6 +14,14 @@ namespace {
 constexpr std::uint64_t kForcedEpochs = 1'000'000;
 }  // namespace
 
+void Node::Follow(const Endpoint& primary) {
+  EndTakeOver({Code::kNoPromise, "this node was told to follow another"});
+  if (!health_.ok() || (receiver_->streaming() && standing_.primary().Redis() == primary)) return;
+  EndCampaign({Code::kNoPromise, "this node was told to follow another"});
+  StepDown(fmt::format("it was told to follow {}", primary.ToString()));
+  follower_->Suggest(primary);
+}
+
 void Node::Promote(std::chrono::milliseconds patience, std::function<void(const Status&)> done) {
   if (!health_.ok()) return done(health_.failure());
   const bool leads =
@@ -122,7 +130,7 @@ void Node::StepCampaign() {
       const Member primary = campaign.primary();
       EndCampaign({Code::kNoPromise,
                    fmt::format("{} is the primary and alive: use FAHA.FAILOVER there", primary.Redis().ToString())});
-      Seek(primary);
+      follower_->Seek(primary);
       return;
     }
     case Campaign::Next::kWon:
@@ -202,6 +210,16 @@ void Node::FetchFromBest() {
   }
 }
 
+// The node with the best log went away before its log was read: this node asks again which nodes are there.
+void Node::LostBestLog() {
+  const MonoTime left = order_.end == kForever ? kForever : order_.end - clock_->Now();
+  auto done = std::exchange(order_.done, nullptr);
+  Enter(PhaseEvent::kGiveUp);
+  const auto patience =
+      left == kForever ? std::chrono::milliseconds::max() : std::chrono::duration_cast<std::chrono::milliseconds>(left);
+  StartCampaign(Epoch{}, voter_->promised(), patience, std::move(done));
+}
+
 void Node::Answer(const Status& outcome) {
   if (!order_.done) return;
   const auto done = std::exchange(order_.done, nullptr);
@@ -213,7 +231,7 @@ Status Node::GivePromise(Epoch epoch, const NodeId& candidate) {
   if (Status status = persists ? pool_->SetPromise(epoch, candidate) : Status::Ok(); !status.ok())
     return health_.Fail(status);
   voter_->Promised(epoch, candidate);
-  promised_at_ = clock_->Now();
+  follower_->Promised();
   receiver_->Stop();
   StepDown(fmt::format("epoch {} was promised", epoch.value));
   return Status::Ok();

@@ -40,7 +40,7 @@ std::pair<std::string, std::chrono::milliseconds> Node::Trouble() const {
   if (standing_.Leading() && committer_->Serving()) {
     if (const Status copies = primary_->CheckCopies(); !copies.ok()) return {copies.ToString(), {}};
   }
-  if (standing_.role() == Role::kBackup && receiver_->streaming() && !contact_.reached()) {
+  if (standing_.role() == Role::kBackup && receiver_->streaming() && !follower_->contact().reached()) {
     const Status unreached{
         Code::kUnavailable,
         fmt::format("the primary does not reach this node at {}, so it may not lead: see faha.announce-host, "
@@ -56,8 +56,8 @@ bool Node::Promotable() const {
   const bool member = replica_.members().size() > 1 && replica_.membership().Find(self_.id) != nullptr;
   const bool lags = receiver_->streaming() && log_->end().lsn < replica_.heard_committed();
   // For a while, this node believes what the last primary said about its address: others should be elected first.
-  const bool unreached =
-      !contact_.reached() && (receiver_->streaming() || Since(contact_.heard_at()) < 2 * options_.lease);
+  const bool unreached = !follower_->contact().reached() &&
+                         (receiver_->streaming() || Since(follower_->contact().heard_at()) < 2 * options_.lease);
   return health_.ok() && replica_.whole() && !replica_.hides_keys() && !unreached && member && !lags;
 }
 
@@ -76,7 +76,7 @@ StoreInfo Node::Info() const {
   if (!standing_.primary().id.IsNone()) info.primary = standing_.primary();
   info.streaming = receiver_->streaming() && !standing_.Fetching();
   info.blank = replica_.Blank();
-  info.silent = Since(contact_.heard_at());
+  info.silent = Since(follower_->contact().heard_at());
   info.members = replica_.members();
   info.feature_level = replica_.membership().level();
   info.offered_level = options_.feature_level;
@@ -102,13 +102,13 @@ StoreInfo Node::Info() const {
   info.domain = pool_->media().domain();
   info.domain_configured = options_.persistence_domain != "auto";
   info.transport = fabric_->DataTransport();
-  info.transport_remark = remark_;
+  info.transport_remark = follower_->remark();
   if (receiver_->streaming()) info.source_transport = fabric_->TransportOf(receiver_->data());
   info.pool_path = options_.pool_path;
   info.pool_bytes = pool_->media().bytes().size();
   info.pool_usable_bytes = pool_->geometry().segment_bytes * replica_.UsableSegments();
   info.pool_writable_bytes = space_->WritableBytes();
-  if (MayBeRead()) info.staleness = Since(freshness_.current_at());
+  if (follower_->MayBeRead()) info.staleness = Since(follower_->current_at());
   info.pool_used_bytes = log_->UsedBytes();
   info.segment_bytes = pool_->geometry().segment_bytes;
   info.granule = pool_->geometry().granule;

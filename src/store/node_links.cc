@@ -164,7 +164,7 @@ void Node::AnswerPromise(LinkId link, const wire::PromiseRequest& request) {
     if (replica_.membership().Find(request.candidate.id) != nullptr) {
       book_.Found(request.candidate.id, request.candidate.Replication());
     }
-    Seek(request.candidate);
+    follower_->Seek(request.candidate);
   }
   fabric_->Send(link, wire::Encode(wire::PromiseReply{.from = self_.id,
                                                       .granted = refusal == Refusal::kNone,
@@ -223,7 +223,7 @@ bool Node::OnAnswer(NodeId peer, std::span<const std::byte> head) {
     } else if (!reply->primary.id.IsNone() && reply->promised > voter_->promised()) {
       // The peer is, or follows, the primary of a later epoch.  That primary may lack only this node to serve.
       StepDown(fmt::format("epoch {} has another primary", reply->promised.value));
-      Seek(reply->primary);
+      follower_->Seek(reply->primary);
     } else {
       inquiry_->SetMisses(peer, !reply->serving && !reply->lease_may_run);
     }

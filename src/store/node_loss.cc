@@ -11,13 +11,15 @@ bool Node::DependsOnPrimary() const {
 }
 
 bool Node::Silent() const {
-  return DependsOnPrimary() && clock_->Now() - contact_.heard_at() > options_.lease &&
+  return DependsOnPrimary() && clock_->Now() - follower_->contact().heard_at() > options_.lease &&
          !voter_->LeaseMayRun(clock_->Now());
 }
 
 bool Node::MajorityMisses() const { return inquiry_->Missing() + 1 >= Majority(replica_.members().size()); }
 
-bool Node::MissesPrimary() const { return contact_.refused() ? DependsOnPrimary() : Silent() && MajorityMisses(); }
+bool Node::MissesPrimary() const {
+  return follower_->contact().refused() ? DependsOnPrimary() : Silent() && MajorityMisses();
+}
 
 Status Node::Remember(std::string_view note) {
   static_assert(Store::kMaxNote == Pool::kMaxNote);
@@ -34,7 +36,9 @@ Status Node::Remember(std::string_view note) {
 void Node::StepSilence() {
   if (!Silent()) return;
   if (inquiry_->Due()) AskMembers(replica_.members());
-  if (contact_.followed() || !MajorityMisses() || clock_->Now() - contact_.heard_at() <= 3 * options_.lease / 2) return;
+  if (follower_->contact().followed() || !MajorityMisses() ||
+      clock_->Now() - follower_->contact().heard_at() <= 3 * options_.lease / 2)
+    return;
   health_.Note(LogLevel::kNotice,
                "no primary was found since the start, nor by a majority of the members: this node offers itself");
   StartCampaign(Epoch{}, Epoch{}, std::chrono::milliseconds::max(), nullptr);

@@ -72,7 +72,7 @@ Status Node::OpenFabric() {
 }
 
 Node::~Node() {
-  if (receiver_) receiver_->Close();
+  if (receiver_ != nullptr) receiver_->Close();
   if (committer_) committer_->End();
 }
 
@@ -116,11 +116,11 @@ Status Node::Start(std::unique_ptr<Media> media) {
                    static_cast<Primary::Listener*>(this));
   space_.emplace(shared, &*committer_, &*primary_);
   source_.emplace(shared, &*committer_, &*probes_);
-  receiver_.emplace(fabric_, clock_, static_cast<BatchSink*>(this),
-                    static_cast<std::uint32_t>(pool_->geometry().segment_bytes), options_.fabric == "rdma");
+  follower_.emplace(shared, &book_, remark_, static_cast<Follower::Owner*>(this));
+  receiver_ = &follower_->receiver();
   if (Status status = replica_.Recover(alone); !status.ok()) return status;
   // A node that was the primary seeks a new epoch; any other node first waits a while to hear of one.
-  contact_.Begin(clock_->Now());
+  follower_->ForgetPrimary();
   if (replica_.whole() && (alone || pool_->voted_for() == self_.id)) {
     StartCampaign(Epoch{}, Epoch{}, std::chrono::milliseconds::max(), nullptr);
   } else {

@@ -43,7 +43,7 @@ void Node::ForgetPrimary() {
   log_->LimitSegments(UINT32_MAX);  // the next primary decides where a batch goes
   probes_->EndAll();
   standing_.ForgetPrimary();
-  contact_.Begin(clock_->Now());
+  follower_->ForgetPrimary();
   space_->Abandon();
   primary_->End();
 }

@@ -13,7 +13,7 @@
  *   AskAgain       -> Campaign::AskAgain
  *   Unreachable    -> Inquiry::Dial Node::OnClose Campaign::OnUnreachable
  *   PromisesLate   -> Node::StepCampaign Campaign::OnPromisesLate
- *   StartAnew      -> Node::Lost Node::StartCampaign
+ *   StartAnew      -> Node::LostBestLog Node::StartCampaign
  */
 #define VOTERS 4
 #define PRIMARY 0    /* the voter that was the primary */

@@ -14,24 +14,24 @@
  *
  * step -> what it stands for
  *   Seek          -> Node::StartCampaign Node::AskForPromises Campaign::OnOwnPromise
- *   GivePromise   -> Node::AnswerPromise Node::GivePromise Voter::Judge Pool::SetPromise Receiver::Stop Node::Absorb
+ *   GivePromise   -> Node::AnswerPromise Node::GivePromise Voter::Judge Pool::SetPromise Receiver::Stop Follower::Absorb
  *   Win           -> Campaign::OnPromise Campaign::JudgePromises Replica::VouchedEnd
- *   Fetch         -> Node::FetchFromBest Node::Introduce Source::Answer Source::Admissible Source::CommonWith
- *   LeadInstead   -> Source::RefuseToInstall Node::LeadInstead Node::Refused Node::EndCampaign
+ *   Fetch         -> Node::FetchFromBest Follower::Introduce Source::Answer Source::Admissible Source::CommonWith
+ *   LeadInstead   -> Source::RefuseToInstall Node::LeadInstead Follower::Refused Node::EndCampaign
  *   Become        -> Node::BecomePrimary Primary::Begin Pool::SetLeader Committer::Begin
- *   Follow        -> Source::Answer Source::CommonWith Node::Accept Pool::SetLeader Log::CutAfter Committer::Admit
+ *   Follow        -> Source::Answer Source::CommonWith Follower::Accept Pool::SetLeader Log::CutAfter Committer::Admit
  *                    Voter::Heard
- *   BeginInstall  -> Source::Answer Node::Accept Replica::BeginInstall Pool::BeginInstall Log::Reset
- *   EndInstall    -> Shipper::SendGap Node::Gap Replica::AllowGap Node::Persist Replica::EndInstallIfWhole Pool::EndInstall
- *   Land          -> Shipper::Pump Receiver::OnBatch Node::Land
- *   Acknowledge   -> Receiver::OnPollEnd Node::Persist Log::Drain Shipper::OnAck
- *   GiveLease     -> Receiver::OnHeartbeat Node::Heard Voter::Heard Shipper::SendHeartbeat
+ *   BeginInstall  -> Source::Answer Follower::Accept Replica::BeginInstall Pool::BeginInstall Log::Reset
+ *   EndInstall    -> Shipper::SendGap Follower::Gap Replica::AllowGap Follower::Persist Replica::EndInstallIfWhole Pool::EndInstall
+ *   Land          -> Shipper::Pump Receiver::OnBatch Follower::Land
+ *   Acknowledge   -> Receiver::OnPollEnd Follower::Persist Log::Drain Shipper::OnAck
+ *   GiveLease     -> Receiver::OnHeartbeat Follower::Heard Voter::Heard Shipper::SendHeartbeat
  *   Count         -> Primary::Progress Committer::Advance
  *   Write         -> Primary::EndUnit Log::Seal Primary::Ship
  *   Read          -> Node::CheckRead Primary::CheckServing
  *   Reply         -> Primary::Commit Primary::WaitAcknowledged Primary::RenewLease Primary::CountLease Committer::HeardByMajority
  *   ChangeMembers -> Primary::AppendMembers Committer::Joining Membership::Toward Primary::Forget
- *   LosePool      -> Node::JoinCluster
+ *   LosePool      -> Follower::JoinCluster
  *   HandOver      -> Primary::HandOver Node::HandOverOffered
  *   LeadLater     -> Node::OnLaterEpoch Node::StepOffer
  *   StepDown      -> Node::StepDown Primary::End Committer::End
