@@ -78,17 +78,6 @@ Status Node::Swap(DbId a, DbId b) {
   return Change([&] { return engine_->Swap(a, b); });
 }
 
-// Ends what ends with a failure of the medium.
-void Node::OnFailure() {
-  Enter(PhaseEvent::kFail);
-  log_->LoseHold(health_.failure());
-  committer_->End();
-  receiver_->Stop();
-  EndTakeOver(health_.failure());
-  primary_->EndOffer(health_.failure());
-  Answer(health_.failure());
-}
-
 // Damage was found by a look at old batches or at a record, and what is damaged is not told, moved or shipped any more.
 // The other members have it whole, so a primary hands its role over and then takes the whole log from them, as a backup
 // does.  Until it can hand over it goes on as the primary, because without it there may be no majority.
@@ -109,20 +98,33 @@ void Node::TendDamage() {
     (void)health_.Fail(damage);
   } else if (!standing_.Leading()) {
     replica_.GiveUpDamaged();
-    EndCampaign(damage);
+    election_->EndCampaign(damage);
     receiver_->Stop();
     receiver_->Start();
   } else if (primary_->LeadsNobodyFor(options_.lease)) {
     // This node leads nobody, and only keeps the others from electing another primary.
-    StepDown("its log is damaged, and no majority hears it");
+    election_->StepDown("its log is damaged, and no majority hears it");
   } else if (clock_->Now() >= next_hand_over_) {
     next_hand_over_ = clock_->Now() + kDamagePeriod;
     health_.Remember(damage);
     primary_->HandOver(std::nullopt, [](const Status&) {});
     if (engine_->broken() && primary_->offer() == nullptr && standing_.Leading()) {
-      StepDown("its log is damaged, it serves nothing, and no backup can be given its role");
+      election_->StepDown("its log is damaged, it serves nothing, and no backup can be given its role");
     }
   }
+}
+
+Status Node::Remember(std::string_view note) {
+  static_assert(Store::kMaxNote == Pool::kMaxNote);
+  if (!health_.ok()) return health_.failure();
+  const Status status = pool_->SetNote(note);
+  return status.ok() || status.code() == Code::kTooLarge ? status : health_.Fail(status);
+}
+
+void Node::StepService() {
+  if (primary_->Leads()) return service_.Serves(replica_.members().size() > 1);
+  const bool may_recover = standing_.Leading() && !primary_->LeaseGivenUp();
+  if (service_.DoesNot(may_recover, clock_->Now(), options_.persist_timeout)) observer_->OnServiceLost();
 }
 
 void Node::Tick() {
@@ -134,12 +136,11 @@ void Node::Tick() {
   receiver_->OnTick();
   replica_.LookAtDatabases();
   TendDamage();
-  StepTakeOver();
-  StepOffer();
-  TendProbes();
-  StepSilence();
-  StepCampaign();
-  Progress();
+  election_->StepTakeOver();
+  election_->StepOffer();
+  votes_->TendProbes();
+  election_->StepSilence();
+  election_->Step();
   space_->Clean(true);
   space_->DrainSealed();
   DropSilentGuests();

@@ -1,16 +1,8 @@
 // One node: the store that the module sees, and the place where the layers meet.  Thread: main loop only.
 //   node.cc        the keyspace, what ticks, damage
 //   node_open.cc   opening: recovery, the fabric
-//   node_term.cc   how a term begins and ends
-//   node_campaign.cc, node_hand_over.cc  becoming the primary, planned changes
-//   node_probe.cc  whether a node that is to become a member can be dialled
-//   node_loss.cc   a backup that misses its primary, and a primary that no longer serves
-//   node_links.cc  what peers say, and what this node answers
+//   node_links.cc  what peers say, and who answers
 //   node_info.cc   what an operator sees
-// Invariants: (1) before a promise is answered, the promise is persistent, the old primary has no access to this node's
-//                 memory any more, and the log holds every batch that the old primary may have counted without this
-//                 node's processor.
-//             (2) after a failure of the medium (see health.h) nothing is acknowledged, served or promised any more.
 #pragma once
 
 #include <functional>
@@ -22,7 +14,6 @@
 #include <vector>
 
 #include "cluster/address_book.h"
-#include "cluster/campaign.h"
 #include "cluster/service_watch.h"
 #include "cluster/voter.h"
 #include "faha/store.h"
@@ -31,25 +22,21 @@
 #include "replication/shipper.h"
 #include "replication/wire.h"
 #include "store/committer.h"
+#include "store/election.h"
 #include "store/engine.h"
 #include "store/follower.h"
 #include "store/health.h"
-#include "store/held_votes.h"
-#include "store/inquiry.h"
 #include "store/primary.h"
 #include "store/probes.h"
 #include "store/replica.h"
 #include "store/source.h"
 #include "store/space.h"
 #include "store/standing.h"
+#include "store/votes.h"
 
 namespace faha {
 
-class Node final : public Store,
-                   private FabricHandler,
-                   private Follower::Owner,
-                   private Primary::Loop,
-                   private Primary::Listener {
+class Node final : public Store, private FabricHandler, private Primary::Loop {
  public:
   Node(const Options& options, StoreObserver* observer, Env env);
   ~Node() override;
@@ -84,7 +71,7 @@ class Node final : public Store,
   }
   [[nodiscard]] std::uint64_t Expiring(DbId db) const override { return engine_->Expiring(db); }
   [[nodiscard]] std::uint64_t Expiring() const override { return engine_->Expiring(); }
-  [[nodiscard]] bool Promotable() const override;
+  [[nodiscard]] bool Promotable() const override { return election_->Promotable(); }
   [[nodiscard]] std::uint64_t HotUsedBytes() const override { return engine_->hot().MemoryBytes(); }
   [[nodiscard]] std::uint64_t Size(DbId db) const override { return engine_->Size(db); }
   [[nodiscard]] std::uint64_t MaxRecordBytes() const override { return log_->MaxRecordBytes() - 64; }
@@ -92,16 +79,20 @@ class Node final : public Store,
   [[nodiscard]] Status CheckTold() const override { return engine_->misread() ? pool_->damage() : Status::Ok(); }
   [[nodiscard]] bool NeedsCommit() const override { return primary_->NeedsCommit(); }
   Status Commit() override { return primary_->Commit(); }
-  void Follow(const Endpoint& primary) override;
+  void Follow(const Endpoint& primary) override { election_->Follow(primary); }
   void Suggest(const Endpoint& primary) override { follower_->Suggest(primary); }
-  void Promote(std::chrono::milliseconds patience, std::function<void(const Status&)> done) override;
-  void TakeOver(std::chrono::milliseconds patience, std::function<void(const Status&)> done) override;
+  void Promote(std::chrono::milliseconds patience, std::function<void(const Status&)> done) override {
+    election_->Promote(patience, std::move(done));
+  }
+  void TakeOver(std::chrono::milliseconds patience, std::function<void(const Status&)> done) override {
+    election_->TakeOver(patience, std::move(done));
+  }
   void HandOver(const std::optional<Endpoint>& target, std::function<void(const Status&)> done) override {
     primary_->HandOver(target, std::move(done));
   }
   Status Forget(const Endpoint& member) override { return primary_->Forget(member); }
-  void Force(std::function<void(const Status&)> done) override;
-  [[nodiscard]] bool MissesPrimary() const override;
+  void Force(std::function<void(const Status&)> done) override { election_->Force(std::move(done)); }
+  [[nodiscard]] bool MissesPrimary() const override { return election_->MissesPrimary(); }
   Status Remember(std::string_view note) override;
   [[nodiscard]] std::string_view Remembered() const override { return pool_->note(); }
   Status Checkpoint() override { return replica_.Checkpoint(standing_.Leading()); }
@@ -123,64 +114,13 @@ class Node final : public Store,
   // Calls `write`, which makes a change, and ships the batches that it has filled.
   template <typename Write>
   Status Change(Write write);
-  static constexpr MonoTime kForever = MonoTime::max();
   void TendDamage();
   // The main loop, for a primary.
   void HearPeers(MonoTime longest) override { fabric_->Poll(longest, *this); }
   void TurnCommitted() override { space_->Clean(false); }
-  void LeaseCounted(bool hears) override;
-  void BeginsToServe() override;
-  void Leads() override;
-  void OnFailure();
-
-  // --- node_term.cc
-  void Progress();
-  void BecomePrimary();
-  void StepDown(std::string_view why);
-  void ForgetPrimary();
-
-  // --- node_campaign.cc
-  void StartCampaign(Epoch interrupts, Epoch floor, std::chrono::milliseconds patience,
-                     std::function<void(const Status&)> done);
-  [[nodiscard]] MonoTime EndOf(std::chrono::milliseconds patience) const;
-  void StepCampaign();
-  void AskForPromises();
-  void AskMembers(const Members& members);
-  void DialMembers(const Members& members);
-  void RequestPromises();
-  void EndCampaign(const Status& outcome) override;
-  [[nodiscard]] const Member& BestLog() const override { return candidacy_->campaign.best(); }
-  void LostBestLog() override;
-  void ReleaseFreed() override { space_->ReleaseFreed(); }
-  void Enter(PhaseEvent event);
-  void FetchFromBest();
-  void Answer(const Status& outcome);
-  // Persists the promise, takes the old primary's access away and absorbs what the old primary has placed with it.
-  // Errors: IoError - the node has failed.
-  Status GivePromise(Epoch epoch, const NodeId& candidate);
-
-  // --- node_hand_over.cc
-  void StepOffer();
-  void StepTakeOver();
-  void EndTakeOver(const Status& outcome);
-  void HandOverOffered(Epoch epoch) override;
-
-  // --- node_probe.cc
-  void TendProbes();
-  void OnProbed(const Probes::Outcome& outcome);
-  void SettleVotes(const NodeId& candidate);
-  bool OnProbeFrame(LinkId link, std::span<const std::byte> head);
 
   [[nodiscard]] Status CheckHoldable() const;
 
-  // --- node_loss.cc
-  // This backup could become the primary, but does nothing now to become it.
-  [[nodiscard]] bool DependsOnPrimary() const;
-  // The same, and this backup has heard no primary for a lease.
-  [[nodiscard]] bool Silent() const;
-  // A majority misses a primary: this node, and the members whose last answer said so.
-  [[nodiscard]] bool MajorityMisses() const;
-  void StepSilence();
   void StepService();
 
   // --- node_links.cc
@@ -193,15 +133,7 @@ class Node final : public Store,
   void OnPollEnd() override;
   bool OnGuestFrame(LinkId link, std::span<const std::byte> head);
   void OnStrangerFrame(LinkId link, std::span<const std::byte> head);
-  bool OnInquiryFrame(LinkId link, std::span<const std::byte> head);
-  bool OnAnswer(NodeId peer, std::span<const std::byte> head);
-  void AnswerState(LinkId link, const wire::StateRequest& request);
-  void AnswerPromise(LinkId link, const wire::PromiseRequest& request);
-  [[nodiscard]] Refusal JudgeRequest(const wire::PromiseRequest& request) const;
   void AnswerFollow(LinkId link, const wire::FollowRequest& request);
-  void OnLaterEpoch(Epoch epoch);
-  void LeadInstead();
-  void OnWrongAnswer(NodeId peer);
   void DropSilentGuests();
 
   // --- node_info.cc
@@ -225,43 +157,21 @@ class Node final : public Store,
   Engine* engine_ = nullptr;
   Member self_;
   AddressBook book_;
-  std::optional<Inquiry> inquiry_;
   std::optional<Probes> probes_;
   std::optional<Voter> voter_;
   std::optional<Committer> committer_;
+  std::optional<Election> election_;
   std::optional<Primary> primary_;
   std::optional<Space> space_;
   std::optional<Source> source_;
   std::optional<Follower> follower_;
   Receiver* receiver_ = nullptr;  // the follower's
+  std::optional<Votes> votes_;
 
   std::string remark_;  // why batches do not go over RDMA although they should
 
-  HeldVotes held_votes_;
   ServiceWatch service_;
   MonoTime next_hand_over_{0};  // when a primary with a damaged log tries next to hand over
-
-  // State of the candidate.  Before it campaigns, it may ask a living primary to hand over:
-  struct Heir {
-    std::chrono::milliseconds patience;  // for the campaign that follows if the primary does not hand over
-    std::function<void(const Status&)> done;
-    MonoTime end{0}, next_ask{0};
-  };
-  std::optional<Heir> heir_;
-  // A campaign and what belongs to it.  All of it ends together, in Enter().
-  struct Candidacy {
-    Campaign campaign;
-    bool forced = false;      // this node's promise is enough, and it becomes the only member
-    Epoch asked{};            // the epoch for which promises have been asked
-    MonoTime asked_since{0};  // when they were first asked for
-  };
-  std::optional<Candidacy> candidacy_;
-  // The caller that has ordered this node to lead, and how long this may take.
-  struct Order {
-    MonoTime end{0};
-    std::function<void(const Status&)> done;
-  };
-  Order order_;
 
   // An accepted link, until its first message tells what the link is for.
   struct Guest {

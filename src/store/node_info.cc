@@ -23,7 +23,7 @@ std::string_view Node::StateWord() const {
     return primary_->Serving() ? "serving" : "no-quorum";
   }
   if (standing_.Fetching()) return "fetching";
-  if (candidacy_) return "electing";
+  if (standing_.Campaigning()) return "electing";
   if (!replica_.whole() && !pool_->installing()) return "damaged";
   if (!receiver_->streaming()) return "seeking";
   if (!replica_.whole()) return "installing";
@@ -32,9 +32,8 @@ std::string_view Node::StateWord() const {
 
 std::pair<std::string, std::chrono::milliseconds> Node::Trouble() const {
   if (!health_.ok()) return {health_.failure().ToString(), {}};
-  if (candidacy_ && !standing_.Fetching()) {
-    const Status obstacle{Code::kNoPromise,
-                          fmt::format("no majority has promised yet: {}", candidacy_->campaign.Obstacle())};
+  if (standing_.Campaigning() && !standing_.Fetching()) {
+    const Status obstacle{Code::kNoPromise, fmt::format("no majority has promised yet: {}", election_->Obstacle())};
     return {obstacle.ToString(), {}};
   }
   if (standing_.Leading() && committer_->Serving()) {
@@ -50,15 +49,6 @@ std::pair<std::string, std::chrono::milliseconds> Node::Trouble() const {
   }
   if (health_.problem().status.ok()) return {};
   return {health_.problem().status.ToString(), Since(health_.problem().at)};
-}
-
-bool Node::Promotable() const {
-  const bool member = replica_.members().size() > 1 && replica_.membership().Find(self_.id) != nullptr;
-  const bool lags = receiver_->streaming() && log_->end().lsn < replica_.heard_committed();
-  // For a while, this node believes what the last primary said about its address: others should be elected first.
-  const bool unreached = !follower_->contact().reached() &&
-                         (receiver_->streaming() || Since(follower_->contact().heard_at()) < 2 * options_.lease);
-  return health_.ok() && replica_.whole() && !replica_.hides_keys() && !unreached && member && !lags;
 }
 
 std::chrono::milliseconds Node::Since(MonoTime time) const {

@@ -37,7 +37,7 @@ Node::Node(const Options& options, StoreObserver* observer, Env env)
       clock_(env.clock == nullptr ? own_clock_.get() : env.clock),
       fabric_(env.fabric),
       memory_(env.memory == nullptr ? std::pmr::get_default_resource() : env.memory),
-      health_(&options_, clock_, [this] { OnFailure(); }),
+      health_(&options_, clock_, [this] { election_->OnFailure(); }),
       replica_(&options_, clock_, &health_) {}
 
 Status Node::ChooseFabric() {
@@ -100,7 +100,6 @@ Status Node::Start(std::unique_ptr<Media> media) {
   voter_.emplace(pool_->promised(), pool_->voted_for(), options_.lease, clock_->Now(),
                  Voter::Forgotten{.nothing = alone || leader == self_.id, .holder = leader});
   if (Status status = OpenFabric(); !status.ok()) return status;
-  inquiry_.emplace(fabric_, clock_, &book_, &options_);
   probes_.emplace(fabric_, clock_, &options_);
   committer_.emplace(log_, &replica_.membership(), &options_, self_);
   const Shared shared{.options = &options_,
@@ -112,17 +111,19 @@ Status Node::Start(std::unique_ptr<Media> media) {
                       .replica = &replica_,
                       .voter = &*voter_,
                       .self = self_};
-  primary_.emplace(shared, &*committer_, &*probes_, static_cast<Primary::Loop*>(this),
-                   static_cast<Primary::Listener*>(this));
+  election_.emplace(shared, &book_, &*committer_, &*probes_);
+  primary_.emplace(shared, &*committer_, &*probes_, static_cast<Primary::Loop*>(this), &*election_);
   space_.emplace(shared, &*committer_, &*primary_);
   source_.emplace(shared, &*committer_, &*probes_);
-  follower_.emplace(shared, &book_, remark_, static_cast<Follower::Owner*>(this));
+  follower_.emplace(shared, &book_, remark_, &*election_);
   receiver_ = &follower_->receiver();
+  election_->Attach(&*primary_, &*space_, &*follower_);
+  votes_.emplace(shared, &book_, &*committer_, &*probes_, &*primary_, &*follower_, &*election_);
   if (Status status = replica_.Recover(alone); !status.ok()) return status;
   // A node that was the primary seeks a new epoch; any other node first waits a while to hear of one.
   follower_->ForgetPrimary();
   if (replica_.whole() && (alone || pool_->voted_for() == self_.id)) {
-    StartCampaign(Epoch{}, Epoch{}, std::chrono::milliseconds::max(), nullptr);
+    election_->StartCampaign(Epoch{}, Epoch{}, std::chrono::milliseconds::max(), nullptr);
   } else {
     receiver_->Start();
   }

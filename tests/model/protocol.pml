@@ -13,12 +13,12 @@
  * A damaged log (DAMAGE, once) is one that its node gives up without knowing how far it reached.
  *
  * step -> what it stands for
- *   Seek          -> Node::StartCampaign Node::AskForPromises Campaign::OnOwnPromise
- *   GivePromise   -> Node::AnswerPromise Node::GivePromise Voter::Judge Pool::SetPromise Receiver::Stop Follower::Absorb
+ *   Seek          -> Election::StartCampaign Election::AskForPromises Campaign::OnOwnPromise
+ *   GivePromise   -> Votes::AnswerPromise Election::GivePromise Voter::Judge Pool::SetPromise Receiver::Stop Follower::Absorb
  *   Win           -> Campaign::OnPromise Campaign::JudgePromises Replica::VouchedEnd
- *   Fetch         -> Node::FetchFromBest Follower::Introduce Source::Answer Source::Admissible Source::CommonWith
- *   LeadInstead   -> Source::RefuseToInstall Node::LeadInstead Follower::Refused Node::EndCampaign
- *   Become        -> Node::BecomePrimary Primary::Begin Pool::SetLeader Committer::Begin
+ *   Fetch         -> Election::FetchFromBest Follower::Introduce Source::Answer Source::Admissible Source::CommonWith
+ *   LeadInstead   -> Source::RefuseToInstall Election::LeadInstead Follower::Refused Election::EndCampaign
+ *   Become        -> Election::BecomePrimary Primary::Begin Pool::SetLeader Committer::Begin
  *   Follow        -> Source::Answer Source::CommonWith Follower::Accept Pool::SetLeader Log::CutAfter Committer::Admit
  *                    Voter::Heard
  *   BeginInstall  -> Source::Answer Follower::Accept Replica::BeginInstall Pool::BeginInstall Log::Reset
@@ -32,9 +32,9 @@
  *   Reply         -> Primary::Commit Primary::WaitAcknowledged Primary::RenewLease Primary::CountLease Committer::HeardByMajority
  *   ChangeMembers -> Primary::AppendMembers Committer::Joining Membership::Toward Primary::Forget
  *   LosePool      -> Follower::JoinCluster
- *   HandOver      -> Primary::HandOver Node::HandOverOffered
- *   LeadLater     -> Node::OnLaterEpoch Node::StepOffer
- *   StepDown      -> Node::StepDown Primary::End Committer::End
+ *   HandOver      -> Primary::HandOver Election::HandOverOffered
+ *   LeadLater     -> Election::OnLaterEpoch Election::StepOffer
+ *   StepDown      -> Election::StepDown Primary::End Committer::End
  *   Crash         -> Node::Start Replica::OpenLog Log::Open
  */
 #ifndef MAXLEN
