@@ -143,7 +143,7 @@ void Node::Tick() {
   election_->Step();
   space_->Clean(true);
   space_->DrainSealed();
-  DropSilentGuests();
+  sessions_->DropSilentGuests();
   replica_.TendHotTier(now);
 }
 

@@ -1,12 +1,10 @@
 // One node: the store that the module sees, and the place where the layers meet.  Thread: main loop only.
 //   node.cc        the keyspace, what ticks, damage
 //   node_open.cc   opening: recovery, the fabric
-//   node_links.cc  what peers say, and who answers
 //   node_info.cc   what an operator sees
 #pragma once
 
 #include <functional>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -29,6 +27,7 @@
 #include "store/primary.h"
 #include "store/probes.h"
 #include "store/replica.h"
+#include "store/sessions.h"
 #include "store/source.h"
 #include "store/space.h"
 #include "store/standing.h"
@@ -36,7 +35,7 @@
 
 namespace faha {
 
-class Node final : public Store, private FabricHandler, private Primary::Loop {
+class Node final : public Store, private Primary::Loop {
  public:
   Node(const Options& options, StoreObserver* observer, Env env);
   ~Node() override;
@@ -100,7 +99,7 @@ class Node final : public Store, private FabricHandler, private Primary::Loop {
   void ReleaseSegments(const Status& outcome) override { replica_.EndHold(outcome); }
   Status ReadHeld(const HeldVisitor& visit) const override { return replica_.ReadHeld(visit); }
   [[nodiscard]] int descriptor() const override { return fabric_->descriptor(); }
-  void Poll() override { fabric_->Poll(std::chrono::microseconds{0}, *this); }
+  void Poll() override { fabric_->Poll(std::chrono::microseconds{0}, *sessions_); }
   void Tick() override;
   [[nodiscard]] StoreInfo Info() const override;
   [[nodiscard]] const Options& options() const override { return options_; }
@@ -116,25 +115,12 @@ class Node final : public Store, private FabricHandler, private Primary::Loop {
   Status Change(Write write);
   void TendDamage();
   // The main loop, for a primary.
-  void HearPeers(MonoTime longest) override { fabric_->Poll(longest, *this); }
+  void HearPeers(MonoTime longest) override { fabric_->Poll(longest, *sessions_); }
   void TurnCommitted() override { space_->Clean(false); }
 
   [[nodiscard]] Status CheckHoldable() const;
 
   void StepService();
-
-  // --- node_links.cc
-  void OnAccept(LinkId link, const Endpoint& peer, Lane lane) override;
-  void OnConnect(LinkId link) override;
-  void OnFrame(LinkId link, std::span<const std::byte> head, std::span<const std::byte> body) override;
-  void OnPlaced(LinkId link, std::uint64_t place, std::span<const std::byte> body) override;
-  void OnFlushed(LinkId link, std::uint64_t count) override { source_->OnFlushed(link, count); }
-  void OnClose(LinkId link, const Status& reason) override;
-  void OnPollEnd() override;
-  bool OnGuestFrame(LinkId link, std::span<const std::byte> head);
-  void OnStrangerFrame(LinkId link, std::span<const std::byte> head);
-  void AnswerFollow(LinkId link, const wire::FollowRequest& request);
-  void DropSilentGuests();
 
   // --- node_info.cc
   [[nodiscard]] std::string_view StateWord() const;
@@ -167,19 +153,13 @@ class Node final : public Store, private FabricHandler, private Primary::Loop {
   std::optional<Follower> follower_;
   Receiver* receiver_ = nullptr;  // the follower's
   std::optional<Votes> votes_;
+  std::optional<Sessions> sessions_;
 
   std::string remark_;  // why batches do not go over RDMA although they should
 
   ServiceWatch service_;
   MonoTime next_hand_over_{0};  // when a primary with a damaged log tries next to hand over
 
-  // An accepted link, until its first message tells what the link is for.
-  struct Guest {
-    Endpoint peer;
-    Lane lane = Lane::kControl;
-    MonoTime heard{0};  // when it last spoke
-  };
-  std::map<LinkId, Guest> guests_;
   // Since the start.
   std::uint64_t records_ = 0, record_bytes_ = 0;
 };

@@ -119,6 +119,7 @@ Status Node::Start(std::unique_ptr<Media> media) {
   receiver_ = &follower_->receiver();
   election_->Attach(&*primary_, &*space_, &*follower_);
   votes_.emplace(shared, &book_, &*committer_, &*probes_, &*primary_, &*follower_, &*election_);
+  sessions_.emplace(shared, &*committer_, &*probes_, &*primary_, &*source_, &*follower_, &*election_, &*votes_);
   if (Status status = replica_.Recover(alone); !status.ok()) return status;
   // A node that was the primary seeks a new epoch; any other node first waits a while to hear of one.
   follower_->ForgetPrimary();

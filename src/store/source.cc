@@ -75,7 +75,13 @@ std::unique_ptr<BatchReader> Source::ReaderFrom(Lsn lsn) const {
 
 // --- What receivers say.
 
-bool Source::OnFrame(Shipper* shipper, LinkId link, std::span<const std::byte> head) {
+bool Source::OnFrame(LinkId link, std::span<const std::byte> head) {
+  const bool known = OnReceiverFrame(committer_->Find(link), link, head);
+  if (!known) committer_->Drop(link);
+  return known;
+}
+
+bool Source::OnReceiverFrame(Shipper* shipper, LinkId link, std::span<const std::byte> head) {
   if (link == shipper->data()) {
     const auto ack = wire::Decode<wire::Ack>(head);
     if (!ack || ack->epoch != voter_->promised() || !shipper->OnAck(ack->durable, ack->applied)) {

@@ -31,14 +31,15 @@ class Source {
   Outcome Answer(LinkId link, const std::string& address, const wire::FollowRequest& request);
   // A token opens a data link.  False: it opens none.
   bool OpenData(LinkId link, std::span<const std::byte> head);
-  // A receiver says something.  False: this does not belong there.
-  bool OnFrame(Shipper* shipper, LinkId link, std::span<const std::byte> head);
+  // A receiver says something.  False: this does not belong there, and the receiver is dropped.
+  bool OnFrame(LinkId link, std::span<const std::byte> head);
   void OnFlushed(LinkId link, std::uint64_t count);
 
   // Errors: PeerVersion - a cluster of that level does not know peer_host.
   static Status CheckPeerHost(const Member& member, FeatureLevel level);
 
  private:
+  bool OnReceiverFrame(Shipper* shipper, LinkId link, std::span<const std::byte> head);
   [[nodiscard]] bool Lives(const Shipper& shipper) const;
   [[nodiscard]] bool SharesAddress(const Member& member) const;
   [[nodiscard]] std::optional<Endpoint> TwinOf(const Member& member) const;
