@@ -14,14 +14,15 @@ namespace {
 constexpr std::uint64_t kForcedEpochs = 1'000'000;
 }  // namespace
 
-Election::Election(const Shared& shared, AddressBook* book, Committer* committer, Probes* probes)
+Election::Election(const Shared& shared, Standing* standing, Voter* voter, AddressBook* book, Committer* committer,
+                   Probes* probes)
     : options_(shared.options),
       observer_(shared.observer),
       clock_(shared.clock),
       health_(shared.health),
-      standing_(shared.standing),
+      standing_(standing),
       replica_(shared.replica),
-      voter_(shared.voter),
+      voter_(voter),
       pool_(&shared.replica->pool()),
       log_(&shared.replica->log()),
       engine_(&shared.replica->engine()),
@@ -70,6 +71,7 @@ void Election::BecomePrimary() {
     return;
   }
   Enter(PhaseEvent::kCatchUp);
+  standing_->SetPrimary(self_);
   primary_->Begin(epoch, forced);
 }
 

@@ -31,7 +31,8 @@ class Election final : public Primary::Listener, public Follower::Owner {
   using Done = std::function<void(const Status&)>;
 
   // All of them must outlive this.
-  Election(const Shared& shared, AddressBook* book, Committer* committer, Probes* probes);
+  Election(const Shared& shared, Standing* standing, Voter* voter, AddressBook* book, Committer* committer,
+           Probes* probes);
   // The parts that report to this one.  To be called before anything else.
   void Attach(Primary* primary, Space* space, Follower* follower);
 

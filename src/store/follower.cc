@@ -9,15 +9,16 @@
 
 namespace faha {
 
-Follower::Follower(const Shared& shared, AddressBook* book, std::string remark, Owner* owner)
+Follower::Follower(const Shared& shared, Standing* standing, Voter* voter, AddressBook* book, std::string remark,
+                   Owner* owner)
     : options_(shared.options),
       observer_(shared.observer),
       clock_(shared.clock),
       fabric_(shared.fabric),
       health_(shared.health),
-      standing_(shared.standing),
+      standing_(standing),
       replica_(shared.replica),
-      voter_(shared.voter),
+      voter_(voter),
       pool_(&shared.replica->pool()),
       log_(&shared.replica->log()),
       engine_(&shared.replica->engine()),

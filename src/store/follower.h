@@ -34,7 +34,7 @@ class Follower final : private BatchSink {
     virtual void ReleaseFreed() = 0;
   };
   // All of them must outlive this.  `remark`: why batches cannot go over RDMA although they should; may be empty.
-  Follower(const Shared& shared, AddressBook* book, std::string remark, Owner* owner);
+  Follower(const Shared& shared, Standing* standing, Voter* voter, AddressBook* book, std::string remark, Owner* owner);
 
   // Looks for this primary first.
   void Seek(const Member& primary);

@@ -43,7 +43,6 @@ Status Node::CheckErase(std::uint64_t bytes, std::uint64_t records) {
   return space_->MakeRoom(bytes + records * kRecordOverhead, Log::kCleanerSegments);
 }
 
-// Calls `write`, which makes a change, and ships the batches that it has filled.
 template <typename Write>
 Status Node::Change(Write write) {
   if (Status status = primary_->CheckChange(); !status.ok()) return status;
@@ -86,8 +85,8 @@ void Node::TendDamage() {
   const Status damage = pool_->damage();
   if (pool_->installing() && (engine_->broken() || !damage.ok())) {
     // The rest of the log would not mend the damage, so the install starts again.
-    receiver_->Stop();
-    receiver_->Start();
+    follower_->receiver().Stop();
+    follower_->receiver().Start();
     return;
   }
   // A turn that has met the damage must fail first.
@@ -99,8 +98,8 @@ void Node::TendDamage() {
   } else if (!standing_.Leading()) {
     replica_.GiveUpDamaged();
     election_->EndCampaign(damage);
-    receiver_->Stop();
-    receiver_->Start();
+    follower_->receiver().Stop();
+    follower_->receiver().Start();
   } else if (primary_->LeadsNobodyFor(options_.lease)) {
     // This node leads nobody, and only keeps the others from electing another primary.
     election_->StepDown("its log is damaged, and no majority hears it");
@@ -133,7 +132,7 @@ void Node::Tick() {
   const MonoTime now = clock_->Now();
   primary_->Heartbeat(now);
   fabric_->SetSpin(options_.rdma_spin);
-  receiver_->OnTick();
+  follower_->receiver().OnTick();
   replica_.LookAtDatabases();
   TendDamage();
   election_->StepTakeOver();

@@ -1,27 +1,26 @@
-// One node: the store that the module sees, and the place where the layers meet.  Thread: main loop only.
+// One node: the store that the module sees.  It owns the parts, introduces them to one another, and says what ticks in
+// which order; what a node does is in the parts.  Thread: main loop only.
 //   node.cc        the keyspace, what ticks, damage
 //   node_open.cc   opening: recovery, the fabric
 //   node_info.cc   what an operator sees
 #pragma once
 
+#include <chrono>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 #include <utility>
-#include <vector>
 
 #include "cluster/address_book.h"
 #include "cluster/service_watch.h"
 #include "cluster/voter.h"
 #include "faha/store.h"
-#include "log/log.h"
-#include "log/pool.h"
-#include "replication/shipper.h"
-#include "replication/wire.h"
 #include "store/committer.h"
 #include "store/election.h"
-#include "store/engine.h"
 #include "store/follower.h"
 #include "store/health.h"
 #include "store/primary.h"
@@ -106,21 +105,18 @@ class Node final : public Store, private Primary::Loop {
   void Tune(const std::function<void(Options&)>& change) override { change(options_); }
 
  private:
+  // --- node.cc
   // For reads at a backup.
   Status CheckBackupRead();
-
-  // --- node.cc
   // Calls `write`, which makes a change, and ships the batches that it has filled.
   template <typename Write>
   Status Change(Write write);
   void TendDamage();
+  void StepService();
+  [[nodiscard]] Status CheckHoldable() const;
   // The main loop, for a primary.
   void HearPeers(MonoTime longest) override { fabric_->Poll(longest, *sessions_); }
   void TurnCommitted() override { space_->Clean(false); }
-
-  [[nodiscard]] Status CheckHoldable() const;
-
-  void StepService();
 
   // --- node_info.cc
   [[nodiscard]] std::string_view StateWord() const;
@@ -135,31 +131,31 @@ class Node final : public Store, private Primary::Loop {
   Clock* clock_;
   Fabric* fabric_;
   std::pmr::memory_resource* memory_;
+  std::string remark_;  // why batches do not go over RDMA although they should; later the follower knows
+  Member self_;
+
+  // The parts.  Each of them knows only parts above it, except that Election is told by Primary and Follower what
+  // becomes of them.
   Health health_;
   Standing standing_;
   Replica replica_;
   Pool* pool_ = nullptr;  // the replica's, as the next two
   Log* log_ = nullptr;
   Engine* engine_ = nullptr;
-  Member self_;
   AddressBook book_;
-  std::optional<Probes> probes_;
   std::optional<Voter> voter_;
+  std::optional<Probes> probes_;
   std::optional<Committer> committer_;
-  std::optional<Election> election_;
   std::optional<Primary> primary_;
-  std::optional<Space> space_;
-  std::optional<Source> source_;
   std::optional<Follower> follower_;
-  Receiver* receiver_ = nullptr;  // the follower's
+  std::optional<Source> source_;
+  std::optional<Space> space_;
+  std::optional<Election> election_;
   std::optional<Votes> votes_;
   std::optional<Sessions> sessions_;
 
-  std::string remark_;  // why batches do not go over RDMA although they should
-
   ServiceWatch service_;
   MonoTime next_hand_over_{0};  // when a primary with a damaged log tries next to hand over
-
   // Since the start.
   std::uint64_t records_ = 0, record_bytes_ = 0;
 };

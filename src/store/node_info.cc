@@ -25,7 +25,7 @@ std::string_view Node::StateWord() const {
   if (standing_.Fetching()) return "fetching";
   if (standing_.Campaigning()) return "electing";
   if (!replica_.whole() && !pool_->installing()) return "damaged";
-  if (!receiver_->streaming()) return "seeking";
+  if (!follower_->receiver().streaming()) return "seeking";
   if (!replica_.whole()) return "installing";
   return log_->end().lsn < replica_.heard_committed() ? "syncing" : "following";
 }
@@ -39,7 +39,7 @@ std::pair<std::string, std::chrono::milliseconds> Node::Trouble() const {
   if (standing_.Leading() && committer_->Serving()) {
     if (const Status copies = primary_->CheckCopies(); !copies.ok()) return {copies.ToString(), {}};
   }
-  if (standing_.role() == Role::kBackup && receiver_->streaming() && !follower_->contact().reached()) {
+  if (standing_.role() == Role::kBackup && follower_->receiver().streaming() && !follower_->contact().reached()) {
     const Status unreached{
         Code::kUnavailable,
         fmt::format("the primary does not reach this node at {}, so it may not lead: see faha.announce-host, "
@@ -64,7 +64,7 @@ StoreInfo Node::Info() const {
   info.node = self_.id;
   info.cluster = pool_->cluster();
   if (!standing_.primary().id.IsNone()) info.primary = standing_.primary();
-  info.streaming = receiver_->streaming() && !standing_.Fetching();
+  info.streaming = follower_->receiver().streaming() && !standing_.Fetching();
   info.blank = replica_.Blank();
   info.silent = Since(follower_->contact().heard_at());
   info.members = replica_.members();
@@ -93,7 +93,7 @@ StoreInfo Node::Info() const {
   info.domain_configured = options_.persistence_domain != "auto";
   info.transport = fabric_->DataTransport();
   info.transport_remark = follower_->remark();
-  if (receiver_->streaming()) info.source_transport = fabric_->TransportOf(receiver_->data());
+  if (follower_->receiver().streaming()) info.source_transport = fabric_->TransportOf(follower_->receiver().data());
   info.pool_path = options_.pool_path;
   info.pool_bytes = pool_->media().bytes().size();
   info.pool_usable_bytes = pool_->geometry().segment_bytes * replica_.UsableSegments();

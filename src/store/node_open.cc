@@ -72,7 +72,7 @@ Status Node::OpenFabric() {
 }
 
 Node::~Node() {
-  if (receiver_ != nullptr) receiver_->Close();
+  if (follower_) follower_->receiver().Close();
   if (committer_) committer_->End();
 }
 
@@ -111,12 +111,11 @@ Status Node::Start(std::unique_ptr<Media> media) {
                       .replica = &replica_,
                       .voter = &*voter_,
                       .self = self_};
-  election_.emplace(shared, &book_, &*committer_, &*probes_);
+  election_.emplace(shared, &standing_, &*voter_, &book_, &*committer_, &*probes_);
   primary_.emplace(shared, &*committer_, &*probes_, static_cast<Primary::Loop*>(this), &*election_);
   space_.emplace(shared, &*committer_, &*primary_);
   source_.emplace(shared, &*committer_, &*probes_);
-  follower_.emplace(shared, &book_, remark_, &*election_);
-  receiver_ = &follower_->receiver();
+  follower_.emplace(shared, &standing_, &*voter_, &book_, remark_, &*election_);
   election_->Attach(&*primary_, &*space_, &*follower_);
   votes_.emplace(shared, &book_, &*committer_, &*probes_, &*primary_, &*follower_, &*election_);
   sessions_.emplace(shared, &*committer_, &*probes_, &*primary_, &*source_, &*follower_, &*election_, &*votes_);
@@ -126,7 +125,7 @@ Status Node::Start(std::unique_ptr<Media> media) {
   if (replica_.whole() && (alone || pool_->voted_for() == self_.id)) {
     election_->StartCampaign(Epoch{}, Epoch{}, std::chrono::milliseconds::max(), nullptr);
   } else {
-    receiver_->Start();
+    follower_->receiver().Start();
   }
   return health_.failure();
 }

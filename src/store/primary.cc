@@ -72,7 +72,6 @@ bool Primary::MajorityHears() const { return term_.lease.Runs(clock_->Now()) || 
 void Primary::Begin(Epoch epoch, bool forced) {
   term_ = {};
   term_.elected_at = clock_->Now();
-  standing_->SetPrimary(self_);
   replica_->LookAtDatabases();
   log_->SetEpoch(epoch);
   log_->SetCommitted(std::max(log_->known_committed(), replica_->heard_committed()));

@@ -6,6 +6,7 @@
 // Invariant: if this node steps down while writes are unacknowledged, the next Commit() fails.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -151,7 +152,7 @@ class Primary {
   const Options* options_;
   const Clock* clock_;
   Health* health_;
-  Standing* standing_;
+  const Standing* standing_;
   Replica* replica_;
   const Voter* voter_;
   Pool* pool_;

@@ -8,6 +8,7 @@
 //             (2) while whole() is false, the log counts as no copy and this node leads nobody.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <memory>

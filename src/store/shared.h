@@ -19,9 +19,9 @@ struct Shared {
   const Clock* clock;
   Fabric* fabric;
   Health* health;
-  Standing* standing;
+  const Standing* standing;
   Replica* replica;
-  Voter* voter;
+  const Voter* voter;
   Member self;
 };
 
