@@ -1,7 +1,7 @@
 // What a node is to its cluster at the moment, and what it can become next: one table.  Pure.  Thread: any; values.
 // A campaign runs from kSeek until a transition leaves the three phases that have one.  A transition out of kFetching
 // ends the reception of the best log, and one out of kLeading ends a term.  So the start and the end of a transition
-// alone decide what must be torn down: see Node::Enter.
+// alone decide what must be torn down: see Election::Enter.
 #pragma once
 
 #include <array>

@@ -12,63 +12,42 @@ namespace faha {
 namespace {
 // A primary whose log is damaged tries to hand over once in every period of this length.
 constexpr MonoTime kDamagePeriod = std::chrono::seconds(1);
-// The longest period, however long the lease is: peers that hear nothing for a few seconds take this node for dead.
-constexpr MonoTime kMaxHeartbeatPeriod = std::chrono::milliseconds(500);
-// The part of each tick in which memory is given back, after faha.hot-bytes was lowered or a database was flushed.
-constexpr MonoTime kMaxShrinkTime = std::chrono::milliseconds(1);
 // What a record takes besides its key and value, at most (bytes).
 constexpr std::uint64_t kRecordOverhead = sizeof(format::RecordHeader) + sizeof(TimeMs) + format::kRecordAlign;
 }  // namespace
 
 // --- The keyspace.
 
-Status Node::CheckServing(Code not_primary) {
-  if (!failure_.ok()) return {Code::kFenced, std::string(failure_.message())};
-  if (turn_.deposed()) return DeposedInTurn();
-  if (engine_->broken()) return pool_->damage();
-  if (!Leading()) {
-    return {not_primary, primary_.id.IsNone() || primary_.id == self_.id
-                             ? std::string("this node is not the primary, and none is known yet: ask the other nodes")
-                             : fmt::format("this node is a backup: the primary is {}", primary_.Redis().ToString())};
-  }
-  if (hides_) return CheckDatabases();
-  if (!committer_->Serving()) {
-    return {Code::kNoQuorum, "this node was elected and waits for a majority of the members: start their servers"};
-  }
-  if (committer_->committed() < term_.stalled_until) {
-    return {Code::kNoQuorum, "earlier writes still wait for a majority of the members: start their servers"};
-  }
-  if (not_primary == Code::kReadOnly) {
-    if (Status status = CheckCopies(); !status.ok()) return status;
-  }
-  // Checking the lease once in a turn is enough: Commit() makes sure that it held until the end.  While the role is
-  // offered to another node there is no lease, and Commit() asks a majority.
-  return NeedsCommit() || offer_ || LeaseHeld() ? Status::Ok() : RenewLease();
-}
-
-Status Node::CheckCopies() const {
-  if (committer_->EnoughCopies()) return Status::Ok();
-  return {
-      Code::kNoQuorum,
-      fmt::format("writes wait for the {} copies of faha.min-acks, of {} members: start the other servers, or lower it",
-                  options_.min_acks, membership_.members().size())};
-}
-
 Status Node::CheckRead() {
-  if (RoleNow() == Role::kBackup && options_.backup_reads) return CheckBackupRead();
-  Status status = CheckServing(Code::kNotPrimary);
-  if (status.ok()) turn_.Read();
+  if (standing_.role() == Role::kBackup && options_.backup_reads) return CheckBackupRead();
+  Status status = primary_->CheckServing(Code::kNotPrimary);
+  if (status.ok()) primary_->Read();
   return status;
 }
 
+Status Node::CheckBackupRead() {
+  if (!health_.ok()) return {Code::kFenced, std::string(health_.failure().message())};
+  if (replica_.hides_keys()) return replica_.CheckDatabases();
+  if (!follower_->MayBeRead()) return primary_->CheckServing(Code::kNotPrimary);
+  primary_->ReadAtBackup();
+  return Status::Ok();
+}
+
 Status Node::CheckWrite(std::uint64_t bytes, std::uint64_t records) {
-  if (Status status = CheckServing(Code::kReadOnly); !status.ok()) return status;
-  return records == 0 ? Status::Ok() : MakeRoom(bytes + records * kRecordOverhead, Log::kReservedSegments);
+  if (Status status = primary_->CheckServing(Code::kReadOnly); !status.ok()) return status;
+  return records == 0 ? Status::Ok() : space_->MakeRoom(bytes + records * kRecordOverhead, Log::kReservedSegments);
 }
 
 Status Node::CheckErase(std::uint64_t bytes, std::uint64_t records) {
-  if (Status status = CheckServing(Code::kReadOnly); !status.ok()) return status;
-  return MakeRoom(bytes + records * kRecordOverhead, Log::kCleanerSegments);
+  if (Status status = primary_->CheckServing(Code::kReadOnly); !status.ok()) return status;
+  return space_->MakeRoom(bytes + records * kRecordOverhead, Log::kCleanerSegments);
+}
+
+template <typename Write>
+Status Node::Change(Write write) {
+  if (Status status = primary_->CheckChange(); !status.ok()) return status;
+  const std::uint64_t appended = log_->appended();
+  return primary_->Changed(appended, write());
 }
 
 std::optional<Entry> Node::Get(DbId db, std::string_view key) { return engine_->Get(db, key); }
@@ -78,20 +57,20 @@ void Node::Prefetch(DbId db, std::span<const std::string_view> keys) const { eng
 void Node::PrefetchFirst(DbId db, std::string_view key) const { engine_->PrefetchFirst(db, key); }
 
 Status Node::Put(DbId db, std::string_view key, const Entry& entry) {
-  if (entry.type != ValueType::kString && membership_.level() < kValueTypesLevel) {
+  if (entry.type != ValueType::kString && replica_.membership().level() < kValueTypesLevel) {
     return {Code::kPeerVersion,
             fmt::format("only strings can be stored at feature level {}: all members must know level "
                         "{}; see FAHA.STATUS",
-                        membership_.level(), kValueTypesLevel)};
+                        replica_.membership().level(), kValueTypesLevel)};
   }
-  ++counts_.records;
-  counts_.record_bytes += key.size() + entry.value.size();
+  ++records_;
+  record_bytes_ += key.size() + entry.value.size();
   return Change([&] { return engine_->Put(db, key, entry); });
 }
 
 Status Node::Delete(DbId db, std::string_view key) {
-  ++counts_.records;
-  counts_.record_bytes += key.size();
+  ++records_;
+  record_bytes_ += key.size();
   return Change([&] { return engine_->Delete(db, key); });
 }
 
@@ -104,281 +83,98 @@ Status Node::Swap(DbId a, DbId b) {
   return Change([&] { return engine_->Swap(a, b); });
 }
 
-// This node may lead again, but what the turn, and perhaps the unit, wrote before is gone: nothing may be added to it.
-Status Node::DeposedInTurn() {
-  return {Code::kFenced, "this node was deposed since the turn began: what it has written may be lost"};
-}
-
-// A change that wrote nothing still told something: that a key or a database is empty, as a read would.
-// A batch that filled up in the middle of a unit was sealed by the log: it is shipped while the rest of the unit is
-// written.
-template <typename Write>
-Status Node::Change(Write write) {
-  if (turn_.deposed()) return DeposedInTurn();
-  if (engine_->misread()) return pool_->damage();
-  const std::uint64_t before = log_->appended();
-  Status status = write();
-  if (log_->appended() != before || Mutated(Mutant::kNothingProves)) {
-    turn_.Wrote();
-  } else {
-    turn_.Read();
-  }
-  if (status.code() == Code::kIoError) return Fail(status);
-  Ship();
-  return status;
-}
-
-// --- Commit.
-
-void Node::Ship() {
-  if (committer_->active()) committer_->Pump(voter_->promised());
-}
-
-void Node::EndUnit() {
-  if (engine_->misread()) return;  // the unit must never end: see FailTurn()
-  log_->EndUnit();
-  engine_->SettleHot();
-  if (log_->OpenBatchBytes() < options_.batch_bytes || !Leading()) return;
-  if (Status status = log_->Seal(); !status.ok()) {
-    (void)Fail(status);
-    return;
-  }
-  Ship();
-}
-
-Status Node::Commit() {
-  if (engine_->misread()) return FailTurn();
-  // Nothing that this node has misread as a backup may be told.
-  if (turn_.TakeReadAtBackup()) {
-    if (Status status = CheckMedium(); !status.ok()) return status;
-  }
-  if (!NeedsCommit()) return Status::Ok();
-  const Turn turn = turn_.Take();
-  const bool wrote = turn.wrote();
-  // A batch that is sealed now and acknowledged in this epoch proves that no other primary was elected before now, and
-  // so that everything that this turn's replies tell is current.  Otherwise the lease must prove it.
-  const bool proves = wrote && (log_->HasOpenBatch() || Mutated(Mutant::kNothingProves));
-  committer_->Served(clock_->Now());
-  Status status = failure_;
-  if (status.ok()) status = CheckMedium();
-  if (status.ok() && (turn.deposed() || !Leading())) {
-    status = {Code::kFenced,
-              "this node was deposed before the write was persistent on a majority: its outcome is unknown"};
-  }
-  if (status.ok() && wrote) status = PersistOpenBatch();
-  if (status.ok() && wrote) status = WaitAcknowledged();
-  if (status.ok() && !proves && !LeaseHeld()) status = RenewLease();
-  if (status.ok() && wrote) {
-    ++counts_.commits;
-    Clean(false);
-  }
-  if (!status.ok()) {
-    ++counts_.commit_failures;
-    Remember(status);
-  }
-  return status;
-}
-
-// The turn has met a damaged record: what it was told is wrong, and so what it wants to write may be wrong.  A unit
-// that lacks a part of its changes must not exist, so everything that was not sealed is dropped.
-Status Node::FailTurn() {
-  turn_ = {};
-  ++counts_.commit_failures;
-  // A part of the medium that cannot be read at all is another matter: CheckMedium() fences this node.
-  const Status medium = CheckMedium();
-  if (medium.ok() && Leading()) DropUnsealed();
-  RecordDamage();
-  (void)engine_->TakeMisread();
-  if (!medium.ok()) return medium;
-  Remember(pool_->damage());
-  return pool_->damage();
-}
-
-// Records that were not sealed exist nowhere else, and a unit that was not ended will never end: the index must not
-// show them.
-void Node::DropUnsealed() {
-  engine_->Appended();
-  if (!log_->HasOpenBatch() && !log_->InUnit()) return;
-  engine_->RollBackTo(log_->end().lsn);
-  (void)log_->CutAfter(log_->end().lsn);  // this changes only the open batch
-}
-
-// The network is the slowest part, so shipping comes first: the backups persist while this node does.
-Status Node::PersistOpenBatch() {
-  if (Status status = log_->Seal(); !status.ok()) return Fail(status);
-  Ship();
-  if (Status status = log_->Drain(); !status.ok()) return Fail(status);
-  Progress();
-  return Status::Ok();
-}
-
-Status Node::WaitAcknowledged() {
-  const Lsn lsn = log_->end().lsn;
-  const std::uint64_t sealed = log_->sealed_bytes();
-  const Epoch epoch = voter_->promised();
-  // Persist-timeout is the time for a peer's answer; shipping and writing the bytes get time of their own in addition.
-  const MonoTime deadline =
-      clock_->Now() + options_.persist_timeout + Shipper::TimeOf(sealed - term_.acknowledged_bytes);
-  while (!committer_->Acknowledged(lsn)) {
-    if (clock_->Now() >= deadline) {
-      for (const Endpoint& slow : committer_->GiveUpOn(lsn, clock_->Now())) {
-        Remember({Code::kUnavailable,
-                  fmt::format("the backup {} did not persist within {} ms: commits no longer wait for it",
-                              slow.ToString(), options_.persist_timeout.count())});
-      }
-      if (committer_->Acknowledged(lsn)) break;
-      term_.stalled_until = lsn;
-      return {Code::kNoQuorum, committer_->committed() < lsn
-                                   ? "the write is not persistent on a majority of the members: its outcome is unknown"
-                                   : "the write is on a majority, but in fewer copies than faha.min-acks asks for"};
-    }
-    WaitForPeers(deadline);
-    if (!Leading() || voter_->promised() != epoch) {
-      return {Code::kFenced,
-              "this node was deposed before the write was persistent on a majority: its outcome is unknown"};
-    }
-  }
-  // Batches that the cleaner has sealed meanwhile are still on their way.
-  if (!Mutated(Mutant::kPatienceGrows)) term_.acknowledged_bytes = std::max(term_.acknowledged_bytes, sealed);
-  return Status::Ok();
-}
-
-// Lets peers speak for a while.  It also calls Tick(), because the main loop does not run meanwhile.
-void Node::WaitForPeers(MonoTime deadline) {
-  const auto left = std::min<MonoTime>(deadline - clock_->Now(), kTickPeriod);
-  waiting_ = true;
-  fabric_->Poll(std::max(left, MonoTime{0}), *this);
-  Tick();
-  waiting_ = false;
-}
-
-Status Node::RenewLease() {
-  const Status lost{Code::kNoQuorum,
-                    "a majority of the members does not answer: reads and writes wait for their return"};
-  if (term_.lease.given_up()) return lost;
-  const MonoTime asked = clock_->Now();
-  const MonoTime deadline = asked + options_.persist_timeout;
-  const auto confirmed = [&] {
-    return Leading() && (LeaseHeld() || committer_->HeardByMajority(clock_->Now()) >= asked);
-  };
-  committer_->Heartbeat(asked, false);
-  while (Leading() && !confirmed() && clock_->Now() < deadline) WaitForPeers(deadline);
-  if (confirmed()) return Status::Ok();
-  term_.lease.GiveUp();
-  return lost;
-}
-
-// What was misread must not be told to anybody, and a log that is misread is no copy.  A log that is already known to
-// be damaged is not read any more: it waits for a primary that sends all of it again, and then the pool drops the parts
-// that cannot be read.
-Status Node::CheckMedium() {
-  const Status health = pool_->media().Health();
-  const bool given_up = not_whole_ && !pool_->installing();
-  return health.ok() || given_up ? Status::Ok() : Fail(health);
-}
-
-Status Node::Fail(Status status) {
-  if (!failure_.ok()) return failure_;
-  failure_ = {Code::kFenced, fmt::format("this node has stopped serving: {}", status.ToString())};
-  Note(LogLevel::kWarning, failure_.ToString());
-  Enter(PhaseEvent::kFail);
-  log_->LoseHold(failure_);
-  committer_->End();
-  receiver_->Stop();
-  EndTakeOver(failure_);
-  EndOffer(failure_);
-  Answer(failure_);
-  return failure_;
-}
-
-void Node::NoteProblem(const Status& problem) { last_problem_ = {problem, clock_->Now()}; }
-
-void Node::Remember(const Status& problem) {
-  NoteProblem(problem);
-  if (!complaints_.Admit(problem.message(), clock_->Now())) return;
-  if (const auto more = complaints_.TakeLeftOut(); more != 0) {
-    Note(LogLevel::kWarning, fmt::format("{} complaints about peers were left out", more));
-  }
-  Note(LogLevel::kWarning, problem.ToString());
-}
-
 // Damage was found by a look at old batches or at a record, and what is damaged is not told, moved or shipped any more.
 // The other members have it whole, so a primary hands its role over and then takes the whole log from them, as a backup
 // does.  Until it can hand over it goes on as the primary, because without it there may be no majority.
 void Node::TendDamage() {
-  RecordDamage();
+  replica_.RecordDamage();
   const Status damage = pool_->damage();
   if (pool_->installing() && (engine_->broken() || !damage.ok())) {
     // The rest of the log would not mend the damage, so the install starts again.
-    receiver_->Stop();
-    receiver_->Start();
+    follower_->receiver().Stop();
+    follower_->receiver().Start();
     return;
   }
   // A turn that has met the damage must fail first.
-  if (damage.ok() || not_whole_ || offer_ || waiting_ || log_->InUnit() || engine_->misread()) return;
-  if (membership_.members().size() < 2) {
-    (void)Fail(damage);
-  } else if (!Leading()) {
-    GiveUpDamaged();
-    EndCampaign(damage);
-    receiver_->Stop();
-    receiver_->Start();
-  } else if (clock_->Now() - std::max(term_.lease.end(), term_.elected_at) > options_.lease) {
+  if (damage.ok() || !replica_.whole() || primary_->offer() != nullptr || primary_->waiting() || log_->InUnit() ||
+      engine_->misread())
+    return;
+  if (replica_.members().size() < 2) {
+    (void)health_.Fail(damage);
+  } else if (!standing_.Leading()) {
+    replica_.GiveUpDamaged();
+    election_->EndCampaign(damage);
+    follower_->receiver().Stop();
+    follower_->receiver().Start();
+  } else if (primary_->LeadsNobodyFor(options_.lease)) {
     // This node leads nobody, and only keeps the others from electing another primary.
-    StepDown("its log is damaged, and no majority hears it");
+    election_->StepDown("its log is damaged, and no majority hears it");
   } else if (clock_->Now() >= next_hand_over_) {
     next_hand_over_ = clock_->Now() + kDamagePeriod;
-    Remember(damage);
-    HandOver(std::nullopt, [](const Status&) {});
-    if (engine_->broken() && !offer_ && Leading()) {
-      StepDown("its log is damaged, it serves nothing, and no backup can be given its role");
+    health_.Remember(damage);
+    primary_->HandOver(std::nullopt, [](const Status&) {});
+    if (engine_->broken() && primary_->offer() == nullptr && standing_.Leading()) {
+      election_->StepDown("its log is damaged, it serves nothing, and no backup can be given its role");
     }
   }
 }
 
-// Records the damage in the pool, before anybody can restart this node, which would not remember the damage.
-void Node::RecordDamage() {
-  if (!failure_.ok() || not_whole_ || pool_->damage().ok()) return;
-  if (Status status = pool_->RecordDamage(log_->end()); !status.ok()) (void)Fail(status);
+Status Node::Remember(std::string_view note) {
+  static_assert(Store::kMaxNote == Pool::kMaxNote);
+  if (!health_.ok()) return health_.failure();
+  const Status status = pool_->SetNote(note);
+  return status.ok() || status.code() == Code::kTooLarge ? status : health_.Fail(status);
 }
 
-// From now on a damaged log is no longer this node's log: what it would tell its peers about it may be misread.
-void Node::GiveUpDamaged() {
-  if (not_whole_ || pool_->damage().ok()) return;
-  Note(LogLevel::kWarning, "this node gives up its log, which is damaged, and asks its peers for all of it");
-  NoteProblem(pool_->damage());
-  not_whole_ = true;
+void Node::StepService() {
+  if (primary_->Leads()) return service_.Serves(replica_.members().size() > 1);
+  const bool may_recover = standing_.Leading() && !primary_->LeaseGivenUp();
+  if (service_.DoesNot(may_recover, clock_->Now(), options_.persist_timeout)) observer_->OnServiceLost();
 }
 
 void Node::Tick() {
   StepService();
-  if (!failure_.ok() || !CheckMedium().ok()) return;
+  if (!health_.ok() || !replica_.CheckMedium().ok()) return;
   const MonoTime now = clock_->Now();
-  if (committer_->active() && now >= next_heartbeat_) {
-    next_heartbeat_ = now + std::min<MonoTime>(options_.lease / 5, kMaxHeartbeatPeriod);
-    committer_->Heartbeat(now, committer_->Serving() && LeaseHeld());
-  }
+  primary_->Heartbeat(now);
   fabric_->SetSpin(options_.rdma_spin);
-  receiver_->OnTick();
-  LookAtDatabases();
+  follower_->receiver().OnTick();
+  replica_.LookAtDatabases();
   TendDamage();
-  StepTakeOver();
-  StepOffer();
-  TendProbes();
-  StepSilence();
-  StepCampaign();
-  Progress();
-  Clean(true);
-  DrainSealed();
-  DropSilentGuests();
-  TendHotTier(now);
+  election_->StepTakeOver();
+  election_->StepOffer();
+  votes_->TendProbes();
+  election_->StepSilence();
+  election_->Step();
+  space_->Clean(true);
+  space_->DrainSealed();
+  sessions_->DropSilentGuests();
+  replica_.TendHotTier(now);
 }
 
-void Node::TendHotTier(MonoTime now) {
-  // A limit above the size of the pool is of no use, and a part of the limit is allocated at once.
-  engine_->SetHotBytes(std::min<std::uint64_t>(options_.hot_bytes, pool_->media().bytes().size()));
-  while (engine_->Tend() && clock_->Now() < now + kMaxShrinkTime) {
+// --- A copy of all keys.
+
+// Is everything that the index shows committed, so that it will stay?
+Status Node::CheckHoldable() const {
+  if (!health_.ok()) return health_.failure();
+  if (!replica_.whole())
+    return {Code::kUnavailable, "this node's log is not whole yet: see state and whole in FAHA.STATUS"};
+  if (primary_->Wrote() || log_->HasOpenBatch() || log_->InUnit()) {
+    return {Code::kUnavailable, "what this turn has written is not committed yet"};
   }
+  const bool committed = standing_.Leading()
+                             ? committer_->Serving() && !primary_->Stalled()
+                             : engine_->applied() <= std::max(replica_.heard_committed(), log_->known_committed());
+  if (committed) return Status::Ok();
+  return {Code::kNoQuorum, "what this node holds is not known to be on a majority: start the other servers"};
+}
+
+Result<Lsn> Node::HoldSegments(std::function<void(const Status&)> lost) {
+  if (Status status = CheckHoldable(); !status.ok()) return status;
+  replica_.Hold(space_->BestFirst(), std::move(lost));
+  // Batches that a primary has appended behind its last commit are from the cleaner or about members: they change no
+  // key.
+  return standing_.Leading() ? committer_->committed() : engine_->applied();
 }
 
 }  // namespace faha

@@ -1,55 +1,40 @@
-// One node: the store that the module sees, and the place where the layers meet.  Thread: main loop only.
-//   node.cc        the keyspace, the commit pipeline
+// One node: the store that the module sees.  It owns the parts, introduces them to one another, and says what ticks in
+// which order; what a node does is in the parts.  Thread: main loop only.
+//   node.cc        the keyspace, what ticks, damage
 //   node_open.cc   opening: recovery, the fabric
-//   node_space.cc  cleaning, and giving segments back
-//   node_term.cc   the primary's term: its commits, lease and members, and the end of the term
-//   node_campaign.cc, node_hand_over.cc, node_follow.cc  becoming the primary, planned changes, following a primary
-//   node_probe.cc  whether a node that is to become a member can be dialled
-//   node_loss.cc   a backup that misses its primary, and a primary that no longer serves
-//   node_links.cc  what peers say, and what this node answers
 //   node_info.cc   what an operator sees
-// Invariants: (1) before a promise is answered, the promise is persistent, the old primary has no access to this node's
-//                 memory any more, and the log holds every batch that the old primary may have counted without this
-//                 node's processor.
-//             (2) after a failure of the medium (failure_) nothing is acknowledged, served or promised any more.
-//             (3) if this node steps down while writes are unacknowledged, the next Commit() fails.
 #pragma once
 
+#include <chrono>
+#include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 #include <utility>
-#include <vector>
 
 #include "cluster/address_book.h"
-#include "cluster/campaign.h"
-#include "cluster/contact.h"
-#include "cluster/lease.h"
-#include "cluster/membership.h"
-#include "cluster/phase.h"
 #include "cluster/service_watch.h"
 #include "cluster/voter.h"
 #include "faha/store.h"
-#include "log/log.h"
-#include "log/pool.h"
-#include "replication/receiver.h"
-#include "replication/shipper.h"
-#include "replication/wire.h"
-#include "store/cleaner.h"
 #include "store/committer.h"
-#include "store/complaints.h"
-#include "store/engine.h"
-#include "store/freshness.h"
-#include "store/held_votes.h"
-#include "store/inquiry.h"
+#include "store/election.h"
+#include "store/follower.h"
+#include "store/health.h"
+#include "store/primary.h"
 #include "store/probes.h"
-#include "store/turn.h"
+#include "store/replica.h"
+#include "store/sessions.h"
+#include "store/source.h"
+#include "store/space.h"
+#include "store/standing.h"
+#include "store/votes.h"
 
 namespace faha {
 
-class Node final : public Store, private FabricHandler, private BatchSink {
+class Node final : public Store, private Primary::Loop {
  public:
   Node(const Options& options, StoreObserver* observer, Env env);
   ~Node() override;
@@ -62,9 +47,7 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   Status CheckRead() override;
   Status CheckWrite(std::uint64_t bytes, std::uint64_t records) override;
   Status CheckErase(std::uint64_t bytes, std::uint64_t records) override;
-  [[nodiscard]] bool Serving() const override {
-    return failure_.ok() && Leads() && committer_->committed() >= term_.stalled_until && committer_->EnoughCopies();
-  }
+  [[nodiscard]] bool Serving() const override { return primary_->Serving(); }
   std::optional<Entry> Get(DbId db, std::string_view key) override;
   void Prefetch(DbId db, std::span<const std::string_view> keys) const override;
   void PrefetchFirst(DbId db, std::string_view key) const override;
@@ -86,236 +69,60 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   }
   [[nodiscard]] std::uint64_t Expiring(DbId db) const override { return engine_->Expiring(db); }
   [[nodiscard]] std::uint64_t Expiring() const override { return engine_->Expiring(); }
-  [[nodiscard]] bool Promotable() const override;
+  [[nodiscard]] bool Promotable() const override { return election_->Promotable(); }
   [[nodiscard]] std::uint64_t HotUsedBytes() const override { return engine_->hot().MemoryBytes(); }
   [[nodiscard]] std::uint64_t Size(DbId db) const override { return engine_->Size(db); }
   [[nodiscard]] std::uint64_t MaxRecordBytes() const override { return log_->MaxRecordBytes() - 64; }
-  void EndUnit() override;
+  void EndUnit() override { primary_->EndUnit(); }
   [[nodiscard]] Status CheckTold() const override { return engine_->misread() ? pool_->damage() : Status::Ok(); }
-  [[nodiscard]] bool NeedsCommit() const override { return turn_.NeedsCommit() || engine_->misread(); }
-  Status Commit() override;
-  void Follow(const Endpoint& primary) override;
-  void Suggest(const Endpoint& primary) override;
-  void Promote(std::chrono::milliseconds patience, std::function<void(const Status&)> done) override;
-  void TakeOver(std::chrono::milliseconds patience, std::function<void(const Status&)> done) override;
-  void HandOver(const std::optional<Endpoint>& target, std::function<void(const Status&)> done) override;
-  Status Forget(const Endpoint& member) override;
-  void Force(std::function<void(const Status&)> done) override;
-  [[nodiscard]] bool MissesPrimary() const override;
+  [[nodiscard]] bool NeedsCommit() const override { return primary_->NeedsCommit(); }
+  Status Commit() override { return primary_->Commit(); }
+  void Follow(const Endpoint& primary) override { election_->Follow(primary); }
+  void Suggest(const Endpoint& primary) override { follower_->Suggest(primary); }
+  void Promote(std::chrono::milliseconds patience, std::function<void(const Status&)> done) override {
+    election_->Promote(patience, std::move(done));
+  }
+  void TakeOver(std::chrono::milliseconds patience, std::function<void(const Status&)> done) override {
+    election_->TakeOver(patience, std::move(done));
+  }
+  void HandOver(const std::optional<Endpoint>& target, std::function<void(const Status&)> done) override {
+    primary_->HandOver(target, std::move(done));
+  }
+  Status Forget(const Endpoint& member) override { return primary_->Forget(member); }
+  void Force(std::function<void(const Status&)> done) override { election_->Force(std::move(done)); }
+  [[nodiscard]] bool MissesPrimary() const override { return election_->MissesPrimary(); }
   Status Remember(std::string_view note) override;
   [[nodiscard]] std::string_view Remembered() const override { return pool_->note(); }
-  Status Checkpoint() override;
+  Status Checkpoint() override { return replica_.Checkpoint(standing_.Leading()); }
   Result<Lsn> HoldSegments(std::function<void(const Status&)> lost) override;
-  void ReleaseSegments(const Status& outcome) override;
-  Status ReadHeld(const HeldVisitor& visit) const override;
+  void ReleaseSegments(const Status& outcome) override { replica_.EndHold(outcome); }
+  Status ReadHeld(const HeldVisitor& visit) const override { return replica_.ReadHeld(visit); }
   [[nodiscard]] int descriptor() const override { return fabric_->descriptor(); }
-  void Poll() override { fabric_->Poll(std::chrono::microseconds{0}, *this); }
+  void Poll() override { fabric_->Poll(std::chrono::microseconds{0}, *sessions_); }
   void Tick() override;
   [[nodiscard]] StoreInfo Info() const override;
   [[nodiscard]] const Options& options() const override { return options_; }
   void Tune(const std::function<void(Options&)>& change) override { change(options_); }
 
  private:
-  // --- node_open.cc
-  Status OpenPool(std::unique_ptr<Media> media);
-  Status OpenLog();
-  Status NoteLog();
-  [[nodiscard]] Status CheckPeersAreKnown() const;
-  Status ReadMembership();
-  Status CheckPromise();
-  // Errors: PeerVersion - a cluster of that level does not know peer_host.
-  static Status CheckPeerHost(const Member& member, FeatureLevel level);
-  void ReadCheckpointIfAny();
-
-  // --- node_space.cc
-  // Does a slice of cleaning if space is needed.  `idle`: the call does not follow the end of a turn.
-  void Clean(bool idle);
-  // Of a primary: makes durable what was sealed since the last commit.
-  void DrainSealed();
-  Status CleanStep(std::uint64_t bytes, bool hurried, bool& worked);
-  // Gives back the segments that are freed, whose free is committed, and that nobody reads any more.
-  void ReleaseFreed();
-  // Removes what the index and the usage accounts know of a segment that leaves the log.
-  void Leave(const Segment& segment);
-  void DropStalled();
-  // Cleans and commits until `bytes` fit and `reserve` segments stay free, for at most persist-timeout.  Errors:
-  // NoSpace, and those of CheckServing and of a failure of the medium.
-  Status MakeRoom(std::uint64_t bytes, std::uint32_t reserve);
-  Status Full();
+  // --- node.cc
   // For reads at a backup.
   Status CheckBackupRead();
-  [[nodiscard]] bool MayBeRead() const;
-  [[nodiscard]] std::pair<std::uint32_t, std::uint64_t> FreeAndLive() const;
-  [[nodiscard]] std::uint64_t UsableSegments() const;
-  [[nodiscard]] std::uint64_t WritableBytes() const;
-  Status GainSegment(bool& worked);
-
-  // --- node.cc
-  // Ships the batches that were sealed.
-  void Ship();
-  // Are there as many copies as faha.min-acks asks for?
-  [[nodiscard]] Status CheckCopies() const;
-  Status CheckServing(Code not_primary);
   // Calls `write`, which makes a change, and ships the batches that it has filled.
   template <typename Write>
   Status Change(Write write);
-  // Always returns Fenced: the answer in a turn in which this node was deposed.
-  static Status DeposedInTurn();
-  Status PersistOpenBatch();
-  Status WaitAcknowledged();
-  Status RenewLease();
-  static constexpr MonoTime kForever = MonoTime::max();
-  [[nodiscard]] bool LeaseHeld() const { return (!offer_ && MajorityHears()) || term_.lease.alone(); }
-  // Is a majority known to be in this epoch?  If so, this node holds the lease, unless the role is offered to another
-  // node.
-  [[nodiscard]] bool MajorityHears() const;
-  // This node is the primary of an epoch, whether anybody follows it or not.
-  [[nodiscard]] bool Leading() const { return phase_ == Phase::kLeading; }
-  [[nodiscard]] bool Fetching() const { return phase_ == Phase::kFetching; }
-  [[nodiscard]] Role RoleNow() const;
-  [[nodiscard]] bool Leads() const { return Leading() && committer_->Serving() && MajorityHears(); }
-  void WaitForPeers(MonoTime deadline);
-  void TendHotTier(MonoTime now);
-  Status CheckMedium();
-  Status FailTurn();
-  void DropUnsealed();
   void TendDamage();
-  void RecordDamage();
-  void GiveUpDamaged();
-  Status Fail(Status status);
-  void Note(LogLevel level, const std::string& line) const { options_.log(level, line); }
-  // Shows the problem as last-error from now on; Remember() also writes it to the server's log.
-  void NoteProblem(const Status& problem);
-  void Remember(const Status& problem);
-
-  // --- node_term.cc
-  void Progress();
-  void AdmitMember();
-  void NoteLost(const std::vector<Endpoint>& backups, std::string_view why);
-  void CountLease();
-  void BecomePrimary();
-  void StepDown(std::string_view why);
-  void ForgetPrimary();
-  // Errors: NoSpace, and those of a failure of this node.
-  Status AppendMembers(Members members, Head head = Head::kHot);
-  void RaiseLevel();
-  // The feature level of a configuration with these members.
-  [[nodiscard]] FeatureLevel LevelOf(const Members& members) const;
-  Status AddConfiguration(Lsn lsn, std::string_view record);
-  [[nodiscard]] std::uint32_t SegmentsOf(const Members& members) const;
-
-  // --- node_campaign.cc
-  void StartCampaign(Epoch interrupts, Epoch floor, std::chrono::milliseconds patience,
-                     std::function<void(const Status&)> done);
-  [[nodiscard]] MonoTime EndOf(std::chrono::milliseconds patience) const;
-  void StepCampaign();
-  void AskForPromises();
-  void AskMembers(const Members& members);
-  void DialMembers(const Members& members);
-  void RequestPromises();
-  void EndCampaign(const Status& outcome);
-  void Enter(PhaseEvent event);
-  void FetchFromBest();
-  void Answer(const Status& outcome);
-  // Persists the promise, takes the old primary's access away and absorbs what the old primary has placed with it.
-  // Errors: IoError - the node has failed.
-  Status GivePromise(Epoch epoch, const NodeId& candidate);
-
-  // --- node_hand_over.cc
-  // When it returns Ok, this node serves and nothing waits for a commit.  Errors: NotPrimary, and those of a commit.
-  Status SettleTurn();
-  Status SettleForHeir();
-  [[nodiscard]] Shipper* BestHeir(const std::optional<Endpoint>& target) const;
-  void StepOffer();
-  void EndOffer(const Status& outcome);
-  void StepTakeOver();
-  void EndTakeOver(const Status& outcome);
-  void HandOverOffered(Epoch epoch) override;
-  [[nodiscard]] bool MayLead() const override { return !hides_ && contact_.reached(); }
-  void Reached(bool reached) override { contact_.SetReached(reached); }
-
-  // --- node_probe.cc
-  bool ReachedNow(const Member& member);
-  void TendProbes();
-  void OnProbed(const Probes::Outcome& outcome);
-  void SettleVotes(const NodeId& candidate);
-  bool OnProbeFrame(LinkId link, std::span<const std::byte> head);
-
-  // --- node_databases.cc
-  // Can clients name every database that has keys?  Errors: BadConfig.
-  [[nodiscard]] Status CheckDatabases() const;
-  void LookAtDatabases();
-
-  // --- node_hold.cc
-  [[nodiscard]] Status CheckHoldable() const;
-  [[nodiscard]] bool IsHeld(const SegmentHold::Held& held) const;
-  Status ReadSegment(const SegmentHold::Held& held, const HeldVisitor& visit, bool& goes_on) const;
-
-  // --- node_loss.cc
-  // This backup could become the primary, but does nothing now to become it.
-  [[nodiscard]] bool DependsOnPrimary() const;
-  // The same, and this backup has heard no primary for a lease.
-  [[nodiscard]] bool Silent() const;
-  // A majority misses a primary: this node, and the members whose last answer said so.
-  [[nodiscard]] bool MajorityMisses() const;
-  void StepSilence();
   void StepService();
-
-  // --- node_follow.cc
-  void Seek(const Member& primary);
-  std::optional<Endpoint> NextSource() override;
-  wire::FollowRequest Introduce() override;
-  Status Accept(const wire::FollowReply& reply) override;
-  Status JoinCluster(const wire::FollowReply& reply);
-  void Refused(const wire::FollowReply& reply) override;
-  Status Land(const wire::Batch& batch, std::span<const std::byte> bytes) override;
-  Status Gap(Lsn whole_at, std::span<const std::uint64_t> in_use) override;
-  Result<wire::Ack> Persist() override;
-  void Committed(Lsn lsn) override { heard_committed_ = std::max(heard_committed_, lsn); }
-  Status BeginInstall(const wire::FollowReply& reply);
-  bool Heard(Epoch epoch, Lsn committed, MonoTime as_of) override;
-  void Lost(const Status& reason) override;
-  void FellBack(const Status& reason) override;
-  void Absorb() override;
-
-  // --- node_links.cc
-  void OnAccept(LinkId link, const Endpoint& peer, Lane lane) override;
-  void OnConnect(LinkId link) override;
-  void OnFrame(LinkId link, std::span<const std::byte> head, std::span<const std::byte> body) override;
-  void OnPlaced(LinkId link, std::uint64_t place, std::span<const std::byte> body) override;
-  void OnFlushed(LinkId link, std::uint64_t count) override;
-  void OnClose(LinkId link, const Status& reason) override;
-  void OnPollEnd() override;
-  bool OnShipperFrame(Shipper* shipper, LinkId link, std::span<const std::byte> head);
-  bool OnGuestFrame(LinkId link, std::span<const std::byte> head);
-  void OnStrangerFrame(LinkId link, std::span<const std::byte> head);
-  bool OpenData(LinkId link, std::span<const std::byte> head);
-  bool OnInquiryFrame(LinkId link, std::span<const std::byte> head);
-  bool OnAnswer(NodeId peer, std::span<const std::byte> head);
-  [[nodiscard]] bool IsNotToBeReplaced() const;
-  void AnswerState(LinkId link, const wire::StateRequest& request);
-  void AnswerPromise(LinkId link, const wire::PromiseRequest& request);
-  [[nodiscard]] Refusal JudgeRequest(const wire::PromiseRequest& request) const;
-  void AnswerFollow(LinkId link, const wire::FollowRequest& request);
-  void OnLaterEpoch(Epoch epoch);
-  void LeadInstead(LinkId link, const wire::FollowRequest& request);
-  [[nodiscard]] LogEnd VouchedEnd() const;
-  [[nodiscard]] bool Lives(const Shipper& shipper) const;
-  [[nodiscard]] bool SharesAddress(const Member& member) const;
-  void OnWrongAnswer(NodeId peer);
-  [[nodiscard]] std::optional<Endpoint> TwinOf(const Member& member) const;
-  Status Admissible(const wire::FollowRequest& request) const;
-  Result<Lsn> CommonWith(const wire::FollowRequest& request) const;
-  void DropSilentGuests();
-  [[nodiscard]] std::unique_ptr<BatchReader> ReaderFrom(Lsn lsn) const;
+  [[nodiscard]] Status CheckHoldable() const;
+  // The main loop, for a primary.
+  void HearPeers(MonoTime longest) override { fabric_->Poll(longest, *sessions_); }
+  void TurnCommitted() override { space_->Clean(false); }
 
   // --- node_info.cc
   [[nodiscard]] std::string_view StateWord() const;
   // What is wrong, as one line, and how long ago it happened; 0: it still goes on.
   [[nodiscard]] std::pair<std::string, std::chrono::milliseconds> Trouble() const;
   [[nodiscard]] std::chrono::milliseconds Since(MonoTime time) const;
-  // This node holds no data of its own and never did.
-  [[nodiscard]] bool Blank() const { return !engine_->touched() && membership_.members().size() <= 1; }
 
   Options options_;
   StoreObserver* observer_;
@@ -324,105 +131,33 @@ class Node final : public Store, private FabricHandler, private BatchSink {
   Clock* clock_;
   Fabric* fabric_;
   std::pmr::memory_resource* memory_;
-  std::unique_ptr<Pool> pool_;
-  std::unique_ptr<Log> log_;
-  std::unique_ptr<Engine> engine_;
-  std::optional<Cleaner> cleaner_;
+  std::string remark_;  // why batches do not go over RDMA although they should; later the follower knows
   Member self_;
-  Membership membership_;
+
+  // The parts.  Each of them knows only parts above it, except that Election is told by Primary and Follower what
+  // becomes of them.
+  Health health_;
+  Standing standing_;
+  Replica replica_;
+  Pool* pool_ = nullptr;  // the replica's, as the next two
+  Log* log_ = nullptr;
+  Engine* engine_ = nullptr;
   AddressBook book_;
-  std::optional<Inquiry> inquiry_;
-  std::optional<Probes> probes_;
   std::optional<Voter> voter_;
+  std::optional<Probes> probes_;
   std::optional<Committer> committer_;
-  std::optional<Receiver> receiver_;
+  std::optional<Primary> primary_;
+  std::optional<Follower> follower_;
+  std::optional<Source> source_;
+  std::optional<Space> space_;
+  std::optional<Election> election_;
+  std::optional<Votes> votes_;
+  std::optional<Sessions> sessions_;
 
-  Phase phase_ = Phase::kFollowing;
-  Member primary_;  // the primary that this node follows, or this node itself; its id is none if none is known
-  Status failure_;
-  struct Problem {
-    Status status;
-    MonoTime at{0};
-  };
-  Problem last_problem_;
-  Complaints complaints_;
-  std::string remark_;  // why batches do not go over RDMA although they should
-  bool hides_ = false;  // there are keys in databases that clients cannot name
-
-  Turn turn_;
-
-  // State of the primary.  A term begins and ends as a whole.
-  struct Term {
-    MonoTime elected_at{0};
-    bool announced = false;  // OnPrimary was called
-    Lease lease;
-    Lsn stalled_until;                     // a Commit() failed: nothing is served until this is committed
-    std::uint64_t acknowledged_bytes = 0;  // so many of Log::sealed_bytes() have been acknowledged
-  };
-  Term term_;
-  // The role is offered to a backup, the heir.
-  struct Offer {
-    Member heir;
-    MonoTime end;  // when this node takes the offer back
-    std::function<void(const Status&)> done;
-    Epoch floor{};  // the latest epoch that a peer has promised meanwhile, as far as this node heard
-  };
-  std::optional<Offer> offer_;
-  bool waiting_ = false;  // this node is in WaitForPeers()
-  HeldVotes held_votes_;
   ServiceWatch service_;
-  MonoTime next_heartbeat_{0};
   MonoTime next_hand_over_{0};  // when a primary with a damaged log tries next to hand over
-
-  // State of the backup.
-  Lsn heard_committed_;
-  Freshness freshness_;
-  bool not_whole_ = false;   // the log is damaged or being installed: it is no copy, and this node does not vote
-  Lsn whole_at_;             // while installing: the log is whole when this LSN is durable
-  MonoTime promised_at_{0};  // when this node last gave a promise
-  Contact contact_;
-
-  // State of the candidate.  Before it campaigns, it may ask a living primary to hand over:
-  struct Heir {
-    std::chrono::milliseconds patience;  // for the campaign that follows if the primary does not hand over
-    std::function<void(const Status&)> done;
-    MonoTime end{0}, next_ask{0};
-  };
-  std::optional<Heir> heir_;
-  // A campaign and what belongs to it.  All of it ends together, in Enter().
-  struct Candidacy {
-    Campaign campaign;
-    bool forced = false;      // this node's promise is enough, and it becomes the only member
-    Epoch asked{};            // the epoch for which promises have been asked
-    MonoTime asked_since{0};  // when they were first asked for
-  };
-  std::optional<Candidacy> candidacy_;
-  // The caller that has ordered this node to lead, and how long this may take.
-  struct Order {
-    MonoTime end{0};
-    std::function<void(const Status&)> done;
-  };
-  Order order_;
-
-  struct Space {
-    // FreeAndLive() at the time when the last attempt to make room failed; none if a segment was given back since then.
-    std::optional<std::pair<std::uint32_t, std::uint64_t>> futile;
-    std::uint64_t sealed_before = 0;  // Log::sealed_bytes() after the last slice of cleaning
-    std::uint64_t owed = 0;           // bytes of victims still to be looked at, for what clients have appended
-  };
-  Space space_;
-  // An accepted link, until its first message tells what the link is for.
-  struct Guest {
-    Endpoint peer;
-    Lane lane = Lane::kControl;
-    MonoTime heard{0};  // when it last spoke
-  };
-  std::map<LinkId, Guest> guests_;
   // Since the start.
-  struct Counts {
-    std::uint64_t commits = 0, commit_failures = 0, records = 0, record_bytes = 0;
-  };
-  Counts counts_;
+  std::uint64_t records_ = 0, record_bytes_ = 0;
 };
 
 }  // namespace faha

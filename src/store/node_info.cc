@@ -18,29 +18,28 @@ std::string_view RoleName(Role role) {
 }
 
 std::string_view Node::StateWord() const {
-  if (!failure_.ok()) return "failed";
-  if (Leading()) {
-    return Serving() ? "serving" : "no-quorum";
+  if (!health_.ok()) return "failed";
+  if (standing_.Leading()) {
+    return primary_->Serving() ? "serving" : "no-quorum";
   }
-  if (Fetching()) return "fetching";
-  if (candidacy_) return "electing";
-  if (not_whole_ && !pool_->installing()) return "damaged";
-  if (!receiver_->streaming()) return "seeking";
-  if (not_whole_) return "installing";
-  return log_->end().lsn < heard_committed_ ? "syncing" : "following";
+  if (standing_.Fetching()) return "fetching";
+  if (standing_.Campaigning()) return "electing";
+  if (!replica_.whole() && !pool_->installing()) return "damaged";
+  if (!follower_->receiver().streaming()) return "seeking";
+  if (!replica_.whole()) return "installing";
+  return log_->end().lsn < replica_.heard_committed() ? "syncing" : "following";
 }
 
 std::pair<std::string, std::chrono::milliseconds> Node::Trouble() const {
-  if (!failure_.ok()) return {failure_.ToString(), {}};
-  if (candidacy_ && !Fetching()) {
-    const Status obstacle{Code::kNoPromise,
-                          fmt::format("no majority has promised yet: {}", candidacy_->campaign.Obstacle())};
+  if (!health_.ok()) return {health_.failure().ToString(), {}};
+  if (standing_.Campaigning() && !standing_.Fetching()) {
+    const Status obstacle{Code::kNoPromise, fmt::format("no majority has promised yet: {}", election_->Obstacle())};
     return {obstacle.ToString(), {}};
   }
-  if (Leading() && committer_->Serving()) {
-    if (const Status copies = CheckCopies(); !copies.ok()) return {copies.ToString(), {}};
+  if (standing_.Leading() && committer_->Serving()) {
+    if (const Status copies = primary_->CheckCopies(); !copies.ok()) return {copies.ToString(), {}};
   }
-  if (RoleNow() == Role::kBackup && receiver_->streaming() && !contact_.reached()) {
+  if (standing_.role() == Role::kBackup && follower_->receiver().streaming() && !follower_->contact().reached()) {
     const Status unreached{
         Code::kUnavailable,
         fmt::format("the primary does not reach this node at {}, so it may not lead: see faha.announce-host, "
@@ -48,17 +47,8 @@ std::pair<std::string, std::chrono::milliseconds> Node::Trouble() const {
                     self_.Replication().ToString())};
     return {unreached.ToString(), {}};
   }
-  if (last_problem_.status.ok()) return {};
-  return {last_problem_.status.ToString(), Since(last_problem_.at)};
-}
-
-bool Node::Promotable() const {
-  const bool member = membership_.members().size() > 1 && membership_.Find(self_.id) != nullptr;
-  const bool lags = receiver_->streaming() && log_->end().lsn < heard_committed_;
-  // For a while, this node believes what the last primary said about its address: others should be elected first.
-  const bool unreached =
-      !contact_.reached() && (receiver_->streaming() || Since(contact_.heard_at()) < 2 * options_.lease);
-  return failure_.ok() && !not_whole_ && !hides_ && !unreached && member && !lags;
+  if (health_.problem().status.ok()) return {};
+  return {health_.problem().status.ToString(), Since(health_.problem().at)};
 }
 
 std::chrono::milliseconds Node::Since(MonoTime time) const {
@@ -67,24 +57,24 @@ std::chrono::milliseconds Node::Since(MonoTime time) const {
 
 StoreInfo Node::Info() const {
   StoreInfo info;
-  info.role = RoleNow();
+  info.role = standing_.role();
   info.state = StateWord();
   std::tie(info.last_error, info.last_error_age) = Trouble();
   info.epoch = voter_->promised();
   info.node = self_.id;
   info.cluster = pool_->cluster();
-  if (!primary_.id.IsNone()) info.primary = primary_;
-  info.streaming = receiver_->streaming() && !Fetching();
-  info.blank = Blank();
-  info.silent = Since(contact_.heard_at());
-  info.members = membership_.members();
-  info.feature_level = membership_.level();
+  if (!standing_.primary().id.IsNone()) info.primary = standing_.primary();
+  info.streaming = follower_->receiver().streaming() && !standing_.Fetching();
+  info.blank = replica_.Blank();
+  info.silent = Since(follower_->contact().heard_at());
+  info.members = replica_.members();
+  info.feature_level = replica_.membership().level();
   info.offered_level = options_.feature_level;
   for (const auto& shipper : committer_->shippers()) {
     const Member& receiver = shipper->receiver();
     info.peers.push_back(
         {.member = receiver,
-         .voting = membership_.Find(receiver.id) != nullptr,
+         .voting = replica_.membership().Find(receiver.id) != nullptr,
          .in_sync = shipper->in_sync,
          .reached = shipper->reached,
          .domain = shipper->domain(),
@@ -96,18 +86,19 @@ StoreInfo Node::Info() const {
   }
   info.last = log_->end().lsn;
   info.durable = log_->durable();
-  info.committed = Leading() ? committer_->committed() : std::min(heard_committed_, log_->end().lsn);
-  info.applied = Leading() ? log_->end().lsn : engine_->applied();
+  info.committed =
+      standing_.Leading() ? committer_->committed() : std::min(replica_.heard_committed(), log_->end().lsn);
+  info.applied = standing_.Leading() ? log_->end().lsn : engine_->applied();
   info.domain = pool_->media().domain();
   info.domain_configured = options_.persistence_domain != "auto";
   info.transport = fabric_->DataTransport();
-  info.transport_remark = remark_;
-  if (receiver_->streaming()) info.source_transport = fabric_->TransportOf(receiver_->data());
+  info.transport_remark = follower_->remark();
+  if (follower_->receiver().streaming()) info.source_transport = fabric_->TransportOf(follower_->receiver().data());
   info.pool_path = options_.pool_path;
   info.pool_bytes = pool_->media().bytes().size();
-  info.pool_usable_bytes = pool_->geometry().segment_bytes * UsableSegments();
-  info.pool_writable_bytes = WritableBytes();
-  if (MayBeRead()) info.staleness = Since(freshness_.current_at());
+  info.pool_usable_bytes = pool_->geometry().segment_bytes * replica_.UsableSegments();
+  info.pool_writable_bytes = space_->WritableBytes();
+  if (follower_->MayBeRead()) info.staleness = Since(follower_->current_at());
   info.pool_used_bytes = log_->UsedBytes();
   info.segment_bytes = pool_->geometry().segment_bytes;
   info.granule = pool_->geometry().granule;
@@ -115,9 +106,9 @@ StoreInfo Node::Info() const {
   info.free_segments = log_->segments().free();
   info.live_bytes = engine_->usage().live_bytes();
   info.tombstone_bytes = engine_->usage().tombstone_bytes();
-  info.cleaned_segments = cleaner_->stats().segments;
-  info.moved_bytes = cleaner_->stats().moved_bytes;
-  info.whole = !not_whole_;
+  info.cleaned_segments = space_->stats().segments;
+  info.moved_bytes = space_->stats().moved_bytes;
+  info.whole = replica_.whole();
   info.keys = engine_->Size();
   info.expiring = engine_->Expiring();
   info.index_bytes = engine_->IndexBytes();
@@ -131,13 +122,13 @@ StoreInfo Node::Info() const {
   info.hot_evictions = hot.evictions;
   info.hot_ghost_hits = hot.ghost_hits;
   info.hot_refreshes = hot.refreshes;
-  info.commits = counts_.commits;
-  info.commit_failures = counts_.commit_failures;
+  info.commits = primary_->counts().commits;
+  info.commit_failures = primary_->counts().commit_failures;
   info.damages = pool_->damages();
   info.batches = log_->sealed_batches();
   info.batch_bytes = log_->sealed_bytes();
-  info.records = counts_.records;
-  info.record_bytes = counts_.record_bytes;
+  info.records = records_;
+  info.record_bytes = record_bytes_;
   return info;
 }
 

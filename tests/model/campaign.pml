@@ -7,13 +7,13 @@
  * which fails (MAX_OTHERS times in all).
  *
  * step -> what it stands for
- *   AnswerState    -> Node::AskMembers Node::AnswerState Campaign::OnState
+ *   AnswerState    -> Election::AskMembers Votes::AnswerState Campaign::OnState
  *   Judge          -> Campaign::Judge Campaign::MajorityAnswers
- *   AnswerPromise  -> Node::AskForPromises Node::RequestPromises Node::AnswerPromise Campaign::OnPromise
+ *   AnswerPromise  -> Election::AskForPromises Election::RequestPromises Votes::AnswerPromise Campaign::OnPromise
  *   AskAgain       -> Campaign::AskAgain
- *   Unreachable    -> Inquiry::Dial Node::OnClose Campaign::OnUnreachable
- *   PromisesLate   -> Node::StepCampaign Campaign::OnPromisesLate
- *   StartAnew      -> Node::Lost Node::StartCampaign
+ *   Unreachable    -> Inquiry::Dial Election::OnClose Campaign::OnUnreachable
+ *   PromisesLate   -> Election::StepCampaign Campaign::OnPromisesLate
+ *   StartAnew      -> Election::LostBestLog Election::StartCampaign
  */
 #define VOTERS 4
 #define PRIMARY 0    /* the voter that was the primary */

@@ -13,29 +13,29 @@
  * A damaged log (DAMAGE, once) is one that its node gives up without knowing how far it reached.
  *
  * step -> what it stands for
- *   Seek          -> Node::StartCampaign Node::AskForPromises Campaign::OnOwnPromise
- *   GivePromise   -> Node::AnswerPromise Node::GivePromise Voter::Judge Pool::SetPromise Receiver::Stop Node::Absorb
- *   Win           -> Campaign::OnPromise Campaign::JudgePromises Node::VouchedEnd
- *   Fetch         -> Node::FetchFromBest Node::Introduce Node::AnswerFollow Node::Admissible Node::CommonWith
- *   LeadInstead   -> Node::LeadInstead Node::Refused Node::EndCampaign
- *   Become        -> Node::BecomePrimary Pool::SetLeader Committer::Begin
- *   Follow        -> Node::AnswerFollow Node::CommonWith Node::Accept Pool::SetLeader Log::CutAfter Committer::Admit
+ *   Seek          -> Election::StartCampaign Election::AskForPromises Campaign::OnOwnPromise
+ *   GivePromise   -> Votes::AnswerPromise Election::GivePromise Voter::Judge Pool::SetPromise Receiver::Stop Follower::Absorb
+ *   Win           -> Campaign::OnPromise Campaign::JudgePromises Replica::VouchedEnd
+ *   Fetch         -> Election::FetchFromBest Follower::Introduce Source::Answer Source::Admissible Source::CommonWith
+ *   LeadInstead   -> Source::RefuseToInstall Election::LeadInstead Follower::Refused Election::EndCampaign
+ *   Become        -> Election::BecomePrimary Primary::Begin Pool::SetLeader Committer::Begin
+ *   Follow        -> Source::Answer Source::CommonWith Follower::Accept Pool::SetLeader Log::CutAfter Committer::Admit
  *                    Voter::Heard
- *   BeginInstall  -> Node::AnswerFollow Node::Accept Node::BeginInstall Pool::BeginInstall Log::Reset
- *   EndInstall    -> Shipper::SendGap Node::Gap Node::Persist Pool::EndInstall
- *   Land          -> Shipper::Pump Receiver::OnBatch Node::Land
- *   Acknowledge   -> Receiver::OnPollEnd Node::Persist Log::Drain Shipper::OnAck
- *   GiveLease     -> Receiver::OnHeartbeat Node::Heard Voter::Heard Shipper::SendHeartbeat
- *   Count         -> Node::Progress Committer::Advance
- *   Write         -> Node::EndUnit Log::Seal Node::Ship
- *   Read          -> Node::CheckRead Node::CheckServing
- *   Reply         -> Node::Commit Node::WaitAcknowledged Node::RenewLease Node::CountLease Committer::HeardByMajority
- *   ChangeMembers -> Node::AppendMembers Committer::Joining Membership::Toward Node::Forget
- *   LosePool      -> Node::JoinCluster
- *   HandOver      -> Node::HandOver Node::HandOverOffered
- *   LeadLater     -> Node::OnLaterEpoch Node::StepOffer
- *   StepDown      -> Node::StepDown Committer::End
- *   Crash         -> Node::Start Node::OpenLog Log::Open
+ *   BeginInstall  -> Source::Answer Follower::Accept Replica::BeginInstall Pool::BeginInstall Log::Reset
+ *   EndInstall    -> Shipper::SendGap Follower::Gap Replica::AllowGap Follower::Persist Replica::EndInstallIfWhole Pool::EndInstall
+ *   Land          -> Shipper::Pump Receiver::OnBatch Follower::Land
+ *   Acknowledge   -> Receiver::OnPollEnd Follower::Persist Log::Drain Shipper::OnAck
+ *   GiveLease     -> Receiver::OnHeartbeat Follower::Heard Voter::Heard Shipper::SendHeartbeat
+ *   Count         -> Primary::Progress Committer::Advance
+ *   Write         -> Primary::EndUnit Log::Seal Primary::Ship
+ *   Read          -> Node::CheckRead Primary::CheckServing
+ *   Reply         -> Primary::Commit Primary::WaitAcknowledged Primary::RenewLease Primary::CountLease Committer::HeardByMajority
+ *   ChangeMembers -> Primary::AppendMembers Committer::Joining Membership::Toward Primary::Forget
+ *   LosePool      -> Follower::JoinCluster
+ *   HandOver      -> Primary::HandOver Election::HandOverOffered
+ *   LeadLater     -> Election::OnLaterEpoch Election::StepOffer
+ *   StepDown      -> Election::StepDown Primary::End Committer::End
+ *   Crash         -> Node::Start Replica::OpenLog Log::Open
  */
 #ifndef MAXLEN
 #define MAXLEN 3

@@ -1,5 +1,5 @@
 // The keyspace as of one batch, for a forked process.  That process has the index as it was, by copy-on-write, but the
-// pool as it is now, so the log writes to nothing that is still to be read.  See node.h and segment_hold.h.
+// pool as it is now, so the log writes to nothing that is still to be read.  See replica.h and segment_hold.h.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -10,7 +10,7 @@
 
 #include "base/check.h"
 #include "log/record_kinds.h"
-#include "store/node.h"
+#include "store/replica.h"
 
 namespace faha {
 
@@ -28,40 +28,23 @@ Status Damaged(LogAddress at) {
 }
 }  // namespace
 
-// Is everything that the index shows committed, so that it will stay?
-Status Node::CheckHoldable() const {
-  if (!failure_.ok()) return failure_;
-  if (not_whole_) return {Code::kUnavailable, "this node's log is not whole yet: see state and whole in FAHA.STATUS"};
-  if (turn_.wrote() || log_->HasOpenBatch() || log_->InUnit()) {
-    return {Code::kUnavailable, "what this turn has written is not committed yet"};
-  }
-  const bool committed = Leading() ? committer_->Serving() && committer_->committed() >= term_.stalled_until
-                                   : engine_->applied() <= std::max(heard_committed_, log_->known_committed());
-  if (committed) return Status::Ok();
-  return {Code::kNoQuorum, "what this node holds is not known to be on a majority: start the other servers"};
-}
-
-Result<Lsn> Node::HoldSegments(std::function<void(const Status&)> lost) {
-  if (Status status = CheckHoldable(); !status.ok()) return status;
+void Replica::Hold(const std::vector<std::uint32_t>& segments, std::function<void(const Status&)> lost) {
   std::vector<SegmentHold::Held> order;
-  for (const std::uint32_t index : cleaner_->BestFirst())
+  for (const std::uint32_t index : segments)
     order.push_back({index, BatchView::Trusted(pool_->SegmentBytes(index).data()).header()});
   log_->Hold(std::make_unique<SegmentHold>(std::move(order), log_->segments().count(), std::move(lost)));
-  // Batches that a primary has appended behind its last commit are from the cleaner or about members: they change no
-  // key.
-  return Leading() ? committer_->committed() : engine_->applied();
 }
 
-void Node::ReleaseSegments(const Status& outcome) {
+void Replica::EndHold(const Status& outcome) {
   log_->EndHold();
-  if (!outcome.ok()) NoteProblem(outcome);
+  if (!outcome.ok()) health_->NoteProblem(outcome);
   // The process that read the snapshot has found the damage.
   if (outcome.code() == Code::kCorrupt) pool_->NoteDamage(outcome);
 }
 
 // True if the held segment still holds its old contents, or if only its first header was erased since, because the
 // segment was given back.
-bool Node::IsHeld(const SegmentHold::Held& held) const {
+bool Replica::IsHeld(const SegmentHold::Held& held) const {
   const format::BatchHeader given_back{};
   const format::BatchHeader now = BatchView::Trusted(pool_->SegmentBytes(held.index).data()).header();
   return std::memcmp(&now, &held.first, sizeof now) == 0 || std::memcmp(&now, &given_back, sizeof now) == 0;
@@ -69,7 +52,7 @@ bool Node::IsHeld(const SegmentHold::Held& held) const {
 
 // Errors: Unavailable - the segment was written to meanwhile: a peer's device may do that without this process seeing
 // it, but it always begins at the front; Corrupt.
-Status Node::ReadSegment(const SegmentHold::Held& held, const HeldVisitor& visit, bool& goes_on) const {
+Status Replica::ReadSegment(const SegmentHold::Held& held, const Store::HeldVisitor& visit, bool& goes_on) const {
   const Segment& segment = log_->segments().at(held.index);
   const std::byte* start = pool_->SegmentBytes(segment.index).data();
   const LogAddress at = pool_->SegmentStart(segment.index);
@@ -105,7 +88,7 @@ Status Node::ReadSegment(const SegmentHold::Held& held, const HeldVisitor& visit
   return IsHeld(held) ? Status::Ok() : Overwritten();
 }
 
-Status Node::ReadHeld(const HeldVisitor& visit) const {
+Status Replica::ReadHeld(const Store::HeldVisitor& visit) const {
   SegmentHold* hold = log_->hold();
   FAHA_CHECK(hold != nullptr, "what is read is held");
   bool goes_on = true;
