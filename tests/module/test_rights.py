@@ -30,6 +30,11 @@ CALLS = {
     "acl|getuser": "x", "acl|log": "", "latency|histogram": "get", "acl|list": "", "acl|load": "", "acl|save": "", "config|rewrite": "",
     "publish": "__sentinel__:hello x", "replicaof": "no one", "slaveof": "no one", "replconf": "listening-port 1",
     "config|set": "maxclients 1000", "config|resetstat": "",
+    "hset": "{k} f v", "hsetnx": "{k} f v", "hmset": "{k} f v", "hget": "{k} f", "hmget": "{k} f", "hgetall": "{k}", "hkeys": "{k}", "hvals": "{k}",
+    "hlen": "{k}", "hstrlen": "{k} f", "hexists": "{k} f", "hdel": "{k} f", "hincrby": "{k} f 1", "hincrbyfloat": "{k} f 1", "hrandfield": "{k}",
+    "hscan": "{k} 0", "sadd": "{k} m", "srem": "{k} m", "smove": "{k} {k}2 m", "sismember": "{k} m", "smismember": "{k} m", "smembers": "{k}",
+    "scard": "{k}", "spop": "{k}", "srandmember": "{k}", "sscan": "{k} 0", "sinter": "{k} {k}2", "sintercard": "1 {k}", "sinterstore": "{k} {k}2",
+    "sunion": "{k} {k}2", "sunionstore": "{k} {k}2", "sdiff": "{k} {k}2", "sdiffstore": "{k} {k}2",
     "client|list": "", "client|info": "", "slowlog|get": "", "role": "", "wait": "0 0",
 }  # fmt: skip
 WAYS = "+hello +auth +multi +exec +eval +fcall"  # to run a command
