@@ -115,7 +115,7 @@ Reply Show(Call& call, Operation operation) {
 Reply StoreResult(Call& call, Operation operation, const char* event) {
   Sets sets;
   if (!OpenAll(call, 2, call.size(), sets)) return Reply::Null();
-  const auto result = OpenSet({});
+  const auto result = OpenPacked<Set>({});
   operation(sets, [&](std::string_view member) {
     result->Put(member);
     return true;
