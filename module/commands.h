@@ -146,6 +146,44 @@ Reply Diff(Call& call);
 Reply DiffStore(Call& call);
 }  // namespace sets
 
+namespace sorted {
+Reply Add(Call& call);
+Reply IncrBy(Call& call);
+Reply Rem(Call& call);
+Reply Card(Call& call);
+Reply Score(Call& call);
+Reply MScore(Call& call);
+Reply RankOf(Call& call);
+Reply RevRankOf(Call& call);
+Reply CountByScore(Call& call);
+Reply CountByLex(Call& call);
+Reply Range(Call& call);
+Reply RangeStore(Call& call);
+Reply RangeByScore(Call& call);
+Reply RevRangeByScore(Call& call);
+Reply RevRange(Call& call);
+Reply RangeByLex(Call& call);
+Reply RevRangeByLex(Call& call);
+Reply RemRangeByRank(Call& call);
+Reply RemRangeByScore(Call& call);
+Reply RemRangeByLex(Call& call);
+Reply PopMin(Call& call);
+Reply PopMax(Call& call);
+Reply MPop(Call& call);
+void FindMPopKeys(const Call& call);
+Reply RandMember(Call& call);
+Reply Scan(Call& call);
+Reply Union(Call& call);
+Reply Inter(Call& call);
+Reply Diff(Call& call);
+Reply InterCard(Call& call);
+void FindSourceKeys(const Call& call);
+Reply UnionStore(Call& call);
+Reply InterStore(Call& call);
+Reply DiffStore(Call& call);
+void FindStoreKeys(const Call& call);
+}  // namespace sorted
+
 namespace native {
 Reply Lcs(Call& call);
 Reply PfAdd(Call& call);

@@ -21,10 +21,16 @@ std::vector<int> ReadFirst(Call& call, std::vector<int> keys) {
   return keys;
 }
 
+// The same of keys that must be strings.
+std::vector<int> ReadStrings(Call& call, std::vector<int> keys) {
+  for (const int key : keys) (void)call.Read(key);
+  return keys;
+}
+
 Reply Read(Call& call, std::vector<int> keys) {
   const Scratch scratch(call, std::move(keys));
   const std::string_view name = call.name();
-  return Reply::Native(RunNative(call, name.substr(0, name.find('|'))));
+  return Reply::Native(RunNative(call, name.substr(0, name.find('|')), scratch.args()));
 }
 
 // The result of a native write command.
@@ -34,15 +40,16 @@ struct Outcome {
 };
 
 Outcome Write(Call& call, std::vector<int> keys, int target) {
-  const Scratch scratch(call, std::move(keys));
+  const Scratch scratch(call, std::move(keys), Scratch::For::kReplacing);
   NativeReply reply = RunNative(call, call.name());
   return {std::move(reply), scratch.Take(target)};
 }
 
 // PFADD and PFMERGE: their target keeps its expiry.
 Reply Merged(Call& call, bool always) {
-  if (always) ReadFirst(call, Arguments(1, call.size()));
-  const auto entry = call.FindAny(1);
+  if (always) ReadStrings(call, Arguments(1, call.size()));
+  const auto entry = call.Find(1);
+  if (!call.refused().ok()) return Reply::Null();
   const TimeMs expire_at = entry ? entry->expire_at : kNoExpiry;
   const Outcome outcome = Write(call, Arguments(1, always ? call.size() : 2), 1);
   const bool changed = always ? !IsError(outcome.reply) : RedisModule_CallReplyInteger(outcome.reply.get()) == 1;
@@ -61,7 +68,8 @@ Reply PfAdd(Call& call) { return Merged(call, false); }
 Reply PfMerge(Call& call) { return Merged(call, true); }
 
 Reply PfCount(Call& call) {
-  const Scratch scratch(call, ReadFirst(call, Arguments(1, call.size())));
+  const Scratch scratch(call, ReadStrings(call, Arguments(1, call.size())));
+  if (!call.refused().ok()) return Reply::Null();
   // If PFCOUNT names one key, Redis would keep the count in the value and signal the key as changed.  If the same key
   // is named twice, Redis does neither.
   return Reply::Native(RunNative(call, call.name(), Protocol::kClients, call.size() == 2 ? call.raw(1) : nullptr));

@@ -140,7 +140,7 @@ Reply Encoding(Call& call) {
   if (!entry) return Reply::Null();
   if (entry->type == ValueType::kString) return Reply::Text(EncodingOf(entry->value));
   const Scratch scratch(call, {2});
-  return Reply::Native(RunNative(call, "object"));
+  return Reply::Native(RunNative(call, "object", scratch.args()));
 }
 
 Reply RefCount(Call& call) { return call.LookAny(2) ? Reply::Integer(1) : Reply::Null(); }
@@ -163,7 +163,7 @@ Reply DebugObject(Call& call) {
   const bool is_string = entry->type == ValueType::kString;
   const std::string encoding = is_string ? EncodingOf(entry->value) : std::string();
   const Scratch scratch(call, {2});
-  const NativeReply reply = RunNative(call, "debug", Protocol::kResp2);
+  const NativeReply reply = RunNative(call, "debug", scratch.args(), Protocol::kResp2);
   std::string line(TextOf(reply.get()));
   if (IsError(reply) || line.empty()) return Reply::Native(reply);
   if (!is_string) return Reply::Simple(std::move(line));

@@ -15,9 +15,11 @@ constexpr const char* kEvents = "notify-keyspace-events";
 // A native key that is open as long as this object lives.
 class Key {
  public:
-  Key(const Call& call, int key)
-      : key_(static_cast<RedisModuleKey*>(
-            RedisModule_OpenKey(call.ctx(), call.raw(key), REDISMODULE_READ | REDISMODULE_WRITE))) {}
+  Key(const Call& call, int key) : Key(call, call.raw(key)) {}
+  Key(const Call& call, RedisModuleString* name)
+      : key_(
+            static_cast<RedisModuleKey*>(RedisModule_OpenKey(call.ctx(), name, REDISMODULE_READ | REDISMODULE_WRITE))) {
+  }
   ~Key() { RedisModule_CloseKey(key_); }
   Key(const Key&) = delete;
   Key& operator=(const Key&) = delete;
@@ -72,12 +74,17 @@ std::optional<ValueType> TypeOf(int native) {
 
 }  // namespace
 
-NativeReply RunNative(const Call& call, std::string_view name, Protocol protocol, RedisModuleString* more) {
-  std::vector<RedisModuleString*> args(call.raw() + 1, call.raw() + call.size());
-  if (more != nullptr) args.push_back(more);
+NativeReply RunNative(const Call& call, std::string_view name, std::span<RedisModuleString* const> args,
+                      Protocol protocol) {
   RedisModuleCallReply* reply = CallServer(call.ctx(), ServersName(name).c_str(),
                                            protocol == Protocol::kClients ? "0Ev" : "Ev", args.data(), args.size());
   return {reply, RedisModule_FreeCallReply};
+}
+
+NativeReply RunNative(const Call& call, std::string_view name, Protocol protocol, RedisModuleString* more) {
+  std::vector<RedisModuleString*> args(call.raw() + 1, call.raw() + call.size());
+  if (more != nullptr) args.push_back(more);
+  return RunNative(call, name, args, protocol);
 }
 
 NativeReply RunAsCaller(const Call& call) {
@@ -90,7 +97,8 @@ NativeReply RunAsCaller(const Call& call) {
 
 bool IsError(const NativeReply& reply) { return RedisModule_CallReplyType(reply.get()) == REDISMODULE_REPLY_ERROR; }
 
-Scratch::Scratch(Call& call, std::vector<int> keys) : call_(call), keys_(std::move(keys)) {
+Scratch::Scratch(Call& call, std::vector<int> keys, For use)
+    : call_(call), keys_(std::move(keys)), args_(call.raw() + 1, call.raw() + call.size()) {
   // Expired keys are deleted first, with their events.
   struct Lent {
     std::string value;
@@ -99,9 +107,13 @@ Scratch::Scratch(Call& call, std::vector<int> keys) : call_(call), keys_(std::mo
   std::vector<std::optional<Lent>> values;
   for (const int key : keys_) {
     const auto entry = call_.FindAny(key);
-    const bool is_string = entry && entry->type == ValueType::kString;
-    values.push_back(entry ? std::optional(Lent{is_string ? std::string(entry->value) : RdbPayload(*entry), is_string})
-                           : std::nullopt);
+    if (!entry) {
+      values.emplace_back();
+    } else if (entry->type == ValueType::kString || use == For::kReplacing) {
+      values.push_back(Lent{entry->type == ValueType::kString ? std::string(entry->value) : std::string()});
+    } else {
+      values.push_back(Lent{RdbPayload(*entry), false});
+    }
   }
   events_ = ConfigValue(call_.ctx(), kEvents);
   // Redis 7.0 does not show 'n' in the setting if the setting contains 'A'.
@@ -120,20 +132,26 @@ Scratch::Scratch(Call& call, std::vector<int> keys) : call_(call), keys_(std::mo
 }
 
 void Scratch::Lend(int key, const std::string& payload) {
-  RedisModule_DeleteKey(Key(call_, key).get());  // the key may be named twice
-  RedisModuleCallReply* reply = CallServer(call_.ctx(), ServersName("restore").c_str(), "scb", call_.raw(key), "0",
-                                           payload.data(), payload.size());
+  const std::string name = "faha.lent:" + std::to_string(names_.size()) + ":" + std::string(call_.arg(key));
+  RedisModuleString* lent = RedisModule_CreateString(call_.ctx(), name.data(), name.size());
+  names_.push_back(lent);
+  args_[static_cast<std::size_t>(key) - 1] = lent;
+  RedisModuleCallReply* reply =
+      CallServer(call_.ctx(), ServersName("restore").c_str(), "scb", lent, "0", payload.data(), payload.size());
   if (reply == nullptr || RedisModule_CallReplyType(reply) == REDISMODULE_REPLY_ERROR) {
     call_.Refuse({Code::kUnavailable,
-                  "the server's own RESTORE, which this command needs for collections, is renamed or "
-                  "fails: " +
+                  "the server's own RESTORE, which this command needs for collections, is renamed or fails: " +
                       std::string(TextOf(reply))});
   }
   if (reply != nullptr) RedisModule_FreeCallReply(reply);
 }
 
 Scratch::~Scratch() {
-  for (const int key : keys_) RedisModule_DeleteKey(Key(call_, key).get());
+  for (const int key : keys_) RedisModule_DeleteKey(Key(call_, call_.raw(key)).get());
+  for (RedisModuleString* name : names_) {
+    RedisModule_DeleteKey(Key(call_, name).get());
+    RedisModule_FreeString(call_.ctx(), name);
+  }
   if (!events_.empty()) Run(call_.ctx(), "CONFIG", "SET", kEvents, events_.c_str());
 }
 

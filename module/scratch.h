@@ -20,6 +20,7 @@
 
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -34,6 +35,9 @@ using NativeReply = std::shared_ptr<RedisModuleCallReply>;
 enum class Protocol { kClients, kResp2 };
 NativeReply RunNative(const Call& call, std::string_view name, Protocol protocol = Protocol::kClients,
                       RedisModuleString* more = nullptr);
+// The same with these arguments.
+NativeReply RunNative(const Call& call, std::string_view name, std::span<RedisModuleString* const> args,
+                      Protocol protocol = Protocol::kClients);
 
 // Runs the command of `call` natively with the caller's rights, because the command's own effects depend on those
 // rights.  A caller that has no user, such as another module, has all rights.
@@ -43,8 +47,11 @@ bool IsError(const NativeReply& reply);
 
 class Scratch {
  public:
-  // Lends the keys at these arguments, as far as they exist; the same key may be named twice.
-  Scratch(Call& call, std::vector<int> keys);
+  enum class For : std::uint8_t { kReading, kReplacing };
+  // Lends the keys at these arguments, as far as they exist; the same key may be named twice.  Collections can only be
+  // lent by the server's own RESTORE, which would signal the key; so they are lent under another name, see args().  To a
+  // command that replaces whatever there is, a string stands for them.
+  Scratch(Call& call, std::vector<int> keys, For use = For::kReading);
   ~Scratch();
   Scratch(const Scratch&) = delete;
   Scratch& operator=(const Scratch&) = delete;
@@ -56,6 +63,8 @@ class Scratch {
     TimeMs expire_at = kNoExpiry;
     [[nodiscard]] Entry entry() const { return {value, expire_at, *type}; }
   };
+  // The arguments of the call, without the command's name, where each key has the name under which it is lent.
+  [[nodiscard]] std::span<RedisModuleString* const> args() const { return args_; }
   // What the native keyspace holds under the key at argument `key`; nothing if there is no such key.
   [[nodiscard]] std::optional<Result> Take(int key) const;
 
@@ -63,7 +72,8 @@ class Scratch {
   void Lend(int key, const std::string& payload);
   Call& call_;
   std::vector<int> keys_;
-  std::string events_;  // the former value of notify-keyspace-events
+  std::vector<RedisModuleString*> args_, names_;  // names_: those that were made here
+  std::string events_;                            // the former value of notify-keyspace-events
 };
 
 }  // namespace faha::module

@@ -44,6 +44,11 @@ CALLS = {
     "sadd": "{k} m", "srem": "{k} m", "smove": "{k} {k}2 m", "sismember": "{k} m", "smismember": "{k} m", "smembers": "{k}", "scard": "{k}", "spop": "{k}",
     "srandmember": "{k}", "sscan": "{k} 0", "sinter": "{k} {k}2", "sintercard": "1 {k}", "sinterstore": "{k} {k}2", "sunion": "{k} {k}2", "sunionstore": "{k} {k}2",
     "sdiff": "{k} {k}2", "sdiffstore": "{k} {k}2",
+    "zadd": "{k} 1 m", "zincrby": "{k} 1 m", "zrem": "{k} m", "zcard": "{k}", "zscore": "{k} m", "zmscore": "{k} m", "zrank": "{k} m", "zrevrank": "{k} m",
+    "zcount": "{k} 0 1", "zlexcount": "{k} - +", "zrange": "{k} 0 1", "zrangestore": "{k}2 {k} 0 1", "zrangebyscore": "{k} 0 1", "zrevrangebyscore": "{k} 1 0",
+    "zrevrange": "{k} 0 1", "zrangebylex": "{k} - +", "zrevrangebylex": "{k} + -", "zremrangebyrank": "{k} 0 1", "zremrangebyscore": "{k} 0 1",
+    "zremrangebylex": "{k} - +", "zpopmin": "{k}", "zpopmax": "{k}", "zmpop": "1 {k} min", "zrandmember": "{k}", "zscan": "{k} 0", "zunion": "1 {k}",
+    "zinter": "1 {k}", "zdiff": "1 {k}", "zunionstore": "{k}2 1 {k}", "zinterstore": "{k}2 1 {k}", "zdiffstore": "{k}2 1 {k}", "zintercard": "1 {k}",
 }  # fmt: skip
 WAYS = "+hello +auth +multi +exec +eval +fcall"  # to run a command
 LIBRARY = "#!lua name=rights\nredis.register_function('run', function(_, args) return redis.pcall(unpack(args)) end)"

@@ -85,6 +85,16 @@ def test_wrong_types_in_transactions_and_scripts(twins, typed):
     twins("GET", "written")
 
 
+def test_what_is_looked_at_is_not_changed(twins, typed):
+    """A client that watches the key can go on."""
+    for line in ("OBJECT ENCODING k", "DUMP k", "MEMORY USAGE k SAMPLES 0", "DEBUG OBJECT k", "SORT k ALPHA", "SORT k", "LCS k k", "RESTORE k 0 x", "PFCOUNT k", "PFADD k a"):
+        twins("WATCH", "k")
+        for connection in twins.connections:
+            connection.call(*words(line))
+        for step in ("MULTI", "EXISTS k", "EXEC"):
+            assert twins(*words(step))[1] is not None, line
+
+
 def test_events_and_misses(twins, typed):
     for connection in twins.connections:
         connection.call("CONFIG", "SET", "notify-keyspace-events", "AKEmn")

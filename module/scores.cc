@@ -1,0 +1,39 @@
+#include "module/scores.h"
+
+#include <array>
+#include <cctype>
+#include <cerrno>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+
+namespace faha::module {
+
+std::optional<double> ParseScore(std::string_view text) {
+  if (text.empty() || std::isspace(static_cast<unsigned char>(text.front())) != 0) return std::nullopt;
+  const std::string owned(text);
+  char* end = nullptr;
+  errno = 0;
+  const double score = std::strtod(owned.c_str(), &end);
+  const bool out_of_range = errno == ERANGE && (std::isinf(score) || score == 0);
+  if (end != owned.c_str() + owned.size() || out_of_range || std::isnan(score)) return std::nullopt;
+  return score;
+}
+
+std::string ScoreText(double score) {
+  std::array<char, 40> text{};
+  const int size = std::snprintf(text.data(), text.size(), "%.17g", score);
+  return {text.data(), static_cast<std::size_t>(size)};
+}
+
+void ReportCountedKeys(const Call& call, int number, int flags, int target) {
+  if (number >= call.size()) return;
+  const auto keys = ParseInteger(call.arg(number));
+  if (!keys || *keys < 1 || *keys > call.size() - number - 1) return;
+  if (target != 0) {
+    RedisModule_KeyAtPosWithFlags(call.ctx(), target, REDISMODULE_CMD_KEY_OW | REDISMODULE_CMD_KEY_UPDATE);
+  }
+  for (int i = 1; i <= *keys; ++i) RedisModule_KeyAtPosWithFlags(call.ctx(), number + i, flags);
+}
+
+}  // namespace faha::module
