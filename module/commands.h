@@ -138,7 +138,6 @@ Reply RandMember(Call& call);
 Reply Scan(Call& call);
 Reply Inter(Call& call);
 Reply InterCard(Call& call);
-void FindInterCardKeys(const Call& call);
 Reply InterStore(Call& call);
 Reply Union(Call& call);
 Reply UnionStore(Call& call);
@@ -170,18 +169,15 @@ Reply RemRangeByLex(Call& call);
 Reply PopMin(Call& call);
 Reply PopMax(Call& call);
 Reply MPop(Call& call);
-void FindMPopKeys(const Call& call);
 Reply RandMember(Call& call);
 Reply Scan(Call& call);
 Reply Union(Call& call);
 Reply Inter(Call& call);
 Reply Diff(Call& call);
 Reply InterCard(Call& call);
-void FindSourceKeys(const Call& call);
 Reply UnionStore(Call& call);
 Reply InterStore(Call& call);
 Reply DiffStore(Call& call);
-void FindStoreKeys(const Call& call);
 }  // namespace sorted
 
 namespace native {

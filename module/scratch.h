@@ -49,8 +49,8 @@ class Scratch {
  public:
   enum class For : std::uint8_t { kReading, kReplacing };
   // Lends the keys at these arguments, as far as they exist; the same key may be named twice.  Collections can only be
-  // lent by the server's own RESTORE, which would signal the key; so they are lent under another name, see args().  To a
-  // command that replaces whatever there is, a string stands for them.
+  // lent by the server's own RESTORE, which would signal the key; so they are lent under another name, see args().  To
+  // a command that replaces whatever there is, a string stands for them.
   Scratch(Call& call, std::vector<int> keys, For use = For::kReading);
   ~Scratch();
   Scratch(const Scratch&) = delete;

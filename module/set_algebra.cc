@@ -152,11 +152,4 @@ Reply InterCard(Call& call) {
   return Reply::Integer(members);
 }
 
-void FindInterCardKeys(const Call& call) {
-  constexpr int kSource = REDISMODULE_CMD_KEY_RO | REDISMODULE_CMD_KEY_ACCESS;
-  const auto keys = ParseInteger(call.arg(1));
-  if (!keys || *keys > call.size() - 2) return;
-  for (int i = 2; i < 2 + *keys; ++i) RedisModule_KeyAtPosWithFlags(call.ctx(), i, kSource);
-}
-
 }  // namespace faha::module::sets

@@ -286,11 +286,4 @@ Reply InterCard(Call& call) {
   return Reply::Integer(members);
 }
 
-void FindSourceKeys(const Call& call) {
-  ReportCountedKeys(call, 1, REDISMODULE_CMD_KEY_RO | REDISMODULE_CMD_KEY_ACCESS);
-}
-void FindStoreKeys(const Call& call) {
-  ReportCountedKeys(call, 2, REDISMODULE_CMD_KEY_RO | REDISMODULE_CMD_KEY_ACCESS, 1);
-}
-
 }  // namespace faha::module::sorted

@@ -258,10 +258,6 @@ Reply MPop(Call& call) {
   return Reply::By([](RedisModuleCtx* ctx) { RedisModule_ReplyWithNullArray(ctx); });
 }
 
-void FindMPopKeys(const Call& call) {
-  ReportCountedKeys(call, 1, REDISMODULE_CMD_KEY_RW | REDISMODULE_CMD_KEY_ACCESS | REDISMODULE_CMD_KEY_DELETE);
-}
-
 Reply RandMember(Call& call) {
   if (call.size() == 2) {
     return Holding(ReadKey<SortedSet>(call, 1), [](RedisModuleCtx* ctx, const SortedSet& set) {
