@@ -4,6 +4,7 @@
 
 #include <array>
 #include <charconv>
+#include <cmath>
 #include <span>
 
 #include "module/expiry.h"
@@ -166,6 +167,21 @@ Reply Call::WrongArity() const {
 
 Reply Call::BadExpireTime() const {
   return Reply::Error("ERR invalid expire time in '" + std::string(name_) + "' command");
+}
+
+std::optional<long double> ParseFloat(std::string_view text) {
+  RedisModuleString* copy = RedisModule_CreateString(nullptr, text.data(), text.size());
+  long double value = 0;
+  const bool parsed = RedisModule_StringToLongDouble(copy, &value) == REDISMODULE_OK && !std::isnan(value);
+  RedisModule_FreeString(nullptr, copy);
+  return parsed ? std::optional(value) : std::nullopt;
+}
+
+std::string TextOfFloat(long double value) {
+  RedisModuleString* text = RedisModule_CreateStringFromLongDouble(nullptr, value, 1);
+  std::string result(View(text));
+  RedisModule_FreeString(nullptr, text);
+  return result;
 }
 
 std::optional<std::int64_t> ParseInteger(std::string_view text) {

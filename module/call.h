@@ -180,5 +180,8 @@ bool EqualsIgnoringCase(std::string_view a, std::string_view b);
 
 // Parses an integer exactly as Redis does: no spaces, no plus sign, no leading zeros.
 std::optional<std::int64_t> ParseInteger(std::string_view text);
+// Parses a floating-point number as Redis' INCRBYFLOAT does, and prints one as it does.
+std::optional<long double> ParseFloat(std::string_view text);
+std::string TextOfFloat(long double value);
 
 }  // namespace faha::module

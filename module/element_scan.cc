@@ -18,8 +18,8 @@ std::optional<std::uint64_t> ParseCursor(std::string_view text) {
   return cursor;
 }
 
-std::optional<Reply> ElementScan::ParseOptions(const Call& call) {
-  for (int i = 3; i < call.size(); i += 2) {
+std::optional<Reply> ElementScan::ParseOptions(const Call& call, int first, std::optional<std::string_view>* type) {
+  for (int i = first; i < call.size(); i += 2) {
     if (i + 1 == call.size()) return Call::SyntaxError();
     if (call.Is(i, "count")) {
       const auto number = ParseInteger(call.arg(i + 1));
@@ -28,6 +28,8 @@ std::optional<Reply> ElementScan::ParseOptions(const Call& call) {
       count = static_cast<std::uint64_t>(*number);
     } else if (call.Is(i, "match")) {
       pattern = call.arg(i + 1);
+    } else if (type != nullptr && call.Is(i, "type")) {
+      *type = call.arg(i + 1);
     } else {
       return Call::SyntaxError();
     }

@@ -23,8 +23,9 @@ struct ElementScan {
   std::uint64_t count = 10;
   std::string_view pattern = "*";
 
-  // Returns nothing, or the error reply.
-  std::optional<Reply> ParseOptions(const Call& call);
+  // Parses the arguments from `first` on.  `type`: where the option TYPE puts its argument; null: there is no such
+  // option.  Returns nothing, or the error reply.
+  std::optional<Reply> ParseOptions(const Call& call, int first, std::optional<std::string_view>* type = nullptr);
   [[nodiscard]] bool Takes(std::string_view element) const;
 
   // Calls visit(element, ...) for the elements of some parts that match, and returns the next cursor.  Like Redis, it
@@ -57,7 +58,7 @@ Reply ScanElements(Call& call, void (*send)(RedisModuleCtx*, Parts...)) {
   std::uint64_t next = 0;
   if (opened.existed()) {
     ElementScan scan;
-    if (auto error = scan.ParseOptions(call)) return *error;
+    if (auto error = scan.ParseOptions(call, 3)) return *error;
     next = scan.Walk(*opened, *from, [&](Parts... parts) { elements.emplace_back(parts...); });
   }
   // Holds what the elements are views of.

@@ -36,21 +36,6 @@ Reply SetFields(Call& call, bool count) {
   return After(StoreKey(call, 1, hash, kHash, "hset"), count ? Reply::Integer(created) : Reply::Ok());
 }
 
-std::optional<long double> ParseFloat(Call& call, std::string_view text) {
-  RedisModuleString* copy = RedisModule_CreateString(call.ctx(), text.data(), text.size());
-  long double value = 0;
-  const bool parsed = RedisModule_StringToLongDouble(copy, &value) == REDISMODULE_OK && !std::isnan(value);
-  RedisModule_FreeString(call.ctx(), copy);
-  return parsed ? std::optional(value) : std::nullopt;
-}
-
-std::string TextOf(Call& call, long double value) {
-  RedisModuleString* text = RedisModule_CreateStringFromLongDouble(call.ctx(), value, 1);
-  std::string result(View(text));
-  RedisModule_FreeString(call.ctx(), text);
-  return result;
-}
-
 enum class Half : std::uint8_t { kFields, kValues };
 
 Reply AllOf(Call& call, Half half) {
@@ -166,19 +151,19 @@ Reply IncrBy(Call& call) {
 }
 
 Reply IncrByFloat(Call& call) {
-  const auto by = ParseFloat(call, call.arg(3));
+  const auto by = ParseFloat(call.arg(3));
   if (!by) return NotAFloat();
   if (std::isinf(*by)) return Reply::Error("ERR value is NaN or Infinity");
   auto hash = OpenKey<Hash>(call, 1);
   long double value = 0;
   if (const auto old = hash->Find(call.arg(2))) {
-    const auto number = ParseFloat(call, *old);
+    const auto number = ParseFloat(*old);
     if (!number) return Reply::Error("ERR hash value is not a float");
     value = *number;
   }
   value += *by;
   if (!std::isfinite(value)) return Reply::Error("ERR increment would produce NaN or Infinity");
-  const std::string text = TextOf(call, value);
+  const std::string text = TextOfFloat(value);
   return PutField(call, hash, text, "hincrbyfloat", Reply::Text(text));
 }
 

@@ -90,7 +90,7 @@ Reply PopWithKey(Call& call, int key, Opened<List>& list, End end, std::uint64_t
   if (Status status = Pop(call, key, list, end, count, popped); !status.ok()) return Reply::Error(status);
   return Reply::By([name = std::string(call.arg(key)), popped = std::move(popped)](RedisModuleCtx* ctx) {
     RedisModule_ReplyWithArray(ctx, 2);
-    RedisModule_ReplyWithStringBuffer(ctx, name.data(), name.size());
+    SendText(ctx, name);
     Send(ctx, popped);
   });
 }

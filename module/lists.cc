@@ -196,13 +196,9 @@ Status Pop(Call& call, int key, Opened<List>& list, End end, std::uint64_t count
   return StoreKey(call, key, list, kList, PopEvent(end));
 }
 
-Reply NullArray() {
-  return Reply::By([](RedisModuleCtx* ctx) { RedisModule_ReplyWithNullArray(ctx); });
-}
-
 void Send(RedisModuleCtx* ctx, const Elements& elements) {
   RedisModule_ReplyWithArray(ctx, static_cast<long>(elements.size()));
-  for (const std::string& element : elements) RedisModule_ReplyWithStringBuffer(ctx, element.data(), element.size());
+  for (const std::string& element : elements) SendText(ctx, element);
 }
 
 Reply LPush(Call& call) { return PushWith(call, End::kLeft, false); }
@@ -215,15 +211,14 @@ Reply RPop(Call& call) { return PopWith(call, End::kRight); }
 Reply LLen(Call& call) { return Reply::Integer(SizeOf(ReadKey<List>(call, 1))); }
 
 Reply LIndex(Call& call) {
-  auto list = std::make_shared<Opened<List>>(ReadKey<List>(call, 1));
-  if (!list->existed()) return Reply::Null();
+  auto list = ReadKey<List>(call, 1);
+  if (!list.existed()) return Reply::Null();
   const auto index = ParseInteger(call.arg(2));
   if (!index) return Call::NotAnInteger();
-  const auto place = PlaceOf(*list, *index);
+  const auto place = PlaceOf(list, *index);
   if (!place) return Reply::Null();
-  return Reply::By([list = std::move(list), place = *place](RedisModuleCtx* ctx) {
-    const auto element = (*list)->At(place).value_or("");
-    RedisModule_ReplyWithStringBuffer(ctx, element.data(), element.size());
+  return Holding(std::move(list), [place = *place](RedisModuleCtx* ctx, const List& elements) {
+    SendText(ctx, elements.At(place).value_or(""));
   });
 }
 
@@ -242,14 +237,14 @@ Reply LSet(Call& call) {
 Reply LRange(Call& call) {
   const auto start = ParseInteger(call.arg(2)), end = ParseInteger(call.arg(3));
   if (!start || !end) return Call::NotAnInteger();
-  auto list = std::make_shared<Opened<List>>(ReadKey<List>(call, 1));
-  const Range range = RangeOf(*list, *start, *end);
-  return Reply::By([list = std::move(list), range](RedisModuleCtx* ctx) {
+  auto list = ReadKey<List>(call, 1);
+  const Range range = RangeOf(list, *start, *end);
+  return Holding(std::move(list), [range](RedisModuleCtx* ctx, const List& elements) {
     RedisModule_ReplyWithArray(ctx, static_cast<long>(range.count));
     if (range.count == 0) return;
-    (*list)->ForEach(range.first, range.first + range.count - 1, Order::kForward,
+    elements.ForEach(range.first, range.first + range.count - 1, Order::kForward,
                      [ctx](std::uint64_t, std::string_view element) {
-                       RedisModule_ReplyWithStringBuffer(ctx, element.data(), element.size());
+                       SendText(ctx, element);
                        return true;
                      });
   });
@@ -307,16 +302,16 @@ Reply LInsert(Call& call) {
 Reply LPos(Call& call) {
   Sought sought{.element = call.arg(2)};
   if (auto error = ParseSought(call, sought)) return *error;
-  auto list = std::make_shared<Opened<List>>(ReadKey<List>(call, 1));
+  auto list = ReadKey<List>(call, 1);
   if (!sought.most) {
     std::optional<std::uint64_t> place;
-    Search(**list, sought, [&](std::uint64_t index) { place = index; });
+    Search(*list, sought, [&](std::uint64_t index) { place = index; });
     return place ? Reply::Integer(static_cast<std::int64_t>(*place)) : Reply::Null();
   }
-  return Reply::By([list = std::move(list), sought](RedisModuleCtx* ctx) {
+  return Holding(std::move(list), [sought](RedisModuleCtx* ctx, const List& elements) {
     long count = 0;
     RedisModule_ReplyWithArray(ctx, REDISMODULE_POSTPONED_LEN);
-    Search(**list, sought, [&](std::uint64_t index) {
+    Search(elements, sought, [&](std::uint64_t index) {
       RedisModule_ReplyWithLongLong(ctx, static_cast<long long>(index));
       ++count;
     });

@@ -10,7 +10,7 @@
 #include <string_view>
 #include <vector>
 
-#include "module/views.h"
+#include "module/writers.h"
 
 namespace faha::module::lists {
 
@@ -46,6 +46,5 @@ Reply Move(Call& call, const Way& way, Opened<List>& source);
 Reply PopWithKey(Call& call, int key, Opened<List>& list, End end, std::uint64_t count);
 
 void Send(RedisModuleCtx* ctx, const Elements& elements);
-Reply NullArray();
 
 }  // namespace faha::module::lists

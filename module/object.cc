@@ -4,11 +4,11 @@
 #include <openssl/evp.h>
 
 #include <array>
-#include <cstdio>
 #include <initializer_list>
 
 #include "faha/collections.h"
 #include "module/commands.h"
+#include "module/scores.h"
 #include "module/scratch.h"
 
 namespace faha::module::object {
@@ -57,13 +57,6 @@ void MixElement(Digest& digest, std::initializer_list<std::string_view> parts) {
   Digest one{};
   for (const std::string_view part : parts) Mix(one, part);
   Xor(digest, Sha1(one.data(), one.size()));
-}
-
-// As Redis prints a score for this purpose.
-std::string ScoreText(double score) {
-  std::array<char, 64> text;
-  const int size = std::snprintf(text.data(), text.size(), "%.17g", score);
-  return {text.data(), static_cast<std::size_t>(size)};
 }
 
 // The number by which Redis knows the type.

@@ -29,6 +29,18 @@ class Dice {
 
 inline void VisitRandom(const Hash& hash, Dice& dice, const Hash::Visitor& visit) { hash.Random(dice.Roll(), visit); }
 inline void VisitRandom(const Set& set, Dice& dice, const Set::Visitor& visit) { visit(set.Random(dice.Roll())); }
+inline void VisitRandom(const SortedSet& set, Dice& dice, const SortedSet::Visitor& visit) {
+  const std::uint64_t rank = dice.Roll() % set.Size();
+  set.ForEach(rank, rank, Order::kForward, visit);
+}
+
+template <typename Kind>
+void VisitAll(const Kind& collection, const typename Kind::Visitor& visit) {
+  collection.ForEach(visit);
+}
+inline void VisitAll(const SortedSet& set, const SortedSet::Visitor& visit) {
+  set.ForEach(0, set.Size(), Order::kForward, visit);
+}
 
 // Visits `count` different elements, each choice with the same probability; all of them if there are not so many.
 template <typename Kind>
@@ -39,7 +51,7 @@ void VisitSample(const Kind& collection, std::uint64_t count, const typename Kin
   std::uint64_t left = collection.Size();
   if (count == 0) return;
   if (left / kStepsPerDraw <= count) {
-    collection.ForEach([&](auto... element) {
+    VisitAll(collection, [&](auto... element) {
       if (dice.Roll() % left-- >= count) return true;
       visit(element...);
       return --count > 0;

@@ -47,30 +47,16 @@ Reply Scan(Call& call) {
   const auto from = ParseCursor(call.arg(1));
   if (!from) return InvalidCursor();
   Filter filter;
-  std::int64_t count = 10;
-  for (int i = 2; i < call.size(); i += 2) {
-    if (i + 1 == call.size()) return Call::SyntaxError();
-    if (call.Is(i, "count")) {
-      const auto number = ParseInteger(call.arg(i + 1));
-      if (!number) return Call::NotAnInteger();
-      if (*number < 1) return Call::SyntaxError();
-      count = *number;
-    } else if (call.Is(i, "match")) {
-      filter.pattern = call.arg(i + 1);
-    } else if (call.Is(i, "type")) {
-      filter.type = call.arg(i + 1);
-    } else {
-      return Call::SyntaxError();
-    }
-  }
+  ElementScan options;
+  if (auto error = options.ParseOptions(call, 2, &filter.type)) return *error;
+  filter.pattern = options.pattern;
   Keys keys;
   std::uint64_t cursor = *from;
   std::uint64_t visited = 0;
   do {
     cursor = ScanPart(call, cursor, filter, keys);
     ++visited;
-  } while (cursor != 0 && keys.size() < static_cast<std::uint64_t>(count) &&
-           visited / kPartsPerCount < static_cast<std::uint64_t>(count));
+  } while (cursor != 0 && keys.size() < options.count && visited / kPartsPerCount < options.count);
   return Reply::By([keys = std::move(keys), next = std::to_string(cursor)](RedisModuleCtx* ctx) {
     RedisModule_ReplyWithArray(ctx, 2);
     RedisModule_ReplyWithStringBuffer(ctx, next.data(), next.size());

@@ -26,14 +26,4 @@ std::string ScoreText(double score) {
   return {text.data(), static_cast<std::size_t>(size)};
 }
 
-void ReportCountedKeys(const Call& call, int number, int flags, int target) {
-  if (number >= call.size()) return;
-  const auto keys = ParseInteger(call.arg(number));
-  if (!keys || *keys < 1 || *keys > call.size() - number - 1) return;
-  if (target != 0) {
-    RedisModule_KeyAtPosWithFlags(call.ctx(), target, REDISMODULE_CMD_KEY_OW | REDISMODULE_CMD_KEY_UPDATE);
-  }
-  for (int i = 1; i <= *keys; ++i) RedisModule_KeyAtPosWithFlags(call.ctx(), number + i, flags);
-}
-
 }  // namespace faha::module

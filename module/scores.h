@@ -62,8 +62,4 @@ Reply StoreResult(Call& call, const Members& members, const char* event) {
   return After(ReplaceKey(call, 1, *result, REDISMODULE_NOTIFY_ZSET, event), Reply::Integer(size));
 }
 
-// Reports to Redis the keys that follow their number, which is the argument `number`, and the key at argument `target`
-// before them if that is not 0.  Like Redis, it reports nothing if there are not so many arguments.
-void ReportCountedKeys(const Call& call, int number, int flags, int target = 0);
-
 }  // namespace faha::module

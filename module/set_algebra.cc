@@ -115,11 +115,12 @@ Reply Show(Call& call, Operation operation) {
 Reply StoreResult(Call& call, Operation operation, const char* event) {
   Sets sets;
   if (!OpenAll(call, 2, call.size(), sets)) return Reply::Null();
-  const auto result = OpenPacked<Set>({});
+  Packer packer;
   operation(sets, [&](std::string_view member) {
-    result->Put(member);
+    packer.Add(member);
     return true;
   });
+  const auto result = OpenPacked<Set>(packer.bytes());
   const auto size = static_cast<std::int64_t>(result->Size());
   return After(ReplaceKey(call, 1, *result, REDISMODULE_NOTIFY_SET, event), Reply::Integer(size));
 }

@@ -169,11 +169,9 @@ Row Results(Call& call, const Options& options, std::span<const Item> items) {
 }
 
 Reply Store(Call& call, int target, const Row& row) {
-  const auto list = OpenPacked<List>({});
-  std::uint64_t bytes = 0;
-  for (const auto& text : row) bytes += text ? text->size() : 0;
-  if (Status status = MayStore(call, target, *list, bytes, row.size()); !status.ok()) return Reply::Error(status);
-  for (const auto& text : row) list->Insert(list->Size(), text.value_or(""));
+  Packer packer;
+  for (const auto& text : row) packer.Add(text.value_or(""));
+  const auto list = OpenPacked<List>(packer.bytes());
   const Status status = ReplaceKey(call, target, *list, REDISMODULE_NOTIFY_LIST, "sortstore");
   return After(status, Reply::Integer(static_cast<std::int64_t>(row.size())));
 }

@@ -1,7 +1,6 @@
 // Redis' commands for single members of sorted sets.  Semantics, replies and errors are those of Redis 7.0.
 #include <cmath>
 #include <limits>
-#include <unordered_set>
 
 #include "module/commands.h"
 #include "module/element_scan.h"
@@ -145,30 +144,6 @@ Reply Rank(Call& call, Order order) {
   return Reply::Integer(static_cast<std::int64_t>(order == Order::kForward ? *rank : set->Size() - 1 - *rank));
 }
 
-// Visits `count` different members that are chosen by chance, or all if there are not so many.
-void VisitSample(const SortedSet& set, std::uint64_t count, const SortedSet::Visitor& visit) {
-  // To draw a member and find it costs more than a step of a walk over all members.
-  constexpr std::uint64_t kStepsPerDraw = 3;
-  Dice dice;
-  std::uint64_t left = set.Size();
-  if (left / kStepsPerDraw <= count) {
-    if (left == 0) return;
-    set.ForEach(0, left - 1, Order::kForward, [&](std::string_view member, double score) {
-      if (dice.Roll() % left-- < count) {
-        visit(member, score);
-        --count;
-      }
-      return count > 0;
-    });
-    return;
-  }
-  std::unordered_set<std::uint64_t> drawn;
-  while (drawn.size() < count) {
-    const std::uint64_t rank = dice.Roll() % left;
-    if (drawn.insert(rank).second) set.ForEach(rank, rank, Order::kForward, visit);
-  }
-}
-
 void SendSample(RedisModuleCtx* ctx, const SortedSet& set, std::int64_t count, bool scores) {
   const Shape shape = Shape::Of(ctx, scores);
   const auto send = [&](std::string_view member, double score) {
@@ -182,10 +157,7 @@ void SendSample(RedisModuleCtx* ctx, const SortedSet& set, std::int64_t count, b
     return VisitSample(set, wanted, send);
   }
   shape.Begin(ctx, static_cast<std::uint64_t>(-count));
-  for (Dice dice; count < 0; ++count) {
-    const std::uint64_t rank = dice.Roll() % set.Size();
-    set.ForEach(rank, rank, Order::kForward, send);
-  }
+  for (Dice dice; count < 0; ++count) VisitRandom(set, dice, send);
 }
 
 }  // namespace
@@ -255,15 +227,15 @@ Reply MPop(Call& call) {
                    Shape{true, true}.SendAll(ctx, taken);
                  }));
   }
-  return Reply::By([](RedisModuleCtx* ctx) { RedisModule_ReplyWithNullArray(ctx); });
+  return NullArray();
 }
 
 Reply RandMember(Call& call) {
   if (call.size() == 2) {
     return Holding(ReadKey<SortedSet>(call, 1), [](RedisModuleCtx* ctx, const SortedSet& set) {
       if (set.Size() == 0) return (void)RedisModule_ReplyWithNull(ctx);
-      const std::uint64_t rank = Dice().Roll() % set.Size();
-      set.ForEach(rank, rank, Order::kForward, [ctx](std::string_view member, double) {
+      Dice dice;
+      VisitRandom(set, dice, [ctx](std::string_view member, double) {
         SendText(ctx, member);
         return true;
       });

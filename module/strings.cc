@@ -93,12 +93,6 @@ Reply SetAll(Call& call, Reply done) {
   return done;
 }
 
-std::optional<long double> ParseFloat(RedisModuleString* text) {
-  long double value = 0;
-  if (RedisModule_StringToLongDouble(text, &value) != REDISMODULE_OK || std::isnan(value)) return std::nullopt;
-  return value;
-}
-
 }  // namespace
 
 Reply Set(Call& call) {
@@ -234,19 +228,15 @@ Reply IncrByFloat(Call& call) {
   const auto entry = call.Find(1);
   long double value = 0;
   if (entry) {
-    RedisModuleString* old = RedisModule_CreateString(call.ctx(), entry->value.data(), entry->value.size());
-    const auto number = ParseFloat(old);
-    RedisModule_FreeString(call.ctx(), old);
+    const auto number = ParseFloat(entry->value);
     if (!number) return Reply::Error("ERR value is not a valid float");
     value = *number;
   }
-  const auto by = ParseFloat(call.raw(2));
+  const auto by = ParseFloat(call.arg(2));
   if (!by) return Reply::Error("ERR value is not a valid float");
   value += *by;
   if (std::isnan(value) || std::isinf(value)) return Reply::Error("ERR increment would produce NaN or Infinity");
-  RedisModuleString* text = RedisModule_CreateStringFromLongDouble(call.ctx(), value, 1);
-  std::string result(View(text));
-  RedisModule_FreeString(call.ctx(), text);
+  std::string result = TextOfFloat(value);
   const Status status = call.Put(1, {result, entry ? entry->expire_at : kNoExpiry}, kString, "incrbyfloat");
   return After(status, Reply::Text(std::move(result)));
 }

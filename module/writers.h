@@ -13,6 +13,10 @@ inline void SendText(RedisModuleCtx* ctx, std::string_view text) {
   RedisModule_ReplyWithStringBuffer(ctx, text.data(), text.size());
 }
 
+inline Reply NullArray() {
+  return Reply::By([](RedisModuleCtx* ctx) { RedisModule_ReplyWithNullArray(ctx); });
+}
+
 inline bool SpeaksResp3(RedisModuleCtx* ctx) {
   return (RedisModule_GetContextFlags(ctx) & REDISMODULE_CTX_FLAGS_RESP3) != 0;
 }

@@ -1,7 +1,7 @@
 // The collections that a key can hold, as commands see them: hashes, sets, sorted sets and lists.  A command opens one,
-// reads or changes it, and stores what it has changed with Keyspace::Store().  Thread: main loop only.
+// reads or changes it, and puts its Bytes() back with Keyspace::Put().  Thread: main loop only.
 // A view that is returned is valid until the collection, or the store, is changed or a unit ends.  Nothing here fails:
-// whether there is room for a change is asked before it, with Keyspace::CheckStore().
+// whether there is room for a change is asked before it, with Keyspace::CheckWrite() and BytesAfter().
 #pragma once
 
 #include <cstdint>
@@ -106,8 +106,8 @@ class List : public Collection {
   virtual void ForEach(std::uint64_t first, std::uint64_t last, Order order, const Visitor& visit) const = 0;
 };
 
-// A packed collection may have so many elements.  So a command that looks at each element for each of its arguments
-// takes some 50 ms at most.
+// A packed collection may have so many elements: each look-up reads them from the front, and each change writes all of
+// them.
 inline constexpr std::uint64_t kMaxPackedElements = 4096;
 
 // Packs elements that the caller knows to be distinct, those of a sorted set in its order.

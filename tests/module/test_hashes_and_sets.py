@@ -5,7 +5,7 @@ import random
 import pytest
 
 from conftest import DEBUG
-from twins import words
+from twins import try_arities, words
 
 PAIRS = {"HGETALL", "HSCAN", "HRANDFIELD"}
 UNORDERED = {"HKEYS", "HVALS", "SMEMBERS", "SINTER", "SUNION", "SDIFF", "SSCAN", "SRANDMEMBER", "SPOP", *PAIRS}
@@ -142,13 +142,7 @@ sismember smismember smembers scard spop srandmember sscan sinter sintercard sin
 @pytest.mark.parametrize("command", COMMANDS)
 def test_arity_and_wrong_types(twins, command):
     twins("SET", "string", "v")
-    for count in range(6):
-        for first in ("1", "string"):
-            args = [command, *[first, "1", "1", "1", "1"][:count]]
-            twins(*args)
-            twins("MULTI")
-            twins(*args)
-            twins("EXEC")
+    try_arities(twins, command)
     for wrong in ("string", "hash", "set"):
         for line in ("DEL hash set", "HSET hash 1 1", "SADD set 1"):
             twins(*words(line))

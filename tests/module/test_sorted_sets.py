@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from twins import words
+from twins import try_arities, words
 
 MAX, MIN = 2**63 - 1, -(2**63)
 SINGLE_LINES = f"""
@@ -177,13 +177,7 @@ zdiff zintercard zunionstore zinterstore zdiffstore""".split()
 @pytest.mark.parametrize("command", COMMANDS)
 def test_arity_and_wrong_types(twins, command):
     twins("SET", "string", "v")
-    for count in range(6):
-        for first in ("1", "string"):
-            args = [command, *[first, "1", "1", "1", "1"][:count]]
-            twins(*args)
-            twins("MULTI")
-            twins(*args)
-            twins("EXEC")
+    try_arities(twins, command)
 
 
 def test_what_redis_knows_of_the_commands(servers, twins):

@@ -60,3 +60,14 @@ def assert_nothing_native(faha):
     """Whatever was asked, Redis' own keyspace holds nothing."""
     # One of FaHA's that expires between the two counts is counted once.
     wait_for(lambda: faha.native_keys() == 0, what="nothing to be in the native keyspace")
+
+
+def try_arities(twins, command):
+    """The command with every number of arguments up to five, as it is and in a transaction."""
+    for count in range(6):
+        for first in ("1", "string"):
+            args = [command, *[first, "1", "1", "1", "1"][:count]]
+            twins(*args)
+            twins("MULTI")
+            twins(*args)
+            twins("EXEC")
