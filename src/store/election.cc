@@ -14,7 +14,7 @@ namespace {
 constexpr std::uint64_t kForcedEpochs = 1'000'000;
 }  // namespace
 
-Election::Election(const Shared& shared, Standing* standing, Voter* voter, AddressBook* book, Committer* committer,
+Election::Election(const PartContext& shared, Standing* standing, Voter* voter, AddressBook* book, Committer* committer,
                    Probes* probes)
     : options_(shared.options),
       observer_(shared.observer),

@@ -19,9 +19,9 @@
 #include "store/committer.h"
 #include "store/follower.h"
 #include "store/inquiry.h"
+#include "store/part_context.h"
 #include "store/primary.h"
 #include "store/probes.h"
-#include "store/shared.h"
 #include "store/space.h"
 
 namespace faha {
@@ -31,7 +31,7 @@ class Election final : public Primary::Listener, public Follower::Owner {
   using Done = std::function<void(const Status&)>;
 
   // All of them must outlive this.
-  Election(const Shared& shared, Standing* standing, Voter* voter, AddressBook* book, Committer* committer,
+  Election(const PartContext& shared, Standing* standing, Voter* voter, AddressBook* book, Committer* committer,
            Probes* probes);
   // The parts that report to this one.  To be called before anything else.
   void Attach(Primary* primary, Space* space, Follower* follower);

@@ -9,7 +9,7 @@
 
 namespace faha {
 
-Follower::Follower(const Shared& shared, Standing* standing, Voter* voter, AddressBook* book, std::string remark,
+Follower::Follower(const PartContext& shared, Standing* standing, Voter* voter, AddressBook* book, std::string remark,
                    Owner* owner)
     : options_(shared.options),
       observer_(shared.observer),

@@ -12,7 +12,7 @@
 #include "replication/receiver.h"
 #include "replication/wire.h"
 #include "store/freshness.h"
-#include "store/shared.h"
+#include "store/part_context.h"
 
 namespace faha {
 
@@ -34,7 +34,8 @@ class Follower final : private BatchSink {
     virtual void ReleaseFreed() = 0;
   };
   // All of them must outlive this.  `remark`: why batches cannot go over RDMA although they should; may be empty.
-  Follower(const Shared& shared, Standing* standing, Voter* voter, AddressBook* book, std::string remark, Owner* owner);
+  Follower(const PartContext& shared, Standing* standing, Voter* voter, AddressBook* book, std::string remark,
+           Owner* owner);
 
   // Looks for this primary first.
   void Seek(const Member& primary);

@@ -102,15 +102,15 @@ Status Node::Start(std::unique_ptr<Media> media) {
   if (Status status = OpenFabric(); !status.ok()) return status;
   probes_.emplace(fabric_, clock_, &options_);
   committer_.emplace(log_, &replica_.membership(), &options_, self_);
-  const Shared shared{.options = &options_,
-                      .observer = observer_,
-                      .clock = clock_,
-                      .fabric = fabric_,
-                      .health = &health_,
-                      .standing = &standing_,
-                      .replica = &replica_,
-                      .voter = &*voter_,
-                      .self = self_};
+  const PartContext shared{.options = &options_,
+                           .observer = observer_,
+                           .clock = clock_,
+                           .fabric = fabric_,
+                           .health = &health_,
+                           .standing = &standing_,
+                           .replica = &replica_,
+                           .voter = &*voter_,
+                           .self = self_};
   election_.emplace(shared, &standing_, &*voter_, &book_, &*committer_, &*probes_);
   primary_.emplace(shared, &*committer_, &*probes_, static_cast<Primary::Loop*>(this), &*election_);
   space_.emplace(shared, &*committer_, &*primary_);

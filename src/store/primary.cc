@@ -14,7 +14,7 @@ namespace {
 constexpr MonoTime kMaxHeartbeatPeriod = std::chrono::milliseconds(500);
 }  // namespace
 
-Primary::Primary(const Shared& shared, Committer* committer, Probes* probes, Loop* loop, Listener* listener)
+Primary::Primary(const PartContext& shared, Committer* committer, Probes* probes, Loop* loop, Listener* listener)
     : options_(shared.options),
       clock_(shared.clock),
       health_(shared.health),

@@ -15,8 +15,8 @@
 
 #include "cluster/lease.h"
 #include "store/committer.h"
+#include "store/part_context.h"
 #include "store/probes.h"
-#include "store/shared.h"
 #include "store/turn.h"
 
 namespace faha {
@@ -57,7 +57,7 @@ class Primary {
   };
 
   // All of them must outlive this.
-  Primary(const Shared& shared, Committer* committer, Probes* probes, Loop* loop, Listener* listener);
+  Primary(const PartContext& shared, Committer* committer, Probes* probes, Loop* loop, Listener* listener);
 
   // --- Does it serve?
   // Ok, or why nothing may be read or written now.  `not_primary`: the code for a node that is not the primary;

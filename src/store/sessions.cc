@@ -8,7 +8,7 @@ namespace {
 constexpr MonoTime kGuestPatience{5'000'000};
 }  // namespace
 
-Sessions::Sessions(const Shared& shared, Committer* committer, Probes* probes, Primary* primary, Source* source,
+Sessions::Sessions(const PartContext& shared, Committer* committer, Probes* probes, Primary* primary, Source* source,
                    Follower* follower, Election* election, Votes* votes)
     : clock_(shared.clock),
       fabric_(shared.fabric),

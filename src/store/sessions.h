@@ -9,9 +9,9 @@
 #include "store/committer.h"
 #include "store/election.h"
 #include "store/follower.h"
+#include "store/part_context.h"
 #include "store/primary.h"
 #include "store/probes.h"
-#include "store/shared.h"
 #include "store/source.h"
 #include "store/votes.h"
 
@@ -20,7 +20,7 @@ namespace faha {
 class Sessions final : public FabricHandler {
  public:
   // All of them must outlive this.
-  Sessions(const Shared& shared, Committer* committer, Probes* probes, Primary* primary, Source* source,
+  Sessions(const PartContext& shared, Committer* committer, Probes* probes, Primary* primary, Source* source,
            Follower* follower, Election* election, Votes* votes);
 
   // Closes the links of guests that have said nothing for a while.

@@ -48,7 +48,7 @@ class LogReader final : public BatchReader {
 };
 }  // namespace
 
-Source::Source(const Shared& shared, Committer* committer, Probes* probes)
+Source::Source(const PartContext& shared, Committer* committer, Probes* probes)
     : options_(shared.options),
       observer_(shared.observer),
       clock_(shared.clock),

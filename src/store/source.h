@@ -10,8 +10,8 @@
 #include "replication/shipper.h"
 #include "replication/wire.h"
 #include "store/committer.h"
+#include "store/part_context.h"
 #include "store/probes.h"
-#include "store/shared.h"
 
 namespace faha {
 
@@ -25,7 +25,7 @@ class Source {
     kAdmitted,
   };
   // All of them must outlive this.
-  Source(const Shared& shared, Committer* committer, Probes* probes);
+  Source(const PartContext& shared, Committer* committer, Probes* probes);
 
   // Answers a node that wants to follow this node, or to fetch from it.  `address`: where its link comes from.
   Outcome Answer(LinkId link, const std::string& address, const wire::FollowRequest& request);

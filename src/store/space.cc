@@ -22,7 +22,7 @@ constexpr std::uint64_t kOwnBytes = sizeof(format::RecordHeader) + format::kReco
 constexpr MonoTime kReceiverPatience = std::chrono::seconds(3);
 }  // namespace
 
-Space::Space(const Shared& shared, Committer* committer, Primary* primary)
+Space::Space(const PartContext& shared, Committer* committer, Primary* primary)
     : options_(shared.options),
       clock_(shared.clock),
       health_(shared.health),

@@ -9,15 +9,15 @@
 
 #include "store/cleaner.h"
 #include "store/committer.h"
+#include "store/part_context.h"
 #include "store/primary.h"
-#include "store/shared.h"
 
 namespace faha {
 
 class Space {
  public:
   // All of them must outlive this.
-  Space(const Shared& shared, Committer* committer, Primary* primary);
+  Space(const PartContext& shared, Committer* committer, Primary* primary);
 
   // Does a slice of cleaning if space is needed.  `idle`: the call does not follow the end of a turn.
   void Clean(bool idle);

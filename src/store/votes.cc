@@ -9,7 +9,7 @@
 
 namespace faha {
 
-Votes::Votes(const Shared& shared, AddressBook* book, Committer* committer, Probes* probes, Primary* primary,
+Votes::Votes(const PartContext& shared, AddressBook* book, Committer* committer, Probes* probes, Primary* primary,
              Follower* follower, Election* election)
     : options_(shared.options),
       clock_(shared.clock),

@@ -9,16 +9,16 @@
 #include "store/election.h"
 #include "store/follower.h"
 #include "store/held_votes.h"
+#include "store/part_context.h"
 #include "store/primary.h"
 #include "store/probes.h"
-#include "store/shared.h"
 
 namespace faha {
 
 class Votes {
  public:
   // All of them must outlive this.
-  Votes(const Shared& shared, AddressBook* book, Committer* committer, Probes* probes, Primary* primary,
+  Votes(const PartContext& shared, AddressBook* book, Committer* committer, Probes* probes, Primary* primary,
         Follower* follower, Election* election);
 
   void AnswerState(LinkId link, const wire::StateRequest& request);

@@ -13,7 +13,7 @@
 
 namespace faha {
 
-struct Shared {
+struct PartContext {
   const Options* options;
   StoreObserver* observer;
   const Clock* clock;
