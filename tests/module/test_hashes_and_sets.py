@@ -249,10 +249,10 @@ def test_expired_keys(twins):
     lines += ["SSCAN a 0 nonsense", "HINCRBY a f 1", "SUNION b string a", "SUNION live live a b live"]
     for line in lines:
         twins("FLUSHALL")
-        for setup in ("SADD a x y", "SADD b x", "SADD live x z", "SET string v", "PEXPIRE a 20", "PEXPIRE b 20"):
+        for setup in ("SADD a x y", "SADD b x", "SADD live x z", "SET string v", "PEXPIRE a 60", "PEXPIRE b 60"):
             twins(*words(setup))
         for connection in twins.connections:
-            connection.call("DEBUG", "SLEEP", "0.03")
+            connection.call("DEBUG", "SLEEP", "0.08")
         same(twins, *words(line))
         for key in ("a", "b", "d", "live"):
             twins("EXISTS", key)

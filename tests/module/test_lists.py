@@ -169,8 +169,8 @@ def test_expired_lists_are_gone(twins):
         for line in calls:
             twins("DEL", "gone", "m")
             twins("RPUSH", "gone", "a", "b")
-            twins("PEXPIRE", "gone", 3)
-            time.sleep(0.006)
+            twins("PEXPIRE", "gone", 60)
+            time.sleep(0.08)
             twins(*words(line))
         twins("EXISTS", "gone")
         assert compare_events(twins, listener) > len(calls)

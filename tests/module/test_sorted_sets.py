@@ -203,7 +203,7 @@ ZRANGESTORE d z 0 0|ZRANGESTORE d z 0 1|ZRANGESTORE d none 0 0|ZRANGESTORE d non
 ZUNIONSTORE d 2 z none|ZUNIONSTORE d 1 none|ZUNIONSTORE d 1 none|ZINTERSTORE d 1 z|ZINTERSTORE d 2 z none|ZDIFFSTORE d 1 z|ZDIFFSTORE d 2 z z|ZDIFFSTORE d 3 none s nope
 ZCARD none|ZSCORE none a|ZMSCORE none a|ZRANK none a|ZRANGE none 0 -1|ZRANGE none x 1|ZCOUNT none 0 1|ZCOUNT none x 1|ZLEXCOUNT none - +|ZRANDMEMBER none|ZRANDMEMBER none 2
 ZSCAN none 0|ZSCAN none x|ZUNION 2 none nope|ZUNION 3 none s nope|ZINTERCARD 2 none nope|ZINTER 2 none nope x|ZREM none a|ZINCRBY z x a
-PEXPIRE z 1|ZADD z 5 again|PEXPIRE z 1|ZREM z again|ZADD z 1 a|PEXPIRE z 1|ZUNIONSTORE d 1 z|ZADD z 1 a|PEXPIRE z 1|ZRANGESTORE d z 0 -1|ZADD z 1 a|PEXPIRE z 1|ZPOPMIN z"""
+PEXPIRE z 200|ZADD z 5 again|PEXPIRE z 200|ZREM z again|ZADD z 1 a|PEXPIRE z 200|ZUNIONSTORE d 1 z|ZADD z 1 a|PEXPIRE z 200|ZRANGESTORE d z 0 -1|ZADD z 1 a|PEXPIRE z 200|ZPOPMIN z"""
 
 
 def test_events(twins):
@@ -217,7 +217,7 @@ def test_events(twins):
     for line in lines_of(EVENTS):
         twins(*words(line))
         if line.startswith("PEXPIRE"):
-            twins("DEBUG", "SLEEP", "0.02")
+            twins("DEBUG", "SLEEP", "0.25")
         twins("PUBLISH", "__keyspace@0__:", "end")
         while True:
             event = listeners.read(f"events of {line}")
