@@ -105,18 +105,32 @@ using Members = std::vector<Member>;
 //
 //   1  what there was before levels were introduced
 //   2  a member may have an address for the other nodes in addition to the one for clients, and a record has checks
-//   3  a value may be of another type than string
+//   3  a value may be of another type than string, and a configuration says where the cluster's history has forked
 using FeatureLevel = std::uint16_t;
 inline constexpr FeatureLevel kLowestLevel = 1;
 inline constexpr FeatureLevel kHighestLevel = 3;  // of this release
 inline constexpr FeatureLevel kPeerHostLevel = 2;
 inline constexpr FeatureLevel kRecordChecksLevel = 2;
 inline constexpr FeatureLevel kValueTypesLevel = 3;
+inline constexpr FeatureLevel kForksLevel = 3;
 
-// Who the members of the cluster are, and the feature level that all of them know.
+// A node was forced to lead alone (FAHA.PROMOTE FORCE) when its log ended at `end`: what other nodes have committed
+// behind `end` before that is not a part of the history that the forced node has begun.
+struct Fork {
+  Uuid id;  // random
+  Lsn end;
+  auto operator<=>(const Fork&) const = default;
+};
+// The forks of a history, the oldest first; of many, the newest kMaxForks.
+using Forks = std::vector<Fork>;
+inline constexpr std::size_t kMaxForks = 16;
+
+// Who the members of the cluster are, the feature level that all of them know, and from kForksLevel on the forks of the
+// history that the log tells.
 struct Configuration {
   Members members;
   FeatureLevel level = kLowestLevel;
+  Forks forks = {};
   auto operator<=>(const Configuration&) const = default;
 };
 

@@ -58,8 +58,27 @@ inline bool ReadMembers(ByteReader& in, Members& members, bool (*read)(ByteReade
   return true;
 }
 
+inline void WriteForks(ByteWriter& out, const Forks& forks) {
+  FAHA_CHECK(forks.size() <= kMaxForks, "older forks were dropped");
+  out.U16(static_cast<std::uint16_t>(forks.size()));
+  for (const Fork& fork : forks) {
+    out.Id(fork.id);
+    out.U64(fork.end.value);
+  }
+}
+
+inline bool ReadForks(ByteReader& in, Forks& forks) {
+  std::uint16_t count = 0;
+  if (!in.U16(count) || count > kMaxForks) return false;
+  forks.resize(count);
+  for (Fork& fork : forks) {
+    if (!in.Id(fork.id) || !in.U64(fork.end.value)) return false;
+  }
+  return true;
+}
+
 // A configuration as a kConfig record holds it.  At level 1 it is the members alone; otherwise it is kLeveled, the
-// level and the members.
+// level and the members, and from kForksLevel on the forks.
 inline constexpr std::uint16_t kLeveled = 0xffff;  // more than kMaxMembers
 
 inline void WriteConfiguration(ByteWriter& out, const Configuration& configuration) {
@@ -67,16 +86,21 @@ inline void WriteConfiguration(ByteWriter& out, const Configuration& configurati
   out.U16(kLeveled);
   out.U16(configuration.level);
   WriteMembers(out, configuration.members, WriteSizedMember);
+  if (configuration.level >= kForksLevel) WriteForks(out, configuration.forks);
 }
 
-// Reads a configuration of any level: the caller has to check whether the level is too high.
+// Reads a configuration of any level: the caller has to check whether the level is too high.  A level that this release
+// does not know may have more at the end.
 inline bool ReadConfiguration(ByteReader in, Configuration& configuration) {
   ByteReader leveled = in;
   std::uint16_t first = 0;
   configuration.level = kLowestLevel;
+  configuration.forks.clear();
   if (!leveled.U16(first) || first != kLeveled) return ReadMembers(in, configuration.members, ReadMember) && in.AtEnd();
   return leveled.U16(configuration.level) && configuration.level > kLowestLevel &&
-         ReadMembers(leveled, configuration.members, ReadSizedMember) && leveled.AtEnd();
+         ReadMembers(leveled, configuration.members, ReadSizedMember) &&
+         (configuration.level < kForksLevel || ReadForks(leveled, configuration.forks)) &&
+         (configuration.level > kHighestLevel || leveled.AtEnd());
 }
 
 }  // namespace faha

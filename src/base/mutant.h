@@ -33,6 +33,8 @@ enum class Mutant : std::uint8_t {
   kReadsUnchecked,   // a record is returned as the medium holds it, without looking at its checks
   // A rollback ends at the last sealed batch, although the unit that the batch belongs to has not ended.
   kRollBackKeepsHalfAUnit,
+  kHearsTheLeft,  // a node that is forced to lead holds what others have committed without it to be committed
+  kForgetsForks,  // a node that was forced to lead takes what it never had for something that it has cleaned away
 };
 
 #ifdef FAHA_MUTANTS

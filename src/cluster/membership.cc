@@ -18,6 +18,28 @@ std::optional<Configuration> DecodeConfiguration(std::string_view text) {
   return configuration;
 }
 
+Forks WithFork(Forks forks, const Fork& fork) {
+  if (forks.size() == kMaxForks) forks.erase(forks.begin());
+  forks.push_back(fork);
+  return forks;
+}
+
+// The first fork behind the last one that both know is where one has left the other.  Where an old list has lost its
+// beginning, this is later than the truth.
+Lsn CommonHistory(const Forks& a, const Forks& b) {
+  std::size_t left_a = a.size(), left_b = 0;
+  const auto same = [&] {
+    const auto found = std::find_if(b.begin(), b.end(), [&](const Fork& fork) { return fork.id == a[left_a - 1].id; });
+    left_b = found == b.end() ? 0 : static_cast<std::size_t>(found - b.begin()) + 1;
+    return left_b != 0;
+  };
+  while (left_a > 0 && !same()) --left_a;
+  Lsn common{UINT64_MAX};
+  if (left_a < a.size()) common = std::min(common, a[left_a].end);
+  if (left_b < b.size()) common = std::min(common, b[left_b].end);
+  return common;
+}
+
 void Membership::Add(Lsn lsn, Configuration configuration) { history_.emplace_back(lsn, std::move(configuration)); }
 
 void Membership::CutAfter(Lsn keep) {

@@ -16,6 +16,14 @@ std::string Encode(const Configuration& configuration);
 // Nothing if `text` is not what Encode writes.
 std::optional<Configuration> DecodeConfiguration(std::string_view text);
 
+// The forks after one more.
+Forks WithFork(Forks forks, const Fork& fork);
+// Two nodes that know these forks of their histories agree on what was committed up to this LSN; what only one of them
+// holds behind it belongs to a history that the other one has left.  The largest LSN: neither has left the other's.
+// This is PostgreSQL's rule for timelines: a server may follow another one only if it has not gone on behind the place
+// where the other one's timeline has left its own.
+Lsn CommonHistory(const Forks& a, const Forks& b);
+
 class Membership {
  public:
   // The batch `lsn` holds this configuration record.
@@ -30,6 +38,7 @@ class Membership {
 
   [[nodiscard]] const Members& members() const { return newest_configuration().members; }
   [[nodiscard]] FeatureLevel level() const { return newest_configuration().level; }
+  [[nodiscard]] const Forks& forks() const { return newest_configuration().forks; }
   // The batch of the newest configuration; 0 if none is in the log.
   [[nodiscard]] Lsn newest() const { return history_.empty() ? Lsn{} : history_.back().first; }
   // Is a change still uncommitted?  Then no other change may start.

@@ -34,6 +34,7 @@ class Out {
   void One(const Member& v) { WriteSizedMember(*bytes_, v); }
   void One(const Members& v) { WriteMembers(*bytes_, v, WriteSizedMember); }
   void One(const LogKey& v) { (One(v.seed), One(v.mix)); }
+  void One(const Forks& v) { WriteForks(*bytes_, v); }
   void One(const std::vector<TailBatch>& v) {
     FAHA_CHECK(v.size() <= kMaxTail, "a tail is bounded");
     bytes_->U16(static_cast<std::uint16_t>(v.size()));
@@ -78,6 +79,7 @@ class In {
   bool One(Member& v) { return ReadSizedMember(*bytes_, v); }
   bool One(Members& v) { return ReadMembers(*bytes_, v, ReadSizedMember); }
   bool One(LogKey& v) { return One(v.seed) && One(v.mix); }
+  bool One(Forks& v) { return ReadForks(*bytes_, v); }
   bool One(std::vector<TailBatch>& v) {
     std::uint16_t count = 0;
     if (!bytes_->U16(count) || count > kMaxTail) return false;

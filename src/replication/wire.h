@@ -117,9 +117,11 @@ struct FollowRequest {
   std::uint8_t domain = 0;
   std::vector<TailBatch> tail;  // the newest batches, newest first, down to one known as committed
   FeatureLevel offers = kLowestLevel;
+  Forks forks{};  // of the history that the node's log tells, as far as the node knows them
   template <typename Io>
   void Fields(Io& io) {
     io(cluster, self, empty, fetch, promised, installing, domain, tail, offers);
+    io.Later(forks);
   }
 };
 

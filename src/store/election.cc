@@ -159,7 +159,13 @@ MonoTime Election::EndOf(std::chrono::milliseconds patience) const {
 // A campaign in a cluster of one, whose own promise is a majority.
 void Election::Force(Done done) {
   if (!health_->ok()) return done(health_->failure());
-  if (standing_->Leading() && committer_->Serving() && primary_->LeaseHeld()) return done(Status::Ok());
+  if (primary_->Leads()) {
+    if (replica_->members().size() == 1) return done(Status::Ok());
+    return done(
+        {Code::kNoPromise,
+         "this node is the primary, and a majority of the members has just answered: if they are gone, try again "
+         "when it no longer serves; a single one is removed with FAHA.FORGET"});
+  }
   if (receiver_->streaming()) {
     return done({Code::kNoPromise, fmt::format("{} is the primary and alive: use FAHA.FAILOVER there",
                                                standing_->primary().Redis().ToString())});

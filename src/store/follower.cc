@@ -77,6 +77,7 @@ wire::FollowRequest Follower::Introduce() {
   request.promised = voter_->promised();
   request.domain = static_cast<std::uint8_t>(pool_->media().domain());
   request.offers = options_->feature_level;
+  request.forks = replica_->membership().forks();
   // The tail goes back to a batch that is known to be committed: every primary's log has that batch.
   if (!replica_->whole()) return request;
   const Lsn floor = log_->known_committed();

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/mutant.h"
+#include "base/uuid.h"
 
 namespace faha {
 
@@ -74,8 +75,12 @@ void Primary::Begin(Epoch epoch, bool forced) {
   term_.elected_at = clock_->Now();
   replica_->LookAtDatabases();
   log_->SetEpoch(epoch);
+  const Lsn end = log_->end().lsn;
+  replica_->ForgetCommittedBehind(end);
   log_->SetCommitted(std::max(log_->known_committed(), replica_->heard_committed()));
   const Members members = forced ? Members{self_} : replica_->membership().Toward(self_);
+  Forks forks = replica_->membership().forks();
+  if (forced) forks = WithFork(std::move(forks), {NewUuid(), end});
   log_->LimitSegments(replica_->SegmentsOf(members));
   // Raft 5.4.2: batches that earlier epochs left are committed by a batch of our own.
   if (auto at = log_->Append({.kind = format::RecordKind::kEpochStart, .key = {}, .value = {}}); !at.ok()) {
@@ -84,7 +89,7 @@ void Primary::Begin(Epoch epoch, bool forced) {
   }
   committer_->Begin(epoch, log_->end().lsn.Next());
   term_.acknowledged_bytes = log_->sealed_bytes();
-  if (Status status = AppendMembers(members); !status.ok()) {
+  if (Status status = AppendMembers(members, Head::kHot, std::move(forks)); !status.ok()) {
     (void)health_->Fail(status);
     return;
   }
@@ -174,8 +179,13 @@ FeatureLevel Primary::LevelOf(const Members& members) const {
 // A configuration takes effect as soon as it is appended; the next change waits until it is committed.
 // `members` is passed by value: it may be a part of the membership that the configuration is added to.
 Status Primary::AppendMembers(Members members, Head head) {
+  return AppendMembers(std::move(members), head, replica_->membership().forks());
+}
+
+Status Primary::AppendMembers(Members members, Head head, Forks forks) {
   const FeatureLevel level = LevelOf(members);
-  Status status = replica_->AppendConfiguration({std::move(members), level}, head);
+  if (level < kForksLevel) forks.clear();
+  Status status = replica_->AppendConfiguration({std::move(members), level, std::move(forks)}, head);
   if (status.ok()) {
     next_heartbeat_ = MonoTime{0};  // the lease needs to hear from the new majority
     Ship();

@@ -116,6 +116,8 @@ class Primary {
   void HurryHeartbeat() { next_heartbeat_ = MonoTime{0}; }
   // Errors: NoSpace, and those of a failure of this node.
   Status AppendMembers(Members members, Head head = Head::kHot);
+  // The same, and the history forks there.
+  Status AppendMembers(Members members, Head head, Forks forks);
   // The feature level of a configuration with these members.
   [[nodiscard]] FeatureLevel LevelOf(const Members& members) const;
   Status Forget(const Endpoint& member);

@@ -66,6 +66,10 @@ void Replica::Committed(Lsn lsn) {
   membership_.Committed(lsn);
 }
 
+void Replica::ForgetCommittedBehind(Lsn end) {
+  if (!Mutated(Mutant::kHearsTheLeft)) heard_committed_ = std::min(heard_committed_, end);
+}
+
 Status Replica::AppendConfiguration(Configuration next, Head head) {
   Status status = pool_->RaiseLevel(next.level);
   if (status.ok())
@@ -139,6 +143,7 @@ Status Replica::CutAfter(Lsn keep) {
   if (engine_->applied() > keep) engine_->RollBackTo(keep);
   if (Status status = log_->CutAfter(keep); !status.ok()) return health_->Fail(status);
   engine_->LogWasCut();
+  ForgetCommittedBehind(keep);
   membership_.CutAfter(keep);
   return Status::Ok();
 }

@@ -79,6 +79,8 @@ class Replica {
   // The highest commit LSN that this node was told of.
   [[nodiscard]] Lsn heard_committed() const { return heard_committed_; }
   void HearCommitted(Lsn lsn) { heard_committed_ = std::max(heard_committed_, lsn); }
+  // What was heard of LSNs behind `end` was said of a history that this node has left: it leads without the others.
+  void ForgetCommittedBehind(Lsn end);
   // Of a primary: everything up to `lsn` is committed.
   void Committed(Lsn lsn);
 

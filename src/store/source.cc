@@ -208,15 +208,24 @@ Result<Lsn> Source::CommonWith(const wire::FollowRequest& request) const {
     const auto ours = log_->Find(theirs.lsn);
     if (ours && ours->view.header().checksum == theirs.checksum) return theirs.lsn;
   }
+  const Lsn committed = request.tail.back().lsn;
+  const Lsn shared = CommonHistory(request.forks, replica_->membership().forks());
+  if (committed > shared && !Mutated(Mutant::kForgetsForks)) {
+    return Status{Code::kCorrupt,
+                  fmt::format("the node holds writes up to batch {}, which were committed and which the primary never "
+                              "received: one of the two was forced to lead alone when its log ended at {}; what the "
+                              "node holds can be read with faha-check --extract, and it joins with an empty pool",
+                              committed.value, shared.value)};
+  }
   // The batch was cleaned away here: the node is given the whole log.
-  if (request.tail.back().lsn <= log_->freed_through()) return Lsn{};
+  if (committed <= log_->freed_through()) return Lsn{};
   // The tail goes back to the first batch, so nobody ever committed it: it can be cut to nothing.
-  if (request.tail.back().lsn == Lsn{1}) return Lsn{};
+  if (committed == Lsn{1}) return Lsn{};
   (void)log_->AreIntact(wire::kMaxTail);  // if this node's log is the damaged one, this finds the damage
   return Status{Code::kCorrupt,
                 fmt::format("batch {} of the node, which was committed, is not in the primary's log: one "
                             "of the two is damaged",
-                            request.tail.back().lsn.value)};
+                            committed.value)};
 }
 
 // What the candidate lacks was cleaned away here.  The candidate would have to give up its own log to take this one,

@@ -25,6 +25,8 @@ std::string MembersText(std::string_view value) {
                    member.Redis().ToString());
   }
   if (configuration.level > kLowestLevel) fmt::format_to(std::back_inserter(text), ", level {}", configuration.level);
+  for (const Fork& fork : configuration.forks)
+    fmt::format_to(std::back_inserter(text), ", forced at LSN {}", fork.end.value);
   return text;
 }
 

@@ -71,6 +71,7 @@ class SimWorld : public Clock {
   [[nodiscard]] bool IsBlind(int node) const { return blind_.contains(node); }
   // Nothing gets from one to the other; the way back is another matter.
   void Block(int from, int to) { blocked_.emplace(from, to); }
+  void Unblock(int from, int to) { blocked_.erase({from, to}); }
   void UnblockAll() { blocked_.clear(); }
   // Nobody can dial it, and whoever is connected to it stays so.
   void Hide(int node) { hidden_.insert(node); }

@@ -39,8 +39,8 @@ class Place:
 HERE = Place()
 # With those of replication all below 32768: the system hands out what is above to whoever dials, also while a server is
 # down for a moment.
-# Processes that start one after the other are far apart.
 _ports = itertools.count(11000 + os.getpid() * 37 % 620 * 16)
+_claims = []  # sockets whose names say which ports are this process', also while no server listens there
 
 
 def scratch(need_bytes):
@@ -75,12 +75,24 @@ def _bindable(port):
     return True
 
 
+def _claimed(port):
+    """Makes the port this process' own, until it ends.  False if another process of these tests has it."""
+    claim = socket.socket(socket.AF_UNIX)
+    try:
+        claim.bind(f"\0faha-test-port-{port}")
+    except OSError:
+        claim.close()
+        return False
+    _claims.append(claim)
+    return True
+
+
 def free_port():
     """A port that is free together with the replication port that belongs to it."""
     for port in _ports:
         if port + PORT_OFFSET > 65535:
             raise RuntimeError("no free port")
-        if _bindable(port) and _bindable(port + PORT_OFFSET):
+        if _bindable(port) and _bindable(port + PORT_OFFSET) and _claimed(port) and _claimed(port + PORT_OFFSET):
             return port
 
 

@@ -62,20 +62,29 @@ def bgsave(server):
     assert persistence(server)["rdb_last_bgsave_status"] == "ok", server.log()
 
 
-@contextlib.contextmanager
-def stopped(server):
-    """A snapshot whose process is stopped in the middle of its work; yields the process id."""
+def stopped_child(server):
+    """Begins a snapshot and stops its process while a part is written; None if the process was faster, and has ended."""
     with contextlib.closing(server.client()) as client:
         assert client.bgsave()
     pid = child_of(server)
-    while True:
-        os.kill(pid, signal.SIGSTOP)
-        wait_for(lambda: state_of(pid) in "TZ", what="the process to stop")
-        if unfinished(server).exists() or state_of(pid) == "Z":
+    while pid is not None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGSTOP)
+        wait_for(lambda: state_of(pid) in (None, "T", "Z"), what="the process to stop")
+        if state_of(pid) != "T":
             break
+        if unfinished(server).exists():
+            return pid
         os.kill(pid, signal.SIGCONT)
         time.sleep(0.001)
-    assert state_of(pid) == "T", "the data set is too small: its snapshot was written at once"
+    wait_for_end(server)
+    return None
+
+
+@contextlib.contextmanager
+def stopped(server):
+    """A snapshot whose process is stopped in the middle of its work; yields the process id."""
+    pid = wait_for(lambda: stopped_child(server), what="a snapshot that is not written at once")
     try:
         yield pid
     finally:

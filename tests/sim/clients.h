@@ -15,7 +15,9 @@ namespace faha::sim {
 
 class Clients {
  public:
-  Clients(World* world, Cluster* cluster, const Plan& plan) : world_(world), cluster_(cluster), plan_(plan) {}
+  // They write values behind `last`.
+  Clients(World* world, Cluster* cluster, const Plan& plan, Value last = kAbsent)
+      : world_(world), cluster_(cluster), plan_(plan), values_(last) {}
 
   void Begin();
   // Nobody starts anything new.
@@ -59,7 +61,7 @@ class Clients {
   Plan plan_;
   std::vector<Entry> entries_;
   std::vector<int> hosts_;  // to which each client talks
-  Value values_ = kAbsent;
+  Value values_;
   MonoTime last_written_{0};
   std::uint64_t open_ = 0, done_ = 0, unknown_ = 0;
   bool rests_ = false, ended_ = false;

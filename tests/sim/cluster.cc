@@ -280,13 +280,15 @@ std::optional<std::string> Cluster::LogsDiffer() {
   if (primary == nullptr) return "nobody is primary";
   // A cleaner may still be at work: up to where everybody knows of the commit.
   StoreInfo info = primary->store()->Info();
-  for (const auto& host : hosts_) info.committed = std::min(info.committed, host->store()->Info().applied);
+  for (const auto& host : hosts_) {
+    if (host->joined()) info.committed = std::min(info.committed, host->store()->Info().applied);
+  }
   std::vector<Batches> logs;
   for (const auto& disk : disks_) logs.push_back(BatchesOf(disk, info.granule));
   const Batches& own = logs[static_cast<std::size_t>(primary->number() - 1)];
   if (own.by_lsn.empty() || own.by_lsn.rbegin()->first < info.committed) return "the primary's log is short";
   for (std::size_t i = 0; i < logs.size(); ++i) {
-    if (&logs[i] == &own) continue;
+    if (&logs[i] == &own || !hosts_[i]->joined()) continue;
     auto differ = Differ(own, logs[i], info.committed);
     if (!differ) differ = Differ(logs[i], own, info.committed);
     if (differ) return fmt::format("hosts {} and {}: {}", primary->number(), i + 1, *differ);

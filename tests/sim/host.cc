@@ -95,6 +95,7 @@ std::map<std::string, std::uint64_t> Host::Contents() const {
 
 // A pool that was adopted says so, however little of the log it holds.
 bool Host::joined() const {
+  if (apart_) return false;
   if (settings_.joined || !store_) return joined_;
   const StoreInfo info = store_->Info();
   return !info.whole || info.members.size() > 1;

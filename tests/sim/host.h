@@ -109,6 +109,10 @@ class Host : private StoreObserver {
   [[nodiscard]] int number() const { return number_; }
   // It belongs to the cluster.
   [[nodiscard]] bool joined() const;
+  // It was lost: the cluster goes on without it.
+  void SetApart(bool apart) { apart_ = apart; }
+  // It has joined, and belongs to the cluster even if it is the only one that is left.
+  void SetJoined() { settings_.joined = joined_ = true; }
   // It runs a script and looks at nobody.
   [[nodiscard]] bool deaf() const { return deaf_; }
   // The store has stopped for good: only a restart helps.
@@ -180,6 +184,7 @@ class Host : private StoreObserver {
   MonoTime next_tick_{0};
   std::uint64_t drains_left_ = 0;
   bool power_fails_ = false;
+  bool apart_ = false;
   bool joined_ = true;  // as far as was known when it ran last
   bool in_unit_ = false, deaf_ = false;
   Lsn unit_after_;  // the last batch before the unit

@@ -106,6 +106,8 @@ INSTANTIATE_TEST_SUITE_P(
                     Case{Mutant::kHandOverBlocks, "HandOverBlocks", 1, Kind::kElections},
                     Case{Mutant::kOrderBeginsAnew, "OrderBeginsAnew", 1, Kind::kElections, true},
                     Case{Mutant::kReadsUnchecked, "ReadsUnchecked", 1, Kind::kMedia},
+                    Case{Mutant::kHearsTheLeft, "HearsTheLeft", 1, Kind::kForced, true},
+                    Case{Mutant::kForgetsForks, "ForgetsForks", 1, Kind::kForced},
                     Case{Mutant::kElectsUnreached, "ElectsUnreached", 1, Kind::kElections},
                     Case{Mutant::kPromotedWithoutLease, "PromotedWithoutLease", 1, Kind::kElections}),
     [](const auto& test) { return test.param.name; });

@@ -14,6 +14,7 @@ std::string_view KindName(Kind kind) {
     case Kind::kElections: return "Elections";
     case Kind::kTurns: return "Turns";
     case Kind::kMedia: return "Media";
+    case Kind::kForced: return "Forced";
   }
   return "?";
 }
@@ -242,6 +243,23 @@ void Disks(Draw& draw, Plan& plan) {
   if (draw.OneIn(3)) RotOfOne(draw, plan);
 }
 
+// Pools that are written several times over, or not, between two losses.
+void ForcedToLead(Draw& draw, Plan& plan) {
+  plan.hosts = draw.OneIn(3) ? 2 : draw.OneIn(4) ? 5 : 3;
+  plan.late = draw.OneIn(2) ? 1 : 0;
+  plan.hosts += plan.late;
+  Fabric(draw, plan);
+  plan.keys = static_cast<int>(draw.Between(2, 8));
+  plan.clients = static_cast<int>(draw.Between(2, 4));
+  plan.think = draw.Ms(4, 40);
+  plan.reads = 4;
+  plan.segments = static_cast<std::uint32_t>(draw.Between(8, 10));
+  plan.value_bytes = draw.OneIn(3) ? 64 : draw.Between(20'000, 130'000);
+  plan.granule = draw.OneIn(3) ? 4096 : 64;
+  plan.length = draw.Ms(500, 3000);
+  plan.rounds = static_cast<int>(draw.Between(1, 3));
+}
+
 }  // namespace
 
 Plan Plan::Of(std::uint64_t seed, Kind kind) {
@@ -255,6 +273,7 @@ Plan Plan::Of(std::uint64_t seed, Kind kind) {
     case Kind::kElections: Elections(draw, plan); break;
     case Kind::kTurns: Turns(draw, plan); break;
     case Kind::kMedia: Disks(draw, plan); break;
+    case Kind::kForced: ForcedToLead(draw, plan); break;
   }
   return plan;
 }

@@ -18,6 +18,7 @@ enum class Kind {
   kElections,  // candidates, voters and heirs that go away in the middle
   kTurns,      // units of several keys, writes that write nothing, scripts that outlast a lease
   kMedia,      // disks that refuse, and values that look like a log
+  kForced,     // all but one are lost, that one is forced to lead, and the others return: see forced.h
 };
 std::string_view KindName(Kind kind);
 
@@ -74,6 +75,7 @@ struct Plan {
   bool disk_errors = false;    // writes fail
   bool rot = false;            // what one medium holds changes by itself
   MonoTime hang{0};            // of a backup, at most
+  int rounds = 0;              // so many times all but one are lost
   MonoTime promotion_patience{std::chrono::milliseconds(1500)};
 
   // One seed in so many has a small pool, in which segments are used again and again.

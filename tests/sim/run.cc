@@ -5,6 +5,7 @@
 #include "tests/sim/clients.h"
 #include "tests/sim/cluster.h"
 #include "tests/sim/faults.h"
+#include "tests/sim/forced.h"
 #include "tests/sim/plan.h"
 #include "tests/sim/progress.h"
 
@@ -174,16 +175,21 @@ Report& Report::operator+=(const Report& other) {
   cleaned += other.cleaned;
   holds += other.holds;
   holds_lost += other.holds_lost;
+  forced += other.forced;
+  refused += other.refused;
   return *this;
 }
 
 std::string Report::Reached() const {
   return fmt::format(
       "{} operations done, {} of unknown outcome, {} writes without space, {} elections, {} starts, {} logs given as a "
-      "whole, {} overtaken by the cleaner, {} segments cleaned, {} holds, {} of them lost",
-      done, unknown, full, elections, starts, installs, overtaken, cleaned, holds, holds_lost);
+      "whole, {} overtaken by the cleaner, {} segments cleaned, {} holds, {} of them lost, {} nodes forced to lead, {} "
+      "refused by them",
+      done, unknown, full, elections, starts, installs, overtaken, cleaned, holds, holds_lost, forced, refused);
 }
 
-Report RunSeed(std::uint64_t seed, Kind kind, bool verbose) { return Simulation(seed, kind, verbose).Go(); }
+Report RunSeed(std::uint64_t seed, Kind kind, bool verbose) {
+  return kind == Kind::kForced ? RunForced(seed, verbose) : Simulation(seed, kind, verbose).Go();
+}
 
 }  // namespace faha::sim

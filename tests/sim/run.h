@@ -21,6 +21,7 @@ struct Report {
   std::uint64_t overtaken = 0;              // times that the cleaner has overtaken a whole log
   std::uint64_t cleaned = 0;                // segments
   std::uint64_t holds = 0, holds_lost = 0;  // of segments
+  std::uint64_t forced = 0, refused = 0;    // nodes that led alone, and those that returned and held more
   // Adds what `other` has reached.
   Report& operator+=(const Report& other);
   [[nodiscard]] std::string Reached() const;

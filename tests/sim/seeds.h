@@ -16,6 +16,7 @@ constexpr std::uint64_t SeedsOfCi(Kind kind) {
     case Kind::kElections: return 1'000;
     case Kind::kTurns: return 2'000;
     case Kind::kMedia: return 1'000;
+    case Kind::kForced: return 500;
   }
   return 0;
 }

@@ -16,7 +16,8 @@
 namespace faha::sim {
 namespace {
 
-constexpr std::array kKinds = {Kind::kMixed, Kind::kPressure, Kind::kElections, Kind::kTurns, Kind::kMedia};
+constexpr std::array kKinds = {Kind::kMixed, Kind::kPressure, Kind::kElections,
+                               Kind::kTurns, Kind::kMedia,    Kind::kForced};
 
 // False if something was wrong.
 bool RunsWell(std::uint64_t seed, Kind kind, Report& sum) {
@@ -83,6 +84,15 @@ TEST(Sim, Media) {
   const std::uint64_t count = RunSeeds(Kind::kMedia, sum);
   if (count < 100) return;
   EXPECT_GT(sum.starts, 5 * count);
+}
+
+TEST(Sim, Forced) {
+  Report sum;
+  const std::uint64_t count = RunSeeds(Kind::kForced, sum);
+  if (count < 100) return;
+  EXPECT_GT(sum.forced, count);
+  EXPECT_GT(sum.refused, count / 4);
+  EXPECT_GT(sum.installs, count / 4);
 }
 
 // Open-ended: new seeds, for FAHA_SIM_MINUTES.

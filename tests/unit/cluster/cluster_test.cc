@@ -165,8 +165,38 @@ TEST(Membership, ReadsWhatItWroteAndNothingElse) {
     const std::string text = Encode(configuration);
     EXPECT_EQ(DecodeConfiguration(text), configuration);
     for (std::size_t size = 0; size < text.size(); ++size) EXPECT_FALSE(DecodeConfiguration(text.substr(0, size)));
-    EXPECT_FALSE(DecodeConfiguration(text + "x"));
+    EXPECT_EQ(DecodeConfiguration(text + "x").has_value(), level > kHighestLevel);  // which may have more
   }
+}
+
+TEST(Membership, RemembersWhereItsHistoryHasForked) {
+  const Fork first{Uuid{{1}}, Lsn{10}}, second{Uuid{{2}}, Lsn{20}};
+  const Configuration configuration{{kA, kB}, kForksLevel, {first, second}};
+  EXPECT_EQ(DecodeConfiguration(Encode(configuration)), configuration);
+  Membership membership;
+  membership.Add(Lsn{12}, configuration);
+  membership.Rebase();
+  EXPECT_EQ(membership.forks(), (Forks{first, second}));
+  Forks many;
+  for (std::uint8_t i = 0; i < kMaxForks + 3; ++i) many = WithFork(std::move(many), {Uuid{{i}}, Lsn{i}});
+  EXPECT_EQ(many.size(), kMaxForks);
+  EXPECT_EQ(many.back().end, Lsn{kMaxForks + 2});
+}
+
+TEST(Membership, TwoHistoriesShareWhatIsBeforeTheFirstForkThatOneOfThemLacks) {
+  const Lsn all{UINT64_MAX};
+  const Fork f10{Uuid{{1}}, Lsn{10}}, f20{Uuid{{2}}, Lsn{20}}, f15{Uuid{{3}}, Lsn{15}}, f30{Uuid{{4}}, Lsn{30}};
+  EXPECT_EQ(CommonHistory({}, {}), all);
+  EXPECT_EQ(CommonHistory({f10, f20}, {f10, f20}), all);
+  const auto both_ways = [](const Forks& a, const Forks& b) {
+    EXPECT_EQ(CommonHistory(a, b), CommonHistory(b, a));
+    return CommonHistory(a, b);
+  };
+  EXPECT_EQ(both_ways({}, {f10, f20}), Lsn{10});
+  EXPECT_EQ(both_ways({f10}, {f10, f20}), Lsn{20});
+  EXPECT_EQ(both_ways({f10, f15}, {f10, f20}), Lsn{15});
+  EXPECT_EQ(both_ways({f10, f15}, {f20}), Lsn{10});
+  EXPECT_EQ(both_ways({f20, f30}, {f10, f20}), Lsn{30});  // the older one's beginning was dropped
 }
 
 // What every release reads, to the bit.

@@ -34,8 +34,6 @@ TEST(Wire, EveryMessageReadsBack) {
   ReadsBackAndRefusesWhatIsShorter(wire::PromiseRequest{ClusterId{{9}}, Epoch{4}, kMember, Epoch{3}});
   ReadsBackAndRefusesWhatIsShorter(
       wire::PromiseReply{kMember.id, true, 2, Epoch{3}, {Epoch{2}, Lsn{7}}, {kMember}, false});
-  ReadsBackAndRefusesWhatIsShorter(
-      wire::FollowRequest{ClusterId{{9}}, kMember, true, false, Epoch{3}, true, 2, {{Lsn{8}, 11}, {Lsn{7}, 12}}, 3});
   ReadsBackAndRefusesWhatIsShorter(wire::FollowReply{5, "why", kMember, ClusterId{{9}}, 1 << 20, 64, 4096, Epoch{3},
                                                      Lsn{8}, true, 77, 1, LogKey{5, 6}});
   ReadsBackAndRefusesWhatIsShorter(wire::DataHello{77});
@@ -45,6 +43,23 @@ TEST(Wire, EveryMessageReadsBack) {
   ReadsBackAndRefusesWhatIsShorter(wire::HandOver{Epoch{3}});
   ReadsBackAndRefusesWhatIsShorter(wire::Committed{Epoch{3}, Lsn{8}});
   ReadsBackAndRefusesWhatIsShorter(wire::Gap{Epoch{3}, Lsn{8}});
+}
+
+// 0.2.0 sends a request to follow without what was added since.
+TEST(Wire, ARequestToFollowOfAnEarlierReleaseIsRead) {
+  const wire::FollowRequest now{
+      ClusterId{{9}}, kMember, true, false, Epoch{3}, true, 2, {{Lsn{8}, 11}, {Lsn{7}, 12}}, 3, {{Uuid{{4}}, Lsn{5}}}};
+  const auto bytes = wire::Encode(now);
+  const auto read = wire::Decode<wire::FollowRequest>(bytes);
+  ASSERT_TRUE(read.has_value());
+  EXPECT_EQ(read->forks, now.forks);
+  EXPECT_EQ(wire::Encode(*read), bytes);
+  const std::size_t of_forks = sizeof(std::uint16_t) + sizeof(Uuid) + sizeof(Lsn);
+  for (std::size_t size = 0; size < bytes.size(); ++size) {
+    const auto shorter = wire::Decode<wire::FollowRequest>(std::span(bytes).first(size));
+    ASSERT_EQ(shorter.has_value(), size == bytes.size() - of_forks);
+    EXPECT_TRUE(!shorter || shorter->forks.empty());
+  }
 }
 
 // 0.2.0 sends a heartbeat without what was added since.

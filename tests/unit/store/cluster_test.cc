@@ -444,10 +444,17 @@ TEST(Node, OfTwoMembersOneCanBeForcedToLeadAlone) {
   };
   ASSERT_TRUE(cluster[0].Set("k", "v").ok());
   EXPECT_EQ(force().code(), Code::kNoPromise) << "the primary lives";
+  ASSERT_TRUE(cluster.world.RunUntil([&] { return cluster[0].store->Serving(); }));
+  std::optional<Status> of_primary;
+  cluster[0].store->Force([&](const Status& status) { of_primary = status; });
+  ASSERT_TRUE(of_primary);
+  EXPECT_EQ(of_primary->code(), Code::kNoPromise) << "it has not become a cluster of its own";
+  EXPECT_EQ(cluster[0].store->Info().members.size(), 2U);
   cluster[0].Kill();
   EXPECT_EQ(cluster.Promote(heir, std::chrono::seconds(3)).code(), Code::kNoPromise);
   ASSERT_TRUE(force().ok());
   EXPECT_EQ(heir.store->Info().members.size(), 1U);
+  EXPECT_TRUE(force().ok()) << "it is one already";
   EXPECT_EQ(heir.Get("k").value(), "v");
   EXPECT_TRUE(heir.Set("k", "w").ok());
   // The other one hears of a later epoch, and follows.
