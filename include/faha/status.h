@@ -33,6 +33,8 @@ enum class Code {
   kTooLarge = 18,     // TOOLARGE: a key or value is over the limit
   kUnavailable = 19,  // UNAVAILABLE: the peer cannot be reached
   kWrongType = 20,    // WRONGTYPE: the value of the key is of another type than the command works on
+  // FORKED: this node holds batches behind the place where a node was forced to lead without it
+  kForked = 21,
 };
 
 // The stable name of `code`, such as "NOSPACE".

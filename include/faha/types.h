@@ -121,7 +121,7 @@ struct Fork {
   Lsn end;
   auto operator<=>(const Fork&) const = default;
 };
-// The forks of a history, the oldest first; of many, the newest kMaxForks.
+// The forks of a history, the oldest first, at most kMaxForks: see WithFork().
 using Forks = std::vector<Fork>;
 inline constexpr std::size_t kMaxForks = 16;
 

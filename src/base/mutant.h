@@ -33,8 +33,11 @@ enum class Mutant : std::uint8_t {
   kReadsUnchecked,   // a record is returned as the medium holds it, without looking at its checks
   // A rollback ends at the last sealed batch, although the unit that the batch belongs to has not ended.
   kRollBackKeepsHalfAUnit,
-  kHearsTheLeft,  // a node that is forced to lead holds what others have committed without it to be committed
-  kForgetsForks,  // a node that was forced to lead takes what it never had for something that it has cleaned away
+  kHearsTheLeft,     // a node that is forced to lead holds what others have committed without it to be committed
+  kForkedOffElects,  // nodes that the cluster has gone on without elect each other
+  kSidesNeverMeet,   // a primary does not ask members that are not connected whether another one leads
+  kPlacedStays,      // what others have placed behind the log of a node that is forced to lead stays there
+  kForgetsForks,     // a node that was forced to lead takes what it never had for something that it has cleaned away
 };
 
 #ifdef FAHA_MUTANTS

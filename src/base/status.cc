@@ -28,6 +28,7 @@ std::string_view CodeName(Code code) {
     case Code::kTooLarge: return "TOOLARGE";
     case Code::kUnavailable: return "UNAVAILABLE";
     case Code::kWrongType: return "WRONGTYPE";
+    case Code::kForked: return "FORKED";
   }
   FAHA_CHECK(false, "a code has a name");
   __builtin_unreachable();  // not every instrumented build sees that the check ends the process

@@ -19,13 +19,19 @@ std::optional<Configuration> DecodeConfiguration(std::string_view text) {
 }
 
 Forks WithFork(Forks forks, const Fork& fork) {
-  if (forks.size() == kMaxForks) forks.erase(forks.begin());
+  if (forks.size() == kMaxForks) {
+    forks[1].end = forks[0].end;
+    forks.erase(forks.begin());
+  }
   forks.push_back(fork);
   return forks;
 }
 
-// The first fork behind the last one that both know is where one has left the other.  Where an old list has lost its
-// beginning, this is later than the truth.
+bool Includes(const Forks& a, const Forks& b) {
+  return b.empty() || std::any_of(a.begin(), a.end(), [&](const Fork& fork) { return fork.id == b.back().id; });
+}
+
+// The first fork behind the last one that both know is where one has left the other.
 Lsn CommonHistory(const Forks& a, const Forks& b) {
   std::size_t left_a = a.size(), left_b = 0;
   const auto same = [&] {

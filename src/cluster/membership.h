@@ -16,13 +16,16 @@ std::string Encode(const Configuration& configuration);
 // Nothing if `text` is not what Encode writes.
 std::optional<Configuration> DecodeConfiguration(std::string_view text);
 
-// The forks after one more.
+// The forks after one more.  Of too many, the two oldest become one that counts as both: nobody is taken for a part of
+// the history who is not.
 Forks WithFork(Forks forks, const Fork& fork);
 // Two nodes that know these forks of their histories agree on what was committed up to this LSN; what only one of them
 // holds behind it belongs to a history that the other one has left.  The largest LSN: neither has left the other's.
 // This is PostgreSQL's rule for timelines: a server may follow another one only if it has not gone on behind the place
 // where the other one's timeline has left its own.
 Lsn CommonHistory(const Forks& a, const Forks& b);
+// Does `a` know all that `b` knows?
+bool Includes(const Forks& a, const Forks& b);
 
 class Membership {
  public:

@@ -16,6 +16,7 @@ std::string_view RefusalText(Refusal refusal) {
     case Refusal::kNotReached:
       return "it does not reach this node where it says that it is (see faha.announce-host, faha.peer-host and "
              "faha.port)";
+    case Refusal::kForkedOff: return "the cluster was forced to go on without what it holds";
   }
   return "unknown";
 }

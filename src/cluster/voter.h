@@ -11,8 +11,16 @@
 
 namespace faha {
 
-enum class Refusal : std::uint8_t { kNone, kOldEpoch, kAlreadyPromised, kPrimaryAlive, kNotWhole, kNotReached };
-inline constexpr Refusal kLastRefusal = Refusal::kNotReached;
+enum class Refusal : std::uint8_t {
+  kNone,
+  kOldEpoch,
+  kAlreadyPromised,
+  kPrimaryAlive,
+  kNotWhole,
+  kNotReached,
+  kForkedOff
+};
+inline constexpr Refusal kLastRefusal = Refusal::kForkedOff;
 std::string_view RefusalText(Refusal refusal);
 
 enum class EpochOrder { kLower, kEqual, kHigher };

@@ -44,7 +44,7 @@ struct Superblock {
   std::uint32_t granule;
   std::uint64_t promised_epoch;
   std::uint8_t voted_for[16];
-  std::uint32_t state;        // kInstalling, kHasLog, kDamaged
+  std::uint32_t state;        // kInstalling, kHasLog, kDamaged, kForkedOff
   std::uint16_t source_port;  // while installing: who has the log; 0: not known
   std::uint16_t source_host_bytes;
   char source_host[128];
@@ -82,6 +82,9 @@ inline constexpr std::uint32_t kHasLog = 2;
 // Damage was found in the log, which then reached the claim at least.  A damaged batch at the log's end looks like one
 // that a power failure has torn, and the next start must not take it for that.
 inline constexpr std::uint32_t kDamaged = 4;
+// Another history of this cluster, which began when a node was forced to lead, has refused this node because of what
+// its log holds.
+inline constexpr std::uint32_t kForkedOff = 8;
 
 struct SegmentEntry {
   std::uint64_t generation;  // grows with every segment that is opened; 0: not in use

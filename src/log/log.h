@@ -163,6 +163,10 @@ class Log {
   // The next batch, if it is whole and stands already where it would be landed, in a segment in use: a device has put
   // it there.  Nothing: there is none.
   [[nodiscard]] std::optional<LocatedBatch> PlacedBehindEnd() const;
+  // Erases what a primary's device has placed and this log does not hold.  Usually later batches take its place, and
+  // the rules of a scan tell the two apart; but not if it was committed and this log goes on without it.  Durable on
+  // return.  Errors: IoError.
+  Status ErasePlaced();
 
   // --- Space.
   // The last kReservedSegments free segments may be opened only for deletes, epochs and membership, and the last

@@ -166,6 +166,20 @@ std::optional<LocatedBatch> Log::PlacedBehindEnd() const {
   return std::nullopt;
 }
 
+Status Log::ErasePlaced() {
+  for (const Head head : kHeads) {
+    const Segment* tail = segments_.Tail(head);
+    if (tail == nullptr) continue;
+    if (Status status = pool_->EraseFrom(tail->index, tail->used_bytes); !status.ok()) return status;
+  }
+  for (std::uint32_t i = 0; i < pool_->geometry().segment_count; ++i) {
+    if (segments_.InUse(i) || pool_->IsForgotten(i)) continue;
+    if (Status status = pool_->ClearEntry(i); !status.ok()) return status;
+    if (Status status = pool_->EraseFrom(i, 0); !status.ok()) return status;
+  }
+  return pool_->media().Drain();
+}
+
 // --- Space.
 
 Status Log::Full() const {

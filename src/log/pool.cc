@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstring>
 #include <utility>
@@ -355,6 +356,12 @@ Status Pool::NoteLog() {
   return WriteSuperblock();
 }
 
+Status Pool::SetForkedOff(bool forked_off) {
+  if (forked_off == this->forked_off()) return Status::Ok();
+  super_.state ^= format::kForkedOff;
+  return WriteSuperblock();
+}
+
 Status Pool::RecordDamage(LogEnd end) {
   if (damaged_at() != Lsn{} || installing()) return Status::Ok();
   super_.state |= format::kDamaged;
@@ -412,7 +419,7 @@ Status Pool::EndInstall() {
 Status Pool::ForgetSegments() {
   for (std::uint32_t i = 0; i < super_.segment_count; ++i) {
     // Also a front that is neither a batch nor erased: a scan asks such a segment what was committed.
-    if (IsErased(i) && !ReadEntry(i) && !EntryIsDamaged(i)) continue;
+    if (IsForgotten(i)) continue;
     if (Status status = ClearEntry(i); !status.ok()) return status;
   }
   return Status::Ok();
@@ -476,6 +483,16 @@ Status Pool::WriteEntry(std::uint32_t index, std::uint64_t generation, Lsn first
 Status Pool::EraseBatch(LogAddress at) {
   const format::BatchHeader none{};
   return media_->Write(at.value, std::as_bytes(std::span(&none, 1)));
+}
+
+Status Pool::EraseFrom(std::uint32_t index, std::uint64_t offset) {
+  static constexpr std::array<std::byte, 65'536> kZeros{};
+  for (std::uint64_t at = offset; at < super_.segment_bytes; at += kZeros.size()) {
+    const std::size_t bytes = std::min<std::uint64_t>(kZeros.size(), super_.segment_bytes - at);
+    Status status = media_->Write(SegmentStart(index).value + at, std::span(kZeros).first(bytes));
+    if (!status.ok()) return status;
+  }
+  return Status::Ok();
 }
 
 Status Pool::ClearEntry(std::uint32_t index) {

@@ -123,6 +123,11 @@ class Pool {
   Status NoteLog();
   [[nodiscard]] bool has_log() const { return (super_.state & format::kHasLog) != 0; }
 
+  // Records that the cluster has gone on without what this log holds, or takes that back.  Durable on return.  Errors:
+  // IoError - the node must fence itself.
+  Status SetForkedOff(bool forked_off);
+  [[nodiscard]] bool forked_off() const { return (super_.state & format::kForkedOff) != 0; }
+
   // Records that damage was found in the log, which reaches `end`: a later start must not take the damage for a torn
   // end.  Durable on return.  Errors: IoError - the node must fence itself.
   Status RecordDamage(LogEnd end);
@@ -165,11 +170,17 @@ class Pool {
   [[nodiscard]] bool EntryIsDamaged(std::uint32_t index) const;
   // Are there only zeros at the start of segment `index`?  This is so if it was given back or was never used.
   [[nodiscard]] bool IsErased(std::uint32_t index) const;
+  // Nothing says that segment `index` is in use.
+  [[nodiscard]] bool IsForgotten(std::uint32_t index) const {
+    return IsErased(index) && !ReadEntry(index) && !EntryIsDamaged(index);
+  }
   // From the next drain on, no scan finds the batch at `at`.  Errors: IoError.
   Status EraseBatch(LogAddress at);
   // Writes the entry of a segment that is opened.  It becomes durable with the next drain, like the batch for which the
   // segment is opened; if only one of the two survives, that is a torn end.  Errors: IoError.
   Status WriteEntry(std::uint32_t index, std::uint64_t generation, Lsn first_lsn, Head head);
+  // Fills segment `index` with zeros from byte `offset` on.  It becomes durable with the next drain.  Errors: IoError.
+  Status EraseFrom(std::uint32_t index, std::uint64_t offset);
   // Empties the entry and erases the segment's first batch.  Durable on return.  Errors: IoError.
   Status ClearEntry(std::uint32_t index);
 

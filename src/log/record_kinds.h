@@ -62,6 +62,16 @@ constexpr const RecordKindInfo& InfoOf(format::RecordKind kind) {
   return kRecordKinds[static_cast<std::size_t>(kind) - 1];
 }
 
+// Does the batch hold what a client has written?  What the cleaner has moved is what other batches hold.
+inline bool HoldsWrites(const BatchView& view) {
+  bool holds = false;
+  const bool moved = (view.header().flags & format::kColdHead) != 0;
+  return !moved && view.ForEach([&](const Record& record, std::uint64_t) {
+    const Concerns concerns = InfoOf(record.kind).concerns;
+    holds = holds || concerns == Concerns::kKey || concerns == Concerns::kDatabases;
+  }) && holds;
+}
+
 static_assert(
     [] {
       for (const RecordKindInfo& info : kRecordKinds) {

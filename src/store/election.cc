@@ -3,15 +3,24 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
 #include "base/mutant.h"
+#include "base/uuid.h"
 
 namespace faha {
 
 namespace {
-// A forced promotion skips so many epochs: more than the other members may have reached without this node.
+// A forced promotion skips so many epochs at least: more than the other members may have reached without this node.
+// How many more is random, so that two nodes that are forced do not lead in one epoch.
 constexpr std::uint64_t kForcedEpochs = 1'000'000;
+
+Epoch ForcedEpochAfter(Epoch known) {
+  std::uint64_t random = 0;
+  std::memcpy(&random, NewUuid().bytes.data(), sizeof random);
+  return Epoch{known.value + kForcedEpochs + random % kForcedEpochs};
+}
 }  // namespace
 
 Election::Election(const PartContext& shared, Standing* standing, Voter* voter, AddressBook* book, Committer* committer,
@@ -173,21 +182,27 @@ void Election::Force(Done done) {
   if (!replica_->whole())
     return done({Code::kNoPromise, "the log of this node is not whole: what it lacks would be lost"});
   if (Status status = replica_->CheckDatabases(); !status.ok()) return done(status);
+  if (Status status = replica_->SetForkedOff(false); !status.ok()) return done(status);
   EndTakeOver({Code::kNoPromise, "another attempt has taken its place"});
   EndCampaign({Code::kNoPromise, "another attempt has taken its place"});
   if (standing_->Leading()) StepDown("it is forced to lead alone");
   receiver_->Stop();
+  const Status erased = Mutated(Mutant::kPlacedStays) ? Status::Ok() : log_->ErasePlaced();
+  if (!erased.ok()) {
+    (void)health_->Fail(erased);
+    return done(erased);
+  }
   health_->Note(
       LogLevel::kWarning,
       fmt::format(
           "forced to lead a cluster of this node alone: {} members leave it, and what they have acknowledged and "
-          "this node never received (behind LSN {}) is lost; when they return they follow, and one that refuses "
-          "(CORRUPT) "
-          "has committed writes that this node lacks",
+          "this node never received (behind LSN {}) is lost; when they return they follow, and one that is refused "
+          "(FORKED) holds writes that this node lacks",
           replica_->members().size() - (replica_->membership().Find(self_.id) != nullptr ? 1 : 0),
           log_->end().lsn.value));
   candidacy_ = {
-      .campaign = {self_, Members{self_}, Epoch{voter_->promised().value + kForcedEpochs}, log_->end(), Epoch{}},
+      .campaign = {self_, Members{self_}, ForcedEpochAfter(std::max(voter_->promised(), follower_->refused_in())),
+                   log_->end(), Epoch{}},
       .forced = true};
   order_ = {kForever, std::move(done)};
   Enter(PhaseEvent::kSeek);
@@ -198,6 +213,12 @@ void Election::StartCampaign(Epoch interrupts, Epoch floor, std::chrono::millise
   if (!replica_->whole()) {
     if (standing_->Leading()) StepDown("its log is not whole");
     if (done) done({Code::kNoPromise, "the log of this node is not whole yet: wait until it is in sync"});
+    if (!receiver_->active()) receiver_->Start();
+    return;
+  }
+  if (replica_->forked_off()) {
+    if (standing_->Leading()) StepDown("the cluster has gone on without what it holds");
+    if (done) done(replica_->CheckForkedOff());
     if (!receiver_->active()) receiver_->Start();
     return;
   }
@@ -241,7 +262,8 @@ bool Election::Promotable() const {
   const bool unreached =
       !follower_->contact().reached() &&
       (receiver_->streaming() || clock_->Now() - follower_->contact().heard_at() < 2 * options_->lease);
-  return health_->ok() && replica_->whole() && !replica_->hides_keys() && !unreached && member && !lags;
+  return health_->ok() && replica_->whole() && !replica_->forked_off() && !replica_->hides_keys() && !unreached &&
+         member && !lags;
 }
 
 }  // namespace faha

@@ -53,6 +53,8 @@ class Election final : public Primary::Listener, public Follower::Owner {
   void OnFailure();
 
   // --- What others have heard.
+  // A node has said who leads.  True if that is the primary of a later epoch: from now on this node seeks it.
+  bool YieldsTo(const wire::StateReply& reply);
   // A member has promised `epoch`, which is later than this primary's.
   void OnLaterEpoch(Epoch epoch);
   // A candidate may not lead with its log, and this node may.

@@ -123,6 +123,14 @@ bool Election::OnMemberFrame(LinkId link, std::span<const std::byte> head) {
   return OnAnswer(member->id, head);
 }
 
+// The peer is, or follows, the primary of a later epoch.  That primary may lack only this node to serve.
+bool Election::YieldsTo(const wire::StateReply& reply) {
+  if (reply.primary.id.IsNone() || reply.promised <= voter_->promised()) return false;
+  StepDown(fmt::format("epoch {} has another primary", reply.promised.value));
+  follower_->Seek(reply.primary);
+  return true;
+}
+
 bool Election::OnAnswer(NodeId peer, std::span<const std::byte> head) {
   if (const auto reply = wire::Decode<wire::StateReply>(head)) {
     if (reply->from != peer) return OnWrongAnswer(peer), true;
@@ -130,11 +138,7 @@ bool Election::OnAnswer(NodeId peer, std::span<const std::byte> head) {
       candidacy_->campaign.OnState(
           reply->from, {reply->serving, reply->lease_may_run, reply->lease_holder, reply->whole, reply->promised,
                         reply->end, reply->primary, reply->members});
-    } else if (!reply->primary.id.IsNone() && reply->promised > voter_->promised()) {
-      // The peer is, or follows, the primary of a later epoch.  That primary may lack only this node to serve.
-      StepDown(fmt::format("epoch {} has another primary", reply->promised.value));
-      follower_->Seek(reply->primary);
-    } else {
+    } else if (!YieldsTo(*reply)) {
       inquiry_.SetMisses(peer, !reply->serving && !reply->lease_may_run);
     }
     return true;

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/mutant.h"
+#include "log/record_kinds.h"
 
 namespace faha {
 
@@ -91,7 +92,19 @@ wire::FollowRequest Follower::Introduce() {
   if (known) add(*known);
   while (const auto batch = log_->Next(cursor)) add(*batch);
   std::reverse(request.tail.begin(), request.tail.end());
+  request.written = LastWritten();
   return request;
+}
+
+// The search ends at a batch that is not there any more, and after so many: either may have held a write.
+Lsn Follower::LastWritten() const {
+  Lsn lsn = log_->end().lsn;
+  for (std::size_t left = wire::kMaxTail; lsn > Lsn{} && left > 0; --left) {
+    const auto batch = log_->Find(lsn);
+    if (!batch || HoldsWrites(batch->view)) break;
+    lsn = Lsn{lsn.value - 1};
+  }
+  return lsn;
 }
 
 Status Follower::Accept(const wire::FollowReply& reply) {
@@ -129,6 +142,7 @@ Status Follower::Accept(const wire::FollowReply& reply) {
     if (Status status = pool_->SetLeader(reply.epoch, reply.primary.id); !status.ok()) return health_->Fail(status);
     if (reply.epoch > voter_->promised()) voter_->Promised(reply.epoch, reply.primary.id);
   }
+  if (Status status = replica_->SetForkedOff(false); !status.ok()) return status;
   if (reply.install) {
     if (Status status = replica_->BeginInstall(reply.primary); !status.ok()) return status;
     freshness_ = {};
@@ -169,6 +183,9 @@ Status Follower::JoinCluster(const wire::FollowReply& reply) {
 
 void Follower::Refused(const wire::FollowReply& reply) {
   const Code code = static_cast<Code>(reply.code);
+  refused_in_ = std::max(refused_in_, reply.epoch);
+  // Of two parts that were forced to lead, that of the later epoch goes on.
+  if (code == Code::kForked && reply.epoch >= voter_->promised() && !replica_->SetForkedOff(true).ok()) return;
   if (standing_->Fetching() && code == Code::kNoPromise) {
     owner_->EndCampaign({Code::kNoPromise, reply.text});
     receiver_.Start();
@@ -177,7 +194,10 @@ void Follower::Refused(const wire::FollowReply& reply) {
   if (standing_->Fetching()) return Lost({Code::kUnavailable, reply.text});
   contact_.Answers();
   if (code == Code::kCorrupt && replica_->whole()) (void)log_->AreIntact(wire::kMaxTail);
-  if (!reply.primary.id.IsNone() && reply.primary.id != self_.id) book_->SetHint(reply.primary.Replication());
+  // A primary that refuses this node names itself.
+  const bool leads_on = code == Code::kNotPrimary || code == Code::kFenced;
+  if (leads_on && !reply.primary.id.IsNone() && reply.primary.id != self_.id)
+    book_->SetHint(reply.primary.Replication());
   if (code != Code::kNotPrimary) health_->Remember({code, reply.text});
   observer_->OnRefused(receiver_.source());
 }

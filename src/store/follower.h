@@ -50,6 +50,8 @@ class Follower final : private BatchSink {
   [[nodiscard]] Receiver& receiver() { return receiver_; }
   [[nodiscard]] const Receiver& receiver() const { return receiver_; }
   [[nodiscard]] const Contact& contact() const { return contact_; }
+  // The highest epoch in which a primary has refused this node since its start.
+  [[nodiscard]] Epoch refused_in() const { return refused_in_; }
   // Does this backup know that what it holds is recent enough for clients?
   [[nodiscard]] bool MayBeRead() const;
   // Everything that was acknowledged at this time is applied.
@@ -61,6 +63,8 @@ class Follower final : private BatchSink {
   std::optional<Endpoint> NextSource() override;
   wire::FollowRequest Introduce() override;
   Status Accept(const wire::FollowReply& reply) override;
+  // The newest batch that holds what a client has written, or may have held it; 0: none does.
+  [[nodiscard]] Lsn LastWritten() const;
   Status JoinCluster(const wire::FollowReply& reply);
   void Refused(const wire::FollowReply& reply) override;
   Status Land(const wire::Batch& batch, std::span<const std::byte> bytes) override;
@@ -94,6 +98,7 @@ class Follower final : private BatchSink {
   Contact contact_;
   Freshness freshness_;
   MonoTime promised_at_{0};  // when this node last gave a promise
+  Epoch refused_in_;
   std::string remark_;
 };
 

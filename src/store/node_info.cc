@@ -32,6 +32,7 @@ std::string_view Node::StateWord() const {
 
 std::pair<std::string, std::chrono::milliseconds> Node::Trouble() const {
   if (!health_.ok()) return {health_.failure().ToString(), {}};
+  if (const Status forked = replica_.CheckForkedOff(); !forked.ok()) return {forked.ToString(), {}};
   if (standing_.Campaigning() && !standing_.Fetching()) {
     const Status obstacle{Code::kNoPromise, fmt::format("no majority has promised yet: {}", election_->Obstacle())};
     return {obstacle.ToString(), {}};

@@ -70,6 +70,21 @@ void Replica::ForgetCommittedBehind(Lsn end) {
   if (!Mutated(Mutant::kHearsTheLeft)) heard_committed_ = std::min(heard_committed_, end);
 }
 
+bool Replica::forked_off() const { return pool_->forked_off() && !Mutated(Mutant::kForkedOffElects); }
+
+Status Replica::CheckForkedOff() const {
+  if (!forked_off()) return Status::Ok();
+  return {Code::kForked,
+          "a node was forced to lead without this one, whose log holds writes that it never received: save them with "
+          "faha-check --extract and let this node join with an empty pool, or FAHA.PROMOTE FORCE here if these are the "
+          "writes that count"};
+}
+
+Status Replica::SetForkedOff(bool forked_off) {
+  const Status status = pool_->SetForkedOff(forked_off);
+  return status.ok() ? status : health_->Fail(status);
+}
+
 Status Replica::AppendConfiguration(Configuration next, Head head) {
   Status status = pool_->RaiseLevel(next.level);
   if (status.ok())

@@ -58,6 +58,13 @@ class Replica {
   // --- Is all of it there?
   // False: the log is damaged or being installed.  It is no copy, and this node does not vote.
   [[nodiscard]] bool whole() const { return !not_whole_; }
+  // The cluster was forced to go on without what this log holds: this node does not vote and leads nobody, until it
+  // follows somebody or is forced to lead.
+  [[nodiscard]] bool forked_off() const;
+  // Errors: Forked.
+  [[nodiscard]] Status CheckForkedOff() const;
+  // Errors: this node has failed.
+  Status SetForkedOff(bool forked_off);
   // This node holds no data of its own and never did.
   [[nodiscard]] bool Blank() const { return !engine_->touched() && members().size() <= 1; }
   // How far this node's log reaches, or how far it reached when it was given up for another one that is not whole yet.

@@ -201,22 +201,36 @@ Status Source::Admissible(const wire::FollowRequest& request) const {
                                        request.self.pool_bytes, format::kDataOffset + needed * segment_bytes)};
 }
 
-// The last batch that both logs hold.  Errors: Corrupt - the logs do not agree even on a committed batch.
+// A node that was forced to lead has begun another history.  What clients have written behind that place in the log of
+// the node that asks may have been acknowledged, whether that node knows it or not: it is not cut.
+// What was committed, and not by clients, may differ as well: then the node is given the whole log.
+bool Source::SharesCommitted(const wire::FollowRequest& request) const {
+  return request.tail.empty() ||
+         request.tail.back().lsn <= CommonHistory(request.forks, replica_->membership().forks());
+}
+
+Status Source::CheckForks(const wire::FollowRequest& request) const {
+  const Lsn shared = CommonHistory(request.forks, replica_->membership().forks());
+  if (request.written <= shared || Mutated(Mutant::kForgetsForks)) return Status::Ok();
+  return {Code::kForked, fmt::format("the node holds writes up to batch {}, and behind {} they are not the primary's: "
+                                     "one of the two was forced to lead alone then",
+                                     request.written.value, shared.value)};
+}
+
+// The last batch that both logs hold.  Errors: Corrupt - the logs do not agree even on a committed batch; Forked.
 Result<Lsn> Source::CommonWith(const wire::FollowRequest& request) const {
   if (request.cluster != pool_->cluster() || request.tail.empty() || request.installing) return Lsn{};
-  for (const wire::TailBatch& theirs : request.tail) {
+  const auto is_ours = [&](const wire::TailBatch& theirs) {
     const auto ours = log_->Find(theirs.lsn);
-    if (ours && ours->view.header().checksum == theirs.checksum) return theirs.lsn;
+    return ours && ours->view.header().checksum == theirs.checksum;
+  };
+  if (is_ours(request.tail.front())) return request.tail.front().lsn;
+  if (Status status = CheckForks(request); !status.ok()) return status;
+  for (const wire::TailBatch& theirs : request.tail) {
+    if (is_ours(theirs)) return theirs.lsn;
   }
+  if (!SharesCommitted(request)) return Lsn{};
   const Lsn committed = request.tail.back().lsn;
-  const Lsn shared = CommonHistory(request.forks, replica_->membership().forks());
-  if (committed > shared && !Mutated(Mutant::kForgetsForks)) {
-    return Status{Code::kCorrupt,
-                  fmt::format("the node holds writes up to batch {}, which were committed and which the primary never "
-                              "received: one of the two was forced to lead alone when its log ended at {}; what the "
-                              "node holds can be read with faha-check --extract, and it joins with an empty pool",
-                              committed.value, shared.value)};
-  }
   // The batch was cleaned away here: the node is given the whole log.
   if (committed <= log_->freed_through()) return Lsn{};
   // The tail goes back to the first batch, so nobody ever committed it: it can be cut to nothing.
@@ -243,13 +257,17 @@ void Source::RefuseToInstall(LinkId link, const wire::FollowRequest& request) {
 Source::Outcome Source::Answer(LinkId link, const std::string& address, const wire::FollowRequest& request) {
   wire::FollowReply reply;
   Status status = Admissible(request);
-  const bool newer = status.ok() && request.cluster == pool_->cluster() && request.promised > voter_->promised();
+  // Who has forks of its own belongs to another part of the cluster, which was forced to lead as well: this node seeks
+  // no epoch above that one's.
+  const bool newer = status.ok() && request.cluster == pool_->cluster() && request.promised > voter_->promised() &&
+                     Includes(replica_->membership().forks(), request.forks);
   if (newer) status = {Code::kFenced, "the node promised a later epoch; the primary seeks one later still"};
   if (status.ok() && !replica_->whole()) status = {Code::kNotPrimary, "the log of this node is not whole yet"};
   Result<Lsn> common = status.ok() ? CommonWith(request) : Result<Lsn>(status);
   if (!common.ok()) {
     reply.code = static_cast<std::uint8_t>(common.status().code());
     reply.text = common.status().message();
+    reply.epoch = voter_->promised();
     if (standing_->primary().id != request.self.id) reply.primary = standing_->primary();
     fabric_->Send(link, wire::Encode(reply));
     return newer ? Outcome::kLaterEpoch : Outcome::kRefused;
@@ -267,7 +285,8 @@ Source::Outcome Source::Answer(LinkId link, const std::string& address, const wi
   reply.common = common.value();
   // A node of another cluster has an empty log, which is not a log of this cluster.
   const bool joins = request.cluster != pool_->cluster();
-  reply.install = joins || request.installing || reply.common < log_->freed_through();
+  const bool shares = reply.common > Lsn{} || SharesCommitted(request);
+  reply.install = joins || request.installing || reply.common < log_->freed_through() || !shares;
   if (reply.install) reply.common = Lsn{};
   if (request.fetch && reply.install && !Mutated(Mutant::kCandidateInstalls)) {
     RefuseToInstall(link, request);

@@ -44,6 +44,8 @@ class Source {
   [[nodiscard]] bool SharesAddress(const Member& member) const;
   [[nodiscard]] std::optional<Endpoint> TwinOf(const Member& member) const;
   [[nodiscard]] Status Admissible(const wire::FollowRequest& request) const;
+  [[nodiscard]] bool SharesCommitted(const wire::FollowRequest& request) const;
+  [[nodiscard]] Status CheckForks(const wire::FollowRequest& request) const;
   [[nodiscard]] Result<Lsn> CommonWith(const wire::FollowRequest& request) const;
   void RefuseToInstall(LinkId link, const wire::FollowRequest& request);
   [[nodiscard]] std::unique_ptr<BatchReader> ReaderFrom(Lsn lsn) const;

@@ -45,6 +45,7 @@ Refusal Votes::JudgeRequest(const wire::PromiseRequest& request) const {
   // This node does not know what it lost, so it cannot say how far a log must reach that is to take the lost log's
   // place.
   if (!replica_->whole() && replica_->VouchedEnd() == kUnknownClaim) return Refusal::kNotWhole;
+  if (replica_->forked_off()) return Refusal::kForkedOff;
   const Refusal refusal = voter_->Judge(request.epoch, request.candidate.id, request.interrupts, clock_->Now());
   const bool alive = primary_->IsNotToBeReplaced() && request.interrupts != voter_->promised();
   return refusal == Refusal::kNone && alive ? Refusal::kPrimaryAlive : refusal;
@@ -86,7 +87,8 @@ void Votes::AnswerPromise(LinkId link, const wire::PromiseRequest& request) {
 
 // --- Who can be dialled.
 
-// A primary probes its backups in sync.
+// A primary probes its backups in sync, and the members that are not connected: one of these may be, or follow, the
+// primary of a later epoch, of which this one would never hear while it has its majority.
 void Votes::TendProbes() {
   for (const NodeId& candidate : held_.Late(clock_->Now())) {
     probes_->GiveUp(candidate);
@@ -107,9 +109,17 @@ void Votes::TendProbes() {
              "the two",
              backup.Replication().ToString(), backup.Redis().ToString())});
   }
+  const auto is_away = [&](const NodeId& node) {
+    return node != self_.id && committer_->Of(node) == nullptr && replica_->membership().Find(node) != nullptr;
+  };
+  for (const Member& member : replica_->members()) {
+    if (!is_away(member.id) || Mutated(Mutant::kSidesNeverMeet)) continue;
+    probes_->Refresh(member.id);
+    (void)probes_->ReachOf(member);
+  }
   probes_->KeepOnly([&](const NodeId& node) {
     const Shipper* shipper = committer_->Of(node);
-    return held_.For(node) || (shipper != nullptr && shipper->in_sync);
+    return held_.For(node) || (shipper != nullptr && shipper->in_sync) || is_away(node);
   });
 }
 
@@ -117,6 +127,7 @@ bool Votes::OnProbeFrame(LinkId link, std::span<const std::byte> head) {
   const auto reply = wire::Decode<wire::StateReply>(head);
   if (!reply) return false;
   OnProbed(probes_->OnAnswer(link, reply->from));
+  if (standing_->Leading()) (void)election_->YieldsTo(*reply);
   return true;
 }
 

@@ -87,7 +87,11 @@ def test_the_survivor_is_forced_and_the_others_follow_it(make_cluster, size):
         assert read(lost[0], "before") == "1" and read(lost[0], "after") == "2"
 
 
-def test_who_holds_committed_writes_that_a_forced_node_lacks_refuses_to_follow_it(make_cluster):
+def forked(node):
+    return node.info()["last_error"].startswith("FORKED")
+
+
+def test_who_holds_writes_that_a_forced_node_lacks_keeps_them_and_does_not_lead(make_cluster):
     cluster = make_cluster()
     behind, ahead = cluster[2], cluster.nodes[:2]
     write(cluster[0], "both", "1")
@@ -104,12 +108,61 @@ def test_who_holds_committed_writes_that_a_forced_node_lacks_refuses_to_follow_i
     write(behind, "forced", "1")
     for node in ahead:
         node.start()
-        wait_for(lambda: "CORRUPT" in str(node.info()["last_error"]), what="the node to refuse")
+        wait_for(lambda: forked(node), what="the node to be refused")
         assert node.info()["state"] != "serving" and node.info()["keys"] in (100, 101)
         with pytest.raises(redis.exceptions.RedisError):
             read(node, "both")
     info = behind.info()
     assert info["state"] == "serving" and info["members"] == 1 and read(behind, "forced") == "1"
+    # They are a majority of the members of before, and nobody else is there.
+    behind.kill()
+    ahead[0].kill()
+    ahead[0].start()
+    for node in ahead:
+        with pytest.raises(redis.exceptions.ResponseError, match="FORKED"):
+            node.client().execute_command("FAHA.PROMOTE", "2000")
+    assert forked(ahead[0]) and ahead[0].info()["state"] != "serving"
+    # Unless that is what is wanted.
+    force(ahead[0])
+    assert read(ahead[0], "lacks99") == read(ahead[0], "both") == "1" and read(ahead[0], "forced") is None
+
+
+def test_the_last_write_that_a_forced_node_lacks_is_kept_as_well(make_cluster):
+    """Nothing in the log says that it was committed."""
+    cluster = make_cluster()
+    behind, holder = cluster[2], cluster[1]
+    write(cluster[0], "both", "1")
+    behind.kill()
+    write(cluster[0], "last", "1")
+    for node in cluster.nodes[:2]:
+        node.kill()
+    behind.start()
+    force(behind)
+    write(behind, "forced", "1")
+    holder.start()
+    wait_for(lambda: forked(holder), what="the node to be refused")
+    behind.kill()
+    force(holder)
+    assert read(holder, "last") == "1"
+
+
+def test_two_parts_that_both_serve_find_out_and_the_forced_one_goes_on(make_cluster):
+    cluster = make_cluster()
+    alone, others = cluster[2], cluster.nodes[:2]
+    write(cluster[0], "both", "1")
+    for node in others:
+        node.kill()
+    force(alone)
+    write(alone, "forced", "1")
+    alone.kill()
+    for node in others:
+        node.start()
+    leader = wait_for(lambda: next((node for node in others if node.info()["state"] == "serving"), None), what="the others to serve")
+    write(leader, "behind its back", "1")
+    alone.start()
+    for node in others:
+        wait_for(lambda: forked(node), what="the two parts to meet")
+    assert alone.info()["state"] == "serving" and read(alone, "forced") == "1"
 
 
 def test_a_member_that_lost_its_pool_joins_again_and_another_may_be_lost(make_cluster):

@@ -8,6 +8,7 @@
 
 #include "log/format.h"
 #include "log/pool.h"
+#include "log/record_kinds.h"
 #include "log/scan_segment.h"
 
 namespace faha::sim {
@@ -274,6 +275,16 @@ std::optional<std::string> Differ(const Batches& a, const Batches& b, Lsn commit
 }
 
 }  // namespace
+
+Lsn Cluster::LastWrite(const Host& host) {
+  const auto& disk = disks_[static_cast<std::size_t>(host.number() - 1)];
+  const StoreInfo info = host.store()->Info();
+  const Batches log = BatchesOf(disk, info.granule);
+  for (auto batch = log.by_lsn.rbegin(); batch != log.by_lsn.rend(); ++batch) {
+    if (batch->first <= info.last && HoldsWrites(BatchView::Trusted(batch->second.second.data()))) return batch->first;
+  }
+  return {};
+}
 
 std::optional<std::string> Cluster::LogsDiffer() {
   Host* primary = Primary();

@@ -37,6 +37,8 @@ class Cluster : private Referee {
   [[nodiscard]] bool AllInSync(Lsn least);
   // What every host is doing.
   [[nodiscard]] std::string Describe();
+  // The newest batch that holds what a client has written, as the host's medium holds it.
+  [[nodiscard]] Lsn LastWrite(const Host& host);
   // Where the keys and values of two hosts, or their logs, differ; nothing if they do not.
   [[nodiscard]] std::optional<std::string> KeysDiffer();
   [[nodiscard]] std::optional<std::string> LogsDiffer();

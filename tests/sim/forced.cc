@@ -22,8 +22,13 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-// A node that is refused asks again and again; so long it must have kept what it has.
+// Those that were refused see no primary for so long.
 constexpr milliseconds kRefusedFor{1500};
+
+// Where hosts stand in memory differs from run to run.
+struct ByNumber {
+  bool operator()(const Host* a, const Host* b) const { return a->number() < b->number(); }
+};
 
 class Forced {
  public:
@@ -59,9 +64,9 @@ class Forced {
   }
 
  private:
-  // What a host that was lost holds for certain, before it has heard of anybody.
+  // What a host that was lost holds, before it has heard of anybody.
   struct Held {
-    Lsn committed;
+    Lsn written;  // the newest batch of a client
     std::map<std::string, std::uint64_t> contents;
   };
 
@@ -104,9 +109,19 @@ class Forced {
     clients().Begin();
     // Where nobody writes, nothing but what the forced node says itself tells those that return where its log ends.
     if (world_.OneIn(2)) RunFor(world_.UpTo(plan_.length));
+    if (world_.OneIn(2)) StartAgain(left);
+    if (!Goes()) return;
     clients().Rest(world_.OneIn(2));
     JoinLate(left);
     Return(left, is_last);
+  }
+
+  // What its pool holds is what it held, and nothing of what others have placed there before.
+  void StartAgain(Host& left) {
+    world_.OneIn(2) ? left.KillProcess() : left.PowerOff();
+    left.PowerOn();
+    if (!Until([&] { return Serves(left); }, seconds(20)))
+      cluster_.NoProgress("the forced node does not serve after a restart:");
   }
 
   // A node with an empty pool: it takes the whole log.
@@ -117,7 +132,8 @@ class Forced {
       host.PowerOn();
       if (!Until([&] { return host.store() != nullptr; }, seconds(5))) continue;
       cluster_.Join(host);
-      if (!Until([&] { return host.joined(); }, seconds(20))) cluster_.NoProgress("a new host does not join:");
+      if (!Until([&] { return host.joined(); }, seconds(20)))
+        cluster_.NoProgress(fmt::format("host {} does not join:", number));
       AwaitSync(left);
       host.SetJoined();
     }
@@ -190,28 +206,70 @@ class Forced {
 
   // All of the lost hosts, or some of them.
   void Return(Host& left, bool all) {
-    std::map<Host*, Held> returning;
+    if (world_.OneIn(4)) ServeBehind(left);
+    std::map<Host*, Held, ByNumber> returning;
     for (const auto& [host, since] : lost_) {
       if (!all && world_.OneIn(3)) continue;
       if (auto held = StartApart(*host)) returning.emplace(host, std::move(*held));
     }
     const bool together = world_.OneIn(2);
+    std::map<Host*, Held, ByNumber> refused;
     for (auto& [host, held] : returning) {
       if (!Goes()) return;
       const Lsn fork = forks_[lost_.at(host)];
-      const bool holds_more = held.committed > fork;
-      world_.Trace(host->number(), fmt::format("returns, with {} of {}", held.committed.value, fork.value));
+      world_.Trace(host->number(), fmt::format("returns, with {} of {}", held.written.value, fork.value));
       LetIn(*host);
       LeadTo(left, *host);
-      if (!holds_more) host->SetApart(false);
-      if (together && !holds_more) together_.insert(host);
-      if (!together || holds_more) Await(left, *host, held, holds_more);
-      lost_.erase(host);
+      if (held.written > fork) {
+        refused.emplace(host, std::move(held));
+      } else if (!together) {
+        AwaitFollows(left, *host);
+      }
     }
-    if (Goes() && together) AwaitSync(left);
-    together_.clear();
-    world_.UnblockAll();
+    for (auto& [host, held] : returning) {
+      if (!refused.contains(host)) AwaitFollows(left, *host);
+    }
+    if (Goes()) AwaitSync(left);
+    if (Goes()) Refuse(left, refused);
+    for (const auto& [host, held] : returning) lost_.erase(host);
   }
+
+  // The lost hosts are back while the forced one is not to be seen.  Those that have a majority of the members of
+  // before serve, until they meet it; clients that stay with the forced one do not ask them.
+  void ServeBehind(Host& left) {
+    clients().Rest(true);
+    (void)Until([this] { return clients().Idle(); }, seconds(10));
+    Block(left);
+    for (const auto& [host, since] : lost_) host->PowerOn();
+    RunFor(milliseconds(400));
+    for (int i = 0; i < 3; ++i) {
+      Host& heir = *std::next(lost_.begin(), static_cast<long>(world_.Below(lost_.size())))->first;
+      heir.Command([](Store& store) { store.Promote(milliseconds(800), [](const Status&) {}); });
+      RunFor(world_.UpTo(milliseconds(1000)));
+    }
+    world_.UnblockAll();
+    world_.PokeAll();
+    const auto one_leads = [&] {
+      return std::none_of(lost_.begin(), lost_.end(), [](const auto& entry) { return Serves(*entry.first); });
+    };
+    if (!Until(one_leads, seconds(15))) cluster_.NoProgress("two primaries never hear of each other:");
+    RunFor(seconds(1));
+    for (auto entry = lost_.begin(); entry != lost_.end();) {
+      Host* host = entry->first;
+      // Who has written nothing meanwhile follows the forced one.
+      const bool follows = FollowsHistoryOf(left, *host);
+      follows ? host->SetApart(false) : host->KillProcess();
+      entry = follows ? lost_.erase(entry) : std::next(entry);
+    }
+    AwaitSync(left);
+  }
+
+  static bool FollowsHistoryOf(const Host& left, const Host& host) {
+    return left.store() != nullptr && host.store() != nullptr &&
+           host.store()->Info().epoch >= left.store()->Info().epoch;
+  }
+
+  static bool Serves(const Host& host) { return host.store() != nullptr && host.store()->Serving(); }
 
   // What it holds is read before it hears of anybody.
   std::optional<Held> StartApart(Host& host) {
@@ -221,13 +279,13 @@ class Forced {
       cluster_.NoProgress("a lost host does not start:");
       return std::nullopt;
     }
-    return Held{.committed = host.store()->Info().applied, .contents = host.Contents()};
+    return Held{.written = cluster_.LastWrite(host), .contents = host.Contents()};
   }
 
-  // It does not meet others that were lost: a majority of the members of before would serve as well.
+  // It does not meet others that were lost before it has met the forced one: a majority of the members of before would
+  // serve as well.
   void LetIn(const Host& host) {
     for (const Host* other : Present()) {
-      if (together_.contains(other)) continue;
       world_.Unblock(host.number(), other->number());
       world_.Unblock(other->number(), host.number());
     }
@@ -242,24 +300,63 @@ class Forced {
     if (!knows) host.Command([to = left.Redis()](Store& store) { store.Follow(to); });
   }
 
-  void Await(Host& left, Host& host, const Held& held, bool holds_more) {
-    if (!holds_more) return AwaitSync(left);
-    ++refused_;
-    RunFor(kRefusedFor);
-    const StoreInfo info = host.store()->Info();
-    if (!info.whole || host.Contents() != held.contents || info.role == Role::kPrimary) {
-      cluster_.Violation(
-          fmt::format("host {} has given up writes that were committed (up to {}) and that host {}, which "
-                      "was forced, never received{}",
-                      host.number(), held.committed.value, left.number(), cluster_.Describe()));
-    } else if (!info.last_error.starts_with("CORRUPT")) {
-      cluster_.NoProgress(fmt::format("host {} does not say why it does not follow:", host.number()));
+  // They hold what the forced one never received.  They keep it, and do not lead, also when they find each other and
+  // the forced one is away, or somebody tells them to lead.
+  void Refuse(Host& left, const std::map<Host*, Held, ByNumber>& refused) {
+    if (refused.empty()) return;
+    refused_ += refused.size();
+    const auto told = [&] {
+      return std::all_of(refused.begin(), refused.end(), [](const auto& entry) {
+        return entry.first->store() != nullptr && entry.first->store()->Info().last_error.starts_with("FORKED");
+      });
+    };
+    if (!Until(told, seconds(20))) return cluster_.NoProgress("a host does not say why it does not follow:");
+    world_.UnblockAll();
+    const bool pauses = world_.OneIn(2);
+    if (pauses) {
+      world_.Pause(left.number());
+    } else {
+      left.KillProcess();
     }
-    host.KillProcess();
-    gone_.insert(&host);
+    Host& heir = *std::next(refused.begin(), static_cast<long>(world_.Below(refused.size())))->first;
+    if (world_.OneIn(2)) heir.KillProcess();
+    heir.PowerOn();
+    RunFor(milliseconds(200));
+    heir.Command([](Store& store) { store.Promote(milliseconds(1500), [](const Status&) {}); });
+    RunFor(kRefusedFor);
+    JudgeRefused(refused);
+    if (pauses) world_.Resume(left.number());
+    left.PowerOn();
+    for (const auto& [host, held] : refused) {
+      host->KillProcess();
+      gone_.insert(host);
+    }
+    if (!Until([&] { return cluster_.Primary() != nullptr; }, seconds(20)))
+      cluster_.NoProgress("nobody serves after those that were refused have gone:");
+  }
+
+  void JudgeRefused(const std::map<Host*, Held, ByNumber>& refused) {
+    for (const auto& [host, held] : refused) {
+      const StoreInfo info = host->store()->Info();
+      if (Serves(*host) || !info.whole || cluster_.LastWrite(*host) != held.written ||
+          host->Contents() != held.contents) {
+        return cluster_.Violation(
+            fmt::format("host {} holds writes (up to {}) that the forced one never received, and "
+                        "leads, or has given them up{}",
+                        host->number(), held.written.value, cluster_.Describe()));
+      }
+    }
+  }
+
+  // Before that it may lead others that were lost, and clients of the forced one do not ask it.
+  void AwaitFollows(Host& left, Host& host) {
+    if (!Until([&] { return FollowsHistoryOf(left, host); }, seconds(30)))
+      cluster_.NoProgress(fmt::format("host {} does not follow the one that was forced:", host.number()));
+    host.SetApart(false);
   }
 
   void AwaitSync(Host& left) {
+    if (!Goes()) return;
     const Lsn least = left.store()->Info().last;
     if (!Until([&] { return cluster_.AllInSync(least); }, seconds(30)))
       cluster_.NoProgress("a host that was lost is not in sync with the one that was forced:");
@@ -291,9 +388,8 @@ class Forced {
   Cluster cluster_;
   std::vector<std::unique_ptr<Clients>> clients_;  // those of before had requests open when theirs ended
   std::vector<Lsn> forks_;                         // where the log of each forced one ended
-  std::map<Host*, std::size_t> lost_;              // and how many forks each had seen
-  std::set<const Host*> gone_;                     // were refused, and ended
-  std::set<const Host*> together_;                 // return at the same time
+  std::map<Host*, std::size_t, ByNumber> lost_;    // and how many forks each had seen
+  std::set<const Host*, ByNumber> gone_;           // were refused, and ended
   History given_;                                  // what the last forced one began with
   std::uint64_t refused_ = 0;
 };

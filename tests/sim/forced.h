@@ -1,6 +1,6 @@
 // One run with nodes that are forced to lead alone: all other hosts are lost, the one that is left is told to lead
 // without them (FAHA.PROMOTE FORCE), clients go on, and the lost hosts return.  What must hold: whoever returns follows
-// and is soon in sync; but who holds committed writes that the forced one never received is refused, and keeps them.
+// and is soon in sync; but who holds what the forced one never received is refused, keeps it, and leads nobody.
 #pragma once
 
 #include <cstdint>

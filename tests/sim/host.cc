@@ -214,7 +214,7 @@ Status Host::TryOpen() {
 void Host::Bury() {
   if (power_fails_ && fabric_) fabric_->Vanish();
   if (store_) cleaned += store_->Info().cleaned_segments;
-  joined_ = joined();
+  if (!apart_) joined_ = joined();
   held_turns_ = 0;
   store_.reset();
   fabric_.reset();

@@ -107,7 +107,10 @@ INSTANTIATE_TEST_SUITE_P(
                     Case{Mutant::kOrderBeginsAnew, "OrderBeginsAnew", 1, Kind::kElections, true},
                     Case{Mutant::kReadsUnchecked, "ReadsUnchecked", 1, Kind::kMedia},
                     Case{Mutant::kHearsTheLeft, "HearsTheLeft", 1, Kind::kForced, true},
-                    Case{Mutant::kForgetsForks, "ForgetsForks", 1, Kind::kForced},
+                    Case{Mutant::kForgetsForks, "ForgetsForks", 1, Kind::kForced, true},
+                    Case{Mutant::kForkedOffElects, "ForkedOffElects", 1, Kind::kForced},
+                    Case{Mutant::kPlacedStays, "PlacedStays", 1, Kind::kForced, true, 600},
+                    Case{Mutant::kSidesNeverMeet, "SidesNeverMeet", 1, Kind::kForced, true},
                     Case{Mutant::kElectsUnreached, "ElectsUnreached", 1, Kind::kElections},
                     Case{Mutant::kPromotedWithoutLease, "PromotedWithoutLease", 1, Kind::kElections}),
     [](const auto& test) { return test.param.name; });
