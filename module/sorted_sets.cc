@@ -2,6 +2,7 @@
 #include <cmath>
 #include <limits>
 
+#include "module/blocking.h"
 #include "module/commands.h"
 #include "module/element_scan.h"
 #include "module/sampling.h"
@@ -137,6 +138,68 @@ Reply Pop(Call& call, End end) {
                }));
 }
 
+// What ZMPOP asks for.
+struct Wanted {
+  int first = 0, keys = 0;  // the arguments that are its keys
+  End end = End::kMin;
+  std::int64_t count = 1;
+};
+
+// Argument `at` is the number of the keys.
+std::optional<Reply> ParseWanted(const Call& call, int at, Wanted& wanted) {
+  const auto keys = ParseInteger(call.arg(at));
+  if (!keys || *keys < 1) return Reply::Error("ERR numkeys should be greater than 0");
+  if (*keys >= call.size() - at - 1) return Call::SyntaxError();
+  wanted.first = at + 1;
+  wanted.keys = static_cast<int>(*keys);
+  const int where = wanted.first + wanted.keys;
+  const bool min = call.Is(where, "min");
+  if (!min && !call.Is(where, "max")) return Call::SyntaxError();
+  wanted.end = min ? End::kMin : End::kMax;
+  std::optional<std::int64_t> count;
+  for (int i = where + 1; i < call.size(); i += 2) {
+    if (count || !call.Is(i, "count") || i + 1 == call.size()) return Call::SyntaxError();
+    count = ParseInteger(call.arg(i + 1));
+    if (!count || *count < 1) return Reply::Error("ERR count should be greater than 0");
+  }
+  wanted.count = count.value_or(1);
+  return std::nullopt;
+}
+
+// Takes from the set under the key at argument `key`; send(ctx, name, members) sends the name of the key and what was
+// taken.  Returns nothing if there is no set.
+template <typename Sender>
+std::optional<Reply> TakeIfAny(Call& call, int key, End end, std::int64_t count, Sender send) {
+  auto set = OpenKey<SortedSet>(call, key);
+  if (!set.existed()) return std::nullopt;
+  Scored taken;
+  const Status status = TakeFrom(call, key, set, end, count, taken);
+  return After(status, Reply::By([send, taken = std::move(taken),
+                                  name = std::string(call.arg(key))](RedisModuleCtx* ctx) { send(ctx, name, taken); }));
+}
+
+std::optional<Reply> PopSome(Call& call, int key, const Wanted& wanted) {
+  return TakeIfAny(call, key, wanted.end, wanted.count,
+                   [](RedisModuleCtx* ctx, std::string_view name, const Scored& taken) {
+                     RedisModule_ReplyWithArray(ctx, 2);
+                     SendText(ctx, name);
+                     Shape{true, true}.SendAll(ctx, taken);
+                   });
+}
+
+Reply PopOrWait(Call& call, End end) {
+  const auto send = [](RedisModuleCtx* ctx, std::string_view name, const Scored& taken) {
+    RedisModule_ReplyWithArray(ctx, 3);
+    SendText(ctx, name);
+    Shape{true, false}.Send(ctx, taken.front().first, taken.front().second);
+  };
+  return TakeOrWait(call,
+                    {.type = ValueType::kSortedSet,
+                     .keys = call.size() - 2,
+                     .timeout = call.size() - 1,
+                     .take = [end, send](Call& its_call, int key) { return TakeIfAny(its_call, key, end, 1, send); }});
+}
+
 Reply Rank(Call& call, Order order) {
   const auto set = ReadKey<SortedSet>(call, 1);
   const auto rank = set->RankOf(call.arg(2));
@@ -203,31 +266,26 @@ Reply PopMin(Call& call) { return Pop(call, End::kMin); }
 Reply PopMax(Call& call) { return Pop(call, End::kMax); }
 
 Reply MPop(Call& call) {
-  const auto keys = ParseInteger(call.arg(1));
-  if (!keys || *keys < 1) return Reply::Error("ERR numkeys should be greater than 0");
-  if (*keys >= call.size() - 2) return Call::SyntaxError();
-  const int where = 2 + static_cast<int>(*keys);
-  const bool min = call.Is(where, "min");
-  if (!min && !call.Is(where, "max")) return Call::SyntaxError();
-  std::optional<std::int64_t> count;
-  for (int i = where + 1; i < call.size(); i += 2) {
-    if (count || !call.Is(i, "count") || i + 1 == call.size()) return Call::SyntaxError();
-    count = ParseInteger(call.arg(i + 1));
-    if (!count || *count < 1) return Reply::Error("ERR count should be greater than 0");
-  }
-  for (int i = 2; i < where; ++i) {
-    auto set = OpenKey<SortedSet>(call, i);
+  Wanted wanted;
+  if (auto error = ParseWanted(call, 1, wanted)) return *error;
+  for (int key = wanted.first; key < wanted.first + wanted.keys; ++key) {
+    if (auto reply = PopSome(call, key, wanted)) return *reply;
     if (!call.refused().ok()) return Reply::Null();
-    if (!set.existed()) continue;
-    Scored taken;
-    const Status status = TakeFrom(call, i, set, min ? End::kMin : End::kMax, count.value_or(1), taken);
-    return After(status, Reply::By([taken = std::move(taken), key = std::string(call.arg(i))](RedisModuleCtx* ctx) {
-                   RedisModule_ReplyWithArray(ctx, 2);
-                   SendText(ctx, key);
-                   Shape{true, true}.SendAll(ctx, taken);
-                 }));
   }
   return NullArray();
+}
+
+Reply BPopMin(Call& call) { return PopOrWait(call, End::kMin); }
+Reply BPopMax(Call& call) { return PopOrWait(call, End::kMax); }
+
+Reply BMPop(Call& call) {
+  Wanted wanted;
+  if (auto error = ParseWanted(call, 2, wanted)) return *error;
+  return TakeOrWait(call, {.type = ValueType::kSortedSet,
+                           .first = wanted.first,
+                           .keys = wanted.keys,
+                           .timeout = 1,
+                           .take = [wanted](Call& its_call, int key) { return PopSome(its_call, key, wanted); }});
 }
 
 Reply RandMember(Call& call) {
