@@ -6,8 +6,9 @@
 #include <list>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
-#include <tuple>
+#include <type_traits>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -67,6 +68,11 @@ struct Waiter {
   Waiter& operator=(const Waiter&) = delete;
 
   [[nodiscard]] std::string_view key(int i) const { return View(args[static_cast<std::size_t>(i)]); }
+  // The argument that names a key for which it waits.
+  [[nodiscard]] int ArgumentOf(std::string_view name_of_key) const {
+    return std::find_if(places.begin(), places.end(), [&](const Place& place) { return key(place.key) == name_of_key; })
+        ->key;
+  }
 
   std::uint64_t client;
   DbId db;
@@ -110,7 +116,7 @@ void Enqueue(Waiter& waiter) {
   for (int key = waiter.wish.first; key < waiter.wish.first + waiter.wish.keys; ++key) {
     const auto same = [&](const Place& place) { return waiter.key(place.key) == waiter.key(key); };
     if (std::any_of(waiter.places.begin(), waiter.places.end(), same)) continue;
-    auto& queue = of_db[std::string(waiter.key(key))].Of(waiter.wish.type);
+    auto& queue = of_db[std::string(waiter.key(key))].Of(waiter.wish.type());
     waiter.places.push_back({key, queue.insert(queue.end(), &waiter)});
   }
 }
@@ -119,7 +125,7 @@ void LeaveQueues(Waiter& waiter) {
   for (const Place& place : waiter.places) {
     Queues& of_db = queues[waiter.db];
     const auto queue = of_db.find(waiter.key(place.key));
-    queue->second.Of(waiter.wish.type).erase(place.at);
+    queue->second.Of(waiter.wish.type()).erase(place.at);
     if (queue->second.empty()) of_db.erase(queue);
     if (of_db.empty()) queues.erase(waiter.db);
   }
@@ -170,38 +176,98 @@ int Block(RedisModuleCtx* ctx, const Shared& waiter) {
 
 // --- Serving.
 
-// Returns false if there was nothing to take.
-bool Serve(const Shared& waiter, int key) {
-  RedisModule_SelectDb(Context(), static_cast<int>(waiter->db));
-  Call call(Context(), waiter->args.data(), static_cast<int>(waiter->args.size()), waiter->name, waiter->db);
-  auto reply = waiter->wish.take(call, key);
-  if (!reply) return false;
-  Status status = call.refused();
+template <typename Kind>
+const PopFrom<Kind>& PopOf(const Wish& wish) {
+  if constexpr (std::is_same_v<Kind, List>) {
+    return wish.from_list;
+  } else {
+    return wish.from_set;
+  }
+}
+template <typename Kind>
+constexpr int kEvents = std::is_same_v<Kind, List> ? REDISMODULE_NOTIFY_LIST : REDISMODULE_NOTIFY_ZSET;
+
+// The command of a client that waits, to be carried out now.
+Call CallOf(Waiter& waiter) {
+  RedisModule_SelectDb(Context(), static_cast<int>(waiter.db));
+  return {Context(), waiter.args.data(), static_cast<int>(waiter.args.size()), waiter.name, waiter.db};
+}
+
+// Stores what is left after pops with these events.
+template <typename Kind>
+Status StorePopped(Call& call, int key, const Opened<Kind>& opened, std::span<const char* const> events) {
+  // An emptied key is deleted, for which there is always room.
+  if (opened->Size() != 0) {
+    if (Status status = MayStore(call, key, *opened, 0, 0); !status.ok()) return status;
+  }
+  for (const char* event : events.first(events.size() - 1)) call.Notify(key, kEvents<Kind>, event);
+  return StoreKey(call, key, opened, kEvents<Kind>, events.back());
+}
+
+template <typename Kind>
+std::optional<Reply> PopNow(Call& call, int key, const Wish& wish) {
+  auto opened = OpenKey<Kind>(call, key);
+  if (!opened.existed()) return std::nullopt;
+  Reply reply = PopOf<Kind>(wish)(call, key, *opened);
+  return After(StorePopped(call, key, opened, std::span(&wish.event, 1)), std::move(reply));
+}
+
+std::optional<Reply> TakeNow(Call& call, int key, const Wish& wish) {
+  if (wish.take) return wish.take(call, key);
+  return wish.from_set ? PopNow<SortedSet>(call, key, wish) : PopNow<List>(call, key, wish);
+}
+
+// Ends the unit in which these clients were served.  `status`: of what was stored.
+void AnswerAll(const Call& call, Status status, std::vector<std::pair<Shared, Reply>> served) {
+  if (!call.refused().ok()) status = call.refused();
   if (status.ok()) status = call.store().CheckTold();
-  Answer(waiter, After(status, std::move(*reply)));
+  for (auto& [waiter, reply] : served) Answer(waiter, After(status, std::move(reply)));
   CloseUnit();
+}
+
+// The functions that serve return false if there was nothing to take.
+
+bool ServeFirst(const Queue& queue, std::string_view key) {
+  const Shared waiter = waiters.at(queue.lists.front()->client);
+  Call call = CallOf(*waiter);
+  auto reply = waiter->wish.take(call, waiter->ArgumentOf(key));
+  if (!reply) return false;
+  AnswerAll(call, Status::Ok(), {{waiter, std::move(*reply)}});
   return true;
 }
 
-// The first of those who wait for a value of the type that the key has, and the argument that names the key.
-std::pair<Shared, int> FirstOf(DbId db, std::string_view key) {
-  const auto of_db = queues.find(db);
-  if (of_db == queues.end()) return {};
-  const auto queue = of_db->second.find(key);
-  if (queue == of_db->second.end()) return {};
-  const auto entry = TheState().store->Get(db, key);
-  if (!entry || (entry->type != ValueType::kList && entry->type != ValueType::kSortedSet)) return {};
-  const auto& waiting = queue->second.Of(entry->type);
-  if (waiting.empty()) return {};
-  const Waiter& first = *waiting.front();
-  const auto named = [&](const Place& place) { return first.key(place.key) == key; };
-  return {waiters.at(first.client), std::find_if(first.places.begin(), first.places.end(), named)->key};
+// Serves those at the head of the queue that only pop.
+template <typename Kind>
+bool ServeTogether(const std::list<Waiter*>& queue, std::string_view key) {
+  Call call = CallOf(*queue.front());
+  const int argument = queue.front()->ArgumentOf(key);
+  auto opened = OpenKey<Kind>(call, argument);
+  if (!opened.existed()) return false;
+  std::vector<std::pair<Shared, Reply>> served;
+  std::vector<const char*> events;
+  for (Waiter* waiter : queue) {
+    const auto& pop = PopOf<Kind>(waiter->wish);
+    if (!pop || opened->Size() == 0) break;
+    served.emplace_back(waiters.at(waiter->client), pop(CallOf(*waiter), waiter->ArgumentOf(key), *opened));
+    events.push_back(waiter->wish.event);
+  }
+  const Status status = StorePopped(call, argument, opened, events);
+  AnswerAll(call, status, std::move(served));
+  return true;
 }
 
-void ServeKey(DbId db, std::string_view key) {
-  for (auto [waiter, argument] = FirstOf(db, key); waiter; std::tie(waiter, argument) = FirstOf(db, key)) {
-    if (!Serve(waiter, argument)) return;
-  }
+// Serves the first of those who wait for a value of the type that the key has.
+bool ServeSome(DbId db, std::string_view key) {
+  const auto of_db = queues.find(db);
+  if (of_db == queues.end()) return false;
+  const auto found = of_db->second.find(key);
+  if (found == of_db->second.end()) return false;
+  const Queue& queue = found->second;
+  const auto entry = TheState().store->Get(db, key);
+  if (entry && entry->type == ValueType::kSortedSet && !queue.sorted_sets.empty())
+    return ServeTogether<SortedSet>(queue.sorted_sets, key);
+  if (!entry || entry->type != ValueType::kList || queue.lists.empty()) return false;
+  return queue.lists.front()->wish.take ? ServeFirst(queue, key) : ServeTogether<List>(queue.lists, key);
 }
 
 // May this node write now?  A full pool does not matter, for a list that is emptied is deleted.
@@ -238,7 +304,7 @@ Reply TakeOrWait(Call& call, Wish wish) {
   const auto patience = ParseTimeout(call, wish.timeout, error);
   if (!patience) return *error;
   for (int key = wish.first; key < wish.first + wish.keys; ++key) {
-    if (auto reply = wish.take(call, key)) return *reply;
+    if (auto reply = TakeNow(call, key, wish)) return *reply;
     if (!call.refused().ok()) return wish.none;
   }
   if (!MayBlock(call)) return wish.none;
@@ -271,7 +337,9 @@ void ServeWaiting() {
   if (serving || InScript() || !MayTake()) return;
   serving = true;
   while (!ready.empty()) {
-    for (const auto& [db, key] : std::exchange(ready, {})) ServeKey(db, key);
+    for (const auto& [db, key] : std::exchange(ready, {})) {
+      while (ServeSome(db, key)) continue;
+    }
   }
   TheState().keys_ready = false;
   serving = false;

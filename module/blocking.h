@@ -5,6 +5,8 @@
 // queues (RM_BlockClientOnKeys) are of no use: they are served only where the key is in Redis' own keyspace.
 //   when       a key that was stored is looked at when the unit that stored it has ended, so before any other command
 //              and at the latest before the turn's commit.  What a waiting client takes is a unit of its own
+//   together   clients that only pop from one key, one behind the other, do so in one unit and with one write: a push
+//              of many elements for many clients does not write the key once for each of them
 //   the reply  of a client that was served is given to Redis when the turn has been committed.  Until then Redis counts
 //              the client as blocked.  If the commit fails, the client is dropped like all others
 //   the end    a time-out and CLIENT UNBLOCK are FaHA's own, so that neither can come between an element and its reply.
@@ -22,14 +24,25 @@
 
 namespace faha::module {
 
+// Pops from a collection that is not empty, was opened under the key at argument `key`, and is stored by the caller.
+template <typename Kind>
+using PopFrom = std::function<Reply(const Call& call, int key, Kind& collection)>;
+
 // What a client asks for.  Arguments of its command have the same place when the client is served.
 struct Wish {
-  ValueType type = ValueType::kList;
-  int first = 1, keys = 1;  // the arguments that are its keys
-  int timeout = 0;          // the argument that is its time-out
-  // Takes what is asked for from the key at argument `key`; returns nothing if there is nothing to take.
-  std::function<std::optional<Reply>(Call& call, int key)> take;
+  int first = 1, keys = 1;   // the arguments that are its keys
+  int timeout = 0;           // the argument that is its time-out
   Reply none = NullArray();  // the reply where the client may not wait
+
+  // One of the three.
+  PopFrom<List> from_list = {};
+  PopFrom<SortedSet> from_set = {};
+  // Takes from the list under the key at argument `key`, and stores it; returns nothing if there is nothing to take.
+  std::function<std::optional<Reply>(Call& call, int key)> take = {};
+
+  const char* event = nullptr;  // of a pop
+
+  [[nodiscard]] ValueType type() const { return from_set ? ValueType::kSortedSet : ValueType::kList; }
 };
 
 // Takes from the first of the keys that has something.  If none has, the client waits, where it may.

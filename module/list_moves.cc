@@ -42,26 +42,21 @@ std::optional<Reply> MoveIfAny(Call& call, const Way& way) {
 Reply MoveWith(Call& call, const Way& way) { return MoveIfAny(call, way).value_or(Reply::Null()); }
 
 Reply MoveOrWait(Call& call, const Way& way, int timeout) {
-  return TakeOrWait(call, {.first = way.from,
-                           .timeout = timeout,
-                           .take = [way](Call& its_call, int) { return MoveIfAny(its_call, way); },
-                           .none = Reply::Null()});
+  return TakeOrWait(call,
+                    {.first = way.from, .timeout = timeout, .none = Reply::Null(), .take = [way](Call& its_call, int) {
+                       return MoveIfAny(its_call, way);
+                     }});
 }
 
-// The reply is the name of the key and the element; nothing if there is none.
-std::optional<Reply> PopOne(Call& call, int key, End end) {
-  auto list = OpenKey<List>(call, key);
-  if (!list.existed()) return std::nullopt;
-  Elements popped;
-  if (Status status = Pop(call, key, list, end, 1, popped); !status.ok()) return Reply::Error(status);
-  popped.emplace(popped.begin(), call.arg(key));
-  return Reply::By([popped = std::move(popped)](RedisModuleCtx* ctx) { Send(ctx, popped); });
-}
-
+// The reply is the name of the key and the element.
 Reply PopOrWait(Call& call, End end) {
-  return TakeOrWait(call, {.keys = call.size() - 2, .timeout = call.size() - 1, .take = [end](Call& its_call, int key) {
-                             return PopOne(its_call, key, end);
-                           }});
+  const auto pop = [end](const Call& its_call, int key, List& list) {
+    Elements shown{std::string(its_call.arg(key))};
+    Take(list, end, 1, shown);
+    return Reply::By([shown = std::move(shown)](RedisModuleCtx* ctx) { Send(ctx, shown); });
+  };
+  return TakeOrWait(call,
+                    {.keys = call.size() - 2, .timeout = call.size() - 1, .from_list = pop, .event = PopEvent(end)});
 }
 
 // What LMPOP asks for.
@@ -97,10 +92,13 @@ std::optional<Reply> ParseWanted(const Call& call, int at, Wanted& wanted) {
   return std::nullopt;
 }
 
-// Returns nothing if there is no element.
-std::optional<Reply> PopSome(Call& call, int key, const Wanted& wanted) {
-  auto list = OpenKey<List>(call, key);
-  return list.existed() ? std::optional(PopWithKey(call, key, list, wanted.end, wanted.count)) : std::nullopt;
+// The name of the key at argument `key`, and an array of elements.
+Reply WithKey(const Call& call, int key, Elements popped) {
+  return Reply::By([name = std::string(call.arg(key)), popped = std::move(popped)](RedisModuleCtx* ctx) {
+    RedisModule_ReplyWithArray(ctx, 2);
+    SendText(ctx, name);
+    Send(ctx, popped);
+  });
 }
 
 // Redis reads the number of keys with the C library here, which passes over what follows it.
@@ -128,16 +126,6 @@ Reply Move(Call& call, const Way& way, Opened<List>& source) {
   return After(status, Reply::Text(std::move(element)));
 }
 
-Reply PopWithKey(Call& call, int key, Opened<List>& list, End end, std::uint64_t count) {
-  Elements popped;
-  if (Status status = Pop(call, key, list, end, count, popped); !status.ok()) return Reply::Error(status);
-  return Reply::By([name = std::string(call.arg(key)), popped = std::move(popped)](RedisModuleCtx* ctx) {
-    RedisModule_ReplyWithArray(ctx, 2);
-    SendText(ctx, name);
-    Send(ctx, popped);
-  });
-}
-
 Reply LMove(Call& call) {
   const auto from = ParseEnd(call, 3), to = ParseEnd(call, 4);
   if (!from || !to) return Call::SyntaxError();
@@ -150,8 +138,12 @@ Reply LMPop(Call& call) {
   Wanted wanted;
   if (auto error = ParseWanted(call, 1, wanted)) return *error;
   for (int key = wanted.first; key < wanted.first + wanted.keys; ++key) {
-    if (auto reply = PopSome(call, key, wanted)) return *reply;
+    auto list = OpenKey<List>(call, key);
     if (!call.refused().ok()) return Reply::Error(call.refused());
+    if (!list.existed()) continue;
+    Elements popped;
+    const Status status = Pop(call, key, list, wanted.end, wanted.count, popped);
+    return After(status, WithKey(call, key, std::move(popped)));
   }
   return NullArray();
 }
@@ -172,10 +164,14 @@ Reply BRPopLPush(Call& call) { return MoveOrWait(call, {.from = 1, .to = 2}, 3);
 Reply BLMPop(Call& call) {
   Wanted wanted;
   if (auto error = ParseWanted(call, 2, wanted)) return *error;
+  const auto pop = [wanted](const Call& its_call, int key, List& list) {
+    Elements popped;
+    Take(list, wanted.end, wanted.count, popped);
+    return WithKey(its_call, key, std::move(popped));
+  };
   return TakeOrWait(
-      call, {.first = wanted.first, .keys = wanted.keys, .timeout = 1, .take = [wanted](Call& its_call, int key) {
-               return PopSome(its_call, key, wanted);
-             }});
+      call,
+      {.first = wanted.first, .keys = wanted.keys, .timeout = 1, .from_list = pop, .event = PopEvent(wanted.end)});
 }
 
 void FindBLMPopKeys(const Call& call) { FindKeysBehind(call, 2); }

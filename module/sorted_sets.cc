@@ -106,22 +106,25 @@ Reply AddWith(Call& call, AddOptions options) {
 
 enum class End : std::uint8_t { kMin, kMax };
 
-// Removes up to `count` members from an end of the set under the key at argument `key`.
-Status TakeFrom(Call& call, int key, Opened<SortedSet>& set, End end, std::int64_t count, Scored& taken) {
-  const std::uint64_t size = set->Size();
+const char* PopEvent(End end) { return end == End::kMin ? "zpopmin" : "zpopmax"; }
+
+// Removes up to `count` members from an end of a set.
+Scored Take(SortedSet& set, End end, std::int64_t count) {
+  Scored taken;
+  const std::uint64_t size = set.Size();
   const std::uint64_t members = std::min(size, static_cast<std::uint64_t>(count));
-  if (members == 0) return Status::Ok();
+  if (members == 0) return taken;
   const auto take = [&taken](std::string_view member, double score) {
     taken.emplace_back(member, score);
     return true;
   };
   if (end == End::kMin) {
-    set->ForEach(0, members - 1, Order::kForward, take);
+    set.ForEach(0, members - 1, Order::kForward, take);
   } else {
-    set->ForEach(size - members, size - 1, Order::kBackward, take);
+    set.ForEach(size - members, size - 1, Order::kBackward, take);
   }
-  for (const auto& [member, score] : taken) set->Erase(member);
-  return StoreKey(call, key, set, kSortedSet, end == End::kMin ? "zpopmin" : "zpopmax");
+  for (const auto& [member, score] : taken) set.Erase(member);
+  return taken;
 }
 
 Reply Pop(Call& call, End end) {
@@ -130,8 +133,8 @@ Reply Pop(Call& call, End end) {
   const auto count = counted ? ParseInteger(call.arg(2)) : std::optional<std::int64_t>(1);
   if (!count || *count < 0) return Reply::Error("ERR value is out of range, must be positive");
   auto set = OpenKey<SortedSet>(call, 1);
-  Scored taken;
-  const Status status = TakeFrom(call, 1, set, end, *count, taken);
+  Scored taken = Take(*set, end, *count);
+  const Status status = taken.empty() ? Status::Ok() : StoreKey(call, 1, set, kSortedSet, PopEvent(end));
   return After(status, Reply::By([taken = std::move(taken), counted](RedisModuleCtx* ctx) {
                  const Shape shape{true, counted && SpeaksResp3(ctx)};
                  shape.SendAll(ctx, taken);
@@ -166,38 +169,26 @@ std::optional<Reply> ParseWanted(const Call& call, int at, Wanted& wanted) {
   return std::nullopt;
 }
 
-// Takes from the set under the key at argument `key`; send(ctx, name, members) sends the name of the key and what was
-// taken.  Returns nothing if there is no set.
-template <typename Sender>
-std::optional<Reply> TakeIfAny(Call& call, int key, End end, std::int64_t count, Sender send) {
-  auto set = OpenKey<SortedSet>(call, key);
-  if (!set.existed()) return std::nullopt;
-  Scored taken;
-  const Status status = TakeFrom(call, key, set, end, count, taken);
-  return After(status, Reply::By([send, taken = std::move(taken),
-                                  name = std::string(call.arg(key))](RedisModuleCtx* ctx) { send(ctx, name, taken); }));
-}
-
-std::optional<Reply> PopSome(Call& call, int key, const Wanted& wanted) {
-  return TakeIfAny(call, key, wanted.end, wanted.count,
-                   [](RedisModuleCtx* ctx, std::string_view name, const Scored& taken) {
-                     RedisModule_ReplyWithArray(ctx, 2);
-                     SendText(ctx, name);
-                     Shape{true, true}.SendAll(ctx, taken);
-                   });
-}
-
-Reply PopOrWait(Call& call, End end) {
-  const auto send = [](RedisModuleCtx* ctx, std::string_view name, const Scored& taken) {
-    RedisModule_ReplyWithArray(ctx, 3);
+// The name of the key at argument `key`, and an array of members with their scores.
+Reply WithKey(const Call& call, int key, Scored taken) {
+  return Reply::By([name = std::string(call.arg(key)), taken = std::move(taken)](RedisModuleCtx* ctx) {
+    RedisModule_ReplyWithArray(ctx, 2);
     SendText(ctx, name);
-    Shape{true, false}.Send(ctx, taken.front().first, taken.front().second);
+    Shape{true, true}.SendAll(ctx, taken);
+  });
+}
+
+// The reply is the name of the key, the member and its score.
+Reply PopOrWait(Call& call, End end) {
+  const auto pop = [end](const Call& its_call, int key, SortedSet& set) {
+    return Reply::By([name = std::string(its_call.arg(key)), taken = Take(set, end, 1)](RedisModuleCtx* ctx) {
+      RedisModule_ReplyWithArray(ctx, 3);
+      SendText(ctx, name);
+      Shape{true, false}.Send(ctx, taken.front().first, taken.front().second);
+    });
   };
   return TakeOrWait(call,
-                    {.type = ValueType::kSortedSet,
-                     .keys = call.size() - 2,
-                     .timeout = call.size() - 1,
-                     .take = [end, send](Call& its_call, int key) { return TakeIfAny(its_call, key, end, 1, send); }});
+                    {.keys = call.size() - 2, .timeout = call.size() - 1, .from_set = pop, .event = PopEvent(end)});
 }
 
 Reply Rank(Call& call, Order order) {
@@ -269,8 +260,12 @@ Reply MPop(Call& call) {
   Wanted wanted;
   if (auto error = ParseWanted(call, 1, wanted)) return *error;
   for (int key = wanted.first; key < wanted.first + wanted.keys; ++key) {
-    if (auto reply = PopSome(call, key, wanted)) return *reply;
+    auto set = OpenKey<SortedSet>(call, key);
     if (!call.refused().ok()) return Reply::Null();
+    if (!set.existed()) continue;
+    Scored taken = Take(*set, wanted.end, wanted.count);
+    const Status status = StoreKey(call, key, set, kSortedSet, PopEvent(wanted.end));
+    return After(status, WithKey(call, key, std::move(taken)));
   }
   return NullArray();
 }
@@ -281,11 +276,11 @@ Reply BPopMax(Call& call) { return PopOrWait(call, End::kMax); }
 Reply BMPop(Call& call) {
   Wanted wanted;
   if (auto error = ParseWanted(call, 2, wanted)) return *error;
-  return TakeOrWait(call, {.type = ValueType::kSortedSet,
-                           .first = wanted.first,
-                           .keys = wanted.keys,
-                           .timeout = 1,
-                           .take = [wanted](Call& its_call, int key) { return PopSome(its_call, key, wanted); }});
+  const auto pop = [wanted](const Call& its_call, int key, SortedSet& set) {
+    return WithKey(its_call, key, Take(set, wanted.end, wanted.count));
+  };
+  return TakeOrWait(
+      call, {.first = wanted.first, .keys = wanted.keys, .timeout = 1, .from_set = pop, .event = PopEvent(wanted.end)});
 }
 
 Reply RandMember(Call& call) {

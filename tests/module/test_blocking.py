@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import selectors
+import signal
 import threading
 
 import pytest
@@ -32,6 +33,8 @@ SESSIONS = {
     "two types wait": "w1 BZPOPMIN k 0|w2 BLPOP k 0|w3 BZPOPMAX k 0|w4 BLPOP k 0|RPUSH k a|?w2|ZADD k 1 m 2 n|?w1|?w3|RPUSH k b|?w4|w1 BLPOP k 0|w2 BZMPOP 0 1 k MIN 0|DEL k".replace(" MIN 0", " MIN"),
     "sorted sets": "w1 BZPOPMIN z 0|w2 BZPOPMAX y z 0|w3 BZMPOP 0 2 y z MAX COUNT 2|w4 BZMPOP 0 1 z MIN|ZADD z 1 a 2 b 3 c 4 d 5.5 e|?w1|?w2|?w3|?w4|ZCARD z|w1 BZPOPMIN z 0|ZINCRBY z 3 m|?w1",
     "counts": "w1 BLMPOP 0 2 a b LEFT COUNT 3|RPUSH b 1 2 3 4|?w1|LRANGE b 0 -1|w2 BLMPOP 0 1 a RIGHT COUNT 10|w3 BLMPOP 0 1 a LEFT|RPUSH a x y z|?w2|RPUSH a x y|?w3|LRANGE a 0 -1",
+    "together and one by one": "w1 BLPOP q 0|w2 BRPOP p q 0|w3 BLMOVE q r LEFT LEFT 0|w4 BLMPOP 0 1 q RIGHT COUNT 2|w5 BLPOP q 0|w6 BRPOP q 0|RPUSH q 1 2 3 4 5 6 7|?w1|?w2|?w3|?w4|?w5|?w6|EXISTS q"
+                               "|w1 BZPOPMIN z 0|w2 BZMPOP 0 2 y z MAX COUNT 9|w3 BZPOPMAX z 0|ZADD z 1 a 2 b 3 c|?w1|?w2|EXPIRE z 9|ZADD z 1 d|?w3",
     "a list by other ways": "w1 BLPOP a 0|RPUSH b x|RENAME b a|?w1|w1 BLPOP a 0|RPUSH b x|RENAMENX b a|?w1|w1 BLPOP a 0|RPUSH b x|COPY b a|?w1|w1 BLPOP a 0|LMOVE b a LEFT LEFT|?w1|RPUSH b x"
                             "|w1 BLPOP a 0|RPOPLPUSH b a|?w1|w1 BLPOP a 0|SADD s 3 1 2|SORT s STORE a|?w1|LRANGE a 0 -1|DEL a|w1 BLPOP a 0|LPUSHX a x|RPUSHX a x|LINSERT a BEFORE x y|SELECT 1|LPUSH a m|MOVE a 0|?w1"
                             "|SELECT 0|SELECT 1|LPUSH c m|SELECT 0|w1 BLPOP a c 0|SWAPDB 0 1|?w1|FLUSHALL",
@@ -269,6 +272,19 @@ def test_what_follows_in_the_pipeline(twins, waiters):
     waiters.close()
 
 
+def test_restored_values(twins, waiters):
+    twins("RPUSH", "l", "a", "b")
+    twins("ZADD", "z", "1", "a")
+    payloads = [twins.connections[0].call("DUMP", key)[1].encode("latin-1") for key in ("l", "z")]
+    waiters.wait("w1", "BLPOP", "new", "0")
+    waiters.wait("w2", "BZPOPMIN", "new", "0")
+    twins("RESTORE", "new", "0", payloads[0])
+    waiters.read("w1")
+    twins("RESTORE", "new", "0", payloads[1], "REPLACE")
+    waiters.read("w2")
+    waiters.close()
+
+
 def test_watches_and_caches(twins, waiters):
     """What a client takes that was served is a change of the key."""
     twins("SET", "s", "v")
@@ -405,6 +421,40 @@ def test_the_role_is_lost(make_cluster, change):
     wait_for(lambda: blocked(cluster[1].port) == 1, what="the client to wait")
     Connection(cluster[1].port).call("RPUSH", "q", "x")
     assert heir.read()[1][1] == ("$", "x")
+
+
+def test_a_deposed_primary_tells_who_waits(make_cluster):
+    cluster = make_cluster()
+    waiter = Connection(cluster[0].port)
+    waiter.send("BLPOP", "q", "0")
+    wait_for(lambda: blocked(cluster[0].port) == 1, what="the client to wait")
+    cluster[0].signal(signal.SIGSTOP)
+    cluster.promote(cluster[1])
+    cluster[0].signal(signal.SIGCONT)
+    assert waiter.read() == UNBLOCKED
+    with pytest.raises(ConnectionError):
+        waiter.read()
+
+
+def test_a_majority_is_lost(make_cluster):
+    """A client that was served in a turn whose commit fails is told nothing; one that waits on is told that it was in vain."""
+    cluster = make_cluster()
+    served, waiter, pusher = (Connection(cluster[0].port) for _ in range(3))
+    served.send("BLPOP", "q", "0")
+    waiter.send("BLPOP", "other", "0")
+    wait_for(lambda: blocked(cluster[0].port) == 2, what="both to wait")
+    for node in cluster.nodes[1:]:
+        node.signal(signal.SIGSTOP)
+    pusher.send("RPUSH", "q", "x")
+    with pytest.raises(ConnectionError):
+        served.read()
+    with pytest.raises(ConnectionError):
+        pusher.read()
+    assert waiter.read() == UNBLOCKED
+    with pytest.raises(ConnectionError):
+        waiter.read()
+    for node in cluster.nodes[1:]:
+        node.signal(signal.SIGCONT)
 
 
 class Consumers:
