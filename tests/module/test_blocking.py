@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from cluster import HOST, wait_for
+from cluster import HOST, free_port, wait_for
 from resp import Connection, encode
 from test_lists import compare_events, listen
 from twins import words
@@ -421,6 +421,18 @@ def test_the_role_is_lost(make_cluster, change):
     wait_for(lambda: blocked(cluster[1].port) == 1, what="the client to wait")
     Connection(cluster[1].port).call("RPUSH", "q", "x")
     assert heir.read()[1][1] == ("$", "x")
+
+
+def test_an_empty_node_is_told_to_follow_nobody(make_server):
+    """It leads nobody from then on, though Redis stays what it is until there is somebody to follow."""
+    server = make_server().start()
+    waiter = Connection(server.port)
+    waiter.send("BLPOP", "q", "0")
+    wait_for(lambda: blocked(server.port) == 1, what="the client to wait")
+    assert Connection(server.port).call("REPLICAOF", HOST, free_port()) == ("+", "OK")
+    assert waiter.read() == UNBLOCKED
+    with pytest.raises(ConnectionError):
+        waiter.read()
 
 
 def test_a_deposed_primary_tells_who_waits(make_cluster):
