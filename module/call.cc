@@ -7,6 +7,7 @@
 #include <cmath>
 #include <span>
 
+#include "module/blocking.h"
 #include "module/expiry.h"
 
 namespace faha::module {
@@ -149,6 +150,7 @@ Status Call::Erase(int key, const char* event) {
 
 void Call::Changed(int key, int event_class, const char* event) {
   RedisModule_SignalModifiedKey(ctx_, argv_[key]);
+  MayServe(db_, arg(key));
   Notify(key, event_class, event);
 }
 

@@ -149,7 +149,7 @@ class Call {
   void Notify(int key, int event_class, const char* event) {
     RedisModule_NotifyKeyspaceEvent(ctx_, event_class, event, argv_[key]);
   }
-  // Tells WATCH, client-side caches and subscribers that the key at argument `key` has changed.
+  // Tells WATCH, client-side caches, subscribers and those who wait for the key at argument `key` that it has changed.
   void Changed(int key, int event_class, const char* event);
 
   // Does Redis' own limit (proto-max-bulk-len) allow a value of `bytes`?  Returns nothing if so, otherwise the error

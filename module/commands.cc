@@ -31,6 +31,9 @@ constexpr const char* kRules = "admin deny-script allow-loading allow-stale";
 constexpr const char* kReadFast = "readonly fast";
 constexpr const char* kWriteFast = "write fast";
 constexpr const char* kWriteGrow = "write deny-oom";
+constexpr const char* kWaits = "write deny-script blocking";
+constexpr const char* kWaitsFast = "write deny-script fast blocking";
+constexpr const char* kWaitsToGrow = "write deny-oom deny-script blocking";
 constexpr const char* kSometimesReads = "write deny-oom getkeys-api";
 constexpr const char* kWriteGrowFast = "write deny-oom fast";
 
@@ -64,6 +67,17 @@ constexpr auto kTable = std::to_array<Command>({
     {"lmove", lists::LMove, 5, Access::kWrite, kWriteGrow, {1, 1, 1, kTake}, {2, 2, 1, kAppend}},
     {"rpoplpush", lists::RPopLPush, 3, Access::kWrite, kWriteGrow, {1, 1, 1, kTake}, {2, 2, 1, kAppend}},
     {"lmpop", lists::LMPop, -4, Access::kWrite, "write getkeys-api", {1, 0, 0, kTake, true}, {}, lists::FindLMPopKeys},
+    {"blpop", lists::BLPop, -3, Access::kWrite, kWaits, 1, -2, 1, kTake},
+    {"brpop", lists::BRPop, -3, Access::kWrite, kWaits, 1, -2, 1, kTake},
+    {"blmove", lists::BLMove, 6, Access::kWrite, kWaitsToGrow, {1, 1, 1, kTake}, {2, 2, 1, kAppend}},
+    {"brpoplpush", lists::BRPopLPush, 4, Access::kWrite, kWaitsToGrow, {1, 1, 1, kTake}, {2, 2, 1, kAppend}},
+    {.name = "blmpop",
+     .run = lists::BLMPop,
+     .arity = -5,
+     .access = Access::kWrite,
+     .flags = "write blocking getkeys-api",
+     .keys = {2, 0, 0, kTake, true},
+     .find_keys = lists::FindBLMPopKeys},
     {"getset", strings::GetSet, 3, Access::kWrite, kWriteGrowFast, 1, 1, 1, kAccessUpdate},
     {"getrange", strings::GetRange, 4, Access::kRead, kReadOnly, 1, 1, 1, kRead},
     {"substr", strings::GetRange, 4, Access::kRead, kReadOnly, 1, 1, 1, kRead},
@@ -140,6 +154,9 @@ constexpr auto kTable = std::to_array<Command>({
     {"zpopmin", sorted::PopMin, -2, Access::kWrite, kWriteFast, 1, 1, 1, kTake},
     {"zpopmax", sorted::PopMax, -2, Access::kWrite, kWriteFast, 1, 1, 1, kTake},
     {"zmpop", sorted::MPop, -4, Access::kWrite, "write", {1, 0, 0, kTake, true}},
+    {"bzpopmin", sorted::BPopMin, -3, Access::kWrite, kWaitsFast, 1, -2, 1, kTake},
+    {"bzpopmax", sorted::BPopMax, -3, Access::kWrite, kWaitsFast, 1, -2, 1, kTake},
+    {"bzmpop", sorted::BMPop, -5, Access::kWrite, "write blocking", {2, 0, 0, kTake, true}},
     {"zrandmember", sorted::RandMember, -2, Access::kRead, kReadOnly, 1, 1, 1, kRead},
     {"zscan", sorted::Scan, -3, Access::kRead, kReadOnly, 1, 1, 1, kRead},
     {"zunion", sorted::Union, -3, Access::kRead, kReadOnly, {1, 0, 0, kRead, true}},
@@ -212,6 +229,7 @@ constexpr auto kTable = std::to_array<Command>({
     {"config|resetstat", server::ResetStatistics, 2, Access::kServer, "admin deny-script allow-loading allow-stale"},
     {"client|list", server::ListClients, -2, Access::kServer, "admin deny-script allow-loading allow-stale"},
     {"client|info", server::ClientInfo, 2, Access::kServer, "deny-script allow-loading allow-stale"},
+    {"client|unblock", server::Unblock, -3, Access::kServer, kRules},
     {"acl|log", server::AclLog, -2, Access::kServer, kRules},
     {"latency|histogram", server::LatencyHistogram, -2, Access::kServer, kRules},
     {"slowlog|get", server::SlowLog, -2, Access::kServer, "admin allow-loading allow-stale"},

@@ -93,6 +93,12 @@ Reply LMove(Call& call);
 Reply RPopLPush(Call& call);
 Reply LMPop(Call& call);
 void FindLMPopKeys(const Call& call);
+Reply BLPop(Call& call);
+Reply BRPop(Call& call);
+Reply BLMove(Call& call);
+Reply BRPopLPush(Call& call);
+Reply BLMPop(Call& call);
+void FindBLMPopKeys(const Call& call);
 }  // namespace lists
 
 namespace bits {
@@ -169,6 +175,9 @@ Reply RemRangeByLex(Call& call);
 Reply PopMin(Call& call);
 Reply PopMax(Call& call);
 Reply MPop(Call& call);
+Reply BPopMin(Call& call);
+Reply BPopMax(Call& call);
+Reply BMPop(Call& call);
 Reply RandMember(Call& call);
 Reply Scan(Call& call);
 Reply Union(Call& call);
@@ -224,6 +233,7 @@ Reply MemoryStats(Call& call);
 Reply PublishHello(Call& call);
 Reply ListClients(Call& call);
 Reply ClientInfo(Call& call);
+Reply Unblock(Call& call);
 Reply SlowLog(Call& call);
 Reply AclLog(Call& call);
 Reply LatencyHistogram(Call& call);

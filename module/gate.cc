@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "module/barrier.h"
+#include "module/blocking.h"
 #include "module/call.h"
 #include "module/client_list.h"
 #include "module/replicas.h"
@@ -20,9 +21,10 @@ namespace {
 // which means that the outcome is unknown.
 void DropClients(RedisModuleCtx* ctx, const Status& reason) {
   Log(LogLevel::kWarning, reason.ToString() + "; dropping the clients, whose replies must not leave");
-  // The outcome of an order does not depend on this turn's commit, so a client that waits for one still hears it.
+  // The outcome of an order does not depend on this turn's commit, so a client that waits for one still hears it; and a
+  // client that waits for an element has been told nothing.
   CloseClients(ctx, [](const ListedClient& client, std::uint64_t id) {
-    return !client.IsReplication() && !WaitsSinceBefore(id);
+    return !client.IsReplication() && !WaitsSinceBefore(id) && !IsBlockedSinceBefore(id);
   });
 }
 
@@ -31,12 +33,14 @@ bool runs_behind_sleep = true;
 
 void BeforeSleep(RedisModuleCtx* ctx) {
   State& state = TheState();
+  if (state.keys_ready) EndUnit();
   const Status status = state.gate.EndTurn();
   state.unit_time = 0;
   if (!status.ok()) DropClients(ctx, status);
   DropStrangers(ctx);
   if (status.ok()) SnapshotTurnEnds(ctx);
   WaitersTurnEnds();
+  BlockedTurnEnds(status.ok());
   AnswerWaits();
   state.gate.SetWindow(runs_behind_sleep);
 }
@@ -59,6 +63,11 @@ void OnShutdown(RedisModuleCtx*, RedisModuleEvent, uint64_t, void*) {
 
 }  // namespace
 
+void BeginUnit(RedisModuleCtx* ctx) {
+  const int flags = RedisModule_GetContextFlags(ctx);
+  if ((flags & (REDISMODULE_CTX_FLAGS_MULTI | REDISMODULE_CTX_FLAGS_LUA)) == 0) EndUnit();
+}
+
 bool StartCommitting(RedisModuleCtx* ctx) {
   runs_behind_sleep = ServerIsBefore(7, 2);
   return RedisModule_SubscribeToServerEvent(ctx, RedisModuleEvent_EventLoop, OnEventLoop) == REDISMODULE_OK &&
@@ -78,8 +87,7 @@ int Gate::Refuse(const Call& call, const Status& status, bool writes) {
 }
 
 bool Gate::BeginCommand(RedisModuleCtx* ctx) {
-  const int flags = RedisModule_GetContextFlags(ctx);
-  if ((flags & (REDISMODULE_CTX_FLAGS_MULTI | REDISMODULE_CTX_FLAGS_LUA)) == 0) EndUnit();
+  BeginUnit(ctx);
   const bool barrier = barrier_ || mutant == Mutant::kNoBarrier;
   return in_window_ || !barrier || (!unordered_.empty() && CallerIsUnordered(ctx));
 }

@@ -56,6 +56,7 @@ class Gate {
   // The window is the time between BEFORE_SLEEP and AFTER_SLEEP: no hook runs between a command in it and the sending
   // of its reply.
   void SetWindow(bool open) { in_window_ = open && mutant != Mutant::kNoWindowCommit; }
+  [[nodiscard]] bool in_window() const { return in_window_; }
 
   // Redis' write barrier holds for all clients but these, whose ids are sorted.
   void HoldBarrier(std::vector<std::uint64_t> unordered) {
@@ -82,6 +83,9 @@ class Gate {
   std::optional<bool> unit_is_unordered_;  // is the current unit run for one of them?  Nothing: not asked yet
   Status turn_failed_;                     // a commit failed inside a command
 };
+
+// A command begins: ends the unit before it, but not within a transaction or a script, which are one unit.
+void BeginUnit(RedisModuleCtx* ctx);
 
 // Subscribes to the event loop.  False if Redis refuses.
 bool StartCommitting(RedisModuleCtx* ctx);

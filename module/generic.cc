@@ -1,6 +1,7 @@
 // Redis' generic commands: keys, expiry, whole databases.  Semantics, replies and errors are those of Redis 7.0.
 #include <limits>
 
+#include "module/blocking.h"
 #include "module/commands.h"
 #include "module/names.h"
 #include "module/scratch.h"
@@ -166,6 +167,7 @@ Reply SwapDb(Call& call) {
   ExpireBeforeSwap(a, b);
   if (Status status = call.store().Swap(a, b); !status.ok()) return Reply::Error(status);
   SignalSwap(call.ctx(), a, b);
+  for (const DbId db : {a, b}) MayServeAll(db);
   // Client-side caches do not know the databases of keys, and Redis 7 leaves them stale here.
   ForgetCached(call.ctx());
   return Reply::Native(native);

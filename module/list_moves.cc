@@ -1,7 +1,8 @@
-// Redis' commands that take elements from one of several lists, or from one list to another.  Semantics, replies and
-// errors are those of Redis 7.0.
+// Redis' commands that take elements from one of several lists, or from one list to another, and those of them that
+// wait.  Semantics, replies and errors are those of Redis 7.0.
 #include <cstdlib>
 
+#include "module/blocking.h"
 #include "module/commands.h"
 #include "module/lists.h"
 
@@ -32,14 +33,35 @@ Status MayMove(Call& call, const Way& way, const List& source, const List& targe
   return call.store().CheckWrite(keys + left + target.BytesAfter(bytes, 1), 2);
 }
 
-Reply MoveWith(Call& call, const Way& way) {
+// Returns nothing if there is nothing to move.
+std::optional<Reply> MoveIfAny(Call& call, const Way& way) {
   auto source = OpenKey<List>(call, way.from);
-  return source.existed() ? Move(call, way, source) : Reply::Null();
+  return source.existed() ? std::optional(Move(call, way, source)) : std::nullopt;
 }
 
-// What LMPOP asks for, but for the keys.
+Reply MoveWith(Call& call, const Way& way) { return MoveIfAny(call, way).value_or(Reply::Null()); }
+
+Reply MoveOrWait(Call& call, const Way& way, int timeout) {
+  return TakeOrWait(call,
+                    {.first = way.from, .timeout = timeout, .none = Reply::Null(), .take = [way](Call& its_call, int) {
+                       return MoveIfAny(its_call, way);
+                     }});
+}
+
+// The reply is the name of the key and the element.
+Reply PopOrWait(Call& call, End end) {
+  const auto pop = [end](const Call& its_call, int key, List& list) {
+    Elements shown{std::string(its_call.arg(key))};
+    Take(list, end, 1, shown);
+    return Reply::By([shown = std::move(shown)](RedisModuleCtx* ctx) { Send(ctx, shown); });
+  };
+  return TakeOrWait(call,
+                    {.keys = call.size() - 2, .timeout = call.size() - 1, .from_list = pop, .event = PopEvent(end)});
+}
+
+// What LMPOP asks for.
 struct Wanted {
-  int keys = 0;  // how many there are, from argument 2 on
+  int first = 0, keys = 0;  // the arguments that are its keys
   End end = End::kLeft;
   std::uint64_t count = 1;
 };
@@ -50,12 +72,14 @@ std::optional<std::int64_t> ParsePositive(std::string_view text) {
   return number && *number > 0 ? number : std::nullopt;
 }
 
-std::optional<Reply> ParseWanted(const Call& call, Wanted& wanted) {
-  const auto keys = ParsePositive(call.arg(1));
+// Argument `at` is the number of the keys.
+std::optional<Reply> ParseWanted(const Call& call, int at, Wanted& wanted) {
+  const auto keys = ParsePositive(call.arg(at));
   if (!keys) return Reply::Error("ERR numkeys should be greater than 0");
-  if (*keys > call.size() - 3) return Call::SyntaxError();
+  if (*keys > call.size() - at - 2) return Call::SyntaxError();
+  wanted.first = at + 1;
   wanted.keys = static_cast<int>(*keys);
-  const int after = wanted.keys + 2;
+  const int after = wanted.first + wanted.keys;
   const auto end = ParseEnd(call, after);
   if (!end) return Call::SyntaxError();
   wanted.end = *end;
@@ -66,6 +90,23 @@ std::optional<Reply> ParseWanted(const Call& call, Wanted& wanted) {
   if (after + 3 != call.size()) return Call::SyntaxError();
   wanted.count = static_cast<std::uint64_t>(*count);
   return std::nullopt;
+}
+
+// The name of the key at argument `key`, and an array of elements.
+Reply WithKey(const Call& call, int key, Elements popped) {
+  return Reply::By([name = std::string(call.arg(key)), popped = std::move(popped)](RedisModuleCtx* ctx) {
+    RedisModule_ReplyWithArray(ctx, 2);
+    SendText(ctx, name);
+    Send(ctx, popped);
+  });
+}
+
+// Redis reads the number of keys with the C library here, which passes over what follows it.
+void FindKeysBehind(const Call& call, int at) {
+  const long keys = std::strtol(std::string(call.arg(at)).c_str(), nullptr, 10);
+  if (keys < 1 || keys > call.size() - at - 1) return;
+  constexpr int kTakes = REDISMODULE_CMD_KEY_RW | REDISMODULE_CMD_KEY_ACCESS | REDISMODULE_CMD_KEY_DELETE;
+  for (int key = at + 1; key < keys + at + 1; ++key) RedisModule_KeyAtPosWithFlags(call.ctx(), key, kTakes);
 }
 
 }  // namespace
@@ -85,16 +126,6 @@ Reply Move(Call& call, const Way& way, Opened<List>& source) {
   return After(status, Reply::Text(std::move(element)));
 }
 
-Reply PopWithKey(Call& call, int key, Opened<List>& list, End end, std::uint64_t count) {
-  Elements popped;
-  if (Status status = Pop(call, key, list, end, count, popped); !status.ok()) return Reply::Error(status);
-  return Reply::By([name = std::string(call.arg(key)), popped = std::move(popped)](RedisModuleCtx* ctx) {
-    RedisModule_ReplyWithArray(ctx, 2);
-    SendText(ctx, name);
-    Send(ctx, popped);
-  });
-}
-
 Reply LMove(Call& call) {
   const auto from = ParseEnd(call, 3), to = ParseEnd(call, 4);
   if (!from || !to) return Call::SyntaxError();
@@ -105,21 +136,44 @@ Reply RPopLPush(Call& call) { return MoveWith(call, {.from = 1, .to = 2}); }
 
 Reply LMPop(Call& call) {
   Wanted wanted;
-  if (auto error = ParseWanted(call, wanted)) return *error;
-  for (int key = 2; key < wanted.keys + 2; ++key) {
+  if (auto error = ParseWanted(call, 1, wanted)) return *error;
+  for (int key = wanted.first; key < wanted.first + wanted.keys; ++key) {
     auto list = OpenKey<List>(call, key);
     if (!call.refused().ok()) return Reply::Error(call.refused());
-    if (list.existed()) return PopWithKey(call, key, list, wanted.end, wanted.count);
+    if (!list.existed()) continue;
+    Elements popped;
+    const Status status = Pop(call, key, list, wanted.end, wanted.count, popped);
+    return After(status, WithKey(call, key, std::move(popped)));
   }
   return NullArray();
 }
 
-// Redis reads the number of keys with the C library here, which passes over what follows it.
-void FindLMPopKeys(const Call& call) {
-  const long keys = std::strtol(std::string(call.arg(1)).c_str(), nullptr, 10);
-  if (keys < 1 || keys > call.size() - 2) return;
-  constexpr int kTakes = REDISMODULE_CMD_KEY_RW | REDISMODULE_CMD_KEY_ACCESS | REDISMODULE_CMD_KEY_DELETE;
-  for (int key = 2; key < keys + 2; ++key) RedisModule_KeyAtPosWithFlags(call.ctx(), key, kTakes);
+void FindLMPopKeys(const Call& call) { FindKeysBehind(call, 1); }
+
+Reply BLPop(Call& call) { return PopOrWait(call, End::kLeft); }
+Reply BRPop(Call& call) { return PopOrWait(call, End::kRight); }
+
+Reply BLMove(Call& call) {
+  const auto from = ParseEnd(call, 3), to = ParseEnd(call, 4);
+  if (!from || !to) return Call::SyntaxError();
+  return MoveOrWait(call, {.from = 1, .to = 2, .from_end = *from, .to_end = *to}, 5);
 }
+
+Reply BRPopLPush(Call& call) { return MoveOrWait(call, {.from = 1, .to = 2}, 3); }
+
+Reply BLMPop(Call& call) {
+  Wanted wanted;
+  if (auto error = ParseWanted(call, 2, wanted)) return *error;
+  const auto pop = [wanted](const Call& its_call, int key, List& list) {
+    Elements popped;
+    Take(list, wanted.end, wanted.count, popped);
+    return WithKey(its_call, key, std::move(popped));
+  };
+  return TakeOrWait(
+      call,
+      {.first = wanted.first, .keys = wanted.keys, .timeout = 1, .from_list = pop, .event = PopEvent(wanted.end)});
+}
+
+void FindBLMPopKeys(const Call& call) { FindKeysBehind(call, 2); }
 
 }  // namespace faha::module::lists

@@ -181,18 +181,22 @@ Status Push(Call& call, int key, Opened<List>& list, End end, std::span<const st
   return StoreKey(call, key, list, kList, PushEvent(end));
 }
 
-Status Pop(Call& call, int key, Opened<List>& list, End end, std::uint64_t count, Elements& popped) {
-  const std::uint64_t size = list->Size();
+void Take(List& list, End end, std::uint64_t count, Elements& popped) {
+  const std::uint64_t size = list.Size();
   count = std::min(count, size);
-  if (Status status = MayShrink(call, key, list, count); !status.ok()) return status;
   const std::uint64_t first = end == End::kLeft ? 0 : size - count;
   popped.reserve(popped.size() + count);
-  list->ForEach(first, first + count - 1, end == End::kLeft ? Order::kForward : Order::kBackward,
-                [&](std::uint64_t, std::string_view element) {
-                  popped.emplace_back(element);
-                  return true;
-                });
-  list->Erase(first, count);
+  list.ForEach(first, first + count - 1, end == End::kLeft ? Order::kForward : Order::kBackward,
+               [&](std::uint64_t, std::string_view element) {
+                 popped.emplace_back(element);
+                 return true;
+               });
+  list.Erase(first, count);
+}
+
+Status Pop(Call& call, int key, Opened<List>& list, End end, std::uint64_t count, Elements& popped) {
+  if (Status status = MayShrink(call, key, list, std::min(count, list->Size())); !status.ok()) return status;
+  Take(*list, end, count, popped);
   return StoreKey(call, key, list, kList, PopEvent(end));
 }
 

@@ -29,6 +29,9 @@ std::optional<End> ParseEnd(const Call& call, int i);
 // Pushes `elements`, the first of them first, onto the list that was opened under the key at argument `key`.
 Status Push(Call& call, int key, Opened<List>& list, End end, std::span<const std::string_view> elements);
 
+// Removes up to `count` elements from that end of a list, and appends them to `popped`.
+void Take(List& list, End end, std::uint64_t count, Elements& popped);
+
 // Pops up to `count` elements of the list that was opened under the key at argument `key`, and appends them to
 // `popped`.  `count` is at least 1, and the list is not empty.
 Status Pop(Call& call, int key, Opened<List>& list, End end, std::uint64_t count, Elements& popped);
@@ -41,9 +44,6 @@ struct Way {
 // Moves an element of `source`, which is opened under the key at argument `way.from` and is not empty.  The reply is
 // the element.
 Reply Move(Call& call, const Way& way, Opened<List>& source);
-
-// Pops as Pop(); the reply is the name of the key and an array of the elements.
-Reply PopWithKey(Call& call, int key, Opened<List>& list, End end, std::uint64_t count);
 
 void Send(RedisModuleCtx* ctx, const Elements& elements);
 

@@ -6,6 +6,7 @@
 #include "faha/version.h"
 #include "module/active_expiry.h"
 #include "module/barrier.h"
+#include "module/blocking.h"
 #include "module/client_list.h"
 #include "module/commands.h"
 #include "module/config.h"
@@ -52,6 +53,7 @@ void Tick(RedisModuleCtx* ctx) {
   EndUnit();
   TendMemory();
   TheState().store->Tick();
+  TendBlocked(ctx);
   TheRoles().Tick(ctx);
   AlignFunctions(ctx);
   TheSentinels().Tick(ctx);

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "module/barrier.h"
+#include "module/blocking.h"
 #include "module/call.h"
 #include "module/client_list.h"
 #include "module/config_file.h"
@@ -77,6 +78,7 @@ void Roles::OnPrimary() {
   asked_.reset();
   order_.reset();
   wanted_ = Wanted::kPrimary;
+  MayServeAll();  // what this node has received since it last led
 }
 
 void Roles::OnFollowing(const Member& primary) {
@@ -214,6 +216,7 @@ Status Roles::OrderToFollow(RedisModuleCtx* ctx, const Endpoint& primary) {
     return Status::Ok();
   }
   InterruptWaiters(ctx);
+  InterruptBlocked();
   Follow(member != nullptr ? member->Redis() : Numeric(primary));
   if (member != nullptr) {
     primary_ = primary;
@@ -305,6 +308,7 @@ void Roles::LeaveIfStranger(RedisModuleCtx* ctx) {
 
 // The clients are disconnected one tick late, so that the reply to the client that ordered the change has left by then.
 void Roles::SendClientsAway(RedisModuleCtx* ctx) {
+  if (service_lost_) InterruptBlocked();
   if (std::exchange(send_away_, std::exchange(service_lost_, false))) {
     Log(LogLevel::kWarning, "this node does not serve any more: its clients are disconnected, to find out who does");
     CloseClients(ctx, [](const ListedClient& client, std::uint64_t id) {
@@ -338,7 +342,8 @@ void Roles::Align(RedisModuleCtx* ctx) {
     KeepReplicaOf(ctx, now);
     return;
   }
-  if (wanted_ == Wanted::kReplica && WaitersComeFirst(ctx)) return;
+  // Redis tells all clients that are blocked that they got nothing, which would not be true of one that was served.
+  if (wanted_ == Wanted::kReplica && (WaitersComeFirst(ctx) || AnyoneIsServed())) return;
   aligning_ = true;
   const bool done = wanted_ == Wanted::kPrimary
                         ? Run(ctx, "REPLICAOF", "NO", "ONE")

@@ -2,6 +2,7 @@
 #include <cmath>
 #include <limits>
 
+#include "module/blocking.h"
 #include "module/commands.h"
 #include "module/element_scan.h"
 #include "module/sampling.h"
@@ -105,22 +106,25 @@ Reply AddWith(Call& call, AddOptions options) {
 
 enum class End : std::uint8_t { kMin, kMax };
 
-// Removes up to `count` members from an end of the set under the key at argument `key`.
-Status TakeFrom(Call& call, int key, Opened<SortedSet>& set, End end, std::int64_t count, Scored& taken) {
-  const std::uint64_t size = set->Size();
+const char* PopEvent(End end) { return end == End::kMin ? "zpopmin" : "zpopmax"; }
+
+// Removes up to `count` members from an end of a set.
+Scored Take(SortedSet& set, End end, std::int64_t count) {
+  Scored taken;
+  const std::uint64_t size = set.Size();
   const std::uint64_t members = std::min(size, static_cast<std::uint64_t>(count));
-  if (members == 0) return Status::Ok();
+  if (members == 0) return taken;
   const auto take = [&taken](std::string_view member, double score) {
     taken.emplace_back(member, score);
     return true;
   };
   if (end == End::kMin) {
-    set->ForEach(0, members - 1, Order::kForward, take);
+    set.ForEach(0, members - 1, Order::kForward, take);
   } else {
-    set->ForEach(size - members, size - 1, Order::kBackward, take);
+    set.ForEach(size - members, size - 1, Order::kBackward, take);
   }
-  for (const auto& [member, score] : taken) set->Erase(member);
-  return StoreKey(call, key, set, kSortedSet, end == End::kMin ? "zpopmin" : "zpopmax");
+  for (const auto& [member, score] : taken) set.Erase(member);
+  return taken;
 }
 
 Reply Pop(Call& call, End end) {
@@ -129,12 +133,62 @@ Reply Pop(Call& call, End end) {
   const auto count = counted ? ParseInteger(call.arg(2)) : std::optional<std::int64_t>(1);
   if (!count || *count < 0) return Reply::Error("ERR value is out of range, must be positive");
   auto set = OpenKey<SortedSet>(call, 1);
-  Scored taken;
-  const Status status = TakeFrom(call, 1, set, end, *count, taken);
+  Scored taken = Take(*set, end, *count);
+  const Status status = taken.empty() ? Status::Ok() : StoreKey(call, 1, set, kSortedSet, PopEvent(end));
   return After(status, Reply::By([taken = std::move(taken), counted](RedisModuleCtx* ctx) {
                  const Shape shape{true, counted && SpeaksResp3(ctx)};
                  shape.SendAll(ctx, taken);
                }));
+}
+
+// What ZMPOP asks for.
+struct Wanted {
+  int first = 0, keys = 0;  // the arguments that are its keys
+  End end = End::kMin;
+  std::int64_t count = 1;
+};
+
+// Argument `at` is the number of the keys.
+std::optional<Reply> ParseWanted(const Call& call, int at, Wanted& wanted) {
+  const auto keys = ParseInteger(call.arg(at));
+  if (!keys || *keys < 1) return Reply::Error("ERR numkeys should be greater than 0");
+  if (*keys >= call.size() - at - 1) return Call::SyntaxError();
+  wanted.first = at + 1;
+  wanted.keys = static_cast<int>(*keys);
+  const int where = wanted.first + wanted.keys;
+  const bool min = call.Is(where, "min");
+  if (!min && !call.Is(where, "max")) return Call::SyntaxError();
+  wanted.end = min ? End::kMin : End::kMax;
+  std::optional<std::int64_t> count;
+  for (int i = where + 1; i < call.size(); i += 2) {
+    if (count || !call.Is(i, "count") || i + 1 == call.size()) return Call::SyntaxError();
+    count = ParseInteger(call.arg(i + 1));
+    if (!count || *count < 1) return Reply::Error("ERR count should be greater than 0");
+  }
+  wanted.count = count.value_or(1);
+  return std::nullopt;
+}
+
+// The name of the key at argument `key`, and an array of members with their scores.
+Reply WithKey(const Call& call, int key, Scored taken) {
+  return Reply::By([name = std::string(call.arg(key)), taken = std::move(taken)](RedisModuleCtx* ctx) {
+    RedisModule_ReplyWithArray(ctx, 2);
+    SendText(ctx, name);
+    Shape{true, true}.SendAll(ctx, taken);
+  });
+}
+
+// The reply is the name of the key, the member and its score.
+Reply PopOrWait(Call& call, End end) {
+  const auto pop = [end](const Call& its_call, int key, SortedSet& set) {
+    return Reply::By([name = std::string(its_call.arg(key)), taken = Take(set, end, 1)](RedisModuleCtx* ctx) {
+      RedisModule_ReplyWithArray(ctx, 3);
+      SendText(ctx, name);
+      Shape{true, false}.Send(ctx, taken.front().first, taken.front().second);
+    });
+  };
+  return TakeOrWait(call,
+                    {.keys = call.size() - 2, .timeout = call.size() - 1, .from_set = pop, .event = PopEvent(end)});
 }
 
 Reply Rank(Call& call, Order order) {
@@ -203,31 +257,30 @@ Reply PopMin(Call& call) { return Pop(call, End::kMin); }
 Reply PopMax(Call& call) { return Pop(call, End::kMax); }
 
 Reply MPop(Call& call) {
-  const auto keys = ParseInteger(call.arg(1));
-  if (!keys || *keys < 1) return Reply::Error("ERR numkeys should be greater than 0");
-  if (*keys >= call.size() - 2) return Call::SyntaxError();
-  const int where = 2 + static_cast<int>(*keys);
-  const bool min = call.Is(where, "min");
-  if (!min && !call.Is(where, "max")) return Call::SyntaxError();
-  std::optional<std::int64_t> count;
-  for (int i = where + 1; i < call.size(); i += 2) {
-    if (count || !call.Is(i, "count") || i + 1 == call.size()) return Call::SyntaxError();
-    count = ParseInteger(call.arg(i + 1));
-    if (!count || *count < 1) return Reply::Error("ERR count should be greater than 0");
-  }
-  for (int i = 2; i < where; ++i) {
-    auto set = OpenKey<SortedSet>(call, i);
+  Wanted wanted;
+  if (auto error = ParseWanted(call, 1, wanted)) return *error;
+  for (int key = wanted.first; key < wanted.first + wanted.keys; ++key) {
+    auto set = OpenKey<SortedSet>(call, key);
     if (!call.refused().ok()) return Reply::Null();
     if (!set.existed()) continue;
-    Scored taken;
-    const Status status = TakeFrom(call, i, set, min ? End::kMin : End::kMax, count.value_or(1), taken);
-    return After(status, Reply::By([taken = std::move(taken), key = std::string(call.arg(i))](RedisModuleCtx* ctx) {
-                   RedisModule_ReplyWithArray(ctx, 2);
-                   SendText(ctx, key);
-                   Shape{true, true}.SendAll(ctx, taken);
-                 }));
+    Scored taken = Take(*set, wanted.end, wanted.count);
+    const Status status = StoreKey(call, key, set, kSortedSet, PopEvent(wanted.end));
+    return After(status, WithKey(call, key, std::move(taken)));
   }
   return NullArray();
+}
+
+Reply BPopMin(Call& call) { return PopOrWait(call, End::kMin); }
+Reply BPopMax(Call& call) { return PopOrWait(call, End::kMax); }
+
+Reply BMPop(Call& call) {
+  Wanted wanted;
+  if (auto error = ParseWanted(call, 2, wanted)) return *error;
+  const auto pop = [wanted](const Call& its_call, int key, SortedSet& set) {
+    return WithKey(its_call, key, Take(set, wanted.end, wanted.count));
+  };
+  return TakeOrWait(
+      call, {.first = wanted.first, .keys = wanted.keys, .timeout = 1, .from_set = pop, .event = PopEvent(wanted.end)});
 }
 
 Reply RandMember(Call& call) {

@@ -28,6 +28,8 @@ struct State {
   std::uint64_t hits = 0, misses = 0, expired_before = 0;
   // The frozen time of the current unit; 0: not taken yet.
   TimeMs unit_time = 0;
+  // Keys for which clients wait have changed.
+  bool keys_ready = false;
   // The database of the last command, which is most likely the next command's database, too.
   DbId last_db = 0;
 };
@@ -36,11 +38,21 @@ inline State the_state;
 inline State& TheState() { return the_state; }
 void Log(LogLevel level, std::string_view line);
 
-// A new unit begins: see Store::EndUnit.
-inline void EndUnit() {
+// Ends the unit alone: see Store::EndUnit.
+inline void CloseUnit() {
   TheState().store->EndUnit();
   TheState().unit_time = 0;
   TheState().gate.UnitEnds();
+}
+
+// Serves those who wait for the keys that have changed (blocking.h), each in a unit of its own, where that is possible
+// now.
+void ServeWaiting();
+
+// A new unit begins.  Before that, clients that wait for what the last one pushed are served.
+inline void EndUnit() {
+  CloseUnit();
+  if (TheState().keys_ready) ServeWaiting();
 }
 
 // The time that every command of a unit sees.

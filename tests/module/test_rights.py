@@ -38,6 +38,8 @@ CALLS = {
     "hscan": "{k} 0", "sadd": "{k} m", "srem": "{k} m", "smove": "{k} {k}2 m", "sismember": "{k} m", "smismember": "{k} m", "smembers": "{k}",
     "scard": "{k}", "spop": "{k}", "srandmember": "{k}", "sscan": "{k} 0", "sinter": "{k} {k}2", "sintercard": "1 {k}", "sinterstore": "{k} {k}2",
     "sunion": "{k} {k}2", "sunionstore": "{k} {k}2", "sdiff": "{k} {k}2", "sdiffstore": "{k} {k}2",
+    "blpop": "{k} 0.01", "brpop": "{k} 0.01", "blmove": "{k} {k}2 left left 0.01", "brpoplpush": "{k} {k}2 0.01", "blmpop": "0.01 1 {k} left", "bzpopmin": "{k} 0.01",
+    "bzpopmax": "{k} 0.01", "bzmpop": "0.01 1 {k} min", "client|unblock": "1000000",
     "client|list": "", "client|info": "", "slowlog|get": "", "role": "", "wait": "0 0",
     "hset": "{k} f v", "hsetnx": "{k} f v", "hmset": "{k} f v", "hget": "{k} f", "hmget": "{k} f", "hgetall": "{k}", "hkeys": "{k}", "hvals": "{k}", "hlen": "{k}",
     "hstrlen": "{k} f", "hexists": "{k} f", "hdel": "{k} f", "hincrby": "{k} n 1", "hincrbyfloat": "{k} n 1", "hrandfield": "{k}", "hscan": "{k} 0",
