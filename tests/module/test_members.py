@@ -124,7 +124,7 @@ def test_who_holds_writes_that_a_forced_node_lacks_keeps_them_and_does_not_lead(
     assert forked(ahead[0]) and ahead[0].info()["state"] != "serving"
     # Unless that is what is wanted.
     force(ahead[0])
-    assert read(ahead[0], "lacks99") == read(ahead[0], "both") == "1" and read(ahead[0], "forced") is None
+    assert read(ahead[0], "lacks99") == "v" and read(ahead[0], "both") == "1" and read(ahead[0], "forced") is None
 
 
 def test_the_last_write_that_a_forced_node_lacks_is_kept_as_well(make_cluster):
