@@ -10,6 +10,7 @@
 #include <string>
 #include <type_traits>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -113,9 +114,9 @@ void WakeBehindSleep() {
 
 void Enqueue(Waiter& waiter) {
   Queues& of_db = queues[waiter.db];
+  std::unordered_set<std::string_view> seen;
   for (int key = waiter.wish.first; key < waiter.wish.first + waiter.wish.keys; ++key) {
-    const auto same = [&](const Place& place) { return waiter.key(place.key) == waiter.key(key); };
-    if (std::any_of(waiter.places.begin(), waiter.places.end(), same)) continue;
+    if (!seen.insert(waiter.key(key)).second) continue;
     auto& queue = of_db[std::string(waiter.key(key))].Of(waiter.wish.type());
     waiter.places.push_back({key, queue.insert(queue.end(), &waiter)});
   }

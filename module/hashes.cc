@@ -32,7 +32,8 @@ Reply SetFields(Call& call, bool count) {
   const auto fields = static_cast<std::uint64_t>(call.size() / 2 - 1);
   if (Status status = MayStore(call, 1, *hash, bytes, fields); !status.ok()) return Reply::Error(status);
   std::int64_t created = 0;
-  for (int i = 2; i < call.size(); i += 2) created += hash->Put(call.arg(i), call.arg(i + 1)) ? 1 : 0;
+  for (int i = 2; i < call.size() && !IsOverfull(*hash); i += 2)
+    created += hash->Put(call.arg(i), call.arg(i + 1)) ? 1 : 0;
   return After(StoreKey(call, 1, hash, kHash, "hset"), count ? Reply::Integer(created) : Reply::Ok());
 }
 

@@ -26,6 +26,7 @@ Status Rotate(Call& call, const Way& way, Opened<List>& list, std::string_view e
 
 // Is there room for both lists?  An emptied source needs some for its delete.
 Status MayMove(Call& call, const Way& way, const List& source, const List& target, std::uint64_t bytes) {
+  if (Status status = CheckElements(target.Size() + 1); !status.ok()) return status;
   if (Status status = MayStore(call, way.to, target, bytes, 1); !status.ok()) return status;
   const std::uint64_t left = source.Size() > 1 ? source.BytesAfter(0, 0) : 0;
   if (Status status = call.MayWrite(way.from, left); !status.ok()) return status;

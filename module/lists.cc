@@ -176,6 +176,7 @@ std::optional<End> ParseEnd(const Call& call, int i) {
 Status Push(Call& call, int key, Opened<List>& list, End end, std::span<const std::string_view> elements) {
   std::uint64_t bytes = 0;
   for (const std::string_view element : elements) bytes += element.size();
+  if (Status status = CheckElements(list->Size() + elements.size()); !status.ok()) return status;
   if (Status status = MayStore(call, key, *list, bytes, elements.size()); !status.ok()) return status;
   for (const std::string_view element : elements) Put(*list, end, element);
   return StoreKey(call, key, list, kList, PushEvent(end));
@@ -297,6 +298,7 @@ Reply LInsert(Call& call) {
   if (!list.existed()) return Reply::Integer(0);
   const auto pivot = Find(*list, call.arg(3));
   if (!pivot) return Reply::Integer(-1);
+  if (Status status = CheckElements(list->Size() + 1); !status.ok()) return Reply::Error(status);
   if (Status status = MayStore(call, 1, *list, call.arg(4).size(), 1); !status.ok()) return Reply::Error(status);
   list->Insert(*pivot + (after ? 1 : 0), call.arg(4));
   const Status status = StoreKey(call, 1, list, kList, "linsert");

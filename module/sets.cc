@@ -15,6 +15,7 @@ Reply Count(std::uint64_t count) { return Reply::Integer(static_cast<std::int64_
 
 // May the source of SMOVE lose the member, and its target, `to`, take it?
 Status MayMove(Call& call, const Set& from, const Set& to, std::string_view member) {
+  if (Status status = CheckElements(to.Size() + (to.Contains(member) ? 0 : 1)); !status.ok()) return status;
   if (Status status = MayStore(call, 2, to, member.size(), 1); !status.ok()) return status;
   const std::uint64_t keys = call.arg(1).size() + call.arg(2).size();
   return call.store().CheckWrite(keys + from.Bytes().size() + to.BytesAfter(member.size(), 1), 2);
@@ -87,7 +88,7 @@ Reply Add(Call& call) {
   if (members == 0) return Count(0);
   if (Status status = MayStore(call, 1, *set, bytes, members); !status.ok()) return Reply::Error(status);
   std::uint64_t added = 0;
-  for (int i = 2; i < call.size(); ++i) added += set->Put(call.arg(i)) ? 1 : 0;
+  for (int i = 2; i < call.size() && !IsOverfull(*set); ++i) added += set->Put(call.arg(i)) ? 1 : 0;
   return After(StoreKey(call, 1, set, kSet, "sadd"), Count(added));
 }
 

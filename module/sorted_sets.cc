@@ -76,7 +76,7 @@ Added AddAll(const Call& call, const AddOptions& options, const std::vector<doub
     const std::string_view member = call.arg(i);
     const auto old = set.ScoreOf(member);
     result.last = options.ScoreAfter(old, score);
-    if (result.last && std::isnan(*result.last)) break;
+    if ((result.last && std::isnan(*result.last)) || IsOverfull(set)) break;
     if (result.last && (!old || *result.last != *old)) {
       set.Put(member, Kept(*result.last));
       ++(old ? result.updated : result.added);

@@ -53,7 +53,6 @@ Opened<Kind> ReadKey(Call& call, int key) {
 }
 
 Status MayStore(Call& call, int key, const Collection& collection, std::uint64_t bytes, std::uint64_t elements) {
-  if (Status status = CheckElements(collection.Size() + elements); !status.ok()) return status;
   return call.MayWrite(key, collection.BytesAfter(bytes, elements));
 }
 

@@ -40,13 +40,16 @@ Opened<Kind> OpenKey(Call& call, int key);
 template <typename Kind>
 Opened<Kind> ReadKey(Call& call, int key);
 
-// May `elements` more elements, of `bytes` in all, be put into the collection under the key at argument `key`?  The
-// pool may be cleaned, so views of this collection or of others must not be kept over the call, unless it was opened
-// with OpenKey().  Errors: as Call::MayWrite.
+// Is there room for the collection under the key at argument `key` with up to `elements` more elements, of `bytes` in
+// all?  The pool may be cleaned, so views of this collection or of others must not be kept over the call, unless it was
+// opened with OpenKey().  Whether a collection may have so many elements is asked when it is stored.  Errors: as
+// Call::MayWrite.
 Status MayStore(Call& call, int key, const Collection& collection, std::uint64_t bytes, std::uint64_t elements);
 
 // May a collection have so many elements?  Errors: TooLarge.
 Status CheckElements(std::uint64_t elements);
+// It has more than can be stored: there is no point in adding any.
+[[nodiscard]] inline bool IsOverfull(const Collection& collection) { return collection.Size() > kMaxPackedElements; }
 
 // Writes the collection that was opened, and changed, under the key at argument `key`; then tells watchers, caches and
 // subscribers.  `event`: of class `event_class`; an emptied collection's key also has the event "del".

@@ -3,6 +3,7 @@
 import random
 
 import pytest
+import redis
 
 from conftest import DEBUG
 from twins import try_arities, words
@@ -351,6 +352,29 @@ def test_what_is_too_large_changes_nothing(make_server):
     reply = client.execute_command("EVAL", "local r = redis.pcall(unpack(ARGV)) return r.err", 0, "SMOVE", "half0", "half1", half[0])
     assert "TOOLARGE" in reply and client.scard("half0") == client.scard("half1") == 1
     assert client.smembers("s") == {"m", "n"}
+
+
+def test_a_full_collection_takes_what_does_not_make_it_larger(make_server):
+    client = make_server().start().client()
+    names = [f"n{i}" for i in range(4096)]
+    client.hset("h", mapping=dict.fromkeys(names, "1"))
+    client.sadd("s", *names)
+    client.sadd("moved", "n1")
+    client.zadd("z", dict.fromkeys(names, 1))
+    client.rpush("l", *names)
+    assert client.hset("h", mapping={"n1": "2", "n2": "3"}) == 0 and client.hincrby("h", "n1", 5) == 7 and client.hincrbyfloat("h", "n2", 0.5) == 3.5
+    assert client.sadd("s", "n1", "n2", "n1") == 0 and client.smove("moved", "s", "n1")
+    assert client.zadd("z", {"n1": 5, "n2": 6}) == 0 and client.zincrby("z", 2, "n1") == 7
+    assert client.lset("l", 1, "x") and client.rpoplpush("l", "l") == "n4095" and client.lmove("l", "l", "LEFT", "RIGHT") == "n4095"
+    assert client.sadd("same", *["a"] * 20_000) == 1
+    for refused in (["HSET", "h", "n1", "9", "more", "1"], ["HINCRBY", "h", "more", 1], ["SADD", "s", "n1", "more"], ["ZADD", "z", 1, "more"],
+                    ["RPUSH", "l", "more"], ["LINSERT", "l", "BEFORE", "x", "more"], ["LMOVE", "l2", "l", "LEFT", "LEFT"], ["SMOVE", "s2", "s", "more"]):
+        client.rpush("l2", "more")
+        client.sadd("s2", "more")
+        with pytest.raises(redis.exceptions.ResponseError, match="TOOLARGE"):
+            client.execute_command(*refused)
+    assert client.hget("h", "n1") == "7" and client.hlen("h") == client.scard("s") == client.zcard("z") == client.llen("l") == 4096
+    assert client.sismember("s2", "more") and client.lindex("l2", 0) == "more"
 
 
 def test_they_survive_a_restart(make_server):

@@ -23,14 +23,21 @@ constexpr int kRounds = 60, kSteps = 200;
 // A few texts, so that they meet again: empty ones, binary ones, and some whose length takes two or three bytes.
 class Texts {
  public:
+  static constexpr std::uint64_t kTexts = 40;
   explicit Texts(std::uint64_t seed) : random_(seed) {}
   std::uint64_t Below(std::uint64_t limit) { return random_() % limit; }
   std::string Next() {
-    const std::uint64_t number = Below(24);
+    const std::uint64_t number = Below(kTexts);
     if (number == 0) return {};
     if (number == 1) return std::string(20'000, 'l');
     if (number < 4) return std::string(100 + number * 20, static_cast<char>(number));
     return std::string(1, static_cast<char>(number * 11)) + std::string("\0\r\n", 3) + std::to_string(number);
+  }
+  // Now and then so many look-ups follow each other, without a change, that the collection prepares for more.
+  template <typename Check>
+  void LookUpMany(Check check) {
+    if (Below(4) != 0) return;
+    for (std::uint64_t i = 0; i < kTexts; ++i) check(Next());
   }
   double Score() {
     constexpr double kInfinity = std::numeric_limits<double>::infinity();
@@ -89,6 +96,10 @@ TEST(Packed, HashEqualsAModel) {
       };
       hash->ForEach(take);
       ASSERT_EQ(contents, model);
+      texts.LookUpMany([&](const std::string& each) {
+        const auto found = hash->Find(each);
+        ASSERT_EQ(found ? std::string(*found) : "none", model.contains(each) ? model[each] : "none");
+      });
       const auto found = hash->Find(field);
       ASSERT_EQ(found.has_value(), model.contains(field));
       if (found) {
@@ -114,6 +125,7 @@ TEST(Packed, SetEqualsAModel) {
       }
       ASSERT_EQ(set->Size(), model.size());
       ASSERT_EQ(set->Contains(member), model.contains(member));
+      texts.LookUpMany([&](const std::string& each) { ASSERT_EQ(set->Contains(each), model.contains(each)); });
       std::set<std::string> contents;
       set->ForEach([&](std::string_view each) { return contents.emplace(each).second; });
       ASSERT_EQ(contents, model);
@@ -167,6 +179,10 @@ TEST(Packed, SortedSetEqualsAModel) {
         ASSERT_EQ(*set->ScoreOf(member), found->first);
         ASSERT_EQ(set->RankOf(member), static_cast<std::uint64_t>(found - sorted.begin()));
       }
+      texts.LookUpMany([&](const std::string& each) {
+        const auto at = std::find_if(sorted.begin(), sorted.end(), [&](const auto& it) { return it.second == each; });
+        ASSERT_EQ(set->RankOf(each).value_or(sorted.size()), static_cast<std::uint64_t>(at - sorted.begin()));
+      });
       const std::uint64_t first = texts.Below(20), last = texts.Below(20);
       std::vector<Scored> part;
       for (std::uint64_t rank = first; rank <= last && rank < sorted.size(); ++rank) part.push_back(sorted[rank]);
