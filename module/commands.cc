@@ -361,13 +361,23 @@ std::string ModuleName(const Command& command) {
   return name;
 }
 
+// From Redis 7.2 on, a command that waits may be called in a script, where it does not wait.
+static std::string FlagsOf(const Command& command) {
+  constexpr std::string_view kNoScript = "deny-script ";
+  std::string flags = command.flags;
+  const auto at = flags.find(kNoScript);
+  const bool waits = flags.find("blocking") != std::string::npos;
+  if (waits && at != std::string::npos && !ServerIsBefore(7, 2)) flags.erase(at, kNoScript.size());
+  return flags;
+}
+
 bool CreateCommands(RedisModuleCtx* ctx) {
   const Categories categories;
   for (std::size_t i = 0; i < kTable.size(); ++i) {
     const Command& command = kTable[i];
     const std::string name = ModuleName(command);
     const KeyRange range = command.keys.counted ? KeyRange{} : command.keys;
-    if (RedisModule_CreateCommand(ctx, name.c_str(), kAdapters[i], command.flags, range.first, range.last,
+    if (RedisModule_CreateCommand(ctx, name.c_str(), kAdapters[i], FlagsOf(command).c_str(), range.first, range.last,
                                   range.step) != REDISMODULE_OK) {
       Log(LogLevel::kWarning, "BADCONFIG the server refuses the command " + name +
                                   ": is FaHA loaded twice, or is that the new name of another one (rename-command)?");
