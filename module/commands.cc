@@ -351,6 +351,16 @@ class Categories {
   int (*set_)(RedisModuleCommand*, const char*) = nullptr;
 };
 
+// From Redis 7.2 on, a command that waits may be called in a script, where it does not wait.
+std::string FlagsOf(const Command& command) {
+  constexpr std::string_view kNoScript = "deny-script ";
+  std::string flags = command.flags;
+  const auto at = flags.find(kNoScript);
+  const bool waits = flags.find("blocking") != std::string::npos;
+  if (waits && at != std::string::npos && !ServerIsBefore(7, 2)) flags.erase(at, kNoScript.size());
+  return flags;
+}
+
 }  // namespace
 
 std::span<const Command> Commands() { return kTable; }
@@ -359,16 +369,6 @@ std::string ModuleName(const Command& command) {
   std::string name = "faha." + std::string(command.name);
   std::replace(name.begin(), name.end(), '|', '.');
   return name;
-}
-
-// From Redis 7.2 on, a command that waits may be called in a script, where it does not wait.
-static std::string FlagsOf(const Command& command) {
-  constexpr std::string_view kNoScript = "deny-script ";
-  std::string flags = command.flags;
-  const auto at = flags.find(kNoScript);
-  const bool waits = flags.find("blocking") != std::string::npos;
-  if (waits && at != std::string::npos && !ServerIsBefore(7, 2)) flags.erase(at, kNoScript.size());
-  return flags;
 }
 
 bool CreateCommands(RedisModuleCtx* ctx) {

@@ -37,7 +37,7 @@ class Places {
     table_.clear();
     lookups_ = 0;
   }
-  // An element was put at the end.
+  // An element was put at the end, which was at `at`.
   void Appended(std::size_t at) {
     if (table_.empty()) return;
     places_.push_back(static_cast<std::uint32_t>(at));
@@ -160,7 +160,7 @@ class PackedHash final : public PackedCollection<Hash, 2> {
       return false;
     }
     const std::string owned(value);
-    const std::size_t at = std::max(packed_.end_at(), Packed::kHeaderBytes);
+    const std::size_t at = packed_.end_at();
     packed_.Insert(packed_.Insert(packed_.end_at(), field), owned);
     places_.Appended(at);
     return true;
@@ -192,7 +192,7 @@ class PackedSet final : public PackedCollection<Set, 1> {
   [[nodiscard]] bool Contains(std::string_view member) const override { return FindItem(member).has_value(); }
   bool Put(std::string_view member) override {
     if (Contains(member)) return false;
-    const std::size_t at = std::max(packed_.end_at(), Packed::kHeaderBytes);
+    const std::size_t at = packed_.end_at();
     packed_.Insert(packed_.end_at(), member);
     places_.Appended(at);
     return true;
@@ -238,7 +238,7 @@ class PackedSortedSet final : public PackedCollection<SortedSet, 1, sizeof(doubl
     const std::size_t at = PlaceFor(owned, score);
     const bool at_end = at == packed_.end_at();
     packed_.Insert(at, BytesOf(score), owned);
-    at_end ? places_.Appended(std::max(at, Packed::kHeaderBytes)) : places_.Forget();
+    at_end ? places_.Appended(at) : places_.Forget();
     return !old;
   }
   bool Erase(std::string_view member) override {

@@ -201,14 +201,15 @@ Status Source::Admissible(const wire::FollowRequest& request) const {
                                        request.self.pool_bytes, format::kDataOffset + needed * segment_bytes)};
 }
 
-// A node that was forced to lead has begun another history.  What clients have written behind that place in the log of
-// the node that asks may have been acknowledged, whether that node knows it or not: it is not cut.
-// What was committed, and not by clients, may differ as well: then the node is given the whole log.
+// Does this node's history include all that the node that asks knows as committed?  Where a node was forced to lead, it
+// may lack batches that no client has written; then the node that asks is given the whole log.
 bool Source::SharesCommitted(const wire::FollowRequest& request) const {
   return request.tail.empty() ||
          request.tail.back().lsn <= CommonHistory(request.forks, replica_->membership().forks());
 }
 
+// A node that was forced to lead has begun another history.  What clients have written behind that place in the log of
+// the node that asks may have been acknowledged, whether that node knows it or not: it is not cut.
 Status Source::CheckForks(const wire::FollowRequest& request) const {
   const Lsn shared = CommonHistory(request.forks, replica_->membership().forks());
   if (request.written <= shared || Mutated(Mutant::kForgetsForks)) return Status::Ok();

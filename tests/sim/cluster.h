@@ -1,6 +1,7 @@
 // The hosts of one run, and what must hold of all of them together.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -31,6 +32,14 @@ class Cluster : private Referee {
   // Of those that belong to the cluster.
   Host& Any();
 
+  // Lets events happen until `condition`, or until something was wrong; false if `limit` passes first.
+  template <typename Condition>
+  bool Until(Condition condition, MonoTime limit) {
+    const MonoTime end = world_->Now() + limit;
+    while (!condition() && world_->Now() < end && !violation_)
+      world_->RunTo(world_->Now() + std::chrono::milliseconds(20));
+    return condition();
+  }
   // The running host that would serve; null if none.
   Host* Primary();
   // A primary serves, and all others that have joined follow it in sync and have applied all up to `least`.

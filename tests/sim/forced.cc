@@ -73,12 +73,6 @@ class Forced {
   [[nodiscard]] bool Goes() const { return !cluster_.violation(); }
   Clients& clients() { return *clients_.back(); }
   void RunFor(MonoTime time) { world_.RunTo(world_.Now() + time); }
-  template <typename Condition>
-  bool Until(Condition condition, MonoTime limit) {
-    const MonoTime end = world_.Now() + limit;
-    while (!condition() && world_.Now() < end && Goes()) RunFor(milliseconds(20));
-    return condition();
-  }
   std::vector<Host*> Present() {
     std::vector<Host*> present;
     for (int number = 1; number <= cluster_.size(); ++number) {
@@ -95,7 +89,7 @@ class Forced {
   void EndClients() {
     clients().Rest(false);
     clients().End();
-    (void)Until([this] { return clients().Idle(); }, seconds(10));
+    (void)cluster_.Until([this] { return clients().Idle(); }, seconds(10));
   }
 
   void Round(bool is_last) {
@@ -120,7 +114,7 @@ class Forced {
   void StartAgain(Host& left) {
     world_.OneIn(2) ? left.KillProcess() : left.PowerOff();
     left.PowerOn();
-    if (!Until([&] { return Serves(left); }, seconds(20)))
+    if (!cluster_.Until([&] { return Serves(left); }, seconds(20)))
       cluster_.NoProgress("the forced node does not serve after a restart:");
   }
 
@@ -130,9 +124,9 @@ class Forced {
       Host& host = cluster_[number];
       if (host.joined() || lost_.contains(&host) || gone_.contains(&host)) continue;
       host.PowerOn();
-      if (!Until([&] { return host.store() != nullptr; }, seconds(5))) continue;
+      if (!cluster_.Until([&] { return host.store() != nullptr; }, seconds(5))) continue;
       cluster_.Join(host);
-      if (!Until([&] { return host.joined(); }, seconds(20)))
+      if (!cluster_.Until([&] { return host.joined(); }, seconds(20)))
         cluster_.NoProgress(fmt::format("host {} does not join:", number));
       AwaitSync(left);
       host.SetJoined();
@@ -186,7 +180,7 @@ class Forced {
       }
       return not_whole || (done && left.store()->Serving());
     };
-    if (!Until(serves, seconds(20))) cluster_.NoProgress("a node that is forced to lead does not serve:");
+    if (!cluster_.Until(serves, seconds(20))) cluster_.NoProgress("a node that is forced to lead does not serve:");
     if (!Goes() || not_whole) return false;
     world_.Trace(left.number(), fmt::format("was forced; its log ended at {}", end.value));
     forks_.push_back(end);
@@ -238,7 +232,7 @@ class Forced {
   // before serve, until they meet it; clients that stay with the forced one do not ask them.
   void ServeBehind(Host& left) {
     clients().Rest(true);
-    (void)Until([this] { return clients().Idle(); }, seconds(10));
+    (void)cluster_.Until([this] { return clients().Idle(); }, seconds(10));
     Block(left);
     for (const auto& [host, since] : lost_) host->PowerOn();
     RunFor(milliseconds(400));
@@ -252,7 +246,7 @@ class Forced {
     const auto one_leads = [&] {
       return std::none_of(lost_.begin(), lost_.end(), [](const auto& entry) { return Serves(*entry.first); });
     };
-    if (!Until(one_leads, seconds(15))) cluster_.NoProgress("two primaries never hear of each other:");
+    if (!cluster_.Until(one_leads, seconds(15))) cluster_.NoProgress("two primaries never hear of each other:");
     RunFor(seconds(1));
     for (auto entry = lost_.begin(); entry != lost_.end();) {
       Host* host = entry->first;
@@ -275,7 +269,7 @@ class Forced {
   std::optional<Held> StartApart(Host& host) {
     Block(host);
     host.PowerOn();
-    if (!Until([&] { return host.store() != nullptr; }, seconds(20))) {
+    if (!cluster_.Until([&] { return host.store() != nullptr; }, seconds(20))) {
       cluster_.NoProgress("a lost host does not start:");
       return std::nullopt;
     }
@@ -310,7 +304,7 @@ class Forced {
         return entry.first->store() != nullptr && entry.first->store()->Info().last_error.starts_with("FORKED");
       });
     };
-    if (!Until(told, seconds(20))) return cluster_.NoProgress("a host does not say why it does not follow:");
+    if (!cluster_.Until(told, seconds(20))) return cluster_.NoProgress("a host does not say why it does not follow:");
     world_.UnblockAll();
     const bool pauses = world_.OneIn(2);
     if (pauses) {
@@ -331,7 +325,7 @@ class Forced {
       host->KillProcess();
       gone_.insert(host);
     }
-    if (!Until([&] { return cluster_.Primary() != nullptr; }, seconds(20)))
+    if (!cluster_.Until([&] { return cluster_.Primary() != nullptr; }, seconds(20)))
       cluster_.NoProgress("nobody serves after those that were refused have gone:");
   }
 
@@ -350,7 +344,7 @@ class Forced {
 
   // Before that it may lead others that were lost, and clients of the forced one do not ask it.
   void AwaitFollows(Host& left, Host& host) {
-    if (!Until([&] { return FollowsHistoryOf(left, host); }, seconds(30)))
+    if (!cluster_.Until([&] { return FollowsHistoryOf(left, host); }, seconds(30)))
       cluster_.NoProgress(fmt::format("host {} does not follow the one that was forced:", host.number()));
     host.SetApart(false);
   }
@@ -358,7 +352,7 @@ class Forced {
   void AwaitSync(Host& left) {
     if (!Goes()) return;
     const Lsn least = left.store()->Info().last;
-    if (!Until([&] { return cluster_.AllInSync(least); }, seconds(30)))
+    if (!cluster_.Until([&] { return cluster_.AllInSync(least); }, seconds(30)))
       cluster_.NoProgress("a host that was lost is not in sync with the one that was forced:");
   }
 
@@ -368,10 +362,10 @@ class Forced {
     if (primary == nullptr) return;  // the last one that was left was not whole
     for (int key = 0; key < plan_.keys; ++key)
       clients().Do(*primary, Operation::Kind::kRead, key, kAbsent, [](Outcome) {});
-    (void)Until([this] { return clients().Idle(); }, seconds(10));
+    (void)cluster_.Until([this] { return clients().Idle(); }, seconds(10));
     const Lsn least = primary->store()->Info().last;
     if (!lost_.empty()) return;  // as above
-    if (!Until([&] { return cluster_.AllInSync(least) && !cluster_.KeysDiffer(); }, seconds(30)))
+    if (!cluster_.Until([&] { return cluster_.AllInSync(least) && !cluster_.KeysDiffer(); }, seconds(30)))
       return cluster_.NoProgress("the hosts are not in sync at the end:");
     if (const auto differ = cluster_.LogsDiffer()) cluster_.Violation("the logs are not the same: " + *differ);
     JudgeHistory();

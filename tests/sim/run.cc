@@ -59,21 +59,13 @@ class Simulation {
   }
 
  private:
-  // Until `condition`; false if `limit` passes first.
-  template <typename Condition>
-  bool Until(Condition condition, MonoTime limit) {
-    const MonoTime end = world_.Now() + limit;
-    while (!condition() && world_.Now() < end && !cluster_.violation()) world_.RunTo(world_.Now() + milliseconds(20));
-    return condition();
-  }
-
   void Misfortune() {
     if (plan_.prefilled) Fill();
     clients_.Begin();
     faults_.Begin();
     if (plan_.judges_progress) progress_.Begin();
-    (void)Until([] { return false; }, plan_.length);
-    (void)Until([this] { return !faults_.busy(); }, kLongestFault);
+    (void)cluster_.Until([] { return false; }, plan_.length);
+    (void)cluster_.Until([this] { return !faults_.busy(); }, kLongestFault);
     progress_.End();
   }
 
@@ -85,11 +77,11 @@ class Simulation {
   void Heal() {
     world_.Trace(0, "the faults end");
     faults_.End();
-    if (!Until([&] { return cluster_.Primary() != nullptr; }, seconds(30))) {
+    if (!cluster_.Until([&] { return cluster_.Primary() != nullptr; }, seconds(30))) {
       return cluster_.NoProgress("nobody serves although nothing is wrong any more:");
     }
     clients_.End();
-    (void)Until([&] { return clients_.Idle(); }, seconds(10));
+    (void)cluster_.Until([&] { return clients_.Idle(); }, seconds(10));
     Settle();
   }
 
@@ -103,9 +95,9 @@ class Simulation {
       }
       return primary != nullptr && cluster_.AllJoined() && cluster_.AllInSync(least);
     };
-    if (!Until(settled, seconds(60))) {
+    if (!cluster_.Until(settled, seconds(60))) {
       cluster_.NoProgress("the hosts are not in sync although nothing is wrong any more:");
-    } else if (!Until([&] { return !cluster_.KeysDiffer(); }, seconds(10))) {
+    } else if (!cluster_.Until([&] { return !cluster_.KeysDiffer(); }, seconds(10))) {
       // Not at once: a host that was given the whole log lacks what the cleaner has moved since, until it applies that.
       cluster_.Violation("what was applied is not the same: " + cluster_.KeysDiffer().value_or("as it was"));
     }
@@ -118,7 +110,7 @@ class Simulation {
       waits = false;
     };
     // An order of before may still be carried out: a hand-over takes seconds if nobody takes over.
-    (void)Until(
+    (void)cluster_.Until(
         [&] {
           Host* primary = cluster_.Primary();
           if (!done && !waits && primary != nullptr) {
