@@ -39,6 +39,7 @@ struct StoreInfo {
   bool blank = false;                   // it holds no data of its own and never did: it may join another cluster
   std::chrono::milliseconds silent{0};  // of a backup: since it last heard a primary, or since its start
   Members members;
+  Members left_out;  // were members before a node was forced to lead without them, and are none now
   FeatureLevel feature_level = kLowestLevel, offered_level = kHighestLevel;  // the cluster's, and this node's
   std::vector<PeerInfo> peers;
   Lsn last, durable, committed, applied;

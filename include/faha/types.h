@@ -114,11 +114,11 @@ inline constexpr FeatureLevel kRecordChecksLevel = 2;
 inline constexpr FeatureLevel kValueTypesLevel = 3;
 inline constexpr FeatureLevel kForksLevel = 3;
 
-// A node was forced to lead alone (FAHA.PROMOTE FORCE) when its log ended at `end`: what other nodes have committed
-// behind `end` before that is not a part of the history that the forced node has begun.
+// A node was forced to lead alone (FAHA.PROMOTE FORCE) when its log ended at `end`.  What other nodes have committed
+// behind that LSN, or in an epoch later than that of `end`, is not a part of the history that the forced node has begun.
 struct Fork {
   Uuid id;  // random
-  Lsn end;
+  LogEnd end;
   auto operator<=>(const Fork&) const = default;
 };
 // The forks of a history, the oldest first, at most kMaxForks: see WithFork().
@@ -126,11 +126,12 @@ using Forks = std::vector<Fork>;
 inline constexpr std::size_t kMaxForks = 16;
 
 // Who the members of the cluster are, the feature level that all of them know, and from kForksLevel on the forks of the
-// history that the log tells.
+// history that the log tells and who was a member before a fork and has not become one again.
 struct Configuration {
   Members members;
   FeatureLevel level = kLowestLevel;
   Forks forks = {};
+  Members left_out = {};
   auto operator<=>(const Configuration&) const = default;
 };
 

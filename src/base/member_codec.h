@@ -63,7 +63,8 @@ inline void WriteForks(ByteWriter& out, const Forks& forks) {
   out.U16(static_cast<std::uint16_t>(forks.size()));
   for (const Fork& fork : forks) {
     out.Id(fork.id);
-    out.U64(fork.end.value);
+    out.U64(fork.end.epoch.value);
+    out.U64(fork.end.lsn.value);
   }
 }
 
@@ -72,13 +73,13 @@ inline bool ReadForks(ByteReader& in, Forks& forks) {
   if (!in.U16(count) || count > kMaxForks) return false;
   forks.resize(count);
   for (Fork& fork : forks) {
-    if (!in.Id(fork.id) || !in.U64(fork.end.value)) return false;
+    if (!in.Id(fork.id) || !in.U64(fork.end.epoch.value) || !in.U64(fork.end.lsn.value)) return false;
   }
   return true;
 }
 
 // A configuration as a kConfig record holds it.  At level 1 it is the members alone; otherwise it is kLeveled, the
-// level and the members, and from kForksLevel on the forks.
+// level and the members, and from kForksLevel on the forks and the members that were left out.
 inline constexpr std::uint16_t kLeveled = 0xffff;  // more than kMaxMembers
 
 inline void WriteConfiguration(ByteWriter& out, const Configuration& configuration) {
@@ -86,7 +87,9 @@ inline void WriteConfiguration(ByteWriter& out, const Configuration& configurati
   out.U16(kLeveled);
   out.U16(configuration.level);
   WriteMembers(out, configuration.members, WriteSizedMember);
-  if (configuration.level >= kForksLevel) WriteForks(out, configuration.forks);
+  if (configuration.level < kForksLevel) return;
+  WriteForks(out, configuration.forks);
+  WriteMembers(out, configuration.left_out, WriteSizedMember);
 }
 
 // Reads a configuration of any level: the caller has to check whether the level is too high.  A level that this release
@@ -96,10 +99,12 @@ inline bool ReadConfiguration(ByteReader in, Configuration& configuration) {
   std::uint16_t first = 0;
   configuration.level = kLowestLevel;
   configuration.forks.clear();
+  configuration.left_out.clear();
   if (!leveled.U16(first) || first != kLeveled) return ReadMembers(in, configuration.members, ReadMember) && in.AtEnd();
   return leveled.U16(configuration.level) && configuration.level > kLowestLevel &&
          ReadMembers(leveled, configuration.members, ReadSizedMember) &&
-         (configuration.level < kForksLevel || ReadForks(leveled, configuration.forks)) &&
+         (configuration.level < kForksLevel || (ReadForks(leveled, configuration.forks) &&
+                                                ReadMembers(leveled, configuration.left_out, ReadSizedMember))) &&
          (configuration.level > kHighestLevel || leveled.AtEnd());
 }
 

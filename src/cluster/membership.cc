@@ -18,9 +18,18 @@ std::optional<Configuration> DecodeConfiguration(std::string_view text) {
   return configuration;
 }
 
+namespace {
+// What is within both.
+LogEnd Before(const LogEnd& a, const LogEnd& b) { return {std::min(a.epoch, b.epoch), std::min(a.lsn, b.lsn)}; }
+}  // namespace
+
+bool IsWithin(const LogEnd& common, const LogEnd& batch) {
+  return batch.epoch <= common.epoch && batch.lsn <= common.lsn;
+}
+
 Forks WithFork(Forks forks, const Fork& fork) {
   if (forks.size() == kMaxForks) {
-    forks[1].end = forks[0].end;
+    forks[1].end = Before(forks[0].end, forks[1].end);
     forks.erase(forks.begin());
   }
   forks.push_back(fork);
@@ -32,7 +41,7 @@ bool Includes(const Forks& a, const Forks& b) {
 }
 
 // The first fork behind the last one that both know is where one has left the other.
-Lsn CommonHistory(const Forks& a, const Forks& b) {
+LogEnd CommonHistory(const Forks& a, const Forks& b) {
   std::size_t left_a = a.size(), left_b = 0;
   const auto same = [&] {
     const auto found = std::find_if(b.begin(), b.end(), [&](const Fork& fork) { return fork.id == a[left_a - 1].id; });
@@ -40,9 +49,9 @@ Lsn CommonHistory(const Forks& a, const Forks& b) {
     return left_b != 0;
   };
   while (left_a > 0 && !same()) --left_a;
-  Lsn common{UINT64_MAX};
-  if (left_a < a.size()) common = std::min(common, a[left_a].end);
-  if (left_b < b.size()) common = std::min(common, b[left_b].end);
+  LogEnd common{Epoch{UINT64_MAX}, Lsn{UINT64_MAX}};
+  if (left_a < a.size()) common = Before(common, a[left_a].end);
+  if (left_b < b.size()) common = Before(common, b[left_b].end);
   return common;
 }
 
@@ -73,6 +82,30 @@ const Configuration& Membership::newest_configuration() const {
 const Member* Membership::Find(const NodeId& id) const {
   const auto it = std::find_if(members().begin(), members().end(), [&](const Member& m) { return m.id == id; });
   return it == members().end() ? nullptr : &*it;
+}
+
+Configuration Membership::With(Members members, FeatureLevel level) const {
+  Configuration next{.members = std::move(members), .level = level};
+  if (level < kForksLevel) return next;
+  next.forks = forks();
+  next.left_out = left_out();
+  std::erase_if(next.left_out, [&](const Member& old) {
+    return std::any_of(next.members.begin(), next.members.end(),
+                       [&](const Member& m) { return m.id == old.id || m.Replication() == old.Replication(); });
+  });
+  return next;
+}
+
+Configuration Membership::Alone(const Member& self, FeatureLevel level, const Fork& fork) const {
+  Configuration next = With({self}, level);
+  if (level < kForksLevel) return next;
+  next.forks = WithFork(std::move(next.forks), fork);
+  for (const Member& member : members()) {
+    if (member.id != self.id) next.left_out.push_back(member);
+  }
+  if (next.left_out.size() > kMaxMembers)  // those that were left out long ago are no longer known
+    next.left_out.erase(next.left_out.begin(), next.left_out.end() - kMaxMembers);
+  return next;
 }
 
 Members Membership::Toward(const Member& member) const {

@@ -118,12 +118,14 @@ struct FollowRequest {
   std::vector<TailBatch> tail;  // the newest batches, newest first, down to one known as committed
   FeatureLevel offers = kLowestLevel;
   Forks forks{};  // of the history that the node's log tells, as far as the node knows them
-  Lsn written{};  // the newest batch that holds what a client has written, or may have held it; 0: none does
+  LogEnd written{};  // the newest batch that holds what a client has written, or may have held it; 0: none does
+  Epoch oldest{};    // of the last batch of `tail`
   template <typename Io>
   void Fields(Io& io) {
     io(cluster, self, empty, fetch, promised, installing, domain, tail, offers);
     io.Later(forks);
     io.Later(written);
+    io.Later(oldest);
   }
 };
 

@@ -12,6 +12,9 @@
 namespace faha {
 
 namespace {
+// A node that is forced to lead seeks the votes of the others for so many leases first: the lease of the old primary
+// must end, and a voter that has hung since its first answer must be given up.
+constexpr int kForcePatience = 4;
 // A forced promotion skips so many epochs at least: more than the other members may have reached without this node.
 // How many more is random, so that two nodes that are forced do not lead in one epoch.
 constexpr std::uint64_t kForcedEpochs = 1'000'000;
@@ -165,7 +168,7 @@ MonoTime Election::EndOf(std::chrono::milliseconds patience) const {
   return patience == std::chrono::milliseconds::max() ? kForever : clock_->Now() + patience;
 }
 
-// A campaign in a cluster of one, whose own promise is a majority.
+// A majority may be alive after all: then it elects this node, and nothing is lost.
 void Election::Force(Done done) {
   if (!health_->ok()) return done(health_->failure());
   if (primary_->Leads()) {
@@ -182,8 +185,22 @@ void Election::Force(Done done) {
   if (!replica_->whole())
     return done({Code::kNoPromise, "the log of this node is not whole: what it lacks would be lost"});
   if (Status status = replica_->CheckDatabases(); !status.ok()) return done(status);
-  if (Status status = replica_->SetForkedOff(false); !status.ok()) return done(status);
   EndTakeOver({Code::kNoPromise, "another attempt has taken its place"});
+  const bool may_be_elected = !replica_->forked_off() && replica_->membership().Find(self_.id) != nullptr;
+  if (may_be_elected && !Mutated(Mutant::kForcesAtOnce)) {
+    Promote(std::chrono::duration_cast<std::chrono::milliseconds>(kForcePatience * options_->lease), std::move(done));
+    order_.force = order_.done != nullptr;
+    return;
+  }
+  Answer({Code::kNoPromise, "another attempt has taken its place"});
+  order_ = {kForever, std::move(done)};
+  LeadAlone();
+}
+
+// A campaign in a cluster of one, whose own promise is a majority.
+void Election::LeadAlone() {
+  auto done = std::exchange(order_.done, nullptr);
+  if (Status status = replica_->SetForkedOff(false); !status.ok()) return done(status);
   EndCampaign({Code::kNoPromise, "another attempt has taken its place"});
   if (standing_->Leading()) StepDown("it is forced to lead alone");
   receiver_->Stop();
@@ -252,6 +269,7 @@ void Election::EndCampaign(const Status& outcome) {
 void Election::Answer(const Status& outcome) {
   if (!order_.done) return;
   const auto done = std::exchange(order_.done, nullptr);
+  order_.force = false;
   done(outcome);
 }
 

@@ -97,6 +97,8 @@ class Election final : public Primary::Listener, public Follower::Owner {
   void BecomePrimary();
   void ForgetPrimary();
   void Answer(const Status& outcome);
+  // Answers the caller that has ordered it, and makes this node a cluster of its own.
+  void LeadAlone();
   [[nodiscard]] MonoTime EndOf(std::chrono::milliseconds patience) const;
   void StepCampaign();
   void AskForPromises();
@@ -156,6 +158,7 @@ class Election final : public Primary::Listener, public Follower::Owner {
   struct Order {
     MonoTime end{0};
     Done done;
+    bool force = false;  // if no majority elects this node in that time, it leads alone
   };
   Order order_;
 };

@@ -11,9 +11,10 @@ namespace faha {
 
 void Election::StepCampaign() {
   if (!candidacy_) {
-    if (order_.done && clock_->Now() >= order_.end)
-      Answer({Code::kNoQuorum,
-              "this node is elected, but a majority of the members does not answer: start their servers"});
+    if (!order_.done || clock_->Now() < order_.end) return;
+    if (order_.force) return LeadAlone();
+    Answer({Code::kNoQuorum,
+            "this node is elected, but a majority of the members does not answer: start their servers"});
     return;
   }
   Campaign& campaign = candidacy_->campaign;
@@ -42,6 +43,7 @@ void Election::StepCampaign() {
       return;
   }
   if (candidacy_ && clock_->Now() >= order_.end) {
+    if (order_.force) return LeadAlone();
     EndCampaign({Code::kNoPromise, fmt::format("no majority promised: {}", candidacy_->campaign.Obstacle())});
     receiver_->Start();
   }
@@ -99,10 +101,12 @@ void Election::FetchFromBest() {
 void Election::LostBestLog() {
   const MonoTime left = order_.end == kForever ? kForever : order_.end - clock_->Now();
   auto done = std::exchange(order_.done, nullptr);
+  const bool force = order_.force;
   Enter(PhaseEvent::kGiveUp);
   const auto patience =
       left == kForever ? std::chrono::milliseconds::max() : std::chrono::duration_cast<std::chrono::milliseconds>(left);
   StartCampaign(Epoch{}, voter_->promised(), patience, std::move(done));
+  order_.force = force && order_.done != nullptr;
 }
 
 bool Election::OnFrame(LinkId link, std::span<const std::byte> head) {

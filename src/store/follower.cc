@@ -83,6 +83,7 @@ wire::FollowRequest Follower::Introduce() {
   if (!replica_->whole()) return request;
   const Lsn floor = log_->known_committed();
   const auto add = [&](const LocatedBatch& batch) {
+    if (request.tail.empty()) request.oldest = batch.view.epoch();
     request.tail.push_back({batch.view.lsn(), batch.view.header().checksum});
   };
   const std::uint64_t newest = log_->end().lsn.value;
@@ -97,14 +98,15 @@ wire::FollowRequest Follower::Introduce() {
 }
 
 // The search ends at a batch that is not there any more, and after so many: either may have held a write.
-Lsn Follower::LastWritten() const {
-  Lsn lsn = log_->end().lsn;
-  for (std::size_t left = wire::kMaxTail; lsn > Lsn{} && left > 0; --left) {
-    const auto batch = log_->Find(lsn);
+LogEnd Follower::LastWritten() const {
+  LogEnd written = log_->end();
+  for (std::size_t left = wire::kMaxTail; written.lsn > Lsn{} && left > 0; --left) {
+    const auto batch = log_->Find(written.lsn);
+    if (batch) written.epoch = batch->view.epoch();
     if (!batch || HoldsWrites(batch->view)) break;
-    lsn = Lsn{lsn.value - 1};
+    written.lsn = Lsn{written.lsn.value - 1};
   }
-  return lsn;
+  return written.lsn > Lsn{} ? written : LogEnd{};
 }
 
 Status Follower::Accept(const wire::FollowReply& reply) {

@@ -64,7 +64,7 @@ class Follower final : private BatchSink {
   wire::FollowRequest Introduce() override;
   Status Accept(const wire::FollowReply& reply) override;
   // The newest batch that holds what a client has written, or may have held it; 0: none does.
-  [[nodiscard]] Lsn LastWritten() const;
+  [[nodiscard]] LogEnd LastWritten() const;
   Status JoinCluster(const wire::FollowReply& reply);
   void Refused(const wire::FollowReply& reply) override;
   Status Land(const wire::Batch& batch, std::span<const std::byte> bytes) override;

@@ -69,6 +69,7 @@ StoreInfo Node::Info() const {
   info.blank = replica_.Blank();
   info.silent = Since(follower_->contact().heard_at());
   info.members = replica_.members();
+  info.left_out = replica_.membership().left_out();
   info.feature_level = replica_.membership().level();
   info.offered_level = options_.feature_level;
   for (const auto& shipper : committer_->shippers()) {

@@ -75,13 +75,12 @@ void Primary::Begin(Epoch epoch, bool forced) {
   term_.elected_at = clock_->Now();
   replica_->LookAtDatabases();
   log_->SetEpoch(epoch);
-  const Lsn end = log_->end().lsn;
-  replica_->ForgetCommittedBehind(end);
+  const LogEnd end = log_->end();
+  replica_->ForgetCommittedBehind(end.lsn);
   log_->SetCommitted(std::max(log_->known_committed(), replica_->heard_committed()));
-  const Members members = forced ? Members{self_} : replica_->membership().Toward(self_);
-  Forks forks = replica_->membership().forks();
-  if (forced) forks = WithFork(std::move(forks), {NewUuid(), end});
-  log_->LimitSegments(replica_->SegmentsOf(members));
+  Configuration next = forced ? replica_->membership().Alone(self_, LevelOf({self_}), {NewUuid(), end})
+                              : With(replica_->membership().Toward(self_));
+  log_->LimitSegments(replica_->SegmentsOf(next.members));
   // Raft 5.4.2: batches that earlier epochs left are committed by a batch of our own.
   if (auto at = log_->Append({.kind = format::RecordKind::kEpochStart, .key = {}, .value = {}}); !at.ok()) {
     (void)health_->Fail(at.status());
@@ -89,7 +88,7 @@ void Primary::Begin(Epoch epoch, bool forced) {
   }
   committer_->Begin(epoch, log_->end().lsn.Next());
   term_.acknowledged_bytes = log_->sealed_bytes();
-  if (Status status = AppendMembers(members, Head::kHot, std::move(forks)); !status.ok()) {
+  if (Status status = AppendConfiguration(std::move(next)); !status.ok()) {
     (void)health_->Fail(status);
     return;
   }
@@ -156,7 +155,7 @@ void Primary::AdmitMember() {
                                                                         : "has caught up and becomes a member";
   health_->Note(LogLevel::kNotice,
                 fmt::format("{} {} (its pool has {} bytes)", joined->Redis().ToString(), what, joined->pool_bytes));
-  (void)AppendMembers(next);
+  (void)AppendConfiguration(With(next));
 }
 
 // Raises the cluster's level when the last member that offered less now offers a higher one.
@@ -169,23 +168,21 @@ void Primary::RaiseLevel() {
                 fmt::format("all members offer feature level {}: the cluster goes from {} to it, and no "
                             "earlier release opens its pools from now on",
                             level, replica_->membership().level()));
-  (void)AppendMembers(replica_->members());
+  (void)AppendConfiguration(With(replica_->members()));
 }
 
 FeatureLevel Primary::LevelOf(const Members& members) const {
   return std::max(replica_->membership().level(), committer_->Offered(members));
 }
 
-// A configuration takes effect as soon as it is appended; the next change waits until it is committed.
-// `members` is passed by value: it may be a part of the membership that the configuration is added to.
-Status Primary::AppendMembers(Members members, Head head) {
-  return AppendMembers(std::move(members), head, replica_->membership().forks());
+Configuration Primary::With(Members members) const {
+  const FeatureLevel level = LevelOf(members);
+  return replica_->membership().With(std::move(members), level);
 }
 
-Status Primary::AppendMembers(Members members, Head head, Forks forks) {
-  const FeatureLevel level = LevelOf(members);
-  if (level < kForksLevel) forks.clear();
-  Status status = replica_->AppendConfiguration({std::move(members), level, std::move(forks)}, head);
+// A configuration takes effect as soon as it is appended; the next change waits until it is committed.
+Status Primary::AppendConfiguration(Configuration next, Head head) {
+  Status status = replica_->AppendConfiguration(std::move(next), head);
   if (status.ok()) {
     next_heartbeat_ = MonoTime{0};  // the lease needs to hear from the new majority
     Ship();
@@ -200,19 +197,23 @@ Status Primary::Forget(const Endpoint& member) {
   const auto refuse = [&](std::string_view why) {
     return Status(Code::kUnavailable, fmt::format("{} {}", member.ToString(), why));
   };
-  Members rest = replica_->members();
-  const auto found = std::find_if(rest.begin(), rest.end(), [&](const Member& m) { return m.Redis() == member; });
-  if (found == rest.end()) return refuse("is no member: see FAHA.STATUS");
-  if (found->id == self_.id) return refuse("is this node: hand over first, with FAHA.FAILOVER");
-  for (const auto& shipper : committer_->shippers()) {
-    if (shipper->receiver().id == found->id) return refuse("is connected and would join again: stop its server first");
-  }
+  Configuration next = With(replica_->members());
+  const auto named = [&](const Member& m) { return m.Redis() == member; };
+  const auto is_self = [&](const Member& m) { return named(m) && m.id == self_.id; };
+  if (std::any_of(next.members.begin(), next.members.end(), is_self))
+    return refuse("is this node: hand over first, with FAHA.FAILOVER");
+  const bool is_connected = std::any_of(
+      committer_->shippers().begin(), committer_->shippers().end(), [&](const auto& shipper) {
+        return named(shipper->receiver()) && replica_->membership().Find(shipper->receiver().id) != nullptr;
+      });
+  if (is_connected) return refuse("is connected and would join again: stop its server first");
+  if (std::erase_if(next.members, named) + std::erase_if(next.left_out, named) == 0)
+    return refuse("is no member: see FAHA.STATUS");
   if (replica_->membership().ChangePending(committer_->committed())) {
     return refuse("stays for now, for another change of the members is under way: try again");
   }
-  rest.erase(found);
   health_->Note(LogLevel::kWarning, fmt::format("{} is no longer a member", member.ToString()));
-  if (Status status = AppendMembers(std::move(rest)); !status.ok()) return status;
+  if (Status status = AppendConfiguration(std::move(next)); !status.ok()) return status;
   return WaitAcknowledged();
 }
 

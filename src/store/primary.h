@@ -115,11 +115,10 @@ class Primary {
   void Heartbeat(MonoTime now);
   void HurryHeartbeat() { next_heartbeat_ = MonoTime{0}; }
   // Errors: NoSpace, and those of a failure of this node.
-  Status AppendMembers(Members members, Head head = Head::kHot);
-  // The same, and the history forks there.
-  Status AppendMembers(Members members, Head head, Forks forks);
-  // The feature level of a configuration with these members.
-  [[nodiscard]] FeatureLevel LevelOf(const Members& members) const;
+  Status AppendConfiguration(Configuration next, Head head = Head::kHot);
+  // The next configuration if these are the members.
+  [[nodiscard]] Configuration With(Members members) const;
+  // Errors: Unavailable - it stays a member, or was none and was not left out either.
   Status Forget(const Endpoint& member);
   void NoteLost(const std::vector<Endpoint>& backups, std::string_view why);
 
@@ -133,7 +132,10 @@ class Primary {
 
   [[nodiscard]] const Counts& counts() const { return counts_; }
 
+
  private:
+  // The feature level of a configuration with these members.
+  [[nodiscard]] FeatureLevel LevelOf(const Members& members) const;
   // Always returns Fenced: the answer in a turn in which this node was deposed.
   static Status DeposedInTurn();
   Status FailTurn();

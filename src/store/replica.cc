@@ -18,7 +18,7 @@ constexpr MonoTime kMaxShrinkTime = std::chrono::milliseconds(1);
 LogEnd Replica::VouchedEnd() const {
   if (!not_whole_) return log_->end();
   if (pool_->installing()) return pool_->claim();
-  return pool_->damage().ok() ? kUnknownClaim : log_->end();  // damage found at run time leaves the end known
+  return end_unknown_ ? kUnknownClaim : log_->end();  // damage found at run time leaves the end known
 }
 
 Status Replica::CheckDatabases() const {
@@ -193,7 +193,7 @@ Status Replica::EndInstallIfWhole() {
   }
   if (Status status = pool_->EndInstall(); !status.ok()) return health_->Fail(status);
   if (Status status = NoteLog(); !status.ok()) return health_->Fail(status);
-  not_whole_ = false;
+  not_whole_ = end_unknown_ = false;
   health_->Note(LogLevel::kNotice, "the log is whole");
   return Status::Ok();
 }

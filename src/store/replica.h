@@ -156,6 +156,7 @@ class Replica {
   std::unique_ptr<Engine> engine_;
   Membership membership_;
   bool not_whole_ = false;
+  bool end_unknown_ = false;  // the log could not be opened, so it is not known where it ended
   Lsn whole_at_;  // while installing: the log is whole when this LSN is durable
   Lsn heard_committed_;
   bool hides_ = false;

@@ -91,7 +91,7 @@ Status Replica::OpenLog() {
   health_->Note(LogLevel::kWarning, fmt::format("{}; this node asks its peers for all of it", log.status().ToString()));
   membership_.Add(Lsn{}, *configuration);
   log_ = Log::Empty(pool_.get());
-  not_whole_ = true;
+  not_whole_ = end_unknown_ = true;
   return Status::Ok();
 }
 

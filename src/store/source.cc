@@ -174,6 +174,12 @@ Status Source::Admissible(const wire::FollowRequest& request) const {
                                           request.self.Redis().ToString())};
   }
   const bool chosen = request.fetch && request.promised == voter_->promised() && request.self.id == voter_->voted_for();
+  if (!chosen && replica_->forked_off()) {
+    return {Code::kUnavailable,
+            fmt::format("{} has no part in the cluster: a node was forced to lead without it, and lacks writes that it "
+                        "holds (FORKED)",
+                        self_.Redis().ToString())};
+  }
   if (!chosen && (!standing_->Leading() || request.fetch)) return {Code::kNotPrimary, "this node is not the primary"};
   if (request.cluster != pool_->cluster() && (!request.empty || request.fetch)) {
     return {Code::kClusterId, "the node holds data of another cluster: move its pool away to join this one"};
@@ -204,18 +210,19 @@ Status Source::Admissible(const wire::FollowRequest& request) const {
 // Does this node's history include all that the node that asks knows as committed?  Where a node was forced to lead, it
 // may lack batches that no client has written; then the node that asks is given the whole log.
 bool Source::SharesCommitted(const wire::FollowRequest& request) const {
-  return request.tail.empty() ||
-         request.tail.back().lsn <= CommonHistory(request.forks, replica_->membership().forks());
+  return request.tail.empty() || IsWithin(CommonHistory(request.forks, replica_->membership().forks()),
+                                          {request.oldest, request.tail.back().lsn});
 }
 
-// A node that was forced to lead has begun another history.  What clients have written behind that place in the log of
-// the node that asks may have been acknowledged, whether that node knows it or not: it is not cut.
+// A node that was forced to lead has begun another history.  What clients have written outside of the common history in
+// the log of the node that asks may have been acknowledged, whether that node knows it or not: it is not cut.
 Status Source::CheckForks(const wire::FollowRequest& request) const {
-  const Lsn shared = CommonHistory(request.forks, replica_->membership().forks());
-  if (request.written <= shared || Mutated(Mutant::kForgetsForks)) return Status::Ok();
-  return {Code::kForked, fmt::format("the node holds writes up to batch {}, and behind {} they are not the primary's: "
-                                     "one of the two was forced to lead alone then",
-                                     request.written.value, shared.value)};
+  const LogEnd shared = CommonHistory(request.forks, replica_->membership().forks());
+  if (IsWithin(shared, request.written) || Mutated(Mutant::kForgetsForks)) return Status::Ok();
+  return {Code::kForked,
+          fmt::format("the node holds writes up to batch {} of epoch {}, and behind batch {} of epoch {} they are not "
+                      "the primary's: one of the two was forced to lead alone then",
+                      request.written.lsn.value, request.written.epoch.value, shared.lsn.value, shared.epoch.value)};
 }
 
 // The last batch that both logs hold.  Errors: Corrupt - the logs do not agree even on a committed batch; Forked.

@@ -81,11 +81,10 @@ Status Space::CleanStep(std::uint64_t bytes, bool hurried, bool& worked) {
   if (cleaner_.WantsConfig() && !replica_->membership().ChangePending(committer_->committed())) {
     // If the victim holds the newest configuration, the configuration is written again, to the head to which the
     // cleaner writes.
-    const Members members = replica_->members();
-    const auto head =
-        cleaner_.HeadFor(format::RecordBytes(0, Encode({members, primary_->LevelOf(members)}).size(), false));
+    Configuration again = primary_->With(replica_->members());
+    const auto head = cleaner_.HeadFor(format::RecordBytes(0, Encode(again).size(), false));
     if (!head.ok()) return head.status();
-    if (Status status = primary_->AppendMembers(members, *head); !health_->ok()) return status;
+    if (Status status = primary_->AppendConfiguration(std::move(again), *head); !health_->ok()) return status;
     cleaner_.SetConfig(replica_->membership().newest());
   }
   const bool wanted = cleaner_.WantsConfig();

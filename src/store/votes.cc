@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "base/mutant.h"
@@ -87,8 +88,9 @@ void Votes::AnswerPromise(LinkId link, const wire::PromiseRequest& request) {
 
 // --- Who can be dialled.
 
-// A primary probes its backups in sync, and the members that are not connected: one of these may be, or follow, the
-// primary of a later epoch, of which this one would never hear while it has its majority.
+// A primary probes its backups in sync, the members that are not connected, and the nodes that were left out when it, or
+// a primary before it, was forced to lead: one of these may be, or follow, the primary of a later epoch, of which this
+// one would never hear while it has its majority.
 void Votes::TendProbes() {
   for (const NodeId& candidate : held_.Late(clock_->Now())) {
     probes_->GiveUp(candidate);
@@ -109,18 +111,28 @@ void Votes::TendProbes() {
              "the two",
              backup.Replication().ToString(), backup.Redis().ToString())});
   }
-  const auto is_away = [&](const NodeId& node) {
-    return node != self_.id && committer_->Of(node) == nullptr && replica_->membership().Find(node) != nullptr;
-  };
-  for (const Member& member : replica_->members()) {
-    if (!is_away(member.id) || Mutated(Mutant::kSidesNeverMeet)) continue;
+  const Members away = Away();
+  for (const Member& member : away) {
     probes_->Refresh(member.id);
     (void)probes_->ReachOf(member);
   }
   probes_->KeepOnly([&](const NodeId& node) {
     const Shipper* shipper = committer_->Of(node);
-    return held_.For(node) || (shipper != nullptr && shipper->in_sync) || is_away(node);
+    return held_.For(node) || (shipper != nullptr && shipper->in_sync) ||
+           std::any_of(away.begin(), away.end(), [&](const Member& member) { return member.id == node; });
   });
+}
+
+Members Votes::Away() const {
+  Members away;
+  const auto add = [&](const Members& members) {
+    std::copy_if(members.begin(), members.end(), std::back_inserter(away), [&](const Member& member) {
+      return member.id != self_.id && committer_->Of(member.id) == nullptr;
+    });
+  };
+  if (!Mutated(Mutant::kSidesNeverMeet)) add(replica_->members());
+  if (!Mutated(Mutant::kForgetsLeftOut)) add(replica_->membership().left_out());
+  return away;
 }
 
 bool Votes::OnProbeFrame(LinkId link, std::span<const std::byte> head) {

@@ -34,6 +34,8 @@ class Votes {
  private:
   [[nodiscard]] Refusal JudgeRequest(const wire::PromiseRequest& request) const;
   void SettleVotes(const NodeId& candidate);
+  // Of a primary: who may be in another part of the cluster.
+  [[nodiscard]] Members Away() const;
 
   const Options* options_;
   const Clock* clock_;

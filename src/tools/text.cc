@@ -26,7 +26,10 @@ std::string MembersText(std::string_view value) {
   }
   if (configuration.level > kLowestLevel) fmt::format_to(std::back_inserter(text), ", level {}", configuration.level);
   for (const Fork& fork : configuration.forks)
-    fmt::format_to(std::back_inserter(text), ", forced at LSN {}", fork.end.value);
+    fmt::format_to(std::back_inserter(text), ", forced at LSN {} of epoch {}", fork.end.lsn.value,
+                   fork.end.epoch.value);
+  for (const Member& member : configuration.left_out)
+    fmt::format_to(std::back_inserter(text), ", left out {}", member.Redis().ToString());
   return text;
 }
 

@@ -276,14 +276,23 @@ std::optional<std::string> Differ(const Batches& a, const Batches& b, Lsn commit
 
 }  // namespace
 
-Lsn Cluster::LastWrite(const Host& host) {
+LogEnd Cluster::LastWrite(const Host& host) {
   const auto& disk = disks_[static_cast<std::size_t>(host.number() - 1)];
   const StoreInfo info = host.store()->Info();
   const Batches log = BatchesOf(disk, info.granule);
   for (auto batch = log.by_lsn.rbegin(); batch != log.by_lsn.rend(); ++batch) {
-    if (batch->first <= info.last && HoldsWrites(BatchView::Trusted(batch->second.second.data()))) return batch->first;
+    const auto view = BatchView::Trusted(batch->second.second.data());
+    if (batch->first <= info.last && HoldsWrites(view)) return {view.epoch(), batch->first};
   }
   return {};
+}
+
+LogEnd Cluster::EndOf(const Host& host) {
+  const auto& disk = disks_[static_cast<std::size_t>(host.number() - 1)];
+  const StoreInfo info = host.store()->Info();
+  const Batches log = BatchesOf(disk, info.granule);
+  const auto last = log.by_lsn.find(info.last);
+  return last == log.by_lsn.end() ? LogEnd{} : LogEnd{BatchView::Trusted(last->second.second.data()).epoch(), info.last};
 }
 
 std::optional<std::string> Cluster::LogsDiffer() {

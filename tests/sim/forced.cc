@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "cluster/membership.h"
 #include "tests/sim/clients.h"
 #include "tests/sim/cluster.h"
 #include "tests/sim/plan.h"
@@ -29,6 +30,9 @@ constexpr milliseconds kRefusedFor{1500};
 struct ByNumber {
   bool operator()(const Host* a, const Host* b) const { return a->number() < b->number(); }
 };
+
+// What is within both.
+LogEnd Before(const LogEnd& a, const LogEnd& b) { return {std::min(a.epoch, b.epoch), std::min(a.lsn, b.lsn)}; }
 
 class Forced {
  public:
@@ -66,7 +70,7 @@ class Forced {
  private:
   // What a host that was lost holds, before it has heard of anybody.
   struct Held {
-    Lsn written;  // the newest batch of a client
+    LogEnd written;  // the newest batch of a client
     std::map<std::string, std::uint64_t> contents;
   };
 
@@ -96,11 +100,117 @@ class Forced {
     clients().Begin();
     RunFor(world_.UpTo(plan_.length));
     if (!Goes()) return;
+    if (world_.OneIn(3)) ForceInVain();
+    if (!Goes()) return;
     const std::vector<Host*> present = Present();
-    Host& left = *present[world_.Below(present.size())];
-    LoseAllBut(left);
-    if (!Force(left)) return;
+    Host* left = present[world_.Below(present.size())];
+    LoseAllBut(*left);
+    if (!Force(*left)) return;
+    if (world_.OneIn(4)) left = ForceAnother(left);
+    if (!Goes()) return;
     clients().Begin();
+    GoOn(*left, is_last);
+  }
+
+  // The primary is lost, and a majority is not: the node that is told to lead without the others is elected by them.
+  void ForceInVain() {
+    const std::vector<Host*> present = Present();
+    Host* primary = cluster_.Primary();
+    if (present.size() < 3 || primary == nullptr || !cluster_.AllInSync(primary->store()->Info().last)) return;
+    world_.UnblockAll();
+    world_.PokeAll();
+    const bool pauses = world_.OneIn(2);
+    pauses ? world_.Pause(primary->number()) : primary->KillProcess();
+    Host* heir = primary;
+    while (heir == primary) heir = present[world_.Below(present.size())];
+    RunFor(world_.UpTo(milliseconds(1500)));
+    bool asked = false, forced = false;
+    heir->Command([&](Store& store) {
+      store.Force([&](const Status& status) {
+        asked = true;
+        forced = status.ok();
+      });
+    });
+    if (!cluster_.Until([&] { return asked; }, seconds(10))) cluster_.NoProgress("FORCE is not answered:");
+    if (forced && heir->store()->Info().members.size() == 1)
+      cluster_.Violation(fmt::format("host {} was forced to lead alone, although a majority would have elected it{}",
+                                     heir->number(), cluster_.Describe()));
+    if (pauses) world_.Resume(primary->number());
+    primary->PowerOn();
+    if (!cluster_.Until([&] { return cluster_.Primary() != nullptr; }, seconds(20)))
+      cluster_.NoProgress("nobody serves after FORCE where it was not needed:");
+    if (Goes()) AwaitSync(*cluster_.Primary());
+  }
+
+  // Another one of those that were lost is forced as well, and neither names the other among its members.  That of the
+  // later epoch goes on.  Returns it.
+  Host* ForceAnother(Host* left) {
+    Host* other = std::next(lost_.begin(), static_cast<long>(world_.Below(lost_.size())))->first;
+    if (lost_.at(other) != forks_.size() - 1) return left;
+    EndClients();
+    JudgeHistory();
+    if (!StartApart(*other)) return left;
+    const auto end = OrderForce(*other);
+    if (!Goes()) return left;
+    if (!end) {
+      other->KillProcess();
+      world_.UnblockAll();
+      return Anew(left);
+    }
+    world_.Trace(other->number(), fmt::format("was forced as well; its log ended at {}", end->lsn.value));
+    if (world_.OneIn(3)) StartAgain(*left);
+    if (world_.OneIn(3)) StartAgain(*other);
+    if (!Goes()) return left;
+    const bool other_wins = other->store()->Info().epoch > left->store()->Info().epoch;
+    Host& winner = other_wins ? *other : *left;
+    Host& loser = other_wins ? *left : *other;
+    world_.UnblockAll();
+    world_.PokeAll();
+    if (!cluster_.Until([&] { return Serves(winner) && !Serves(loser); }, seconds(15)))
+      cluster_.NoProgress("two nodes that were forced to lead never hear of each other:");
+    RunFor(seconds(1));
+    if (!Goes()) return left;
+    const LogEnd common = Before(*end, forks_.back());
+    if (other_wins) {
+      forks_.push_back(*end);
+      for (auto& [host, since] : lost_) since += since == forks_.size() - 2 ? 1 : 0;
+      lost_.erase(other);
+      other->SetApart(false);
+    }
+    // What it shares with the one that goes on may end before the fork that it has made itself.
+    if (!FollowsHistoryOf(winner, loser)) {
+      loser.KillProcess();
+      loser.SetApart(true);
+      shared_[&loser] = common;
+      lost_[&loser] = forks_.size() - 1;
+    } else {
+      loser.SetApart(false);
+      lost_.erase(&loser);
+      AwaitSync(winner);
+    }
+    return Anew(&winner);
+  }
+
+  // Clients begin anew, with what this host holds.
+  Host* Anew(Host* left) {
+    NewClients();
+    Give(*left);
+    return left;
+  }
+
+  void Give(const Host& left) {
+    given_.clear();
+    for (const auto& [key, word] : left.Contents()) {
+      given_.push_back({.kind = Operation::Kind::kWrite,
+                        .key = std::stoi(key.substr(3)),
+                        .value = static_cast<Value>(word),
+                        .called = MonoTime{0},
+                        .answered = world_.Now(),
+                        .client = -1});
+    }
+  }
+
+  void GoOn(Host& left, bool is_last) {
     // Where nobody writes, nothing but what the forced node says itself tells those that return where its log ends.
     if (world_.OneIn(2)) RunFor(world_.UpTo(plan_.length));
     if (world_.OneIn(2)) StartAgain(left);
@@ -163,10 +273,22 @@ class Forced {
   // False if it may not lead, because it was being given the whole log.
   bool Force(Host& left) {
     EndClients();
+    const auto end = OrderForce(left);
+    if (!end) return false;
+    world_.Trace(left.number(), fmt::format("was forced; its log ended at {}", end->lsn.value));
+    forks_.push_back(*end);
+    JudgeHistory();
+    NewClients();
+    Give(left);
+    return Goes();
+  }
+
+  // Where its log ended; nothing if it may not lead.
+  std::optional<LogEnd> OrderForce(Host& left) {
     bool asked = false, done = false, not_whole = false;
-    Lsn end;
+    LogEnd end;
     const auto order = [&](Store& store) {
-      end = store.Info().last;
+      end = cluster_.EndOf(left);
       store.Force([&](const Status& status) {
         asked = false;
         done = status.ok();
@@ -181,26 +303,13 @@ class Forced {
       return not_whole || (done && left.store()->Serving());
     };
     if (!cluster_.Until(serves, seconds(20))) cluster_.NoProgress("a node that is forced to lead does not serve:");
-    if (!Goes() || not_whole) return false;
-    world_.Trace(left.number(), fmt::format("was forced; its log ended at {}", end.value));
-    forks_.push_back(end);
-    JudgeHistory();
-    NewClients();
-    given_.clear();
-    for (const auto& [key, word] : left.Contents()) {
-      given_.push_back({.kind = Operation::Kind::kWrite,
-                        .key = std::stoi(key.substr(3)),
-                        .value = static_cast<Value>(word),
-                        .called = MonoTime{0},
-                        .answered = world_.Now(),
-                        .client = -1});
-    }
-    return Goes();
+    if (!Goes() || not_whole) return std::nullopt;
+    return end;
   }
 
   // All of the lost hosts, or some of them.
   void Return(Host& left, bool all) {
-    if (world_.OneIn(4)) ServeBehind(left);
+    if (!lost_.empty() && world_.OneIn(4)) ServeBehind(left);
     std::map<Host*, Held, ByNumber> returning;
     for (const auto& [host, since] : lost_) {
       if (!all && world_.OneIn(3)) continue;
@@ -210,11 +319,11 @@ class Forced {
     std::map<Host*, Held, ByNumber> refused;
     for (auto& [host, held] : returning) {
       if (!Goes()) return;
-      const Lsn fork = forks_[lost_.at(host)];
-      world_.Trace(host->number(), fmt::format("returns, with {} of {}", held.written.value, fork.value));
+      const LogEnd fork = SharedWith(*host);
+      world_.Trace(host->number(), fmt::format("returns, with {} of {}", held.written.lsn.value, fork.lsn.value));
       LetIn(*host);
       LeadTo(left, *host);
-      if (held.written > fork) {
+      if (!IsWithin(fork, held.written)) {
         refused.emplace(host, std::move(held));
       } else if (!together) {
         AwaitFollows(left, *host);
@@ -225,7 +334,16 @@ class Forced {
     }
     if (Goes()) AwaitSync(left);
     if (Goes()) Refuse(left, refused);
-    for (const auto& [host, held] : returning) lost_.erase(host);
+    for (const auto& [host, held] : returning) {
+      lost_.erase(host);
+      shared_.erase(host);
+    }
+  }
+
+  LogEnd SharedWith(Host& host) {
+    const auto forced = shared_.find(&host);
+    const LogEnd fork = forks_[lost_.at(&host)];
+    return forced == shared_.end() ? fork : Before(forced->second, fork);
   }
 
   // The lost hosts are back while the forced one is not to be seen.  Those that have a majority of the members of
@@ -241,6 +359,7 @@ class Forced {
       heir.Command([](Store& store) { store.Promote(milliseconds(800), [](const Status&) {}); });
       RunFor(world_.UpTo(milliseconds(1000)));
     }
+    if (world_.OneIn(2)) WriteBehind();
     world_.UnblockAll();
     world_.PokeAll();
     const auto one_leads = [&] {
@@ -256,6 +375,17 @@ class Forced {
       entry = follows ? lost_.erase(entry) : std::next(entry);
     }
     AwaitSync(left);
+  }
+
+  // Somebody writes to those that serve beside the forced one.
+  void WriteBehind() {
+    for (const auto& [host, since] : lost_) {
+      if (!Serves(*host)) continue;
+      behind_.push_back(std::make_unique<Clients>(&world_, &cluster_, plan_, clients().NextValue()));
+      const int key = static_cast<int>(world_.Below(static_cast<std::uint64_t>(plan_.keys)));
+      behind_.back()->Do(*host, Operation::Kind::kWrite, key, behind_.back()->NextValue(), [](Outcome) {});
+    }
+    RunFor(milliseconds(100));
   }
 
   static bool FollowsHistoryOf(const Host& left, const Host& host) {
@@ -337,7 +467,7 @@ class Forced {
         return cluster_.Violation(
             fmt::format("host {} holds writes (up to {}) that the forced one never received, and "
                         "leads, or has given them up{}",
-                        host->number(), held.written.value, cluster_.Describe()));
+                        host->number(), held.written.lsn.value, cluster_.Describe()));
       }
     }
   }
@@ -381,8 +511,10 @@ class Forced {
   World world_;
   Cluster cluster_;
   std::vector<std::unique_ptr<Clients>> clients_;  // those of before had requests open when theirs ended
-  std::vector<Lsn> forks_;                         // where the log of each forced one ended
+  std::vector<std::unique_ptr<Clients>> behind_;   // of those that serve beside a forced one
+  std::vector<LogEnd> forks_;                      // where the log of each forced one ended
   std::map<Host*, std::size_t, ByNumber> lost_;    // and how many forks each had seen
+  std::map<Host*, LogEnd, ByNumber> shared_;       // of one that was forced and did not go on: see SharedWith
   std::set<const Host*, ByNumber> gone_;           // were refused, and ended
   History given_;                                  // what the last forced one began with
   std::uint64_t refused_ = 0;

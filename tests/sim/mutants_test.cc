@@ -110,6 +110,8 @@ INSTANTIATE_TEST_SUITE_P(
                     Case{Mutant::kForgetsForks, "ForgetsForks", 1, Kind::kForced, true},
                     Case{Mutant::kForkedOffElects, "ForkedOffElects", 1, Kind::kForced},
                     Case{Mutant::kPlacedStays, "PlacedStays", 1, Kind::kForced, true, 600},
+                    Case{Mutant::kForgetsLeftOut, "ForgetsLeftOut", 1, Kind::kForced, true},
+                    Case{Mutant::kForcesAtOnce, "ForcesAtOnce", 1, Kind::kForced},
                     Case{Mutant::kSidesNeverMeet, "SidesNeverMeet", 1, Kind::kForced, true},
                     Case{Mutant::kElectsUnreached, "ElectsUnreached", 1, Kind::kElections},
                     Case{Mutant::kPromotedWithoutLease, "PromotedWithoutLease", 1, Kind::kElections}),

@@ -5,6 +5,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/member_codec.h"
 #include "cluster/campaign.h"
 #include "cluster/membership.h"
 #include "cluster/phase.h"
@@ -170,7 +171,7 @@ TEST(Membership, ReadsWhatItWroteAndNothingElse) {
 }
 
 TEST(Membership, RemembersWhereItsHistoryHasForked) {
-  const Fork first{Uuid{{1}}, Lsn{10}}, second{Uuid{{2}}, Lsn{20}};
+  const Fork first{Uuid{{1}}, End(1, 10)}, second{Uuid{{2}}, End(2, 20)};
   const Configuration configuration{{kA, kB}, kForksLevel, {first, second}};
   EXPECT_EQ(DecodeConfiguration(Encode(configuration)), configuration);
   Membership membership;
@@ -178,28 +179,60 @@ TEST(Membership, RemembersWhereItsHistoryHasForked) {
   membership.Rebase();
   EXPECT_EQ(membership.forks(), (Forks{first, second}));
   Forks many;
-  for (std::uint8_t i = 0; i < kMaxForks + 3; ++i) many = WithFork(std::move(many), {Uuid{{i}}, Lsn{i}});
+  for (std::uint8_t i = 0; i < kMaxForks + 3; ++i) many = WithFork(std::move(many), {Uuid{{i}}, End(i, i)});
   EXPECT_EQ(many.size(), kMaxForks);
-  EXPECT_EQ(many.back().end, Lsn{kMaxForks + 2});
-  EXPECT_EQ(many.front().end, Lsn{0}) << "who knows none of them shares what was before the first";
+  EXPECT_EQ(many.back().end, End(kMaxForks + 2, kMaxForks + 2));
+  EXPECT_EQ(many.front().end, LogEnd{}) << "who knows none of them shares what was before the first";
   EXPECT_TRUE(Includes(many, {}));
   EXPECT_TRUE(Includes(many, {many[3]}));
   EXPECT_FALSE(Includes(many, {first}));
 }
 
+TEST(Membership, RemembersWhoWasLeftOutUntilItIsAMemberAgain) {
+  Membership membership;
+  membership.Add(Lsn{1}, {.members = {kA, kB, kC}, .level = kForksLevel});
+  const Fork fork{Uuid{{1}}, End(1, 10)};
+  const Configuration alone = membership.Alone(kA, kForksLevel, fork);
+  EXPECT_EQ(alone, (Configuration{{kA}, kForksLevel, {fork}, {kB, kC}}));
+  EXPECT_EQ(DecodeConfiguration(Encode(alone)), alone);
+  EXPECT_EQ(membership.Alone(kA, kForksLevel - 1, fork), (Configuration{{kA}, kForksLevel - 1}));
+  membership.Add(Lsn{11}, alone);
+  EXPECT_EQ(membership.With({kA, kC}, kForksLevel), (Configuration{{kA, kC}, kForksLevel, {fork}, {kB}}));
+  Member reborn = kB;
+  reborn.id = kE.id;
+  EXPECT_EQ(membership.With({kA, reborn}, kForksLevel).left_out, Members{kC}) << "B has lost its pool";
+  for (std::uint8_t i = 0; i < kMaxMembers + 2; ++i) {
+    Member other = kB;
+    other.id = Uuid{{9, i}};
+    other.port = static_cast<std::uint16_t>(2000 + i);
+    membership.Add(Lsn{20U + i}, membership.With({kA, other}, kForksLevel));
+    membership.Add(Lsn{20U + i}, membership.Alone(kA, kForksLevel, fork));
+  }
+  EXPECT_EQ(membership.left_out().size(), kMaxMembers);
+  EXPECT_EQ(membership.left_out().back().port, 2000 + kMaxMembers + 1);
+}
+
 TEST(Membership, TwoHistoriesShareWhatIsBeforeTheFirstForkThatOneOfThemLacks) {
-  const Lsn all{UINT64_MAX};
-  const Fork f10{Uuid{{1}}, Lsn{10}}, f20{Uuid{{2}}, Lsn{20}}, f15{Uuid{{3}}, Lsn{15}};
+  const LogEnd all{Epoch{UINT64_MAX}, Lsn{UINT64_MAX}};
+  const Fork f10{Uuid{{1}}, End(1, 10)}, f20{Uuid{{2}}, End(3, 20)}, f15{Uuid{{3}}, End(4, 15)};
   EXPECT_EQ(CommonHistory({}, {}), all);
   EXPECT_EQ(CommonHistory({f10, f20}, {f10, f20}), all);
   const auto both_ways = [](const Forks& a, const Forks& b) {
     EXPECT_EQ(CommonHistory(a, b), CommonHistory(b, a));
     return CommonHistory(a, b);
   };
-  EXPECT_EQ(both_ways({}, {f10, f20}), Lsn{10});
-  EXPECT_EQ(both_ways({f10}, {f10, f20}), Lsn{20});
-  EXPECT_EQ(both_ways({f10, f15}, {f10, f20}), Lsn{15});
-  EXPECT_EQ(both_ways({f10, f15}, {f20}), Lsn{10});
+  EXPECT_EQ(both_ways({}, {f10, f20}), End(1, 10));
+  EXPECT_EQ(both_ways({f10}, {f10, f20}), End(3, 20));
+  EXPECT_EQ(both_ways({f10, f15}, {f10, f20}), End(3, 15)) << "what is within both";
+  EXPECT_EQ(both_ways({f10, f15}, {f20}), End(1, 10));
+}
+
+TEST(Membership, WhatWasCommittedInALaterEpochIsNotShared) {
+  EXPECT_TRUE(IsWithin(End(2, 10), End(2, 10)));
+  EXPECT_TRUE(IsWithin(End(2, 10), End(1, 3)));
+  EXPECT_TRUE(IsWithin(End(2, 10), LogEnd{}));
+  EXPECT_FALSE(IsWithin(End(2, 10), End(2, 11)));
+  EXPECT_FALSE(IsWithin(End(2, 10), End(3, 9))) << "the forced node held batches that nobody had committed";
 }
 
 // What every release reads, to the bit.

@@ -49,18 +49,19 @@ TEST(Wire, EveryMessageReadsBack) {
 TEST(Wire, ARequestToFollowOfAnEarlierReleaseIsRead) {
   const wire::FollowRequest now{
       ClusterId{{9}},        kMember, true, false, Epoch{3}, true, 2, {{Lsn{8}, 11}, {Lsn{7}, 12}}, 3,
-      {{Uuid{{4}}, Lsn{5}}}, Lsn{7}};
+      {{Uuid{{4}}, {Epoch{1}, Lsn{5}}}}, {Epoch{2}, Lsn{7}}, Epoch{2}};
   const auto bytes = wire::Encode(now);
   const auto read = wire::Decode<wire::FollowRequest>(bytes);
   ASSERT_TRUE(read.has_value());
   EXPECT_EQ(read->forks, now.forks);
   EXPECT_EQ(wire::Encode(*read), bytes);
-  const std::size_t of_forks = sizeof(std::uint16_t) + sizeof(Uuid) + sizeof(Lsn);
-  const std::size_t added = of_forks + sizeof(Lsn);
+  const std::size_t of_oldest = sizeof(Epoch), of_written = of_oldest + sizeof(LogEnd);
+  const std::size_t added = of_written + sizeof(std::uint16_t) + sizeof(Uuid) + sizeof(LogEnd);
   for (std::size_t size = 0; size < bytes.size(); ++size) {
     const auto shorter = wire::Decode<wire::FollowRequest>(std::span(bytes).first(size));
-    ASSERT_EQ(shorter.has_value(), size == bytes.size() - added || size == bytes.size() - sizeof(Lsn)) << size;
-    EXPECT_TRUE(!shorter || shorter->written == Lsn{});
+    const std::size_t lacks = bytes.size() - size;
+    ASSERT_EQ(shorter.has_value(), lacks == added || lacks == of_written || lacks == of_oldest) << size;
+    EXPECT_TRUE(!shorter || lacks < of_written || shorter->written == LogEnd{});
   }
 }
 
