@@ -26,6 +26,9 @@ void Visit(const StoreInfo& info, const Fields& fields) {
   fields.text("role", std::string(RoleName(info.role)));
   fields.text("state", info.state);
   fields.number("epoch", info.epoch.value);
+  std::string left_out;
+  for (const Member& member : info.left_out) left_out += (left_out.empty() ? "" : " ") + member.Redis().ToString();
+  fields.text("left-out", left_out);
   fields.text("primary", info.primary ? info.primary->Redis().ToString() : "");
   const RedisReplication redis = RedisReplicates(TheState().context);
   fields.text("redis-role", redis.primary ? "slave" : "master");

@@ -103,8 +103,8 @@ inline bool ReadConfiguration(ByteReader in, Configuration& configuration) {
   if (!leveled.U16(first) || first != kLeveled) return ReadMembers(in, configuration.members, ReadMember) && in.AtEnd();
   return leveled.U16(configuration.level) && configuration.level > kLowestLevel &&
          ReadMembers(leveled, configuration.members, ReadSizedMember) &&
-         (configuration.level < kForksLevel || (ReadForks(leveled, configuration.forks) &&
-                                                ReadMembers(leveled, configuration.left_out, ReadSizedMember))) &&
+         (configuration.level < kForksLevel ||
+          (ReadForks(leveled, configuration.forks) && ReadMembers(leveled, configuration.left_out, ReadSizedMember))) &&
          (configuration.level > kHighestLevel || leveled.AtEnd());
 }
 

@@ -78,7 +78,8 @@ class Log {
   // --- Where the log stands.
   [[nodiscard]] LogEnd end() const { return {end_.epoch, end_.lsn}; }
   [[nodiscard]] Lsn durable() const { return durable_; }
-  // The highest commit LSN that any batch here names; nothing up to it is ever cut.
+  // The highest commit LSN that any batch here names, or that has let a segment be given back; nothing up to it is ever
+  // cut.
   [[nodiscard]] Lsn known_committed() const { return known_committed_; }
   // Behind this batch there is no gap.
   [[nodiscard]] Lsn freed_through() const { return freed_through_; }

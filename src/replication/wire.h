@@ -117,7 +117,7 @@ struct FollowRequest {
   std::uint8_t domain = 0;
   std::vector<TailBatch> tail;  // the newest batches, newest first, down to one known as committed
   FeatureLevel offers = kLowestLevel;
-  Forks forks{};  // of the history that the node's log tells, as far as the node knows them
+  Forks forks{};     // of the history that the node's log tells, as far as the node knows them
   LogEnd written{};  // the newest batch that holds what a client has written, or may have held it; 0: none does
   Epoch oldest{};    // of the last batch of `tail`
   template <typename Io>

@@ -13,8 +13,8 @@ void Election::StepCampaign() {
   if (!candidacy_) {
     if (!order_.done || clock_->Now() < order_.end) return;
     if (order_.force) return LeadAlone();
-    Answer({Code::kNoQuorum,
-            "this node is elected, but a majority of the members does not answer: start their servers"});
+    Answer(
+        {Code::kNoQuorum, "this node is elected, but a majority of the members does not answer: start their servers"});
     return;
   }
   Campaign& campaign = candidacy_->campaign;

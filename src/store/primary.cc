@@ -202,8 +202,8 @@ Status Primary::Forget(const Endpoint& member) {
   const auto is_self = [&](const Member& m) { return named(m) && m.id == self_.id; };
   if (std::any_of(next.members.begin(), next.members.end(), is_self))
     return refuse("is this node: hand over first, with FAHA.FAILOVER");
-  const bool is_connected = std::any_of(
-      committer_->shippers().begin(), committer_->shippers().end(), [&](const auto& shipper) {
+  const bool is_connected =
+      std::any_of(committer_->shippers().begin(), committer_->shippers().end(), [&](const auto& shipper) {
         return named(shipper->receiver()) && replica_->membership().Find(shipper->receiver().id) != nullptr;
       });
   if (is_connected) return refuse("is connected and would join again: stop its server first");

@@ -132,7 +132,6 @@ class Primary {
 
   [[nodiscard]] const Counts& counts() const { return counts_; }
 
-
  private:
   // The feature level of a configuration with these members.
   [[nodiscard]] FeatureLevel LevelOf(const Members& members) const;

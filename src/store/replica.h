@@ -157,7 +157,7 @@ class Replica {
   Membership membership_;
   bool not_whole_ = false;
   bool end_unknown_ = false;  // the log could not be opened, so it is not known where it ended
-  Lsn whole_at_;  // while installing: the log is whole when this LSN is durable
+  Lsn whole_at_;              // while installing: the log is whole when this LSN is durable
   Lsn heard_committed_;
   bool hides_ = false;
 };

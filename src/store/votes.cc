@@ -126,9 +126,8 @@ void Votes::TendProbes() {
 Members Votes::Away() const {
   Members away;
   const auto add = [&](const Members& members) {
-    std::copy_if(members.begin(), members.end(), std::back_inserter(away), [&](const Member& member) {
-      return member.id != self_.id && committer_->Of(member.id) == nullptr;
-    });
+    std::copy_if(members.begin(), members.end(), std::back_inserter(away),
+                 [&](const Member& member) { return member.id != self_.id && committer_->Of(member.id) == nullptr; });
   };
   if (!Mutated(Mutant::kSidesNeverMeet)) add(replica_->members());
   if (!Mutated(Mutant::kForgetsLeftOut)) add(replica_->membership().left_out());

@@ -165,6 +165,47 @@ def test_two_parts_that_both_serve_find_out_and_the_forced_one_goes_on(make_clus
     assert alone.info()["state"] == "serving" and read(alone, "forced") == "1"
 
 
+def test_two_nodes_that_are_both_forced_find_out(make_cluster):
+    """Neither has the other among its members."""
+    cluster = make_cluster()
+    first, second, third = cluster.nodes
+    write(first, "both", "1")
+    for node in cluster.nodes:
+        node.kill()
+    for node, key in ((first, "first"), (second, "second")):
+        node.start()
+        force(node)
+        write(node, key, "1")
+        node.kill()
+    for node in (first, second):
+        node.start()
+    ahead, behind = sorted((first, second), key=lambda node: -node.info()["epoch"])
+    wait_for(lambda: forked(behind), what="the two parts to meet")
+    assert ahead.info()["state"] == "serving" and behind.info()["state"] != "serving"
+    names = {f"{node.place.host}:{node.port}" for node in (behind, third)}
+    assert set(ahead.info()["left_out"].split()) == names
+    third.start()
+    wait_for(lambda: third.info()["state"] == "following", what="the third to follow")
+    wait_for(lambda: ahead.info()["left_out"] == f"{behind.place.host}:{behind.port}", what="the third to be a member again")
+    behind.kill()
+    assert forget(ahead, behind) == "OK" and ahead.info()["left_out"] == ""
+
+
+def test_force_loses_nothing_where_a_majority_is_alive(make_cluster):
+    cluster = make_cluster()
+    behind, other = cluster[1], cluster[2]
+    behind.signal(signal.SIGSTOP)
+    for i in range(100):
+        write(cluster[0], f"k{i}")
+    cluster[0].kill()
+    behind.signal(signal.SIGCONT)
+    wait_for(lambda: behind.info()["state"] == "seeking", what="the node to miss its primary")
+    force(behind)
+    info = behind.info()
+    assert info["members"] == 3 and info["left_out"] == "" and read(behind, "k99") == "v"
+    wait_for(lambda: other.info()["state"] == "following", what="the other one to follow")
+
+
 def test_a_member_that_lost_its_pool_joins_again_and_another_may_be_lost(make_cluster):
     cluster = make_cluster()
     primary, without = cluster[0], cluster[2]

@@ -292,7 +292,8 @@ LogEnd Cluster::EndOf(const Host& host) {
   const StoreInfo info = host.store()->Info();
   const Batches log = BatchesOf(disk, info.granule);
   const auto last = log.by_lsn.find(info.last);
-  return last == log.by_lsn.end() ? LogEnd{} : LogEnd{BatchView::Trusted(last->second.second.data()).epoch(), info.last};
+  return last == log.by_lsn.end() ? LogEnd{}
+                                  : LogEnd{BatchView::Trusted(last->second.second.data()).epoch(), info.last};
 }
 
 std::optional<std::string> Cluster::LogsDiffer() {

@@ -246,6 +246,8 @@ class Forced {
   // It lags behind, or not, when the others are lost.
   void LoseAllBut(Host& left) {
     const auto how = world_.Below(4);
+    // Where nobody writes, what it lacks are batches of the cleaner.
+    if (how != 0 && world_.OneIn(3)) clients().Rest(true);
     if (how == 1) world_.Pause(left.number());
     if (how == 2) left.KillProcess();
     if (how == 3) Block(left);
@@ -323,7 +325,7 @@ class Forced {
       world_.Trace(host->number(), fmt::format("returns, with {} of {}", held.written.lsn.value, fork.lsn.value));
       LetIn(*host);
       LeadTo(left, *host);
-      if (!IsWithin(fork, held.written)) {
+      if (!IsWithin(fork, held.written) || MayHaveWritten(left, *host)) {
         refused.emplace(host, std::move(held));
       } else if (!together) {
         AwaitFollows(left, *host);
@@ -340,6 +342,17 @@ class Forced {
     }
   }
 
+  // A host that was forced as well has perhaps cleaned its log meanwhile, and then cannot say that no client has written
+  // to what it has cleaned.  True if it is refused.
+  bool MayHaveWritten(Host& left, Host& host) {
+    if (!shared_.contains(&host)) return false;
+    const auto refused = [&] {
+      return host.store() != nullptr && host.store()->Info().last_error.starts_with("FORKED");
+    };
+    (void)cluster_.Until([&] { return refused() || FollowsHistoryOf(left, host); }, seconds(20));
+    return refused();
+  }
+
   LogEnd SharedWith(Host& host) {
     const auto forced = shared_.find(&host);
     const LogEnd fork = forks_[lost_.at(&host)];
@@ -351,7 +364,11 @@ class Forced {
   void ServeBehind(Host& left) {
     clients().Rest(true);
     (void)cluster_.Until([this] { return clients().Idle(); }, seconds(10));
-    Block(left);
+    // Those that follow the forced one may elect one of the others, which then leads all of them.
+    const bool writes = world_.OneIn(2);
+    for (const Host* host : Present()) {
+      if (host == &left || writes) Part(*host);
+    }
     for (const auto& [host, since] : lost_) host->PowerOn();
     RunFor(milliseconds(400));
     for (int i = 0; i < 3; ++i) {
@@ -359,11 +376,13 @@ class Forced {
       heir.Command([](Store& store) { store.Promote(milliseconds(800), [](const Status&) {}); });
       RunFor(world_.UpTo(milliseconds(1000)));
     }
-    if (world_.OneIn(2)) WriteBehind();
+    if (writes) WriteBehind();
     world_.UnblockAll();
     world_.PokeAll();
     const auto one_leads = [&] {
-      return std::none_of(lost_.begin(), lost_.end(), [](const auto& entry) { return Serves(*entry.first); });
+      const auto present = Present();
+      const auto lost = std::count_if(lost_.begin(), lost_.end(), [](const auto& at) { return Serves(*at.first); });
+      return lost + std::count_if(present.begin(), present.end(), [](const Host* host) { return Serves(*host); }) <= 1;
     };
     if (!cluster_.Until(one_leads, seconds(15))) cluster_.NoProgress("two primaries never hear of each other:");
     RunFor(seconds(1));
@@ -375,6 +394,13 @@ class Forced {
       entry = follows ? lost_.erase(entry) : std::next(entry);
     }
     AwaitSync(left);
+  }
+
+  void Part(const Host& host) {
+    for (const auto& [other, since] : lost_) {
+      world_.Block(host.number(), other->number());
+      world_.Block(other->number(), host.number());
+    }
   }
 
   // Somebody writes to those that serve beside the forced one.

@@ -384,6 +384,19 @@ TEST(Log, AnOutdatedTableEntryHidesNothing) {
   }
 }
 
+// A node that leads alone knows from nobody that its batches are committed, and no batch of its own may say so yet.
+TEST(Log, AFreeThatHasLetASegmentBeGivenBackIsNotCut) {
+  auto disk = NewDisk();
+  auto opened = Open(disk);
+  FreeTheSecond(*opened->log);
+  const Lsn freed_by = opened->log->end().lsn;
+  EXPECT_LT(opened->log->known_committed(), freed_by);
+  ASSERT_TRUE(ReleaseAll(*opened->log).ok());
+  EXPECT_EQ(opened->log->known_committed(), freed_by);
+  opened = Status{Code::kUnavailable, "the node ends"};
+  EXPECT_EQ(Open(disk)->log->known_committed(), freed_by) << "a start knows it as well";
+}
+
 // Where its first batch is lost as well nobody knows what the segment held, but its others tell what was committed.
 TEST(Log, ASegmentThatIsTakenForAnEarlierOneIsMissed) {
   auto disk = NewDisk();

@@ -47,9 +47,18 @@ TEST(Wire, EveryMessageReadsBack) {
 
 // 0.2.0 sends a request to follow without what was added since.
 TEST(Wire, ARequestToFollowOfAnEarlierReleaseIsRead) {
-  const wire::FollowRequest now{
-      ClusterId{{9}},        kMember, true, false, Epoch{3}, true, 2, {{Lsn{8}, 11}, {Lsn{7}, 12}}, 3,
-      {{Uuid{{4}}, {Epoch{1}, Lsn{5}}}}, {Epoch{2}, Lsn{7}}, Epoch{2}};
+  const wire::FollowRequest now{ClusterId{{9}},
+                                kMember,
+                                true,
+                                false,
+                                Epoch{3},
+                                true,
+                                2,
+                                {{Lsn{8}, 11}, {Lsn{7}, 12}},
+                                3,
+                                {{Uuid{{4}}, {Epoch{1}, Lsn{5}}}},
+                                {Epoch{2}, Lsn{7}},
+                                Epoch{2}};
   const auto bytes = wire::Encode(now);
   const auto read = wire::Decode<wire::FollowRequest>(bytes);
   ASSERT_TRUE(read.has_value());
