@@ -115,7 +115,8 @@ inline constexpr FeatureLevel kValueTypesLevel = 3;
 inline constexpr FeatureLevel kForksLevel = 3;
 
 // A node was forced to lead alone (FAHA.PROMOTE FORCE) when its log ended at `end`.  What other nodes have committed
-// behind that LSN, or in an epoch later than that of `end`, is not a part of the history that the forced node has begun.
+// behind that LSN, or in an epoch later than that of `end`, is not a part of the history that the forced node has
+// begun.
 struct Fork {
   Uuid id;  // random
   LogEnd end;

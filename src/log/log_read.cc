@@ -229,8 +229,8 @@ Status Log::Release(Lsn committed, const std::function<bool(const Segment&)>& ma
       continue;
     }
     released_through_ = std::max(released_through_, segment.freed_by);
-    // What is given back does not come back, so the free must not be cut: a node that leads alone commits frees that the
-    // primary of another part does not have.
+    // What is given back does not come back, so the free must not be cut: a node that leads alone commits frees that
+    // the primary of another part does not have.
     if (!Mutated(Mutant::kReusesEarly)) known_committed_ = std::max(known_committed_, segment.freed_by);
     if (Status status = GiveBack(segment.index, segment.freed_by); !status.ok()) return status;
     at = freed_.erase(at);

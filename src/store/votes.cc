@@ -88,9 +88,9 @@ void Votes::AnswerPromise(LinkId link, const wire::PromiseRequest& request) {
 
 // --- Who can be dialled.
 
-// A primary probes its backups in sync, the members that are not connected, and the nodes that were left out when it, or
-// a primary before it, was forced to lead: one of these may be, or follow, the primary of a later epoch, of which this
-// one would never hear while it has its majority.
+// A primary probes its backups in sync, the members that are not connected, and the nodes that were left out when it,
+// or a primary before it, was forced to lead: one of these may be, or follow, the primary of a later epoch, of which
+// this one would never hear while it has its majority.
 void Votes::TendProbes() {
   for (const NodeId& candidate : held_.Late(clock_->Now())) {
     probes_->GiveUp(candidate);

@@ -342,8 +342,8 @@ class Forced {
     }
   }
 
-  // A host that was forced as well has perhaps cleaned its log meanwhile, and then cannot say that no client has written
-  // to what it has cleaned.  True if it is refused.
+  // A host that was forced as well has perhaps cleaned its log meanwhile, and then cannot say that no client has
+  // written to what it has cleaned.  True if it is refused.
   bool MayHaveWritten(Host& left, Host& host) {
     if (!shared_.contains(&host)) return false;
     const auto refused = [&] {
