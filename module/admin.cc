@@ -41,6 +41,13 @@ Reply Promote(Call& call) {
     return Reply::Error("ERR the patience is a number of milliseconds from 0 to 3600000");
   }
   if (!MayBlock(call)) return CannotWait("FAHA.PROMOTE");
+  // An empty node that leads is a cluster of its own beside the one that it was to join.
+  const auto joins = call.store().Info().blank ? RedisReplicates(call.ctx()).primary : std::nullopt;
+  if (joins && call.store().Info().role == Role::kBackup) {
+    return Reply::Error(
+        Status{Code::kNoPromise, "this node holds nothing and has not joined the cluster of " + joins->ToString() +
+                                     " yet: promote a member; REPLICAOF NO ONE makes this node a cluster of its own"});
+  }
   TheRoles().ForgetOrder();
   Reply reply = AwaitOutcome(call, [&](const Outcome& done) {
     force ? call.store().Force(done) : call.store().Promote(std::chrono::milliseconds(*patience), done);

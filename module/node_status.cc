@@ -86,10 +86,12 @@ void Visit(const StoreInfo& info, const Fields& fields) {
   fields.number("batch-bytes", info.batch_bytes);
   fields.number("records", info.records);
   fields.number("record-bytes", info.record_bytes);
-  const auto [error, age] =
-      info.last_error.empty() ? TheRoles().Complaint() : std::pair(info.last_error, info.last_error_age);
-  fields.text("last-error", error);
-  fields.number("last-error-age-ms", age.count());
+  auto trouble = std::pair(info.last_error, info.last_error_age);
+  const auto complaint = TheRoles().Complaint();
+  const bool newer = complaint.second < trouble.second && !complaint.first.empty();
+  if (trouble.first.empty() || newer) trouble = complaint;
+  fields.text("last-error", trouble.first);
+  fields.number("last-error-age-ms", trouble.second.count());
 }
 
 void OnInfo(RedisModuleInfoCtx* ctx, int for_crash_report) {

@@ -76,6 +76,17 @@ bool WaitsForReplicas(RedisModuleCtx* ctx) {
 // A snapshot's child does not count: a shutdown ends it, and is not refused because of it.
 void OnChild(RedisModuleCtx*, RedisModuleEvent, uint64_t, void*) { child_lived = child_lived || !SnapshotIsUnderWay(); }
 
+// Redis does not end if it cannot write its own files.  They hold nothing that counts, for the pool has everything.
+void EndWithoutFiles(RedisModuleCtx* ctx, int number) {
+  static bool tried = false;
+  ForgetSignal();
+  if (std::exchange(tried, true)) return;
+  Log(LogLevel::kWarning, "Redis would not end, for the reason above: it is asked again, without its own files");
+  Run(ctx, "CONFIG", "SET", number == SIGINT ? "shutdown-on-sigint" : "shutdown-on-sigterm", "nosave force");
+  received.store(number);
+  GiveToRedis(number, nullptr, nullptr);
+}
+
 // Called at the end of each of Redis' crons.
 void OnCron(RedisModuleCtx* ctx, RedisModuleEvent, uint64_t, void*) {
   const int number = received.load();
@@ -93,7 +104,7 @@ void OnCron(RedisModuleCtx* ctx, RedisModuleEvent, uint64_t, void*) {
   }
   if (!std::exchange(judged, true)) return;
   refused = refused || child_lived;
-  if (!refused) return ForgetSignal();  // Redis has another reason, and has logged it
+  if (!refused) return EndWithoutFiles(ctx, number);
   if (writing) return;
   ForgetSignal();
   Log(LogLevel::kNotice, "Redis would not end while it wrote its first AOF: it is asked again");

@@ -50,7 +50,7 @@ class BucketArray {
     }
     return true;
   }
-  [[nodiscard]] std::size_t MemoryBytes() const { return bytes_ + pieces_.capacity() * sizeof(Bucket*); }
+  [[nodiscard]] std::size_t MemoryBytes() const { return bytes_ + pieces_.capacity() * sizeof(void*); }
 
  private:
   // How many pieces are small: they have 4, 4, 8, 16, ... buckets, together as many as each of the pieces that follow.

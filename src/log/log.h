@@ -168,6 +168,10 @@ class Log {
   // the rules of a scan tell the two apart; but not if it was committed and this log goes on without it.  Durable on
   // return.  Errors: IoError.
   Status ErasePlaced();
+  // Erases what stood in the segments before an install and goes on behind what was installed: where a node was forced
+  // to lead, both histories fill the same segments up to the fork.  What a device has placed in the log's last epoch
+  // stays.  To be called before an install ends; durable on return.  Errors: IoError.
+  Status EraseResidue();
 
   // --- Space.
   // The last kReservedSegments free segments may be opened only for deletes, epochs and membership, and the last

@@ -180,6 +180,24 @@ Status Log::ErasePlaced() {
   return pool_->media().Drain();
 }
 
+Status Log::EraseResidue() {
+  for (const auto& [generation, index] : segments_.in_order()) {
+    const auto bytes = pool_->SegmentBytes(index);
+    std::vector<LogAddress> residue;
+    for (std::uint64_t at = segments_.at(index).used_bytes; at < bytes.size();) {
+      const auto view = BatchView::Parse(bytes.subspan(at), pool_->log_key());
+      if (!view || view->header().generation != generation || view->epoch() >= end_.epoch) break;
+      residue.push_back(pool_->SegmentStart(index) + at);
+      at += view->PaddedBytes(pool_->geometry().granule);
+    }
+    // From the back, as whenever a log is cut.
+    for (auto at = residue.rbegin(); at != residue.rend(); ++at) {
+      if (Status status = pool_->EraseBatch(*at); !status.ok()) return status;
+    }
+  }
+  return pool_->media().Drain();
+}
+
 // --- Space.
 
 Status Log::Full() const {

@@ -47,12 +47,17 @@ enum class Type : std::uint8_t {
 inline constexpr std::size_t kMaxTail = 512;
 inline constexpr std::size_t kMaxText = 512;
 
+// Who asks says what it knows itself, because the two may not be able to dial each other both ways.
 struct StateRequest {
   static constexpr Type kType = Type::kStateRequest;
   ClusterId cluster;
+  Epoch promised{};
+  Member primary{};  // that the node follows, or is; none: it knows of none
   template <typename Io>
   void Fields(Io& io) {
     io(cluster);
+    io.Later(promised);
+    io.Later(primary);
   }
 };
 

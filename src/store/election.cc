@@ -178,15 +178,18 @@ void Election::Force(Done done) {
          "this node is the primary, and a majority of the members has just answered: if they are gone, try again "
          "when it no longer serves; a single one is removed with FAHA.FORGET"});
   }
-  if (receiver_->streaming()) {
+  const bool may_be_elected = !replica_->forked_off() && replica_->membership().Find(self_.id) != nullptr;
+  // Who is not elected does not ask whether the primary is alive.
+  if (!may_be_elected && receiver_->streaming()) {
     return done({Code::kNoPromise, fmt::format("{} is the primary and alive: use FAHA.FAILOVER there",
                                                standing_->primary().Redis().ToString())});
   }
   if (!replica_->whole())
-    return done({Code::kNoPromise, "the log of this node is not whole: what it lacks would be lost"});
+    return done({Code::kNoPromise,
+                 "the log of this node is not whole: what it lacks would be lost; start the others, or save what is "
+                 "readable with faha-check --extract"});
   if (Status status = replica_->CheckDatabases(); !status.ok()) return done(status);
   EndTakeOver({Code::kNoPromise, "another attempt has taken its place"});
-  const bool may_be_elected = !replica_->forked_off() && replica_->membership().Find(self_.id) != nullptr;
   if (may_be_elected && !Mutated(Mutant::kForcesAtOnce)) {
     Promote(std::chrono::duration_cast<std::chrono::milliseconds>(kForcePatience * options_->lease), std::move(done));
     order_.force = order_.done != nullptr;
@@ -264,6 +267,12 @@ void Election::EndCampaign(const Status& outcome) {
   if (!candidacy_) return;
   Enter(PhaseEvent::kGiveUp);
   Answer(outcome);
+}
+
+void Election::GiveWay(const Status& outcome) {
+  if (!order_.force) return EndCampaign(outcome);
+  inquiry_.Close();
+  if (candidacy_) Enter(PhaseEvent::kGiveUp);
 }
 
 void Election::Answer(const Status& outcome) {

@@ -45,6 +45,8 @@ class Election final : public Primary::Listener, public Follower::Owner {
   void StartCampaign(Epoch interrupts, Epoch floor, std::chrono::milliseconds patience, Done done);
   // Nothing happens if this node does not campaign.
   void EndCampaign(const Status& outcome) override;
+  // Another candidate is promised an epoch.  An order to lead by force stands.
+  void GiveWay(const Status& outcome);
   void StepDown(std::string_view why);
   // Persists the promise, takes the old primary's access away and absorbs what the old primary has placed with it.
   // Errors: IoError - the node has failed.
@@ -54,7 +56,7 @@ class Election final : public Primary::Listener, public Follower::Owner {
 
   // --- What others have heard.
   // A node has said who leads.  True if that is the primary of a later epoch: from now on this node seeks it.
-  bool YieldsTo(const wire::StateReply& reply);
+  bool YieldsTo(Epoch promised, const Member& primary);
   // A member has promised `epoch`, which is later than this primary's.
   void OnLaterEpoch(Epoch epoch);
   // A candidate may not lead with its log, and this node may.
@@ -68,6 +70,9 @@ class Election final : public Primary::Listener, public Follower::Owner {
   // To be called when anything has arrived: it may have decided a campaign, completed the log that is fetched, or moved
   // the commit LSN, the lease or the membership.
   void Step();
+
+  // What this node tells when it asks others.
+  [[nodiscard]] std::vector<std::byte> StateRequest() const;
 
   // --- The links to members that are asked.
   [[nodiscard]] bool Owns(LinkId link) const { return inquiry_.Owns(link); }

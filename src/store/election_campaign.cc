@@ -12,6 +12,10 @@ namespace faha {
 void Election::StepCampaign() {
   if (!candidacy_) {
     if (!order_.done || clock_->Now() < order_.end) return;
+    if (order_.force && receiver_->streaming()) {
+      return Answer({Code::kNoPromise, fmt::format("{} is the primary and alive: use FAHA.FAILOVER there",
+                                                   standing_->primary().Redis().ToString())});
+    }
     if (order_.force) return LeadAlone();
     Answer(
         {Code::kNoQuorum, "this node is elected, but a majority of the members does not answer: start their servers"});
@@ -55,9 +59,13 @@ void Election::DialMembers(const Members& members) {
   }
 }
 
+std::vector<std::byte> Election::StateRequest() const {
+  return wire::Encode(wire::StateRequest{pool_->cluster(), voter_->promised(), standing_->primary()});
+}
+
 void Election::AskMembers(const Members& members) {
   DialMembers(members);
-  inquiry_.Ask(wire::Encode(wire::StateRequest{pool_->cluster()}));
+  inquiry_.Ask(StateRequest());
 }
 
 void Election::AskForPromises() {
@@ -128,10 +136,10 @@ bool Election::OnMemberFrame(LinkId link, std::span<const std::byte> head) {
 }
 
 // The peer is, or follows, the primary of a later epoch.  That primary may lack only this node to serve.
-bool Election::YieldsTo(const wire::StateReply& reply) {
-  if (reply.primary.id.IsNone() || reply.promised <= voter_->promised()) return false;
-  StepDown(fmt::format("epoch {} has another primary", reply.promised.value));
-  follower_->Seek(reply.primary);
+bool Election::YieldsTo(Epoch promised, const Member& primary) {
+  if (primary.id.IsNone() || primary.id == self_.id || promised <= voter_->promised()) return false;
+  StepDown(fmt::format("epoch {} has another primary", promised.value));
+  follower_->Seek(primary);
   return true;
 }
 
@@ -142,7 +150,7 @@ bool Election::OnAnswer(NodeId peer, std::span<const std::byte> head) {
       candidacy_->campaign.OnState(
           reply->from, {reply->serving, reply->lease_may_run, reply->lease_holder, reply->whole, reply->promised,
                         reply->end, reply->primary, reply->members});
-    } else if (!YieldsTo(*reply)) {
+    } else if (!YieldsTo(reply->promised, reply->primary)) {
       inquiry_.SetMisses(peer, !reply->serving && !reply->lease_may_run);
     }
     return true;

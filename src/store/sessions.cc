@@ -35,7 +35,7 @@ void Sessions::OnAccept(LinkId link, const Endpoint& peer, Lane lane) { guests_[
 void Sessions::OnConnect(LinkId link) {
   const Who who = Of(link);
   if (who == Who::kSource) return receiver_->OnConnect(link);
-  const auto request = wire::Encode(wire::StateRequest{pool_->cluster()});
+  const auto request = election_->StateRequest();
   if (who == Who::kProbed) return fabric_->Send(link, request);
   if (who == Who::kMember) election_->OnConnect(link, request);
 }

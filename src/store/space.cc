@@ -124,6 +124,14 @@ Status Space::Full() {
   return full;
 }
 
+Status Space::UnitIsTooLarge() {
+  const Status large{Code::kNoSpace,
+                     "the pool has no room for all that this command, transaction or script writes, because nothing is "
+                     "cleaned before it ends: write less at once, or raise faha.pool-bytes on every node"};
+  health_->Remember(large);
+  return large;
+}
+
 std::pair<std::uint32_t, std::uint64_t> Space::FreeAndLive() const {
   return {log_->segments().free(), engine_->usage().live_bytes()};
 }
@@ -147,7 +155,7 @@ Status Space::MakeRoom(std::uint64_t bytes, std::uint32_t reserve) {
   if (log_->HasRoom(bytes, reserve)) return Status::Ok();
   // Records of a unit must not be committed before its end, so no space can be gained in the middle of a unit.  The
   // unit may use one of the reserved segments to come to its end.
-  if (log_->InUnit()) return reserve > 1 && log_->HasRoom(bytes, reserve - 1) ? Status::Ok() : Full();
+  if (log_->InUnit()) return reserve > 1 && log_->HasRoom(bytes, reserve - 1) ? Status::Ok() : UnitIsTooLarge();
   // Nothing is cleaned any more: see Node::TendDamage().
   if (!pool_->damage().ok()) return pool_->damage();
   // An attempt that gained nothing is not repeated until something has changed: writers are refused at once.

@@ -42,6 +42,7 @@ class Space {
   Status GainSegment(bool& worked);
   void DropStalled();
   Status Full();
+  Status UnitIsTooLarge();
   [[nodiscard]] std::pair<std::uint32_t, std::uint64_t> FreeAndLive() const;
 
   const Options* options_;

@@ -40,6 +40,8 @@ void Votes::AnswerState(LinkId link, const wire::StateRequest& request) {
                                                     .members = replica_->members(),
                                                     .whole = replica_->whole(),
                                                     .lease_holder = voter_->LeaseHolder()}));
+  const bool hears = standing_->Leading() && !Mutated(Mutant::kHearsNoQuestion) && !Mutated(Mutant::kSidesNeverMeet);
+  if (hears) (void)election_->YieldsTo(request.promised, request.primary);
 }
 
 Refusal Votes::JudgeRequest(const wire::PromiseRequest& request) const {
@@ -67,7 +69,7 @@ void Votes::AnswerPromise(LinkId link, const wire::PromiseRequest& request) {
     probes_->End(request.candidate.id);  // the next request dials again
   }
   if (refusal == Refusal::kNone && request.epoch > voter_->promised()) {
-    election_->EndCampaign(
+    election_->GiveWay(
         {Code::kNoPromise, fmt::format("{} campaigns with a later epoch", request.candidate.Redis().ToString())});
     if (!election_->GivePromise(request.epoch, request.candidate.id).ok()) return fabric_->Close(link);
     health_->Note(LogLevel::kNotice,
@@ -88,7 +90,7 @@ void Votes::AnswerPromise(LinkId link, const wire::PromiseRequest& request) {
 
 // --- Who can be dialled.
 
-// A primary probes its backups in sync, the members that are not connected, and the nodes that were left out when it,
+// A primary probes its backups in sync, the members that are not heard, and the nodes that were left out when it,
 // or a primary before it, was forced to lead: one of these may be, or follow, the primary of a later epoch, of which
 // this one would never hear while it has its majority.
 void Votes::TendProbes() {
@@ -123,11 +125,18 @@ void Votes::TendProbes() {
   });
 }
 
+// A connection may stand for minutes although the other end is gone, so a member counts as away if it has answered no
+// heartbeat for a lease.
 Members Votes::Away() const {
   Members away;
+  const auto is_heard = [&](const NodeId& node) {
+    const Shipper* shipper = committer_->Of(node);
+    if (shipper == nullptr) return false;
+    return clock_->Now() - shipper->echoed() <= options_->lease;
+  };
   const auto add = [&](const Members& members) {
     std::copy_if(members.begin(), members.end(), std::back_inserter(away),
-                 [&](const Member& member) { return member.id != self_.id && committer_->Of(member.id) == nullptr; });
+                 [&](const Member& member) { return member.id != self_.id && !is_heard(member.id); });
   };
   if (!Mutated(Mutant::kSidesNeverMeet)) add(replica_->members());
   if (!Mutated(Mutant::kForgetsLeftOut)) add(replica_->membership().left_out());
@@ -138,7 +147,7 @@ bool Votes::OnProbeFrame(LinkId link, std::span<const std::byte> head) {
   const auto reply = wire::Decode<wire::StateReply>(head);
   if (!reply) return false;
   OnProbed(probes_->OnAnswer(link, reply->from));
-  if (standing_->Leading()) (void)election_->YieldsTo(*reply);
+  if (standing_->Leading()) (void)election_->YieldsTo(reply->promised, reply->primary);
   return true;
 }
 

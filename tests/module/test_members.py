@@ -191,6 +191,35 @@ def test_two_nodes_that_are_both_forced_find_out(make_cluster):
     assert forget(ahead, behind) == "OK" and ahead.info()["left_out"] == ""
 
 
+@pytest.mark.parametrize("order", [["FAHA.PROMOTE"], ["FAHA.PROMOTE", "FORCE"]], ids=["promote", "force"])
+def test_an_empty_node_that_has_not_joined_yet_is_not_promoted(make_cluster, order):
+    cluster = make_cluster()
+    primary, without = cluster[0], cluster[2]
+    write(primary, "k", "v")
+    for node in cluster.nodes:
+        node.kill()
+    without.pool_path.unlink()
+    without.pool_path.with_name(without.pool_path.name + ".index").unlink(missing_ok=True)
+    without.args = [*without.args, "--replicaof", f"{primary.place.host} {primary.port}"]
+    without.start()
+    with pytest.raises(redis.exceptions.ResponseError, match="NOPROMISE this node holds nothing and has not joined"):
+        without.client().execute_command(*order)
+    assert without.info()["state"] != "serving"
+    primary.start()
+    cluster[1].start()
+    cluster.promote(primary)
+    cluster.wait_in_sync(primary)
+    assert read(primary) == "v"
+
+
+def test_a_hung_primary_is_not_called_alive(make_cluster):
+    cluster = make_cluster()
+    for node in cluster.nodes[:2]:
+        node.signal(signal.SIGSTOP)
+    force(cluster[2])
+    assert cluster[2].info()["members"] == 1 and write(cluster[2])
+
+
 def test_force_loses_nothing_where_a_majority_is_alive(make_cluster):
     cluster = make_cluster()
     behind, other = cluster[1], cluster[2]

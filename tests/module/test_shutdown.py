@@ -41,6 +41,20 @@ def test_a_signal_that_redis_refuses(make_server, number):
     assert server.client().get("k") == "v"
 
 
+def test_a_full_disk_does_not_keep_a_server_from_its_end(make_server):
+    """Redis cannot write its own file, which is empty."""
+    server = make_server(args=["--dbfilename", "n" * 256]).start()  # too long a name: it cannot be written
+    with server.client() as client:
+        client.set("k", "v")
+        client.config_set("save", "3600 1")
+    server.signal(signal.SIGTERM)
+    assert server.process.wait(30) == 0
+    assert "can't exit" in server.log()
+    server.process = None
+    server.start()
+    assert server.client().get("k") == "v"
+
+
 def test_a_shutdown_that_redis_refuses_is_its_clients_to_repeat(make_server):
     """The command has an answer, so nobody repeats it; nor is a signal remembered that was called off."""
     server = make_server().start()

@@ -9,7 +9,9 @@ constexpr MonoTime kDelay{300};  // between a client and a host, at most
 }  // namespace
 
 void Clients::Begin() {
-  hosts_.assign(static_cast<std::size_t>(plan_.clients), 1);
+  // Nobody talks to a host that is apart.
+  const int first = (*cluster_)[1].joined() ? 1 : cluster_->Any().number();
+  hosts_.assign(static_cast<std::size_t>(plan_.clients), first);
   for (int client = 0; client < plan_.clients; ++client) Next(client);
 }
 

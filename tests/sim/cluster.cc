@@ -6,6 +6,7 @@
 #include <cstring>
 #include <map>
 
+#include "cluster/membership.h"
 #include "log/format.h"
 #include "log/pool.h"
 #include "log/record_kinds.h"
@@ -287,13 +288,20 @@ LogEnd Cluster::LastWrite(const Host& host) {
   return {};
 }
 
-LogEnd Cluster::EndOf(const Host& host) {
+LogEnd Cluster::LastFork(const Host& host) {
   const auto& disk = disks_[static_cast<std::size_t>(host.number() - 1)];
   const StoreInfo info = host.store()->Info();
   const Batches log = BatchesOf(disk, info.granule);
-  const auto last = log.by_lsn.find(info.last);
-  return last == log.by_lsn.end() ? LogEnd{}
-                                  : LogEnd{BatchView::Trusted(last->second.second.data()).epoch(), info.last};
+  LogEnd fork;
+  for (const auto& [lsn, batch] : log.by_lsn) {
+    if (lsn > info.last) break;
+    (void)BatchView::Trusted(batch.second.data()).ForEach([&](const Record& record, std::uint64_t) {
+      if (record.kind != format::RecordKind::kConfig) return;
+      const auto configuration = DecodeConfiguration(record.value);
+      if (configuration && !configuration->forks.empty()) fork = configuration->forks.back().end;
+    });
+  }
+  return fork;
 }
 
 std::optional<std::string> Cluster::LogsDiffer() {

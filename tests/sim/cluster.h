@@ -48,8 +48,8 @@ class Cluster : private Referee {
   [[nodiscard]] std::string Describe();
   // The newest batch that holds what a client has written, as the host's medium holds it.
   [[nodiscard]] LogEnd LastWrite(const Host& host);
-  // Where its log ends.
-  [[nodiscard]] LogEnd EndOf(const Host& host);
+  // Where its history has forked last.
+  [[nodiscard]] LogEnd LastFork(const Host& host);
   // Where the keys and values of two hosts, or their logs, differ; nothing if they do not.
   [[nodiscard]] std::optional<std::string> KeysDiffer();
   [[nodiscard]] std::optional<std::string> LogsDiffer();

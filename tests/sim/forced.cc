@@ -164,10 +164,14 @@ class Forced {
     const bool other_wins = other->store()->Info().epoch > left->store()->Info().epoch;
     Host& winner = other_wins ? *other : *left;
     Host& loser = other_wins ? *left : *other;
+    // The one that does not go on perhaps cannot dial the other, only the other way round.
+    if (world_.OneIn(2)) world_.Hide(winner.number());
     world_.UnblockAll();
     world_.PokeAll();
     if (!cluster_.Until([&] { return Serves(winner) && !Serves(loser); }, seconds(15)))
       cluster_.NoProgress("two nodes that were forced to lead never hear of each other:");
+    world_.Show(winner.number());
+    world_.PokeAll();
     RunFor(seconds(1));
     if (!Goes()) return left;
     const LogEnd common = Before(*end, forks_.back());
@@ -256,7 +260,7 @@ class Forced {
       if (host == &left) continue;
       world_.OneIn(2) ? host->PowerOff() : host->KillProcess();
       host->SetApart(true);
-      lost_.emplace(host, forks_.size());
+      if (lost_.emplace(host, forks_.size()).second) shared_.erase(host);
     }
     world_.UnblockAll();
     world_.Resume(left.number());
@@ -288,9 +292,9 @@ class Forced {
   // Where its log ended; nothing if it may not lead.
   std::optional<LogEnd> OrderForce(Host& left) {
     bool asked = false, done = false, not_whole = false;
-    LogEnd end;
+    LogEnd before;
     const auto order = [&](Store& store) {
-      end = cluster_.EndOf(left);
+      before = cluster_.LastFork(left);
       store.Force([&](const Status& status) {
         asked = false;
         done = status.ok();
@@ -306,7 +310,9 @@ class Forced {
     };
     if (!cluster_.Until(serves, seconds(20))) cluster_.NoProgress("a node that is forced to lead does not serve:");
     if (!Goes() || not_whole) return std::nullopt;
-    return end;
+    // Who is the only member already is elected, and nothing forks.
+    const LogEnd fork = cluster_.LastFork(left);
+    return fork == before ? LogEnd{Epoch{UINT64_MAX}, Lsn{UINT64_MAX}} : fork;
   }
 
   // All of the lost hosts, or some of them.
@@ -342,7 +348,7 @@ class Forced {
     }
   }
 
-  // A host that was forced as well has perhaps cleaned its log meanwhile, and then cannot say that no client has
+  // A host that has led another part has perhaps cleaned its log meanwhile, and then cannot say that no client has
   // written to what it has cleaned.  True if it is refused.
   bool MayHaveWritten(Host& left, Host& host) {
     if (!shared_.contains(&host)) return false;
@@ -391,6 +397,7 @@ class Forced {
       // Who has written nothing meanwhile follows the forced one.
       const bool follows = FollowsHistoryOf(left, *host);
       follows ? host->SetApart(false) : host->KillProcess();
+      if (!follows) shared_.emplace(host, LogEnd{Epoch{UINT64_MAX}, Lsn{UINT64_MAX}});
       entry = follows ? lost_.erase(entry) : std::next(entry);
     }
     AwaitSync(left);

@@ -28,7 +28,6 @@ void ReadsBackAndRefusesWhatIsShorter(const Message& message) {
 }
 
 TEST(Wire, EveryMessageReadsBack) {
-  ReadsBackAndRefusesWhatIsShorter(wire::StateRequest{ClusterId{{9}}});
   ReadsBackAndRefusesWhatIsShorter(wire::StateReply{
       kMember.id, true, false, Epoch{3}, {Epoch{2}, Lsn{7}}, kMember, {kMember, kMember}, false, kMember.id});
   ReadsBackAndRefusesWhatIsShorter(wire::PromiseRequest{ClusterId{{9}}, Epoch{4}, kMember, Epoch{3}});
@@ -43,6 +42,22 @@ TEST(Wire, EveryMessageReadsBack) {
   ReadsBackAndRefusesWhatIsShorter(wire::HandOver{Epoch{3}});
   ReadsBackAndRefusesWhatIsShorter(wire::Committed{Epoch{3}, Lsn{8}});
   ReadsBackAndRefusesWhatIsShorter(wire::Gap{Epoch{3}, Lsn{8}});
+}
+
+// 0.2.0 sends no more than the cluster.
+TEST(Wire, AQuestionOfAnEarlierReleaseIsRead) {
+  const wire::StateRequest now{ClusterId{{9}}, Epoch{3}, kMember};
+  const auto bytes = wire::Encode(now);
+  const auto read = wire::Decode<wire::StateRequest>(bytes);
+  ASSERT_TRUE(read.has_value());
+  EXPECT_EQ(read->promised, now.promised);
+  EXPECT_EQ(read->primary, now.primary);
+  const std::size_t of_cluster = wire::Encode(wire::HandOver{}).size() - sizeof(Epoch) + sizeof(ClusterId);
+  for (std::size_t size = 0; size < bytes.size(); ++size) {
+    const auto shorter = wire::Decode<wire::StateRequest>(std::span(bytes).first(size));
+    ASSERT_EQ(shorter.has_value(), size == of_cluster || size == of_cluster + sizeof(Epoch)) << size;
+    EXPECT_TRUE(!shorter || shorter->primary.id.IsNone());
+  }
 }
 
 // 0.2.0 sends a request to follow without what was added since.

@@ -25,6 +25,10 @@ std::atomic<std::uint64_t> allocations = 0;  // by any thread of the tests that 
   if (void* memory = std::malloc(bytes); memory != nullptr) return memory;
   throw std::bad_alloc();
 }
+[[gnu::noinline]] void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept {
+  ++allocations;
+  return std::malloc(bytes);
+}
 [[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
 [[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
 
