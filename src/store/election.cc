@@ -181,8 +181,7 @@ void Election::Force(Done done) {
   const bool may_be_elected = !replica_->forked_off() && replica_->membership().Find(self_.id) != nullptr;
   // Who is not elected does not ask whether the primary is alive.
   if (!may_be_elected && receiver_->streaming()) {
-    return done({Code::kNoPromise, fmt::format("{} is the primary and alive: use FAHA.FAILOVER there",
-                                               standing_->primary().Redis().ToString())});
+    return done(Lives(standing_->primary()));
   }
   if (!replica_->whole())
     return done({Code::kNoPromise,
@@ -280,6 +279,12 @@ void Election::Answer(const Status& outcome) {
   const auto done = std::exchange(order_.done, nullptr);
   order_.force = false;
   done(outcome);
+}
+
+Status Election::Lives(const Member& primary) const {
+  return {Code::kNoPromise,
+          fmt::format("{} is the primary and alive: use FAHA.FAILOVER there{}", primary.Redis().ToString(),
+                      order_.force ? "; if it has lost its majority for good, force that node, or stop it" : "")};
 }
 
 bool Election::Promotable() const {

@@ -102,6 +102,8 @@ class Election final : public Primary::Listener, public Follower::Owner {
   void BecomePrimary();
   void ForgetPrimary();
   void Answer(const Status& outcome);
+  // Why an order to lead is refused.
+  [[nodiscard]] Status Lives(const Member& primary) const;
   // Answers the caller that has ordered it, and makes this node a cluster of its own.
   void LeadAlone();
   [[nodiscard]] MonoTime EndOf(std::chrono::milliseconds patience) const;

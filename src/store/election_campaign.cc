@@ -12,10 +12,7 @@ namespace faha {
 void Election::StepCampaign() {
   if (!candidacy_) {
     if (!order_.done || clock_->Now() < order_.end) return;
-    if (order_.force && receiver_->streaming()) {
-      return Answer({Code::kNoPromise, fmt::format("{} is the primary and alive: use FAHA.FAILOVER there",
-                                                   standing_->primary().Redis().ToString())});
-    }
+    if (order_.force && receiver_->streaming()) return Answer(Lives(standing_->primary()));
     if (order_.force) return LeadAlone();
     Answer(
         {Code::kNoQuorum, "this node is elected, but a majority of the members does not answer: start their servers"});
@@ -37,8 +34,7 @@ void Election::StepCampaign() {
       break;
     case Campaign::Next::kFollow: {
       const Member primary = campaign.primary();
-      EndCampaign({Code::kNoPromise,
-                   fmt::format("{} is the primary and alive: use FAHA.FAILOVER there", primary.Redis().ToString())});
+      EndCampaign(Lives(primary));
       follower_->Seek(primary);
       return;
     }
