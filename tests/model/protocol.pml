@@ -30,7 +30,7 @@
  *   Write         -> Primary::EndUnit Log::Seal Primary::Ship
  *   Read          -> Node::CheckRead Primary::CheckServing
  *   Reply         -> Primary::Commit Primary::WaitAcknowledged Primary::RenewLease Primary::CountLease Committer::HeardByMajority
- *   ChangeMembers -> Primary::AppendMembers Committer::Joining Membership::Toward Primary::Forget
+ *   ChangeMembers -> Primary::AppendConfiguration Committer::Joining Membership::Toward Primary::Forget
  *   LosePool      -> Follower::JoinCluster
  *   HandOver      -> Primary::HandOver Election::HandOverOffered
  *   LeadLater     -> Election::OnLaterEpoch Election::StepOffer
