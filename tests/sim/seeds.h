@@ -11,8 +11,8 @@ namespace faha::sim {
 // In CI, in all tests together, of each kind.
 constexpr std::uint64_t SeedsOfCi(Kind kind) {
   switch (kind) {
-    case Kind::kMixed: return 8'000;
-    case Kind::kPressure: return 300;
+    case Kind::kMixed: return 5'000;
+    case Kind::kPressure: return 200;
     case Kind::kElections: return 1'000;
     case Kind::kTurns: return 2'000;
     case Kind::kMedia: return 1'000;
