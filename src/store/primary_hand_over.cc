@@ -82,6 +82,8 @@ Shipper* Primary::BestHeir(const std::optional<Endpoint>& target) const {
 bool Primary::ReachedNow(const Member& member) {
   const Member asked = member;
   probes_->Refresh(asked.id);
+  // That it was not reached a moment ago is no reason to refuse an order without trying once more.
+  if (probes_->ReachOf(asked) == Reach::kNot) probes_->End(asked.id);
   const MonoTime end = clock_->Now() + std::min<MonoTime>(options_->persist_timeout, options_->lease / 2);
   Reach reach = probes_->ReachOf(asked);
   while (standing_->Leading() && reach == Reach::kUnknown && clock_->Now() < end) {

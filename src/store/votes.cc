@@ -132,7 +132,7 @@ Members Votes::Away() const {
   const auto is_heard = [&](const NodeId& node) {
     const Shipper* shipper = committer_->Of(node);
     if (shipper == nullptr) return false;
-    return clock_->Now() - shipper->echoed() <= options_->lease;
+    return shipper->echoed() == MonoTime{0} || clock_->Now() - shipper->echoed() <= options_->lease;
   };
   const auto add = [&](const Members& members) {
     std::copy_if(members.begin(), members.end(), std::back_inserter(away),

@@ -165,6 +165,21 @@ def test_two_parts_that_both_serve_find_out_and_the_forced_one_goes_on(make_clus
     assert alone.info()["state"] == "serving" and read(alone, "forced") == "1"
 
 
+def test_a_backup_that_is_back_is_reached_again_at_once(make_cluster):
+    """While it was away the primary has dialled it in vain."""
+    cluster = make_cluster()
+    primary, backup = cluster[0], cluster[1]
+    for _ in range(2):
+        backup.kill()
+        wait_for(lambda: primary.info()["in_sync_backups"] == 1, what="the primary to miss it")
+        backup.start()
+        cluster.wait_in_sync(primary)
+        with contextlib.closing(primary.client()) as client:
+            assert client.execute_command("FAHA.FAILOVER", "TO", backup.place.host, backup.port) == "OK"
+        cluster.wait_in_sync(backup)
+        primary, backup = backup, primary
+
+
 def test_two_nodes_that_are_both_forced_find_out(make_cluster):
     """Neither has the other among its members."""
     cluster = make_cluster()
