@@ -38,7 +38,6 @@ enum class Mutant : std::uint8_t {
   kSidesNeverMeet,   // a primary does not ask members that are not connected whether another one leads
   kForgetsLeftOut,   // the same, of those that were left out when a node was forced to lead
   kHearsNoQuestion,  // a primary that is asked does not look at who asks: the primary of a later epoch
-  kResidueStays,     // what stood in the segments before an install goes on behind what was installed
   kForcesAtOnce,     // a node that is forced to lead leaves the others out although a majority of them would elect it
   kPlacedStays,      // what others have placed behind the log of a node that is forced to lead stays there
   kForgetsForks,     // a node that was forced to lead takes what it never had for something that it has cleaned away

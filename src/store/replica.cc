@@ -191,8 +191,7 @@ Status Replica::EndInstallIfWhole() {
     pool_->NoteDamage({Code::kCorrupt, "what the primary has given does not add up to its last batch"});
     return pool_->damage();
   }
-  const Status erased = Mutated(Mutant::kResidueStays) ? Status::Ok() : log_->EraseResidue();
-  if (!erased.ok()) return health_->Fail(erased);
+  if (Status status = log_->EraseResidue(); !status.ok()) return health_->Fail(status);
   if (Status status = pool_->EndInstall(); !status.ok()) return health_->Fail(status);
   if (Status status = NoteLog(); !status.ok()) return health_->Fail(status);
   not_whole_ = end_unknown_ = false;

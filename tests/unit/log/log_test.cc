@@ -664,6 +664,36 @@ TEST(Log, AnInstallForgetsWhatSegmentsKnewAsCommitted) {
   EXPECT_EQ((*log)->end().lsn, Lsn{});
 }
 
+// Both logs fill the same segment up to where a node was forced to lead; behind that they are two.
+TEST(Log, AnInstallErasesWhatWentOnBehindTheCommonPart) {
+  auto disk = NewDisk();
+  auto old = Open(disk);
+  const auto fill = [](Log& log, int batches) {
+    for (int i = 0; i < batches; ++i) {
+      Put(log, "k", std::string(20'000, 'v'));
+      Commit(log);
+    }
+  };
+  fill(*old->log, 10);
+  auto forced = Open(std::make_shared<CrashDisk>(*disk));
+  fill(*old->log, 5);
+  forced->log->SetEpoch(Epoch{2});
+  Put(*forced->log, "k", std::string(900'000, 'w'));  // which opens another segment
+  Commit(*forced->log);
+  const std::uint64_t behind = old->log->Find(Lsn{11})->at.value;
+  ASSERT_TRUE(old->pool->BeginInstall({}, {}).ok());
+  old->log->Reset();
+  LandAll(*forced->log, *old->log);
+  ASSERT_TRUE(old->log->Drain().ok());
+  const auto stands = [&] {
+    return BatchView::Parse(old->pool->media().bytes().subspan(behind), old->pool->log_key()).has_value();
+  };
+  EXPECT_TRUE(stands()) << "it is of the same use of the segment";
+  ASSERT_TRUE(old->log->EraseResidue().ok() && old->pool->EndInstall().ok());
+  EXPECT_FALSE(stands());
+  EXPECT_EQ(Open(disk)->log->end(), forced->log->end());
+}
+
 // A gap hides what the one who gives the log has passed over by mistake.
 TEST(Log, AnInstalledLogThatLacksABatchDoesNotAddUp) {
   const Opened from = Committing(80, 20'000);
