@@ -42,8 +42,9 @@ Reply Promote(Call& call) {
   }
   if (!MayBlock(call)) return CannotWait("FAHA.PROMOTE");
   // An empty node that leads is a cluster of its own beside the one that it was to join.
-  const auto joins = call.store().Info().blank ? RedisReplicates(call.ctx()).primary : std::nullopt;
-  if (joins && call.store().Info().role == Role::kBackup) {
+  const StoreInfo info = call.store().Info();
+  const auto joins = info.blank && info.role == Role::kBackup ? RedisReplicates(call.ctx()).primary : std::nullopt;
+  if (joins) {
     return Reply::Error(
         Status{Code::kNoPromise, "this node holds nothing and has not joined the cluster of " + joins->ToString() +
                                      " yet: promote a member; REPLICAOF NO ONE makes this node a cluster of its own"});

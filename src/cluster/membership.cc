@@ -18,10 +18,7 @@ std::optional<Configuration> DecodeConfiguration(std::string_view text) {
   return configuration;
 }
 
-namespace {
-// What is within both.
 LogEnd Before(const LogEnd& a, const LogEnd& b) { return {std::min(a.epoch, b.epoch), std::min(a.lsn, b.lsn)}; }
-}  // namespace
 
 bool IsWithin(const LogEnd& common, const LogEnd& batch) {
   return batch.epoch <= common.epoch && batch.lsn <= common.lsn;

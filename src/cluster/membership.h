@@ -25,6 +25,8 @@ Forks WithFork(Forks forks, const Fork& fork);
 // where the other one's timeline has left its own.  The epoch counts as well as the LSN: a node that is forced may hold
 // batches that nobody committed, where the others commit batches of their own in a later epoch.
 LogEnd CommonHistory(const Forks& a, const Forks& b);
+// What is within both.
+LogEnd Before(const LogEnd& a, const LogEnd& b);
 // Was the batch at this place written before the two histories parted?
 bool IsWithin(const LogEnd& common, const LogEnd& batch);
 // Does `a` know all that `b` knows?

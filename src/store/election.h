@@ -95,6 +95,7 @@ class Election final : public Primary::Listener, public Follower::Owner {
   void Leads() override { Answer(Status::Ok()); }
   [[nodiscard]] const Member& BestLog() const override { return candidacy_->campaign.best(); }
   void LostBestLog() override;
+  void FoundPrimary(const Member& primary) override { EndCampaign(Lives(primary)); }
   void HandOverOffered(Epoch epoch) override;
   void ReleaseFreed() override { space_->ReleaseFreed(); }
 

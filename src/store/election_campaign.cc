@@ -34,7 +34,7 @@ void Election::StepCampaign() {
       break;
     case Campaign::Next::kFollow: {
       const Member primary = campaign.primary();
-      EndCampaign(Lives(primary));
+      FoundPrimary(primary);
       follower_->Seek(primary);
       return;
     }

@@ -157,8 +157,7 @@ Status Follower::Accept(const wire::FollowReply& reply) {
   if (standing_->Fetching()) return Status::Ok();
   // The primary that this node sought exists.  From now on this node gives leases, so it could not promise itself
   // anything any more.
-  owner_->EndCampaign({Code::kNoPromise, fmt::format("{} is the primary and alive: use FAHA.FAILOVER there",
-                                                     reply.primary.Redis().ToString())});
+  owner_->FoundPrimary(reply.primary);
   standing_->SetPrimary(reply.primary);
   contact_.Accepted(clock_->Now());
   health_->Mended();

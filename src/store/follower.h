@@ -28,6 +28,8 @@ class Follower final : private BatchSink {
     virtual void LostBestLog() = 0;
     // Another node is the primary, or is to become it.  Nothing happens if this node does not campaign.
     virtual void EndCampaign(const Status& outcome) = 0;
+    // This node follows `primary`, so it does not campaign any more.
+    virtual void FoundPrimary(const Member& primary) = 0;
     // The primary of `epoch` offers its role to this node.
     virtual void HandOverOffered(Epoch epoch) = 0;
     // More is known to be committed: segments may be given back.

@@ -31,9 +31,6 @@ struct ByNumber {
   bool operator()(const Host* a, const Host* b) const { return a->number() < b->number(); }
 };
 
-// What is within both.
-LogEnd Before(const LogEnd& a, const LogEnd& b) { return {std::min(a.epoch, b.epoch), std::min(a.lsn, b.lsn)}; }
-
 class Forced {
  public:
   Forced(std::uint64_t seed, bool verbose)
