@@ -55,7 +55,8 @@ void OnEventLoop(RedisModuleCtx* ctx, RedisModuleEvent, uint64_t subevent, void*
 }
 
 void OnShutdown(RedisModuleCtx*, RedisModuleEvent, uint64_t, void*) {
-  Status status = TheState().store->Commit();
+  // If Redis cannot end, the turn goes on.
+  Status status = TheState().store->CommitInside();
   SnapshotAtShutdown(ReceivedSignal());
   if (status.ok()) status = TheState().store->Checkpoint();
   if (!status.ok()) Log(LogLevel::kWarning, status.ToString());
@@ -74,11 +75,7 @@ bool StartCommitting(RedisModuleCtx* ctx) {
          RedisModule_SubscribeToServerEvent(ctx, RedisModuleEvent_Shutdown, OnShutdown) == REDISMODULE_OK;
 }
 
-Status Gate::EndTurn() {
-  const Status status = TheState().store->Commit();
-  const Status failed = std::exchange(turn_failed_, Status::Ok());
-  return failed.ok() ? status : failed;
-}
+Status Gate::EndTurn() { return TheState().store->Commit(); }
 
 int Gate::Refuse(const Call& call, const Status& status, bool writes) {
   // READONLY is the word that makes client libraries look for another primary.
@@ -93,11 +90,10 @@ bool Gate::BeginCommand(RedisModuleCtx* ctx) {
 }
 
 Status Gate::CommitInside() {
-  Status status = TheState().store->Commit();
-  // In the window no other client's writes are pending.  Outside it, the replies of other clients are queued already,
-  // and must be dropped together with this one.
-  if (!status.ok() && !in_window_) turn_failed_ = status;
-  return status;
+  // In the window no other client's writes are pending: the command is a turn of its own.  Outside it, the replies of
+  // other clients are queued already, and must be dropped together with this one.
+  Store& store = *TheState().store;
+  return in_window_ ? store.Commit() : store.CommitInside();
 }
 
 bool Gate::CallerIsUnordered(RedisModuleCtx* ctx) {

@@ -16,7 +16,6 @@
 
 #include <cstdint>
 #include <optional>
-#include <utility>
 #include <vector>
 
 #include "faha/status.h"
@@ -51,7 +50,7 @@ class Gate {
   Status PrecommitTransaction() { return scripts_seen_ ? Precommit() : Status::Ok(); }
 
   // Commits what the turn has written.  Errors: then no reply of the turn may leave.
-  Status EndTurn();
+  static Status EndTurn();
   void UnitEnds() { unit_is_unordered_.reset(); }
   // The window is the time between BEFORE_SLEEP and AFTER_SLEEP: no hook runs between a command in it and the sending
   // of its reply.
@@ -81,7 +80,6 @@ class Gate {
   bool scripts_seen_ = false;
   std::vector<std::uint64_t> unordered_;
   std::optional<bool> unit_is_unordered_;  // is the current unit run for one of them?  Nothing: not asked yet
-  Status turn_failed_;                     // a commit failed inside a command
 };
 
 // A command begins: ends the unit before it, but not within a transaction or a script, which are one unit.

@@ -20,11 +20,14 @@ class Commits {
   [[nodiscard]] virtual Status CheckTold() const = 0;
   // Has anything been read or written since the last Commit() that must not leave yet?
   [[nodiscard]] virtual bool NeedsCommit() const = 0;
-  // Returns Ok when everything that was written is persistent here and on the backups, and everything that was read was
+  // Ends the turn.  Returns Ok when everything that was written is persistent here and on the backups, and everything that was read was
   // read under a lease.  Waits up to persist-timeout for a backup.
   // Errors: NoQuorum, Fenced, IoError - the outcome is unknown and no reply of this turn may leave; Corrupt - a damaged
   // record was met: nothing of this turn was written, and no reply of it may leave.
   virtual Status Commit() = 0;
+  // The same in the middle of a turn.  If it fails, so do all others in this turn, and the Commit() that ends it: what
+  // the turn told before must not leave either.
+  virtual Status CommitInside() = 0;
 };
 
 }  // namespace faha

@@ -20,6 +20,7 @@ enum class Mutant : std::uint8_t {
   kCandidateInstalls,     // a candidate that is far behind gives its log up for that of the best
   kHungVoterCounts,       // a voter's answer counts for as long as its link stands
   kNothingProves,         // a write that wrote nothing counts as a batch that proves leadership
+  kFailsOnce,             // a commit that has failed in the middle of a turn is forgotten at its end
   kMembersCutUnit,        // the members change in the middle of a unit
   kUnitOutlivesCut,       // a batch goes on with a unit whose rest was cut
   kHandOverBlocks,        // a primary that offers its role waits for its successor

@@ -77,6 +77,7 @@ class Node final : public Store, private Primary::Loop {
   [[nodiscard]] Status CheckTold() const override { return engine_->misread() ? pool_->damage() : Status::Ok(); }
   [[nodiscard]] bool NeedsCommit() const override { return primary_->NeedsCommit(); }
   Status Commit() override { return primary_->Commit(); }
+  Status CommitInside() override { return primary_->CommitInside(); }
   void Follow(const Endpoint& primary) override { election_->Follow(primary); }
   void Suggest(const Endpoint& primary) override { follower_->Suggest(primary); }
   void Promote(std::chrono::milliseconds patience, std::function<void(const Status&)> done) override {

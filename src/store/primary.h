@@ -94,6 +94,7 @@ class Primary {
   // The turn has changes that no Commit() has taken.
   [[nodiscard]] bool Wrote() const { return turn_.wrote(); }
   Status Commit();
+  Status CommitInside();
   // Ships the batches that were sealed.
   void Ship();
   // Seals, ships and drains what was appended.

@@ -62,7 +62,8 @@ Status Primary::Commit() {
   // so that everything that this turn's replies tell is current.  Otherwise the lease must prove it.
   const bool proves = wrote && (log_->HasOpenBatch() || Mutated(Mutant::kNothingProves));
   committer_->Served(clock_->Now());
-  Status status = health_->failure();
+  Status status = turn.failed();
+  if (status.ok()) status = health_->failure();
   if (status.ok()) status = replica_->CheckMedium();
   if (status.ok() && (turn.deposed() || !standing_->Leading())) {
     status = {Code::kFenced,
@@ -79,6 +80,12 @@ Status Primary::Commit() {
     ++counts_.commit_failures;
     health_->Remember(status);
   }
+  return status;
+}
+
+Status Primary::CommitInside() {
+  Status status = Commit();
+  if (!status.ok() && !Mutated(Mutant::kFailsOnce)) turn_.Fail(status);
   return status;
 }
 

@@ -13,13 +13,13 @@ namespace faha {
 // keys, this node serves nobody and has nothing to commit: then it is even more important that another node leads.
 Status Primary::SettleForHeir() {
   if (!engine_->broken() || !standing_->Leading() || !health_->ok()) return SettleTurn();
-  if (NeedsCommit()) (void)FailTurn();
+  if (NeedsCommit()) turn_.Fail(FailTurn());
   return health_->failure();
 }
 
 Status Primary::SettleTurn() {
   if (Status status = CheckServing(Code::kNotPrimary); !status.ok()) return status;
-  return NeedsCommit() ? Commit() : Status::Ok();
+  return CommitInside();
 }
 
 void Primary::HandOver(const std::optional<Endpoint>& target, std::function<void(const Status&)> done) {

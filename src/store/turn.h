@@ -4,6 +4,8 @@
 
 #include <utility>
 
+#include "faha/status.h"
+
 namespace faha {
 
 class Turn {
@@ -18,9 +20,14 @@ class Turn {
   // before the end of the turn.
   void Depose() { deposed_ = deposed_ || NeedsCommit(); }
 
+  // A commit in the middle of the turn has failed.  So what was told before it must not leave, and the end of the turn
+  // must know.
+  void Fail(const Status& status) { failed_ = status; }
+
   [[nodiscard]] bool wrote() const { return wrote_; }
   [[nodiscard]] bool deposed() const { return deposed_; }
-  [[nodiscard]] bool NeedsCommit() const { return wrote_ || read_; }
+  [[nodiscard]] const Status& failed() const { return failed_; }
+  [[nodiscard]] bool NeedsCommit() const { return wrote_ || read_ || !failed_.ok(); }
 
   bool TakeReadAtBackup() { return std::exchange(read_at_backup_, false); }
   // The turn ends.  Returns what it has done.
@@ -28,6 +35,7 @@ class Turn {
 
  private:
   bool wrote_ = false, read_ = false, read_at_backup_ = false, deposed_ = false;
+  Status failed_;
 };
 
 }  // namespace faha

@@ -9,6 +9,7 @@ import pytest
 import redis
 
 from cluster import HOST, wait_for
+from resp import Connection, encode
 
 ROUNDS = int(os.environ.get("FAHA_ROUNDS", "20"))
 CLIENTS = 4
@@ -286,3 +287,23 @@ def test_a_transaction_and_a_script_are_whole_after_a_crash(make_cluster):
         primary.start()
         cluster.wait_in_sync(heir)
         primary = heir
+
+
+@pytest.mark.parametrize("order", [["FAHA.FAILOVER"], ["FAHA.FORGET", "127.0.0.1", "{port}"]], ids=["failover", "forget"])
+def test_an_order_does_not_hide_a_failed_commit_from_its_turn(make_cluster, order):
+    """Both backups hang, and one packet has a write, a read and the order: the commit that the order waits for fails, and nothing of the
+    turn may be told."""
+    cluster = make_cluster()
+    client = cluster[0].client()
+    client.set("k", "v")
+    for backup in cluster[1:]:
+        backup.signal(signal.SIGSTOP)
+    try:
+        connection = Connection(cluster[0].port)
+        call = [word.format(port=cluster[1].port) for word in order]
+        connection.send_raw(encode("SET", "k", "later") + encode("GET", "k") + encode(*call))
+        with pytest.raises(ConnectionError):
+            connection.read()
+    finally:
+        for backup in cluster[1:]:
+            backup.signal(signal.SIGCONT)

@@ -25,6 +25,7 @@ Faults::Faults(World* world, Cluster* cluster, Clients* clients, Progress* progr
       {plan.behind, &Faults::Behind},
       {plan.voters, &Faults::HangVoters},
       {plan.heirs, &Faults::LoseHeir},
+      {plan.in_vain, &Faults::OrderInVain},
       {plan.cut_off, &Faults::PromoteCutOff},
       {plan.planned, &Faults::ChangeAsPlanned},
       {plan.unreached, &Faults::StartUnreached},

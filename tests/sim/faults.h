@@ -43,6 +43,7 @@ class Faults {
   void Behind();
   void HangVoters();
   void LoseHeir();
+  void OrderInVain();
   void PromoteCutOff();
   void ChangeAsPlanned();
   void StartUnreached();

@@ -350,6 +350,37 @@ void Faults::LoseHeir() {
   });
 }
 
+// While a commit waits for one backup, writes and an order for the next turn come in.  By then nobody answers.  Then
+// all processes die, and the others go on without the primary: what it has sent in that turn has never reached them.
+void Faults::OrderInVain() {
+  Host* primary = cluster_->Primary();
+  if (primary == nullptr || !cluster_->AllInSync(Lsn{})) return;
+  free_from_ = world_->Now() + milliseconds(4000);
+  Host& heir = Another(primary);
+  const auto others = [this, primary](const std::function<void(Host&)>& what) {
+    for (int number = 1; number <= cluster_->size(); ++number) {
+      if (Host& host = (*cluster_)[number]; &host != primary) what(host);
+    }
+  };
+  Pause(heir);
+  world_->After(milliseconds(40) + world_->UpTo(milliseconds(150)), [this, primary, &heir, others] {
+    if (ended_) return;
+    others([this](Host& host) { Pause(host); });
+    HandOver(*primary, heir);
+  });
+  world_->After(milliseconds(1000), [this, primary, others] {
+    if (ended_) return;
+    Say(primary->number(), "dies");
+    primary->KillProcess();
+    others([this](Host& host) {
+      host.KillProcess();
+      GoOn(host);
+      host.PowerOn();
+    });
+    OnceServed([primary] { primary->PowerOn(); });
+  });
+}
+
 // Whoever says that it was promoted serves: this one cannot.
 void Faults::PromoteCutOff() {
   Host* primary = cluster_->Primary();

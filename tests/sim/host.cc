@@ -116,7 +116,6 @@ void Host::Main() {
     Open();
     while (store_) {
       Look();
-      for (const auto& command : std::exchange(commands_, {})) Into("an order", [&] { command(*store_); });
       Turn();
       if (settings_.holds) TendHold();
       if (commands_.empty() && asked_.empty() && world_->Now() < next_tick_)

@@ -137,6 +137,7 @@ class Host : private StoreObserver {
   void Main();
   void Open();
   Status TryOpen();
+  void Obey();
   void Turn();
   void TakeWhatCame(bool reads_only);
   void Execute(Pending& pending);

@@ -32,13 +32,20 @@ void Host::TakeWhatCame(bool reads_only) {
   }
 }
 
+// Orders come in the middle of a turn, behind what clients have asked for: as long as an order may commit, it must not
+// take from the end of the turn that the commit has failed.
+void Host::Obey() {
+  for (const auto& command : std::exchange(commands_, {})) Into("an order", [&] { command(*store_); });
+}
+
 void Host::Turn() {
-  if (asked_.empty()) return;
+  if (asked_.empty()) return Obey();
   turn_ = std::exchange(asked_, {});
   for (std::size_t i = 0; i < turn_.size(); ++i) {
     Execute(turn_[i]);
     if (!asked_.empty()) TakeWhatCame(world_->OneIn(2));
   }
+  Obey();
   const Status status = Into("Commit", [&] { return store_->Commit(); });
   for (const Pending& pending : std::exchange(turn_, {})) {
     const bool done = pending.executed && status.ok();

@@ -101,6 +101,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Case{Mutant::kCandidateInstalls, "CandidateInstalls", 1, Kind::kElections},
                     Case{Mutant::kHungVoterCounts, "HungVoterCounts", 1, Kind::kElections, true},
                     Case{Mutant::kNothingProves, "NothingProves", 1, Kind::kTurns, false, 2700},
+                    Case{Mutant::kFailsOnce, "FailsOnce", 1, Kind::kElections},
                     Case{Mutant::kMembersCutUnit, "MembersCutUnit", 1, Kind::kTurns},
                     Case{Mutant::kUnitOutlivesCut, "UnitOutlivesCut", 1, Kind::kTurns},
                     Case{Mutant::kRollBackKeepsHalfAUnit, "RollBackKeepsHalfAUnit", 1, Kind::kTurns},

@@ -167,6 +167,7 @@ void Elections(Draw& draw, Plan& plan) {
   plan.judges_progress = true;
   plan.planned = draw.OneIn(2);
   plan.unreached = draw.OneIn(3);
+  plan.in_vain = draw.OneIn(3);
 }
 
 void Turns(Draw& draw, Plan& plan) {
@@ -297,6 +298,7 @@ std::string Plan::ToString() const {
   name(behind, "behind");
   name(voters, "voters");
   name(heirs, "heirs");
+  name(in_vain, "in-vain");
   name(cut_off, "cut-off");
   name(planned, "planned");
   name(unreached, "unreached");

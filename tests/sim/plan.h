@@ -66,6 +66,7 @@ struct Plan {
   bool behind = false;         // the one that was away for long is to be primary, and its links break
   bool voters = false;         // two of five hang while a third campaigns
   bool heirs = false;          // the heir of a hand-over goes away when it is offered the role
+  bool in_vain = false;        // all others hang while a primary is told to hand over, and then it dies
   bool cut_off = false;        // a primary that is cut off is told to be primary
   bool unreached = false;      // a backup is started again where nobody can dial it, and told to lead
   bool planned = false;        // all are well, and a backup is told to lead: by several, who do not know of each other

@@ -324,6 +324,31 @@ TEST_P(Unreached, KeepsNobodyFromBeingElected) {
   ExpectTheOthersServe();
 }
 
+// What a turn has written is committed by the order that comes in it.  When that fails, the turn's replies must not leave.
+TEST(Node, AnOrderDoesNotHideFromItsTurnThatACommitHasFailed) {
+  for (const bool hands_over : {false, true}) {
+    Cluster cluster(3);
+    ASSERT_TRUE(cluster[0].Set("k", "v").ok());
+    cluster.world.Run(3 * Options{}.lease);
+    for (const int backup : {2, 3}) cluster.world.Stop(backup);
+    Store& store = *cluster[0].store;
+    ASSERT_TRUE(store.CheckWrite(2, 1).ok());
+    ASSERT_TRUE(store.Put(0, "k", {"later"}).ok());
+    store.EndUnit();
+    if (hands_over) {
+      std::optional<Status> answer;
+      store.HandOver(std::nullopt, [&](const Status& status) { answer = status; });
+      EXPECT_EQ(answer.value_or(Status::Ok()).code(), Code::kNoQuorum);
+    } else {
+      EXPECT_EQ(store.Forget(cluster[1].Redis()).code(), Code::kNoQuorum);
+    }
+    EXPECT_TRUE(store.NeedsCommit());
+    EXPECT_EQ(store.CommitInside().code(), Code::kNoQuorum) << "and all others in this turn fail as well";
+    EXPECT_EQ(store.Commit().code(), Code::kNoQuorum);
+    EXPECT_TRUE(store.Commit().ok()) << "the next turn has written nothing";
+  }
+}
+
 // It was reached when it came, a while ago.
 TEST(Node, ARoleIsNotHandedToWhoIsNotReachedAnyMore) {
   for (const bool chosen : {false, true}) {
