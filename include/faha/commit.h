@@ -20,8 +20,8 @@ class Commits {
   [[nodiscard]] virtual Status CheckTold() const = 0;
   // Has anything been read or written since the last Commit() that must not leave yet?
   [[nodiscard]] virtual bool NeedsCommit() const = 0;
-  // Ends the turn.  Returns Ok when everything that was written is persistent here and on the backups, and everything that was read was
-  // read under a lease.  Waits up to persist-timeout for a backup.
+  // Ends the turn.  Returns Ok when everything that was written is persistent here and on the backups, and everything
+  // that was read was read under a lease.  Waits up to persist-timeout for a backup.
   // Errors: NoQuorum, Fenced, IoError - the outcome is unknown and no reply of this turn may leave; Corrupt - a damaged
   // record was met: nothing of this turn was written, and no reply of it may leave.
   virtual Status Commit() = 0;

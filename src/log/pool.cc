@@ -206,6 +206,13 @@ std::optional<Superblock> Pool::ReadCopy(std::uint32_t copy) const {
   return super;
 }
 
+// Was the copy written by a release that knows more?  Another version may keep its checksum elsewhere: only magic,
+// version and features have the same place in every version.  Version 0 was never written: the copy is torn.
+bool Pool::IsForeign(const Superblock& super) const {
+  if (Reads(super) || super.version == 0) return false;
+  return super.version != format::kPoolVersion || SuperblockChecksum(super) == super.checksum;
+}
+
 Status Pool::Load() {
   if (media_->bytes().size() < format::kDataOffset) {
     return {Code::kPoolSize,
@@ -219,12 +226,11 @@ Status Pool::Load() {
   for (const std::uint32_t index : {0U, 1U}) {
     const auto copy = LoadFrom<Superblock>(*media_, index * format::kSuperblockStride);
     if (copy.magic != format::kPoolMagic) continue;
-    // Another version may keep its checksum elsewhere: only magic, version and features have the same place in every
-    // version.
-    if (!Reads(copy) && copy.version != 0) {  // 0 was never written: the copy is torn
+    if (IsForeign(copy)) {
       foreign = {Code::kPoolVersion,
                  fmt::format("the pool has format version {} and feature level {}, this release knows versions {} and "
-                             "{} and levels up to {}: run the release that wrote it, or a later one{}",
+                             "{} and levels up to {}: run the release that wrote it, or a later one{}; if "
+                             "no other release was ever used here, the pool's first 8 KiB are damaged",
                              copy.version, std::uint64_t{copy.features} + kLowestLevel, format::kUnkeyedPoolVersion,
                              format::kPoolVersion, reads_, OrRaiseLevel(reads_))};
     }

@@ -197,6 +197,7 @@ class Pool {
  private:
   Pool(std::unique_ptr<Media> media, FeatureLevel reads) : media_(std::move(media)), reads_(reads) {}
   Status Load();
+  [[nodiscard]] bool IsForeign(const format::Superblock& super) const;
   [[nodiscard]] bool Reads(const format::Superblock& super) const;
   // Errors: IoError - a part of the superblock or the table could not be read.
   [[nodiscard]] Status HeaderHealth() const;

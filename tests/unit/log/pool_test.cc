@@ -188,6 +188,18 @@ TEST(Pool, AReleaseThatDoesNotKnowItsLevelRefusesIt) {
   EXPECT_TRUE(open(disk, 1).ok()) << "the cluster that it belongs to now may be at a lower one";
 }
 
+// No release has written the level that both copies name: they are damaged.
+TEST(Pool, ADamagedLevelIsNotTakenForThatOfALaterRelease) {
+  auto disk = NewDisk();
+  Write(Open(disk).get(), "first");
+  for (const std::uint64_t copy : {0, 1}) {
+    std::memset(&disk->written[copy * format::kSuperblockStride + offsetof(format::Superblock, features)], 0xff, 4);
+  }
+  disk->drained = disk->written;
+  const auto opened = Pool::Open(std::make_unique<CrashMedia>(disk, 64), kSegment);
+  EXPECT_EQ(opened.status().code(), Code::kBadPool) << opened.status().message();
+}
+
 TEST(Pool, OneOfVersion2IsReadWithoutAKeyAndBecomesOneOfThisVersion) {
   NodeId node;
   auto disk = NewUnkeyed(node);

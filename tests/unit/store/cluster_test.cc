@@ -324,7 +324,8 @@ TEST_P(Unreached, KeepsNobodyFromBeingElected) {
   ExpectTheOthersServe();
 }
 
-// What a turn has written is committed by the order that comes in it.  When that fails, the turn's replies must not leave.
+// What a turn has written is committed by the order that comes in it.  When that fails, the turn's replies must not
+// leave.
 TEST(Node, AnOrderDoesNotHideFromItsTurnThatACommitHasFailed) {
   for (const bool hands_over : {false, true}) {
     Cluster cluster(3);
