@@ -18,6 +18,7 @@ struct Entry {
   std::string_view value;  // valid until the next call that changes the store or ends a unit
   TimeMs expire_at = kNoExpiry;
   ValueType type = ValueType::kString;  // of any other type, `value` is a packed collection: see collections.h
+  bool large = false;                   // `value` is the name of a large collection
 };
 
 class Keyspace {

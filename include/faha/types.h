@@ -64,6 +64,14 @@ constexpr const char* NameOf(ValueType type) {
   return "unknown";
 }
 
+// Names a large collection, whose elements are records of their own.  No two collections of a log ever have the same
+// name: it is made of the LSN that the next batch had when the collection was begun, and a number.
+struct CollectionId {
+  std::uint64_t born = 0;
+  std::uint32_t number = 0;
+  auto operator<=>(const CollectionId&) const = default;
+};
+
 // 128 random bits that name a node or a cluster.  All zero is "nobody".
 struct Uuid {
   std::array<std::uint8_t, 16> bytes{};
@@ -113,6 +121,7 @@ inline constexpr FeatureLevel kPeerHostLevel = 2;
 inline constexpr FeatureLevel kRecordChecksLevel = 2;
 inline constexpr FeatureLevel kValueTypesLevel = 3;
 inline constexpr FeatureLevel kForksLevel = 3;
+inline constexpr FeatureLevel kElementsLevel = 4;  // not offered yet: the elements of a collection may be records
 
 // A node was forced to lead alone (FAHA.PROMOTE FORCE) when its log ended at `end`.  What other nodes have committed
 // behind that LSN, or in an epoch later than that of `end`, is not a part of the history that the forced node has

@@ -47,6 +47,7 @@ class Indexes {
     Index* table = Of(db);
     return table == nullptr ? Place{} : table->Read(hash, key);
   }
+  [[nodiscard]] const KeyHash& hash() const { return hash_; }
   void Prefetch(DbId db, std::uint64_t hash) const {
     if (const Index* table = Of(db); table != nullptr) table->Prefetch(hash);
   }

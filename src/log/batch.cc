@@ -48,8 +48,10 @@ std::optional<RecordHeader> HeaderOf(std::span<const std::byte> from) {
   if (from.size() < sizeof(RecordHeader)) return std::nullopt;
   const auto header = Load<RecordHeader>(from.data());
   if (FindRecordKind(header.kind) == nullptr || (header.flags & ~format::kRecordFlags) != 0) return std::nullopt;
-  const auto last_type = static_cast<RecordKind>(header.kind) == RecordKind::kPut ? kLastValueType : ValueType::kString;
-  if (TypeOf(header) > static_cast<std::uint8_t>(last_type)) return std::nullopt;
+  const auto kind = static_cast<RecordKind>(header.kind);
+  const bool has_type = kind == RecordKind::kPut || IsElementKind(kind);
+  if (TypeOf(header) > static_cast<std::uint8_t>(has_type ? kLastValueType : ValueType::kString)) return std::nullopt;
+  if (kind != RecordKind::kPut && (header.flags & format::kIsLarge) != 0) return std::nullopt;
   const bool checks = (header.flags & format::kHasChecks) != 0;
   if (!checks && (header.head_check != 0 || header.value_check != 0)) return std::nullopt;
   const bool has_expiry = ExpiryBytes(header) != 0;
@@ -75,6 +77,7 @@ Record TrustedRecord(const std::byte* at) {
   record.kind = static_cast<RecordKind>(header.kind);
   record.db = header.db;
   record.type = static_cast<ValueType>(TypeOf(header));
+  record.large = (header.flags & format::kIsLarge) != 0;
   const std::byte* body = at + sizeof header;
   if ((header.flags & format::kHasExpiry) != 0) {
     record.expire_at = Load<TimeMs>(body);
@@ -133,7 +136,7 @@ std::uint64_t BatchBuilder::Add(const Record& record, std::optional<std::uint64_
   const std::uint64_t offset = bytes_.size();
   const bool has_expiry = record.expire_at != kNoExpiry;
   const int flags = (has_expiry ? format::kHasExpiry : 0) | (place ? format::kHasChecks : 0) |
-                    static_cast<int>(record.type) << format::kValueTypeShift;
+                    static_cast<int>(record.type) << format::kValueTypeShift | (record.large ? format::kIsLarge : 0);
   RecordHeader header{.kind = static_cast<std::uint8_t>(record.kind),
                       .flags = static_cast<std::uint8_t>(flags),
                       .db = record.db,

@@ -22,6 +22,7 @@ struct Record {
   std::string_view value;
   TimeMs expire_at = kNoExpiry;
   ValueType type = ValueType::kString;
+  bool large = false;       // the value is the name of a collection: see element.h
   std::uint64_t bytes = 0;  // in the batch, padding included
 
   [[nodiscard]] std::uint64_t Size() const {

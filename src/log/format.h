@@ -136,6 +136,12 @@ enum class RecordKind : std::uint8_t {
   kEpochStart = 5,  // a primary's first record
   kFree = 6,        // value: a FreeNote; when this is committed the segment is no longer part of the log
   kSwap = 7,        // value: SwappedDb[]; the newest one alone tells for all databases whose keys they hold
+  // From kElementsLevel on.  The key is the collection's name (8 bytes: `born`, 4 bytes: `number`) and then what names
+  // the element in it: a field, a member, or the label of a list's element (8 bytes, big-endian).  The value is that of
+  // a field, the score of a member (8 bytes, an IEEE double), or the element of a list; a set's member has none.  Both
+  // kinds have the ValueType of the collection, and database 0.
+  kElement = 8,
+  kElementErased = 9,  // the value is that of a kDelete
 };
 inline constexpr std::uint16_t kAllDatabases = 0xffff;
 inline constexpr std::uint8_t kHasExpiry = 1;
@@ -143,7 +149,10 @@ inline constexpr std::uint8_t kHasChecks = 2;  // from kRecordChecksLevel on
 // The ValueType of a kPut, from kValueTypesLevel on; before that, and of every other kind, 0.
 inline constexpr int kValueTypeShift = 2;
 inline constexpr std::uint8_t kValueTypeMask = 7 << kValueTypeShift;
-inline constexpr std::uint8_t kRecordFlags = kHasExpiry | kHasChecks | kValueTypeMask;
+// Of a kPut, from kElementsLevel on: the value is the name of a large collection, 12 bytes.
+inline constexpr std::uint8_t kIsLarge = 32;
+inline constexpr std::uint8_t kRecordFlags = kHasExpiry | kHasChecks | kValueTypeMask | kIsLarge;
+inline constexpr std::size_t kCollectionIdBytes = 12;
 
 // The value of a kFree record.  From the next batch on the digest no longer includes the freed segment's batches.
 struct FreeNote {

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "log/batch.h"
+#include "log/element.h"
 #include "log/format.h"
 
 namespace faha {
@@ -43,7 +44,7 @@ inline bool IsSwapRecord(const Record& record) { return ReadSwap(record).has_val
 
 // By the number of the kind, from 1 on.
 inline constexpr std::array kRecordKinds = {
-    RecordKindInfo{format::RecordKind::kPut, "put", Concerns::kKey, WhenCleaned::kMovedIfNewest, 0, nullptr},
+    RecordKindInfo{format::RecordKind::kPut, "put", Concerns::kKey, WhenCleaned::kMovedIfNewest, 0, IsPut},
     RecordKindInfo{format::RecordKind::kDelete, "delete", Concerns::kKey, WhenCleaned::kMovedIfHiding, 0, nullptr},
     RecordKindInfo{format::RecordKind::kFlush, "flush", Concerns::kDatabases, WhenCleaned::kPins, 0, nullptr},
     RecordKindInfo{format::RecordKind::kConfig, "config", Concerns::kCluster, WhenCleaned::kWrittenAnew,
@@ -52,6 +53,10 @@ inline constexpr std::array kRecordKinds = {
     RecordKindInfo{format::RecordKind::kFree, "free", Concerns::kLog, WhenCleaned::kForgotten, format::kHasFree,
                    nullptr},
     RecordKindInfo{format::RecordKind::kSwap, "swap", Concerns::kDatabases, WhenCleaned::kWrittenAnew, 0, IsSwapRecord},
+    RecordKindInfo{format::RecordKind::kElement, "element", Concerns::kKey, WhenCleaned::kMovedIfNewest, 0, IsElement,
+                   kElementsLevel},
+    RecordKindInfo{format::RecordKind::kElementErased, "erased", Concerns::kKey, WhenCleaned::kMovedIfHiding, 0,
+                   IsElementErased, kElementsLevel},
 };
 
 // Null if this release does not know it.

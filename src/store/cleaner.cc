@@ -306,7 +306,7 @@ Status Cleaner::MoveRecord(const Record& record, std::uint64_t hash, LogAddress 
     if (!record.value.empty()) std::memcpy(&of.value, record.value.data(), sizeof of.value);
     // If everything that is older than the delete is in this same segment, or is gone, the delete hides nothing any
     // more.
-    if (oldest_ >= of || engine_->HasKeyOf(record)) return Status::Ok();
+    if (oldest_ >= of || engine_->HidesNothing(record)) return Status::Ok();
   }
   // A delete that is moved for the first time gets a value: the LSN of its batch.
   const auto head = HeadFor(record.bytes + (put ? 0 : sizeof of));

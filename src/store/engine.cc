@@ -36,7 +36,7 @@ std::optional<Entry> Engine::Get(DbId db, std::string_view key) {
   const auto record = RecordAt(place, RecordPart::kAll);
   if (!record) return std::nullopt;
   hot_.Count(db, hash, place);
-  return Entry{record->value, record->expire_at, record->type};
+  return Entry{record->value, record->expire_at, record->type, record->large};
 }
 
 // Each key costs two cache misses, one after the other; here the misses of all keys overlap.
@@ -64,7 +64,8 @@ Status Engine::Put(DbId db, std::string_view key, const Entry& entry) {
                       .key = key,
                       .value = entry.value,
                       .expire_at = entry.expire_at,
-                      .type = entry.type};
+                      .type = entry.type,
+                      .large = entry.large};
   const auto at = Append(record);
   if (!at.ok()) return at.status();
   ApplyPut(record, {at.value(), index_.Hash(db, key), db});
@@ -124,8 +125,14 @@ Status Engine::MovePut(const Record& record, std::uint64_t hash, LogAddress at, 
   const auto to = Append(record, head);
   if (!to.ok()) return to.status();
   log_->EndUnit();
-  Note(Undo::Kind::kMove, record.db, hash, to.value(), at.value);
-  index_.Move(record.db, hash, at, to.value());
+  if (IsElementKind(record.kind)) {
+    Note(Undo::Kind::kElementMove, 0, hash, to.value(), at.value);
+    collections_->Find(CollectionOf(record))->Move(record, hash, at, to.value());
+  } else {
+    Note(Undo::Kind::kMove, record.db, hash, to.value(), at.value);
+    index_.Move(record.db, hash, at, to.value());
+    if (record.large) Bind(record, to.value());
+  }
   usage_.DropLive(at, record.bytes);
   usage_.AddLive(to.value(), record.bytes);
   return Status::Ok();
@@ -153,8 +160,9 @@ void Engine::DropNamed(const Segment& segment) {
       return;
     }
     FAHA_CHECK(batch.ForEach([&](const Record& record, std::uint64_t in_batch) {
-      if (record.kind != RecordKind::kPut || !IsNewest(record, start + offset + in_batch)) return;
-      Erased(index_.Erase(record.db, record.key));
+      const LogAddress at = start + offset + in_batch;
+      if (record.kind == RecordKind::kElement) return DropNamedElement(record, at);
+      if (record.kind == RecordKind::kPut && IsNewest(record, at)) Erased(index_.Erase(record.db, record.key));
     }),
                "records are checked before a batch enters the log");
     offset += batch.PaddedBytes(pool.geometry().granule);
@@ -223,9 +231,20 @@ bool Engine::Save(const std::function<bool(std::span<const std::byte>)>& write) 
       if (const auto record = RecordAt(place, RecordPart::kHead)) usage.DropLive(place.log_address(), record->bytes);
     });
   }
+  const auto drop = [&](LogAddress at, std::uint64_t forgets) {
+    if (usage_.ForgottenSince(at, forgets)) return;
+    if (const auto record = ElementAt(at, RecordPart::kHead)) usage.DropLive(at, record->bytes);
+  };
+  for (const Flushed& flushed : flushed_) {
+    if (flushed.covered != 0) continue;
+    flushed.collections.ForEach(
+        [&](const Large& large) { large.ForEach([&](LogAddress at) { drop(at, flushed.forgets); }); });
+  }
+  collections_->ForEachGone([&](LogAddress at, std::uint64_t forgets) { drop(at, forgets); });
   const std::uint64_t heads[] = {expiring_.all().size(), swapped.size(), swap_at_.value};
   return write(std::as_bytes(std::span(heads))) && write(std::as_bytes(expiring_.all())) &&
-         write(std::as_bytes(std::span(swapped))) && write(std::as_bytes(usage.segments())) && index_.Save(write);
+         write(std::as_bytes(std::span(swapped))) && write(std::as_bytes(usage.segments())) && index_.Save(write) &&
+         collections_->Save(write);
 }
 
 bool Engine::Load(const std::function<bool(std::span<std::byte>)>& read, std::uint64_t limit) {
@@ -243,14 +262,18 @@ bool Engine::Load(const std::function<bool(std::span<std::byte>)>& read, std::ui
   if (!read(std::as_writable_bytes(std::span(segments)))) return false;
   usage_.Restore(std::move(segments));
   if (!index_.Load(read, limit)) return false;
+  collections_ = NewCollections();
+  if (!collections_->Load(read, limit)) return false;
   applied_ = log_->end().lsn;
   journal_.Reset(applied_);
+  LogIsWhole();
   touched_ = touched_ || index_.Size() > 0 || usage_.tombstone_bytes() > 0 || swap_at_ != LogAddress{};
   return true;
 }
 
 void Engine::CheckInvariants() const {
   index_.CheckInvariants();
+  collections_->CheckInvariants();
   hot_.CheckInvariants([this](LogAddress at) { return log_->RecordBytesAt(at); });
   std::uint64_t hot = 0;
   const auto count = [&](Place place) { hot += place.hot() ? 1 : 0; };

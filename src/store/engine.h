@@ -7,7 +7,9 @@
 //             (4) clients' database numbers are translated here: the index, the counts and the records use only stored
 //                 numbers.
 //             (5) a hot key's block holds the same as its newest record in the log: readers cannot tell the difference.
-//             (6) nothing is told to anybody that a record's check does not confirm: misread() says so instead.
+//             (6) a large collection that a key has holds the newest records of its elements, which are live; those of
+//                 an unbound or a buried one count as live until they are taken down.
+//             (7) nothing is told to anybody that a record's check does not confirm: misread() says so instead.
 #pragma once
 
 #include <algorithm>
@@ -29,19 +31,22 @@
 #include "keyspace/hot_tier.h"
 #include "keyspace/indexes.h"
 #include "log/log.h"
+#include "store/collections.h"
 #include "store/database_map.h"
 #include "store/journal.h"
 #include "store/usage.h"
 
 namespace faha {
 
-class Engine final : private KeySource {
+class Engine final : private ElementSource {
  public:
   // `memory`: for the index and for the hot tier; the hot tier uses none before SetHotBytes().
   // `seed`: for the hashes of the keys, until a checkpoint is loaded, which has its own seed.
   explicit Engine(Log* log, std::pmr::memory_resource* memory = std::pmr::get_default_resource(),
                   std::uint64_t seed = KeyHash::RandomSeed())
-      : log_(log), index_(*this, memory, KeyHash(seed)), hot_(&index_, memory), usage_(&log->pool()) {}
+      : log_(log), memory_(memory), index_(*this, memory, KeyHash(seed)), hot_(&index_, memory), usage_(&log->pool()) {
+    collections_ = NewCollections();
+  }
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
@@ -78,6 +83,35 @@ class Engine final : private KeySource {
     });
     return databases;
   }
+  // --- Large collections.  A put whose entry is large gives a key the collection whose name is the value.  A
+  // collection that is begun gets its elements first, and then its key, in the same unit; what has no key then is gone.
+  [[nodiscard]] CollectionId NewCollection();
+  // Errors: as Log::Append.  An element that is absent is erased without a record.
+  Status PutElement(const CollectionId& id, ValueType type, std::string_view subkey, std::string_view value,
+                    TimeMs expire_at = kNoExpiry);
+  Status EraseElement(const CollectionId& id, std::string_view subkey);
+  // Null: there is no such collection.  Valid until something is written.
+  [[nodiscard]] const Large* Find(const CollectionId& id) const { return collections_->Find(id); }
+  // The element's record; nothing if there is no such element.
+  [[nodiscard]] std::optional<Record> FindElement(const CollectionId& id, std::string_view subkey) const;
+  [[nodiscard]] std::optional<Record> ElementAt(LogAddress at, RecordPart part) const override {
+    return RecordAt(Place::Cold(at), part);
+  }
+  [[nodiscard]] std::uint64_t LargeCollections() const { return collections_->Size(); }
+
+  // --- Whether all is here that the log holds.  While it is not, collections without a key are kept: the record that
+  // binds one may come later.
+  // The log that is being received is whole now.
+  void LogIsWhole() {
+    settle_at_ = log_->end().lsn;
+    Settle();
+  }
+  // Batches are missing in the log that is being received.
+  void LogHasGaps() {
+    settle_at_ = Lsn{~std::uint64_t{0}};
+    settled_ = false;
+  }
+
   // The number by which clients call the database whose records have the number `stored`.
   [[nodiscard]] DbId Named(DbId stored) const { return map_.Named(stored); }
   // Is the put at `at` the newest of its key?
@@ -85,7 +119,7 @@ class Engine final : private KeySource {
     return IsNewest(record, index_.Hash(record.db, record.key), at);
   }
   [[nodiscard]] bool IsNewest(const Record& record, std::uint64_t hash, LogAddress at) const {
-    return index_.Holds(record.db, hash, at);
+    return IsElementKind(record.kind) ? IsNewestElement(record, hash, at) : index_.Holds(record.db, hash, at);
   }
   // Since TakeMisread(): was something left out of an answer, or taken for absent, because the medium has damaged its
   // record?  Then Pool::damage() reports it, too, and nobody may act on what was told.
@@ -94,8 +128,12 @@ class Engine final : private KeySource {
   // The index had to place a key whose record is damaged, and cannot name this key any more: a client that asked for
   // the key would be told that it is absent.  This stays so until the log is given up.
   [[nodiscard]] bool broken() const { return broken_; }
-  // Has the key of `record` a value?
-  [[nodiscard]] bool HasKeyOf(const Record& record) const { return !index_.Find(record.db, record.key).IsNone(); }
+  // Does the delete `record` hide nothing, because its key has a value?  Or because its element has one, or the
+  // collection is gone?
+  [[nodiscard]] bool HidesNothing(const Record& record) const {
+    if (IsElementKind(record.kind)) return ErasesNothing(record);
+    return !index_.Find(record.db, record.key).IsNone();
+  }
 
   // --- The hot tier.
   void SetHotBytes(std::uint64_t bytes) { hot_.SetLimit(bytes); }
@@ -167,7 +205,10 @@ class Engine final : private KeySource {
   void RollBackTo(Lsn keep);
   // The log was cut behind what was applied.  The next batch may be in another segment now, so its place is looked for
   // again.
-  void LogWasCut() { cursor_ = {}; }
+  void LogWasCut() {
+    cursor_ = {};
+    if (settle_at_ != Lsn{~std::uint64_t{0}}) settle_at_ = std::min(settle_at_, log_->end().lsn);
+  }
   // How often RollBackTo() had to replay the log.
   [[nodiscard]] std::uint64_t replays() const { return replays_; }
   // Replays one batch, which need not be in one of the log's segments.  Its records are well-formed, and the caller
@@ -221,6 +262,8 @@ class Engine final : private KeySource {
   void ApplyRecord(const Record& record, const Held& held);
   void ApplyPut(const Record& record, const Held& held);
   void ApplyDelete(const Record& record, const Held& held);
+  void ApplyElement(const Record& record, const Held& held);
+  void ApplyElementErased(const Record& record, const Held& held);
   void ApplyFlush(const Record& record, LogAddress at);
   void ApplySwap(const Record& record, LogAddress at);
   std::uint64_t ScanStored(DbId stored, std::uint64_t cursor, const Visitor& visit) const;
@@ -236,6 +279,7 @@ class Engine final : private KeySource {
     if (!record) return;
     usage_.DropLive(place.log_address(), record->bytes);
     if (record->expire_at != kNoExpiry) expiring_.Down(record->db);
+    if (record->large) LetGo(place.log_address());
   }
   // The key at `place` is gone.
   void Erased(Place place) {
@@ -245,9 +289,11 @@ class Engine final : private KeySource {
 
   // The retired index of a database that was flushed.
   struct Flushed {
+    Flushed(Index* retired, std::uint64_t forgotten) : table(retired), forgets(forgotten) {}
     Index* table;
     std::uint64_t forgets;  // the count of forgotten segments at that time
     int covered = 0;        // so many flushes of everything, not final yet, cover it; > 0: its records are not counted
+    Collections::List collections = {};
   };
   // What a flush of everything has removed.  The flush may still be taken back.
   struct FlushedAll {
@@ -255,6 +301,7 @@ class Engine final : private KeySource {
     std::unique_ptr<HotTier::Parked> hot;
     std::vector<std::uint64_t> live;  // bytes by segment
     DbCounts expiring;
+    std::unique_ptr<Collections> collections;
   };
   // A flush of at most so many keys erases them one by one.
   static constexpr std::uint64_t kFewKeys = 512;
@@ -264,10 +311,36 @@ class Engine final : private KeySource {
   void EraseEach(DbId db, LogAddress at);
   // Takes down a part of what was flushed; true: there is more.
   bool TakeDownFlushed();
+  // Buries the collections of databases whose flush will not be taken back.
+  void BuryFlushed();
   // Is the record at `at`, which `flushed` names, still in the log?
   [[nodiscard]] bool InLog(const Flushed& flushed, LogAddress at) const {
     return !usage_.ForgottenSince(at, flushed.forgets);
   }
+
+  // --- Large collections: engine_elements.cc.
+  [[nodiscard]] std::unique_ptr<Collections> NewCollections() const {
+    return std::make_unique<Collections>(static_cast<const ElementSource&>(*this), memory_, index_.hash());
+  }
+  void Lost() const override { broken_ = true; }
+  [[nodiscard]] bool IsNewestElement(const Record& record, std::uint64_t hash, LogAddress at) const;
+  [[nodiscard]] bool ErasesNothing(const Record& record) const;
+  void DropNamedElement(const Record& record, LogAddress at);
+  // The key's record at `at`, which names a collection, is its key's newest.
+  void Bind(const Record& record, LogAddress at);
+  // It is not any more.
+  void LetGo(LogAddress at);
+  void LetGo(Large& large);
+  // The collection that the key's record at `at` names; null if it is gone, or the record is damaged.
+  [[nodiscard]] Large* NamedBy(LogAddress at) const;
+  void LetGoForGood(const Undo& step);
+  void SettleAt(Lsn lsn);
+  void Settle();
+  void DropElementLive(LogAddress at, std::uint64_t forgets);
+  void TakeElementBack(const Undo& step);
+  void TakeElementErasedBack(const Undo& step);
+  void TakeBindingBack(const Undo& step);
+  void DropIfEmpty(Large& large);
 
   // --- Taking steps back: engine_rollback.cc.
   void Note(Undo::Kind kind, DbId db, std::uint64_t hash, LogAddress at, std::uint64_t old) {
@@ -284,7 +357,12 @@ class Engine final : private KeySource {
   void Revive(LogAddress at);
 
   Log* log_;
+  std::pmr::memory_resource* memory_;
   Indexes index_;
+  std::unique_ptr<Collections> collections_;
+  CollectionId born_;     // the name that the newest collection of this process has
+  Lsn settle_at_;         // when so much is applied, all is here
+  bool settled_ = false;  // it was applied: whoever is unbound from now on stays so
   HotTier hot_;
   Usage usage_;
   DbCounts expiring_;            // keys that have an expiry

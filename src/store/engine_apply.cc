@@ -12,6 +12,7 @@ using format::RecordKind;
 
 void Engine::Replay(Lsn target) {
   target = std::min(target, log_->end().lsn);
+  SettleAt(log_->end().lsn);
   if (index_.Size() == 0 && applied_ < target) {
     // Applying a first part shows to which databases the keys belong.
     ApplyTo(Lsn{applied_.value + (target.value - applied_.value) / 64});
@@ -19,6 +20,7 @@ void Engine::Replay(Lsn target) {
   }
   ApplyTo(target);
   index_.ShrinkToFit();
+  Settle();
 }
 
 void Engine::ApplyTo(Lsn target) {
@@ -28,12 +30,14 @@ void Engine::ApplyTo(Lsn target) {
   Committed(target);
   Advance(target);
   journal_.Reset(applied_);
+  Settle();
 }
 
 void Engine::ApplyTail() {
   tail_ = true;
   Advance(log_->end().lsn);
   tail_ = false;
+  Settle();
 }
 
 void Engine::Advance(Lsn target) {
@@ -98,6 +102,8 @@ void Engine::ApplyRecord(const Record& record, const Held& held) {
     case RecordKind::kDelete: return ApplyDelete(record, held);
     case RecordKind::kFlush: return ApplyFlush(record, held.at);
     case RecordKind::kSwap: return ApplySwap(record, held.at);
+    case RecordKind::kElement: return ApplyElement(record, held);
+    case RecordKind::kElementErased: return ApplyElementErased(record, held);
     case RecordKind::kConfig:
     case RecordKind::kEpochStart:
     case RecordKind::kFree: return;  // for the cluster and the log, not for the keyspace
@@ -106,6 +112,8 @@ void Engine::ApplyRecord(const Record& record, const Held& held) {
 
 void Engine::ApplyPut(const Record& record, const Held& held) {
   LogAddress was;
+  // It is bound to its new record before its old one is let go.
+  if (record.large) Bind(record, held.at);
   index_.Upsert(held.hash, record.db, record.key, held.at, [&](Place old) {
     was = old.log_address();
     Died(old);
@@ -155,6 +163,7 @@ void Engine::FlushAll(LogAddress at) {
     final_ = 0;
     flushed_.clear();
     index_.Clear();
+    collections_ = NewCollections();
     hot_.Clear();
     usage_.DropAllLive();
     expiring_.Clear();
@@ -164,16 +173,28 @@ void Engine::FlushAll(LogAddress at) {
   if (index_.Size() <= kFewKeys) return index_.ForEachDb([&](DbId db) { EraseEach(db, at); });
   Note(Undo::Kind::kFlushAll, 0, 0, at, 0);
   for (Flushed& flushed : flushed_) ++flushed.covered;
-  flushed_all_.push_back({index_.TakeAll(), hot_.Park(), usage_.TakeAllLive(), std::exchange(expiring_, {})});
+  flushed_all_.push_back({index_.TakeAll(), hot_.Park(), usage_.TakeAllLive(), std::exchange(expiring_, {}),
+                          std::exchange(collections_, NewCollections())});
 }
 
 // If there are many keys, nobody waits until each was looked at: until then their records count as live.
 void Engine::FlushDb(DbId db, LogAddress at) {
   if (index_.Size(db) <= kFewKeys) return EraseEach(db, at);
+  // One of them may have another key, which replay will only see later.
+  if (!settled_) collections_->ForEachOf(db, [this](Large& large) { LetGo(large); });
   Note(Undo::Kind::kFlushDb, db, 0, at, expiring_.Of(db));
   expiring_.Set(db, 0);
-  flushed_.push_back({index_.Retire(db), usage_.forgets()});
-  if (!journal_.open()) final_ = flushed_.size();
+  flushed_.emplace_back(index_.Retire(db), usage_.forgets());
+  collections_->Flush(db, flushed_.back().collections);
+  if (journal_.open()) return;
+  final_ = flushed_.size();
+  BuryFlushed();
+}
+
+void Engine::BuryFlushed() {
+  for (std::size_t i = 0; i < final_; ++i) {
+    if (flushed_[i].covered == 0) collections_->Bury(flushed_[i].collections, flushed_[i].forgets);
+  }
 }
 
 void Engine::EraseEach(DbId db, LogAddress at) {
@@ -186,7 +207,8 @@ void Engine::EraseEach(DbId db, LogAddress at) {
 }
 
 bool Engine::TakeDownFlushed() {
-  if (final_ == 0 || flushed_.front().covered != 0) return false;
+  const auto drop = [this](LogAddress at, std::uint64_t forgets) { DropElementLive(at, forgets); };
+  if (final_ == 0 || flushed_.front().covered != 0) return collections_->TakeDown(drop);
   const Flushed& oldest = flushed_.front();
   const bool more = oldest.table->TakeDown([&](Place place) {
     const LogAddress at = place.log_address();
@@ -198,7 +220,8 @@ bool Engine::TakeDownFlushed() {
   if (more) return true;
   index_.Discard(oldest.table);
   flushed_.pop_front();
-  return --final_ != 0;
+  --final_;
+  return true;
 }
 
 void Engine::ApplySwap(const Record& record, LogAddress at) {

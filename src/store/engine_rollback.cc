@@ -12,7 +12,11 @@ namespace faha {
 void Engine::Committed(Lsn lsn) {
   journal_.Committed(lsn, [this](const Undo& step) {
     switch (static_cast<Undo::Kind>(step.kind)) {
-      case Undo::Kind::kFlushDb: ++final_; break;
+      case Undo::Kind::kLetGo: LetGoForGood(step); break;
+      case Undo::Kind::kFlushDb:
+        ++final_;
+        BuryFlushed();
+        break;
       case Undo::Kind::kFlushAll:
         // The databases that were flushed before this flush of everything are not needed any more.
         for (; final_ > 0; --final_) {
@@ -68,6 +72,8 @@ void Engine::ReplayThrough(Lsn keep) {
   flushed_.clear();
   final_ = 0;
   index_.Clear();
+  collections_ = NewCollections();
+  SettleAt(keep);
   map_ = {};
   swap_at_ = {};
   hot_.Clear();
@@ -80,6 +86,7 @@ void Engine::ReplayThrough(Lsn keep) {
   touched_ = false;
   misread_ = broken_ = false;
   ApplyTo(keep);
+  Settle();
 }
 
 void Engine::TakeBack(const Undo& step) {
@@ -101,6 +108,22 @@ void Engine::TakeBack(const Undo& step) {
       usage_.AddLive(old, record->bytes);
       break;
     }
+    case Undo::Kind::kElement: TakeElementBack(step); break;
+    case Undo::Kind::kElementErased: TakeElementErasedBack(step); break;
+    case Undo::Kind::kElementMove: {
+      const auto record = ElementAt(at, RecordPart::kAll);
+      Large* large = record ? collections_->Find(CollectionOf(*record)) : nullptr;
+      if (large == nullptr) {
+        Lost();
+        break;
+      }
+      large->Move(*record, step.hash, at, old);
+      usage_.DropLive(at, record->bytes);
+      usage_.AddLive(old, record->bytes);
+      break;
+    }
+    case Undo::Kind::kBind:
+    case Undo::Kind::kLetGo: TakeBindingBack(step); break;
     case Undo::Kind::kSwap: TakeSwapBack(old); break;
     case Undo::Kind::kFlush: usage_.DropFlush(at); break;
     case Undo::Kind::kErased:
@@ -109,6 +132,7 @@ void Engine::TakeBack(const Undo& step) {
       break;
     case Undo::Kind::kFlushDb:
       index_.Revive(flushed_.back().table);
+      collections_->TakeFlushBack(db, flushed_.back().collections);
       flushed_.pop_back();
       expiring_.Set(db, step.old);
       break;
@@ -148,8 +172,10 @@ void Engine::TakeFlushAllBack() {
   hot_.Unpark(std::move(flushed.hot));
   usage_.PutLiveBack(flushed.live);
   expiring_ = std::move(flushed.expiring);
+  collections_ = std::move(flushed.collections);
   flushed_all_.pop_back();
   for (Flushed& before : flushed_) --before.covered;
+  BuryFlushed();
 }
 
 void Engine::Revive(LogAddress at) {

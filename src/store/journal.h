@@ -21,14 +21,19 @@ namespace faha {
 
 struct Undo {
   enum class Kind : std::uint8_t {
-    kPut,       // `old`: where the key was; none: it is new
-    kDelete,    // the same; none: there was no key
-    kMove,      // by the cleaner, from `old`
-    kSwap,      // `old`: the swap record before this one; none: there was none
-    kFlush,     // the keys that it erased are in the steps behind it
-    kErased,    // one key that was at `old`
-    kFlushDb,   // the index of `db` was retired; `old`: how many of its keys had an expiry
-    kFlushAll,  // all indexes
+    kPut,            // `old`: where the key was; none: it is new
+    kDelete,         // the same; none: there was no key
+    kMove,           // by the cleaner, from `old`
+    kElement,        // a put of an element; `old`: where it was; none: it is new
+    kElementErased,  // the same; none: there was no such element
+    kElementMove,    // by the cleaner, from `old`
+    kBind,           // by the key's record at `at`; `old`: the record that bound it before; none: it was unbound
+    kLetGo,          // `old`: the key's record that had bound it
+    kSwap,           // `old`: the swap record before this one; none: there was none
+    kFlush,          // the keys that it erased are in the steps behind it
+    kErased,         // one key that was at `old`
+    kFlushDb,        // the index of `db` was retired; `old`: how many of its keys had an expiry
+    kFlushAll,       // all indexes
   };
   Lsn lsn;                    // the batch that holds the record
   Lsn chain;                  // the first batch that replay applies together with it

@@ -149,6 +149,7 @@ Status Replica::AllowGap(const Member& source, Lsn whole_at, std::span<const std
   }
   whole_at_ = whole_at;
   log_->AllowGap();
+  engine_->LogHasGaps();
   if (Mutated(Mutant::kGapHidesFrees)) return Status::Ok();
   const Status status = log_->ReleaseUnlisted(in_use, whole_at, [&](const Segment& segment) { Leave(segment); });
   return status.ok() ? status : health_->Fail(status);
@@ -195,6 +196,7 @@ Status Replica::EndInstallIfWhole() {
   if (Status status = pool_->EndInstall(); !status.ok()) return health_->Fail(status);
   if (Status status = NoteLog(); !status.ok()) return health_->Fail(status);
   not_whole_ = end_unknown_ = false;
+  engine_->LogIsWhole();
   health_->Note(LogLevel::kNotice, "the log is whole");
   return Status::Ok();
 }

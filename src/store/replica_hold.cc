@@ -70,7 +70,7 @@ Status Replica::ReadSegment(const SegmentHold::Held& held, const Store::HeldVisi
     if (!fits || !log_->IsIntact(batch, at + offset)) return IsHeld(held) ? Damaged(at + offset) : Overwritten();
     found.clear();
     const bool well_formed = batch.ForEach([&](const Record& record, std::uint64_t in_batch) {
-      if (InfoOf(record.kind).when_cleaned != WhenCleaned::kMovedIfNewest) return;
+      if (record.kind != format::RecordKind::kPut) return;
       found.push_back({record, 0, at + offset + in_batch});
     });
     if (!well_formed) return Overwritten();

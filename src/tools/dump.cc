@@ -23,7 +23,8 @@ std::string Shortened(std::string_view bytes) {
 // The LSN of the batch that held the original of a moved delete; nothing if the record is no moved delete.
 std::optional<std::uint64_t> MovedFrom(const Record& record) {
   std::uint64_t lsn = 0;
-  if (record.kind != RecordKind::kDelete || record.value.size() != sizeof lsn) return std::nullopt;
+  if (InfoOf(record.kind).when_cleaned != WhenCleaned::kMovedIfHiding || record.value.size() != sizeof lsn)
+    return std::nullopt;
   std::memcpy(&lsn, record.value.data(), sizeof lsn);
   return lsn;
 }
@@ -111,11 +112,28 @@ class Dumper {
     return text.empty() ? "nothing is swapped" : text;
   }
 
+  static std::string IdText(const CollectionId& id) { return fmt::format("{}.{}", id.born, id.number); }
+
+  static std::string ElementText(const Record& record) {
+    const bool list = record.type == ValueType::kList, sorted = record.type == ValueType::kSortedSet;
+    const std::string name = list ? fmt::format("label {}", LabelOf(SubkeyOf(record))) : Shortened(SubkeyOf(record));
+    std::string text = fmt::format("of {} {} {}", NameOf(record.type), IdText(CollectionOf(record)), name);
+    if (record.kind == RecordKind::kElementErased) {
+      if (const auto moved = MovedFrom(record)) text += fmt::format(" moved from batch {}", *moved);
+      return text;
+    }
+    if (sorted) return text + fmt::format(" score {}", ScoreOf(record.value));
+    return record.type == ValueType::kSet ? text : text + " value " + Shortened(record.value);
+  }
+
   static std::string HumanContent(const Record& record) {
     switch (record.kind) {
       case RecordKind::kPut: {
         const std::string expiry =
             record.expire_at != kNoExpiry ? fmt::format(" expires {}", record.expire_at) : std::string();
+        if (record.large)
+          return fmt::format("db {} key {} large {} {}{}", record.db, Shortened(record.key), NameOf(record.type),
+                             IdText(LargeOf(record)), expiry);
         return fmt::format("db {} key {} {} {}{}", record.db, Shortened(record.key),
                            record.type == ValueType::kString ? "value" : NameOf(record.type), Shortened(record.value),
                            expiry);
@@ -129,6 +147,8 @@ class Dumper {
       case RecordKind::kConfig: return MembersText(record.value);
       case RecordKind::kEpochStart: return "start";
       case RecordKind::kSwap: return SwapText(record);
+      case RecordKind::kElement:
+      case RecordKind::kElementErased: return ElementText(record);
       case RecordKind::kFree: break;
     }
     const auto note = ReadFreeNote(record);

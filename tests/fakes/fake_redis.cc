@@ -1,5 +1,6 @@
 #include "tests/fakes/fake_redis.h"
 
+#include <cstdint>
 #include <utility>
 
 namespace faha {

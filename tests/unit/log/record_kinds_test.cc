@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <iterator>
+#include <limits>
 #include <set>
 #include <string>
 #include <vector>
@@ -13,7 +15,12 @@ namespace {
 
 std::vector<std::byte> Bytes(std::uint8_t kind) {
   BatchBuilder builder;
-  builder.Add({.kind = format::RecordKind::kPut, .key = {}, .value = {}});
+  // An element names its collection; the other kinds that have a form may be empty.
+  const bool element = IsElementKind(static_cast<format::RecordKind>(kind));
+  builder.Add({.kind = format::RecordKind::kPut,
+               .key = element ? "a collection" : "",
+               .value = {},
+               .type = element ? ValueType::kHash : ValueType::kString});
   std::vector<std::byte> bytes(builder.data() + sizeof(format::BatchHeader), builder.data() + builder.size());
   format::RecordHeader header;
   std::memcpy(&header, bytes.data(), sizeof header);
@@ -110,6 +117,51 @@ TEST(RecordChecks, AreInNoRecordOfALevelBeforeThem) {
   std::memcpy(bytes.data(), &header, sizeof header);
   EXPECT_FALSE(ParseRecord(bytes).has_value());
   EXPECT_FALSE(IsAsWritten(bytes, RecordPart::kAll, kPlace));
+}
+
+// A record of an element that could not be applied is refused wherever records are read.
+TEST(RecordKinds, AnElementHasTheFormOfItsCollection) {
+  using format::RecordKind;
+  const std::string id(format::kCollectionIdBytes, 'i'), label = id + std::string(8, 'l'), score(8, '\0');
+  const std::string nan(reinterpret_cast<const char*>("\xff\xff\xff\xff\xff\xff\xff\x7f"), 8);
+  const auto reads = [](RecordKind kind, ValueType type, std::string_view key, std::string_view value, DbId db = 0,
+                        bool large = false) {
+    BatchBuilder builder;
+    builder.Add({.kind = kind, .db = db, .key = key, .value = value, .type = type, .large = large});
+    const std::vector<std::byte> bytes(builder.data() + sizeof(format::BatchHeader), builder.data() + builder.size());
+    return ParseRecord(bytes).has_value();
+  };
+  for (const RecordKind kind : {RecordKind::kElement, RecordKind::kElementErased}) {
+    EXPECT_TRUE(reads(kind, ValueType::kHash, id, ""));
+    EXPECT_FALSE(reads(kind, ValueType::kHash, id.substr(1), "")) << "no collection";
+    EXPECT_FALSE(reads(kind, ValueType::kString, id, ""));
+    EXPECT_FALSE(reads(kind, ValueType::kHash, id, "", 1)) << "in a database";
+    EXPECT_FALSE(reads(kind, ValueType::kHash, id, "", 0, true));
+    EXPECT_TRUE(reads(kind, ValueType::kList, label, ""));
+    EXPECT_FALSE(reads(kind, ValueType::kList, label + "l", ""));
+    EXPECT_FALSE(reads(kind, ValueType::kList, id, ""));
+  }
+  EXPECT_TRUE(reads(RecordKind::kElement, ValueType::kSet, id, ""));
+  EXPECT_FALSE(reads(RecordKind::kElement, ValueType::kSet, id, "value"));
+  EXPECT_TRUE(reads(RecordKind::kElement, ValueType::kSortedSet, id, score));
+  EXPECT_FALSE(reads(RecordKind::kElement, ValueType::kSortedSet, id, score + "0"));
+  EXPECT_FALSE(reads(RecordKind::kElement, ValueType::kSortedSet, id, nan));
+  EXPECT_TRUE(reads(RecordKind::kElementErased, ValueType::kSet, id, score)) << "an erased one that was moved";
+  EXPECT_FALSE(reads(RecordKind::kElementErased, ValueType::kSet, id, "LSN"));
+  EXPECT_TRUE(reads(RecordKind::kPut, ValueType::kHash, "key", id, 3, true));
+  EXPECT_FALSE(reads(RecordKind::kPut, ValueType::kHash, "key", label, 3, true));
+  EXPECT_FALSE(reads(RecordKind::kPut, ValueType::kString, "key", id, 3, true));
+  EXPECT_FALSE(reads(RecordKind::kDelete, ValueType::kString, "key", "", 3, true));
+}
+
+// The order of the numbers is the order of the scores.
+TEST(Elements, AreOrderedAsTheirScores) {
+  const double infinity = std::numeric_limits<double>::infinity();
+  const double scores[] = {-infinity, -1e300, -2, -1.5, -1e-310, 0, 1e-310, 1, 1.5, 2, 1e300, infinity};
+  for (std::size_t i = 1; i < std::size(scores); ++i) EXPECT_LT(OrderOf(scores[i - 1]), OrderOf(scores[i]));
+  EXPECT_EQ(OrderOf(-0.0), OrderOf(0.0));
+  EXPECT_EQ(LabelOf(LabelBytes(0x0123456789ABCDEF)), 0x0123456789ABCDEF);
+  EXPECT_LT(LabelBytes(255), LabelBytes(256));
 }
 
 TEST(RecordKinds, EachHasANameOfItsOwn) {

@@ -131,7 +131,7 @@ TEST(DatabaseMap, AgreesWithAPermutation) {
 struct Worker {
   explicit Worker(std::shared_ptr<CrashDisk> on)
       : disk(std::move(on)),
-        pool(std::move(Pool::Open(std::make_unique<CrashMedia>(disk, 64), kSegment).value())),
+        pool(std::move(Pool::Open(std::make_unique<CrashMedia>(disk, 64), kSegment, 0, kElementsLevel).value())),
         log(std::move(Log::Open(pool.get(), {}).value())),
         engine(log.get()),
         cleaner(log.get(), &engine) {
@@ -144,6 +144,20 @@ struct Worker {
   void Swap(DbId a, DbId b) {
     ASSERT_TRUE(engine.Swap(a, b).ok());
     Commit();
+  }
+  // A hash with these fields under a key.
+  void PutHash(DbId db, std::string_view key, std::initializer_list<std::string_view> fields) {
+    ASSERT_TRUE(pool->RaiseLevel(kElementsLevel).ok());
+    const CollectionId id = engine.NewCollection();
+    for (const std::string_view field : fields)
+      ASSERT_TRUE(engine.PutElement(id, ValueType::kHash, field, "value").ok());
+    const CollectionIdBytes name = BytesOf(id);
+    ASSERT_TRUE(engine.Put(db, key, {{name.data(), name.size()}, kNoExpiry, ValueType::kHash, true}).ok());
+    Commit();
+  }
+  [[nodiscard]] bool HasField(DbId db, std::string_view key, std::string_view field) {
+    const auto entry = engine.Get(db, key);
+    return entry && engine.FindElement(ReadCollectionId(entry->value), field).has_value();
   }
   // As the node does it.
   void Config(std::string_view members) {
@@ -248,6 +262,18 @@ Effect EffectOf(format::RecordKind kind) {
                 node.Swap(3, 5);
               },
               [](Worker& node) { return node.engine.Get(5, "k") && !node.engine.Get(3, "k"); }};
+    case format::RecordKind::kElement:
+      return {[](Worker& node) { node.PutHash(3, "h", {"field"}); },
+              [](Worker& node) { return node.HasField(3, "h", "field"); }};
+    case format::RecordKind::kElementErased:
+      return {[older](Worker& node) {
+                node.PutHash(3, "h", {"field", "another"});
+                older(node, 4);
+                const auto entry = node.engine.Get(3, "h");
+                EXPECT_TRUE(node.engine.EraseElement(ReadCollectionId(entry->value), "field").ok());
+                node.Commit();
+              },
+              [](Worker& node) { return !node.HasField(3, "h", "field") && node.HasField(3, "h", "another"); }};
     case format::RecordKind::kConfig:
       return {[](Worker& node) { node.Config("members"); },
               [](Worker& node) { return NewestConfig(*node.pool) == "members"; }};

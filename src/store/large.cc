@@ -1,0 +1,163 @@
+#include "store/large.h"
+
+#include <array>
+
+#include "base/check.h"
+
+namespace faha {
+
+namespace {
+constexpr DbId kElementsDb = 0;  // of all records of elements
+}  // namespace
+
+Large::Large(CollectionId id, ValueType type, const ElementSource& source, std::pmr::memory_resource* memory,
+             const KeyHash& hash)
+    : id_(id), type_(type), source_(source), tree_(memory) {
+  if (type != ValueType::kList) index_.emplace(source, kElementsDb, memory, hash);
+}
+
+std::size_t Large::MemoryBytes() const {
+  return sizeof *this + (index_ ? index_->MemoryBytes() - sizeof *index_ : 0) + tree_.MemoryBytes();
+}
+
+std::uint64_t Large::RankOf(std::uint64_t order, std::string_view member) const {
+  return tree_.CountBefore(order, [&](LogAddress at) {
+    if (type_ == ValueType::kList) return false;
+    const auto record = source_.ElementAt(at, RecordPart::kHead);
+    if (!record) source_.Lost();
+    return record && SubkeyOf(*record) < member;
+  });
+}
+
+std::optional<std::uint64_t> Large::RankAt(const Record& element, LogAddress at) const {
+  const std::uint64_t rank = RankOf(OrderOf(element), SubkeyOf(element));
+  if (rank < tree_.Size() && tree_.At(rank).at == at) return rank;
+  source_.Lost();
+  return std::nullopt;
+}
+
+void Large::Insert(const Record& element, LogAddress at) {
+  const std::uint64_t order = OrderOf(element);
+  tree_.Insert(RankOf(order, SubkeyOf(element)), {order, at});
+}
+
+void Large::EraseOrder(const Record& element, LogAddress at) {
+  if (const auto rank = RankAt(element, at)) tree_.Erase(*rank);
+}
+
+LogAddress Large::Find(std::uint64_t hash, std::string_view key) const {
+  if (index_) return index_->Find(hash, key).log_address();
+  const std::uint64_t label = LabelOf(key.substr(format::kCollectionIdBytes));
+  const std::uint64_t rank = RankOf(label, {});
+  if (rank == tree_.Size()) return {};
+  const CountedTree::Entry entry = tree_.At(rank);
+  return entry.order == label ? entry.at : LogAddress{};
+}
+
+bool Large::Holds(const Record& element, std::uint64_t hash, LogAddress at) const {
+  return index_ ? index_->Holds(hash, at) : Find(hash, element.key) == at;
+}
+
+LogAddress Large::Put(const Record& element, std::uint64_t hash, LogAddress at) {
+  const LogAddress was = Find(hash, element.key);
+  if (was.IsNone()) {
+    Restore(element, hash, at);
+    return was;
+  }
+  if (index_) index_->Replace(hash, was, at);
+  if (!ordered()) return was;
+  // The older record still is what the tree names.
+  const auto older = source_.ElementAt(was, RecordPart::kAll);
+  if (!older) {
+    source_.Lost();
+  } else if (const auto rank = RankAt(*older, was)) {
+    if (OrderOf(*older) == OrderOf(element)) {
+      tree_.Move(*rank, at);
+    } else {
+      tree_.Erase(*rank);
+      Insert(element, at);
+    }
+  }
+  return was;
+}
+
+LogAddress Large::Erase(const Record& element, std::uint64_t hash) {
+  const LogAddress was = Find(hash, element.key);
+  if (was.IsNone()) return was;
+  // The record that says so has no score, so the one that it erases is read.
+  const auto older = source_.ElementAt(was, ordered() ? RecordPart::kAll : RecordPart::kHead);
+  if (!older) {
+    source_.Lost();
+    return {};
+  }
+  Remove(*older, hash, was);
+  return was;
+}
+
+void Large::Move(const Record& element, std::uint64_t hash, LogAddress from, LogAddress to) {
+  if (index_) index_->Move(hash, from, to);
+  if (!ordered()) return;
+  if (const auto rank = RankAt(element, from)) tree_.Move(*rank, to);
+}
+
+void Large::Replace(const Record& element, std::uint64_t hash, LogAddress from, const Record& older, LogAddress to) {
+  if (index_) index_->Replace(hash, from, to);
+  if (!ordered()) return;
+  EraseOrder(element, from);
+  Insert(older, to);
+}
+
+void Large::Remove(const Record& element, std::uint64_t hash, LogAddress at) {
+  if (index_) index_->Remove(hash, at);
+  if (ordered()) EraseOrder(element, at);
+}
+
+void Large::Restore(const Record& element, std::uint64_t hash, LogAddress at) {
+  if (index_) index_->Restore(hash, at);
+  if (ordered()) Insert(element, at);
+}
+
+bool Large::Save(const std::function<bool(std::span<const std::byte>)>& write) const {
+  if (index_ && !index_->Save(write)) return false;
+  const std::uint64_t entries = tree_.Size();
+  bool written = write(std::as_bytes(std::span(&entries, 1)));
+  tree_.ForEach(0, ~std::uint64_t{0}, Order::kForward, [&](const CountedTree::Entry& entry) {
+    written = written && write(std::as_bytes(std::span(&entry, 1)));
+    return written;
+  });
+  return written;
+}
+
+bool Large::Load(const std::function<bool(std::span<std::byte>)>& read, std::uint64_t limit) {
+  if (index_ && !index_->Load(read, limit)) return false;
+  std::uint64_t entries = 0;
+  if (!read(std::as_writable_bytes(std::span(&entries, 1)))) return false;
+  if (entries > limit / sizeof(CountedTree::Entry)) return false;
+  if (index_ && entries != (ordered() ? index_->Size() : 0)) return false;
+  std::uint64_t last = 0;
+  for (std::uint64_t i = 0; i < entries; ++i) {
+    CountedTree::Entry entry;
+    if (!read(std::as_writable_bytes(std::span(&entry, 1))) || entry.order < last) return false;
+    last = entry.order;
+    tree_.Insert(i, entry);
+  }
+  return true;
+}
+
+void Large::CheckInvariants() const {
+  tree_.CheckInvariants();
+  if (index_) index_->CheckInvariants();
+  if (!ordered()) return;
+  FAHA_CHECK(tree_.Size() == Size(), "the tree and the index have the same elements");
+  std::optional<Record> last;
+  tree_.ForEach(0, ~std::uint64_t{0}, Order::kForward, [&](const CountedTree::Entry& entry) {
+    const auto record = source_.ElementAt(entry.at, RecordPart::kAll);
+    FAHA_CHECK(record && OrderOf(*record) == entry.order, "the tree has the order of each element");
+    const bool sorted = !last || OrderOf(*last) < entry.order || SubkeyOf(*last) < SubkeyOf(*record);
+    FAHA_CHECK(sorted, "elements of one order are in the order of their bytes");
+    last = record;
+    return true;
+  });
+}
+
+}  // namespace faha
