@@ -211,10 +211,13 @@ Result<bool> Cleaner::Step(std::uint64_t bytes, Lsn committed, Lsn everywhere, b
   if (!log_->pool().damage().ok()) return false;
   hurried_ = hurried || (victim_ && hurried_);
   if (!victim_) {
-    engine_->SettleUsage();
+    // Until what was flushed is taken down it counts as live, and the choice is not the best.  Only who is in a hurry
+    // does not wait for that.
+    const bool more = engine_->SettleSome();
+    if (more && !hurried) return true;
     victim_ = Choose(committed, everywhere, hurried);
     offset_ = 0;
-    if (!victim_) return false;
+    if (!victim_) return more;
     const Segment& chosen = log_->segments().at(*victim_);
     if (IsTail(chosen)) log_->RetireTail(chosen.head);
     needed_ += (NeededPart(chosen) - needed_) / 4;

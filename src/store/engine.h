@@ -169,9 +169,17 @@ class Engine final : private ElementSource {
   // For a segment that leaves a log that is being received, while the index may still name records in it: the newer
   // copies of these records are in a gap, or have not come yet.  Their keys are absent until the copies come.
   void DropNamed(const Segment& segment);
-  // Takes down everything that was flushed, at once: for a caller that must know what can be cleaned.
+  // Takes down everything that was flushed, at once.
   void SettleUsage() {
     while (TakeDownFlushed()) continue;
+  }
+  // Takes down a part of it, some thousand keys, for a caller that must know what can be cleaned.  True: there is more.
+  bool SettleSome() {
+    constexpr int kParts = 32;
+    for (int i = 0; i < kParts; ++i) {
+      if (!TakeDownFlushed()) return false;
+    }
+    return true;
   }
   // The segment is about to be given back, and nothing in the index names it.
   void Forget(std::uint32_t segment) {

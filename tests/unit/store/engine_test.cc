@@ -202,6 +202,28 @@ struct Worker {
 };
 std::shared_ptr<CrashDisk> NewDisk();
 
+// Commands wait while the cleaner works, so what a flush has left to it is done in pieces.
+TEST(Cleaner, TakesDownWhatWasFlushedInPieces) {
+  Worker worker(NewDisk());
+  worker.Put(0, "k");
+  constexpr int kKeys = 50'000;
+  for (int i = 0; i < kKeys; ++i) ASSERT_TRUE(worker.engine.Put(3, std::to_string(i), {"v"}).ok());
+  worker.Commit();
+  ASSERT_TRUE(worker.engine.Flush(DbId{3}).ok());
+  worker.Commit();
+  const std::uint64_t all = worker.engine.usage().live_bytes();
+  const Lsn end = worker.log->end().lsn;
+  int pieces = 0;
+  for (std::uint64_t before = all; !worker.cleaner.victim(); ++pieces) {
+    const auto worked = worker.cleaner.Step(1, end, end);
+    ASSERT_TRUE(worked.ok() && *worked);
+    EXPECT_LE(before - worker.engine.usage().live_bytes(), all / 4);
+    before = worker.engine.usage().live_bytes();
+  }
+  EXPECT_GT(pieces, 5);
+  EXPECT_LT(worker.engine.usage().live_bytes(), all / kKeys * 10);
+}
+
 // At the end of a term, or for its age, a segment may be left with hardly anything in it.
 TEST(Cleaner, ASegmentThatWasLeftEarlyIsGivenBack) {
   Worker worker(NewDisk());
