@@ -310,21 +310,34 @@ void RefuseUnknown(RedisModuleCommandFilterCtx* filter, std::string_view line) {
 }
 
 void PrecommitOrRefuse(RedisModuleCommandFilterCtx* filter) {
+  if (AScriptRuns()) return;  // the command is refused, or needs no commit of its own
   EndUnit();
   if (const Status status = TheState().gate.Precommit(); !status.ok()) Refuse(filter, status.ToString());
 }
 
+bool IsArgument(RedisModuleCommandFilterCtx* filter, int i, std::string_view word) {
+  Buffer buffer;
+  return i < RedisModule_CommandFilterArgsCount(filter) &&
+         Lower(View(RedisModule_CommandFilterArgGet(filter, i)), buffer) == word;
+}
+
+// Functions are data: a primary tells and runs them only when it may answer reads.
+bool ReadsFunctions(RedisModuleCommandFilterCtx* filter, std::string_view name) {
+  if (name == "function") return IsArgument(filter, 1, "list") || IsArgument(filter, 1, "dump");
+  return name == "fcall" || name == "fcall_ro";
+}
+Status MayReadFunctions() {
+  Store& store = *TheState().store;
+  if (AScriptRuns() || store.Serving() || store.Info().role != Role::kPrimary) return Status::Ok();
+  return store.CheckRead();
+}
+
 // Handles commands whose effect FaHA has to know of before Redis runs them.
 void Foresee(RedisModuleCommandFilterCtx* filter, std::string_view name) {
-  const auto is = [&](int i, std::string_view word) {
-    Buffer buffer;
-    return i < RedisModule_CommandFilterArgsCount(filter) &&
-           Lower(View(RedisModule_CommandFilterArgGet(filter, i)), buffer) == word;
-  };
   if (name == "shutdown") {
-    if (is(1, "abort")) ForgetSignal();
+    if (IsArgument(filter, 1, "abort")) ForgetSignal();
     bool saves = false;
-    for (int i = 1; i < RedisModule_CommandFilterArgsCount(filter); ++i) saves = saves || is(i, "save");
+    for (int i = 1; i < RedisModule_CommandFilterArgsCount(filter); ++i) saves = saves || IsArgument(filter, i, "save");
     ShutdownIsAsked(saves);
   }
 }
@@ -391,6 +404,7 @@ void Act(RedisModuleCommandFilterCtx* filter, const Rule& rule) {
       if (!MaySync()) Refuse(filter, rule.line, TheFilter().refuse_replica);
       break;
     case Action::kExec:
+      if (AScriptRuns()) break;
       EndUnit();
       ExpireWatched();
       // If this fails, the transaction's commands fail as well, or its client is dropped.
@@ -402,6 +416,9 @@ void Act(RedisModuleCommandFilterCtx* filter, const Rule& rule) {
       TheState().gate.ScriptIsSeen();
       // Gives the server the functions of the log before any can be called or listed, also just after a start.
       if (rule.name.starts_with('f')) AlignFunctions(TheState().context);
+      if (ReadsFunctions(filter, rule.name)) {
+        if (const Status status = MayReadFunctions(); !status.ok()) return Refuse(filter, status.ToString());
+      }
       PrecommitOrRefuse(filter);
       break;
     case Action::kYield:

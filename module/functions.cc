@@ -74,7 +74,7 @@ void Adopt(RedisModuleCtx* ctx) {
 }  // namespace
 
 void AlignFunctions(RedisModuleCtx* ctx) {
-  if ((RedisModule_GetContextFlags(ctx) & REDISMODULE_CTX_FLAGS_LOADING) != 0) return;
+  if ((RedisModule_GetContextFlags(ctx) & REDISMODULE_CTX_FLAGS_LOADING) != 0 || AScriptRuns()) return;
   const auto written = InLog();
   const Version version = written ? VersionOf(*written) : 0;
   if (version == 0 && aligned == 0 && adopts && TheState().store->Serving()) {

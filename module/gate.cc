@@ -55,8 +55,9 @@ void OnEventLoop(RedisModuleCtx* ctx, RedisModuleEvent, uint64_t subevent, void*
 }
 
 void OnShutdown(RedisModuleCtx*, RedisModuleEvent, uint64_t, void*) {
-  // If Redis cannot end, the turn goes on.
-  Status status = TheState().store->CommitInside();
+  // SHUTDOWN NOSAVE ends a slow script as well, and half of it must not be committed.  If Redis cannot end, the turn
+  // goes on.
+  Status status = AScriptRuns() ? Status::Ok() : TheState().store->CommitInside();
   SnapshotAtShutdown(ReceivedSignal());
   if (status.ok()) status = TheState().store->Checkpoint();
   if (!status.ok()) Log(LogLevel::kWarning, status.ToString());

@@ -45,6 +45,10 @@ inline void CloseUnit() {
   TheState().gate.UnitEnds();
 }
 
+// A script runs.  If it is slow, Redis reads commands of other clients meanwhile, shows them to the filter, and refuses
+// most of them.  Until the script ends its unit is open, and nothing may end or commit it.
+inline bool AScriptRuns() { return (RedisModule_GetContextFlags(nullptr) & REDISMODULE_CTX_FLAGS_LUA) != 0; }
+
 // Serves those who wait for the keys that have changed (blocking.h), each in a unit of its own, where that is possible
 // now.
 void ServeWaiting();
