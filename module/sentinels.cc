@@ -119,6 +119,11 @@ void Sentinels::Tick(RedisModuleCtx* ctx) {
   if (now - missed_at_ > kCampaign) withhold_until_ = now + kWithhold;
   Remember(ctx, now);
   const std::string reason = TheState().options.sentinel_failover ? Reason(now) : "";
+  if (reason.empty() && order_ && TheState().store->Info().epoch > asked_in_) {
+    // Another node was elected while the order was under way.  The order is brought to its end, because nobody else may
+    // tell Sentinel that the primary has changed.
+    return Judge(order_->Step(), now);
+  }
   if (reason.empty()) {
     order_.reset();
     accepted_since_.reset();
@@ -182,6 +187,7 @@ void Sentinels::Ask(RedisModuleCtx* ctx, Time now, const std::string& reason) {
     Log(LogLevel::kNotice,
         reason + ": asking the Sentinel at " + chosen.address.ToString() + " to fail " + chosen.name + " over");
   }
+  asked_in_ = TheState().store->Info().epoch;
   order_ = std::make_unique<SentinelOrder>(chosen.address, chosen.name, TheState().options.sentinel_password);
 }
 

@@ -70,6 +70,7 @@ class Sentinels {
 
   std::map<std::string, Sentinel, std::less<>> known_;  // key: the part of the run id that connections use
   std::unique_ptr<SentinelOrder> order_;
+  Epoch asked_in_;                      // this node's epoch when the order was begun
   std::size_t turn_ = 0;                // which Sentinel to ask
   std::optional<Time> accepted_since_;  // when the one that is asked now first accepted
   Time next_ask_, withhold_until_, missed_at_, next_note_;
