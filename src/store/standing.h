@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "cluster/phase.h"
+#include "faha/leadership.h"
 #include "faha/types.h"
 
 namespace faha {
