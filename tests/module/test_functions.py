@@ -3,6 +3,7 @@
 import os
 import pathlib
 import secrets
+import signal
 import subprocess
 
 import pytest
@@ -122,3 +123,58 @@ def test_functions_are_those_of_the_log_from_the_first_call_on(make_server):
         assert all(each[1].startswith("ERR Function not found") for each in served[:-1] if each[0] == "-"), served[:4]
         assert "old" not in str(served) and ("+", "OK") not in served and "gone" not in str(served[-1])
         assert server.client().get("x") is None
+
+
+@pytest.mark.parametrize("end", ["killed", "shut down"])
+def test_a_slow_script_is_whole_whatever_others_send_meanwhile(make_cluster, end):
+    """Redis shows their commands to the module before it refuses them: nothing may commit the half that was written."""
+    cluster = make_cluster(args=["--busy-reply-threshold", "10", "--enable-debug-command", "yes"])
+    client = cluster[0].client()
+    client.mset({"a": "old", "b": "old"})
+    client.function_load("#!lua name=lib\nredis.register_function('f', function() return 1 end)")
+    slow = Connection(cluster[0].port)
+    loop = "local t = redis.call('TIME')[1] while redis.call('TIME')[1] - t < 20 do end"
+    slow.send("EVAL", f"redis.call('SET', 'a', 'new') {loop} redis.call('SET', 'b', 'new')", 0)
+    other = Connection(cluster[0].port)
+    wait_for(lambda: other.call("PING")[1].startswith("BUSY"), what="the server to be busy")
+    calls = [["EVAL", "return 1", 0], ["EVALSHA", "0" * 40, 0], ["FCALL", "f", 0], ["FUNCTION", "LIST"], ["FUNCTION", "STATS"],
+             ["FUNCTION", "LOAD", "x"], ["DEBUG", "SLEEP", 0], ["SCRIPT", "KILL"], ["SAVE"], ["BGSAVE"], ["MULTI"], ["EXEC"], ["DISCARD"],
+             ["WATCH", "a"], ["UNWATCH"], ["SET", "c", "v"], ["GET", "a"], ["CONFIG", "SET", "appendfsync", "no"], ["CONFIG", "GET", "dir"],
+             ["SHUTDOWN", "ABORT"], ["FAHA.STATUS"], ["FAHA.FAILOVER"], ["REPLICAOF", "NO", "ONE"], ["WAIT", 0, 0], ["PUBLISH", "c", "m"]]  # fmt: skip
+    for call in calls:
+        other.send(*call)
+    for call in calls:
+        other.read()
+    if end == "killed":
+        cluster[0].kill()
+    else:
+        other.send("SHUTDOWN", "NOSAVE")
+        assert cluster[0].process.wait(30) == 0
+        cluster[0].kill()
+    for backup in cluster[1:]:
+        backup.kill()
+        backup.start()
+    cluster.promote(cluster[1])
+    assert cluster[1].client().mget("a", "b") == ["old", "old"]
+    # Nor does the node itself keep half of it.
+    cluster[0].start()
+    cluster.wait_in_sync(cluster[1])
+
+
+def test_functions_are_told_only_when_they_are_committed(make_cluster):
+    cluster = make_cluster()
+    for backup in cluster[1:]:
+        backup.signal(signal.SIGSTOP)
+    try:
+        writer = Connection(cluster[0].port)
+        writer.send("FUNCTION", "LOAD", "#!lua name=lib\nredis.register_function('f', function() return 1 end)")
+        with pytest.raises(ConnectionError):
+            writer.read()
+        for call in (["FCALL", "f", 0], ["FCALL_RO", "f", 0], ["FUNCTION", "LIST"], ["FUNCTION", "DUMP"]):
+            kind, text = Connection(cluster[0].port).call(*call)
+            assert kind == "-" and "NOQUORUM" in text, f"{call}: {kind}{text}"
+    finally:
+        for backup in cluster[1:]:
+            backup.signal(signal.SIGCONT)
+    wait_for(lambda: cluster[0].info()["state"] == "serving", what="the primary to serve again")
+    assert cluster[0].client().fcall("f", 0) == 1

@@ -161,3 +161,23 @@ def test_an_order_to_lead_outlasts_the_election_of_another(make_cluster):
     heir.signal(signal.SIGCONT)
     wait_for(lambda: heir.info()["state"] == "serving", what="the heir to serve")
     cluster.wait_in_sync(heir)
+
+
+@pytest.mark.parametrize("order", [["FAHA.FAILOVER"], ["FAHA.FORGET", "127.0.0.1", "{port}"]], ids=["failover", "forget"])
+def test_an_order_does_not_hide_a_failed_commit_from_its_turn(make_cluster, order):
+    """Both backups hang, and one packet has a write, a read and the order: the commit that the order waits for fails, and nothing of the
+    turn may be told."""
+    cluster = make_cluster()
+    client = cluster[0].client()
+    client.set("k", "v")
+    for backup in cluster[1:]:
+        backup.signal(signal.SIGSTOP)
+    try:
+        connection = Connection(cluster[0].port)
+        call = [word.format(port=cluster[1].port) for word in order]
+        connection.send_raw(encode("SET", "k", "later") + encode("GET", "k") + encode(*call))
+        with pytest.raises(ConnectionError):
+            connection.read()
+    finally:
+        for backup in cluster[1:]:
+            backup.signal(signal.SIGCONT)
