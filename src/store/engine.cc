@@ -224,19 +224,13 @@ bool Engine::Save(const std::function<bool(std::span<const std::byte>)>& write) 
   // The retired indexes of flushed databases are not saved, and nobody would take them down after a restart, so the
   // saved usage already leaves out their records.
   Usage usage = usage_;
-  for (const Flushed& flushed : flushed_) {
-    if (flushed.covered != 0) continue;
-    flushed.table->ForEach([&](Place place) {
-      if (!InLog(flushed, place.log_address())) return;
-      if (const auto record = RecordAt(place, RecordPart::kHead)) usage.DropLive(place.log_address(), record->bytes);
-    });
-  }
   const auto drop = [&](LogAddress at, std::uint64_t forgets) {
     if (usage_.ForgottenSince(at, forgets)) return;
     if (const auto record = ElementAt(at, RecordPart::kHead)) usage.DropLive(at, record->bytes);
   };
   for (const Flushed& flushed : flushed_) {
     if (flushed.covered != 0) continue;
+    flushed.table->ForEach([&](Place place) { drop(place.log_address(), flushed.forgets); });
     flushed.collections.ForEach(
         [&](const Large& large) { large.ForEach([&](LogAddress at) { drop(at, flushed.forgets); }); });
   }
