@@ -224,17 +224,18 @@ bool Engine::Save(const std::function<bool(std::span<const std::byte>)>& write) 
   // The retired indexes of flushed databases are not saved, and nobody would take them down after a restart, so the
   // saved usage already leaves out their records.
   Usage usage = usage_;
-  const auto drop = [&](LogAddress at, std::uint64_t forgets) {
+  const auto drop = [&](Place place, std::uint64_t forgets) {
+    const LogAddress at = place.log_address();
     if (usage_.ForgottenSince(at, forgets)) return;
-    if (const auto record = ElementAt(at, RecordPart::kHead)) usage.DropLive(at, record->bytes);
+    if (const auto record = RecordAt(place, RecordPart::kHead)) usage.DropLive(at, record->bytes);
   };
   for (const Flushed& flushed : flushed_) {
     if (flushed.covered != 0) continue;
-    flushed.table->ForEach([&](Place place) { drop(place.log_address(), flushed.forgets); });
+    flushed.table->ForEach([&](Place place) { drop(place, flushed.forgets); });
     flushed.collections.ForEach(
-        [&](const Large& large) { large.ForEach([&](LogAddress at) { drop(at, flushed.forgets); }); });
+        [&](const Large& large) { large.ForEach([&](LogAddress at) { drop(Place::Cold(at), flushed.forgets); }); });
   }
-  collections_->ForEachGone([&](LogAddress at, std::uint64_t forgets) { drop(at, forgets); });
+  collections_->ForEachGone([&](LogAddress at, std::uint64_t forgets) { drop(Place::Cold(at), forgets); });
   const std::uint64_t heads[] = {expiring_.all().size(), swapped.size(), swap_at_.value};
   return write(std::as_bytes(std::span(heads))) && write(std::as_bytes(expiring_.all())) &&
          write(std::as_bytes(std::span(swapped))) && write(std::as_bytes(usage.segments())) && index_.Save(write) &&

@@ -321,10 +321,6 @@ class Engine final : private ElementSource {
   bool TakeDownFlushed();
   // Buries the collections of databases whose flush will not be taken back.
   void BuryFlushed();
-  // Is the record at `at`, which `flushed` names, still in the log?
-  [[nodiscard]] bool InLog(const Flushed& flushed, LogAddress at) const {
-    return !usage_.ForgottenSince(at, flushed.forgets);
-  }
 
   // --- Large collections: engine_elements.cc.
   [[nodiscard]] std::unique_ptr<Collections> NewCollections() const {
@@ -344,7 +340,7 @@ class Engine final : private ElementSource {
   void LetGoForGood(const Undo& step);
   void SettleAt(Lsn lsn);
   void Settle();
-  void DropElementLive(LogAddress at, std::uint64_t forgets);
+  void DropLiveSince(Place place, std::uint64_t forgets);
   void TakeElementBack(const Undo& step);
   void TakeElementErasedBack(const Undo& step);
   void TakeBindingBack(const Undo& step);

@@ -207,14 +207,11 @@ void Engine::EraseEach(DbId db, LogAddress at) {
 }
 
 bool Engine::TakeDownFlushed() {
-  const auto drop = [this](LogAddress at, std::uint64_t forgets) { DropElementLive(at, forgets); };
+  const auto drop = [this](LogAddress at, std::uint64_t forgets) { DropLiveSince(Place::Cold(at), forgets); };
   if (final_ == 0 || flushed_.front().covered != 0) return collections_->TakeDown(drop);
   const Flushed& oldest = flushed_.front();
   const bool more = oldest.table->TakeDown([&](Place place) {
-    const LogAddress at = place.log_address();
-    // The segment may have been given back meanwhile, and its usage was forgotten with it.
-    const auto record = InLog(oldest, at) ? RecordAt(place, RecordPart::kHead) : std::nullopt;
-    if (record) usage_.DropLive(at, record->bytes);
+    DropLiveSince(place, oldest.forgets);
     if (place.hot()) hot_.Drop(place.block());
   });
   if (more) return true;

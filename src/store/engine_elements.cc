@@ -53,7 +53,7 @@ void Engine::ApplyElement(const Record& record, const Held& held) {
   if (large.type() != record.type) return Lost();
   const LogAddress was = large.Put(record, held.hash, held.at);
   Note(Undo::Kind::kElement, 0, held.hash, held.at, was.value);
-  if (!was.IsNone()) DropElementLive(was, usage_.forgets());
+  if (!was.IsNone()) DropLiveSince(Place::Cold(was), usage_.forgets());
   usage_.AddLive(held.at, record.Size());
   touched_ = true;
 }
@@ -62,16 +62,17 @@ void Engine::ApplyElementErased(const Record& record, const Held& held) {
   Large* large = collections_->Find(CollectionOf(record));
   const LogAddress was = large == nullptr ? LogAddress{} : large->Erase(record, held.hash);
   Note(Undo::Kind::kElementErased, 0, held.hash, held.at, was.value);
-  if (!was.IsNone()) DropElementLive(was, usage_.forgets());
+  if (!was.IsNone()) DropLiveSince(Place::Cold(was), usage_.forgets());
   usage_.AddTombstone(held.at, record.Size());
   touched_ = true;
 }
 
-// The record at `at`, which was live when usage_.forgets() was `forgets`, is not any more.
-void Engine::DropElementLive(LogAddress at, std::uint64_t forgets) {
+// The record at `place`, which was live when usage_.forgets() was `forgets`, is not any more.
+void Engine::DropLiveSince(Place place, std::uint64_t forgets) {
+  const LogAddress at = place.log_address();
   // The segment may have been given back meanwhile, and its usage was forgotten with it.
   if (usage_.ForgottenSince(at, forgets)) return;
-  if (const auto record = ElementAt(at, RecordPart::kHead)) usage_.DropLive(at, record->bytes);
+  if (const auto record = RecordAt(place, RecordPart::kHead)) usage_.DropLive(at, record->bytes);
 }
 
 bool Engine::IsNewestElement(const Record& record, std::uint64_t hash, LogAddress at) const {
