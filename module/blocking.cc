@@ -194,23 +194,12 @@ Call CallOf(Waiter& waiter) {
   return {Context(), waiter.args.data(), static_cast<int>(waiter.args.size()), waiter.name, waiter.db};
 }
 
-// Stores what is left after pops with these events.
-template <typename Kind>
-Status StorePopped(Call& call, int key, const Opened<Kind>& opened, std::span<const char* const> events) {
-  // An emptied key is deleted, for which there is always room.
-  if (opened->Size() != 0) {
-    if (Status status = MayStore(call, key, *opened, 0, 0); !status.ok()) return status;
-  }
-  for (const char* event : events.first(events.size() - 1)) call.Notify(key, kEvents<Kind>, event);
-  return StoreKey(call, key, opened, kEvents<Kind>, events.back());
-}
-
 template <typename Kind>
 std::optional<Reply> PopNow(Call& call, int key, const Wish& wish) {
   auto opened = OpenKey<Kind>(call, key);
   if (!opened.existed()) return std::nullopt;
-  Reply reply = PopOf<Kind>(wish)(call, key, *opened);
-  return After(StorePopped(call, key, opened, std::span(&wish.event, 1)), std::move(reply));
+  Reply reply = PopOf<Kind>(wish)(call, key, opened);
+  return After(StoreKey(call, key, opened, kEvents<Kind>, wish.event), std::move(reply));
 }
 
 std::optional<Reply> TakeNow(Call& call, int key, const Wish& wish) {
@@ -249,10 +238,13 @@ bool ServeTogether(const std::list<Waiter*>& queue, std::string_view key) {
   for (Waiter* waiter : queue) {
     const auto& pop = PopOf<Kind>(waiter->wish);
     if (!pop || opened->Size() == 0) break;
-    served.emplace_back(waiters.at(waiter->client), pop(CallOf(*waiter), waiter->ArgumentOf(key), *opened));
+    Call its_call = CallOf(*waiter);
+    Reply reply = pop(its_call, waiter->ArgumentOf(key), opened);
+    served.emplace_back(waiters.at(waiter->client), After(its_call.refused(), std::move(reply)));
+    if (!its_call.refused().ok()) break;
     events.push_back(waiter->wish.event);
   }
-  const Status status = StorePopped(call, argument, opened, events);
+  const Status status = events.empty() ? Status::Ok() : StoreKey(call, argument, opened, kEvents<Kind>, events);
   AnswerAll(call, status, std::move(served));
   return true;
 }

@@ -25,8 +25,9 @@
 namespace faha::module {
 
 // Pops from a collection that is not empty, was opened under the key at argument `key`, and is stored by the caller.
+// If there is no room, nothing has changed, and the call is refused.
 template <typename Kind>
-using PopFrom = std::function<Reply(const Call& call, int key, Kind& collection)>;
+using PopFrom = std::function<Reply(Call& call, int key, Opened<Kind>& collection)>;
 
 // What a client asks for.  Arguments of its command have the same place when the client is served.
 struct Wish {

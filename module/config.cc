@@ -7,6 +7,7 @@
 #include <numeric>
 #include <string>
 
+#include "faha/collections.h"
 #include "module/peer_names.h"
 #include "module/state.h"
 
@@ -149,6 +150,9 @@ bool Register(RedisModuleCtx* ctx) {
          AddChoice<&Options::fabric, kFabrics>(ctx, "fabric") &&
          AddNumber<&Options::rdma_spin>(ctx, "rdma-spin", REDISMODULE_CONFIG_DEFAULT, 0, 10'000) &&
          AddNumber<&Options::hot_bytes>(ctx, "hot-bytes", REDISMODULE_CONFIG_MEMORY, 0, kMaxBytes) &&
+         AddNumber<&Options::packed_bytes>(ctx, "packed-bytes", REDISMODULE_CONFIG_MEMORY, 0, 1 << 20) &&
+         AddNumber<&Options::packed_elements>(ctx, "packed-elements", REDISMODULE_CONFIG_DEFAULT, 0,
+                                              kMaxPackedElements) &&
          AddNumber<&Options::batch_bytes>(ctx, "batch-bytes", REDISMODULE_CONFIG_MEMORY, 64, 1 << 30) &&
          AddNumber<&Options::batch_depth>(ctx, "batch-depth", REDISMODULE_CONFIG_DEFAULT, 1, 1 << 20) &&
          AddFlag<&Options::backup_reads>(ctx, "backup-reads") &&

@@ -59,9 +59,9 @@ Reply ExpireWith(Call& call, TimeMs base, std::int64_t unit) {
   const TimeMs when = *number * unit + base;
   const auto entry = call.FindAny(1);
   if (!entry || !Allowed(flags, entry->expire_at, when)) return Reply::Integer(0);
-  const Status status = when <= UnitTime()
-                            ? call.Delete(1)
-                            : call.Put(1, {std::string(entry->value), when, entry->type}, kGeneric, "expire");
+  const Status status = when <= UnitTime() ? call.Delete(1)
+                                           : call.Put(1, {std::string(entry->value), when, entry->type, entry->large},
+                                                      kGeneric, "expire");
   return status.ok() ? Reply::Integer(1) : Reply::Error(status);
 }
 
@@ -149,7 +149,8 @@ Reply PExpireTime(Call& call) { return TimeOfExpiry(call, true); }
 Reply Persist(Call& call) {
   const auto entry = call.FindAny(1);
   if (!entry || entry->expire_at == kNoExpiry) return Reply::Integer(0);
-  const Status status = call.Put(1, {std::string(entry->value), kNoExpiry, entry->type}, kGeneric, "persist");
+  const Status status =
+      call.Put(1, {std::string(entry->value), kNoExpiry, entry->type, entry->large}, kGeneric, "persist");
   return status.ok() ? Reply::Integer(1) : Reply::Error(status);
 }
 

@@ -17,20 +17,18 @@ Reply NotAFloat() { return Reply::Error("ERR value is not a valid float"); }
 // The end of the commands that set the field at argument 2.
 Reply PutField(Call& call, Opened<Hash>& hash, std::string_view value, const char* event, Reply reply) {
   const std::string_view field = call.arg(2);
-  if (Status status = MayStore(call, 1, *hash, field.size() + value.size(), 1); !status.ok()) {
+  if (Status status = MayStore(call, 1, hash, Added::One(field.size() + value.size())); !status.ok())
     return Reply::Error(status);
-  }
   hash->Put(field, value);
   return After(StoreKey(call, 1, hash, kHash, event), std::move(reply));
 }
 
 Reply SetFields(Call& call, bool count) {
   if (call.size() % 2 != 0) return call.WrongArity();
-  std::uint64_t bytes = 0;
-  for (int i = 2; i < call.size(); ++i) bytes += call.arg(i).size();
+  Added fields;
+  for (int i = 2; i < call.size(); i += 2) fields.Add(call.arg(i).size() + call.arg(i + 1).size());
   auto hash = OpenKey<Hash>(call, 1);
-  const auto fields = static_cast<std::uint64_t>(call.size() / 2 - 1);
-  if (Status status = MayStore(call, 1, *hash, bytes, fields); !status.ok()) return Reply::Error(status);
+  if (Status status = MayStore(call, 1, hash, fields); !status.ok()) return Reply::Error(status);
   std::int64_t created = 0;
   for (int i = 2; i < call.size() && !IsOverfull(*hash); i += 2)
     created += hash->Put(call.arg(i), call.arg(i + 1)) ? 1 : 0;
@@ -131,6 +129,7 @@ Reply Exists(Call& call) { return Reply::Integer(ReadKey<Hash>(call, 1)->Find(ca
 
 Reply Del(Call& call) {
   auto hash = OpenKey<Hash>(call, 1);
+  if (Status status = MayEraseArguments(call, *hash); !status.ok()) return Reply::Error(status);
   std::int64_t deleted = 0;
   for (int i = 2; i < call.size(); ++i) deleted += hash->Erase(call.arg(i)) ? 1 : 0;
   if (deleted == 0) return Reply::Integer(0);

@@ -16,22 +16,13 @@ std::uint64_t IndexAt(const List& list, End end) { return end == End::kLeft ? 0 
 
 // The source and the target are one list.
 Status Rotate(Call& call, const Way& way, Opened<List>& list, std::string_view element) {
-  if (Status status = MayStore(call, way.to, *list, element.size(), 1); !status.ok()) return status;
+  const Status may = MayMoveElement(call, way.from, *list, way.to, *list, element.size());
+  if (!may.ok()) return may;
   list->Erase(IndexAt(*list, way.from_end), 1);
   Put(*list, way.to_end, element);
   if (Status status = StoreKey(call, way.to, list, kList, PushEvent(way.to_end)); !status.ok()) return status;
   call.Changed(way.from, kList, PopEvent(way.from_end));
   return Status::Ok();
-}
-
-// Is there room for both lists?  An emptied source needs some for its delete.
-Status MayMove(Call& call, const Way& way, const List& source, const List& target, std::uint64_t bytes) {
-  if (Status status = CheckElements(target.Size() + 1); !status.ok()) return status;
-  if (Status status = MayStore(call, way.to, target, bytes, 1); !status.ok()) return status;
-  const std::uint64_t left = source.Size() > 1 ? source.BytesAfter(0, 0) : 0;
-  if (Status status = call.MayWrite(way.from, left); !status.ok()) return status;
-  const std::uint64_t keys = call.arg(way.from).size() + call.arg(way.to).size();
-  return call.store().CheckWrite(keys + left + target.BytesAfter(bytes, 1), 2);
 }
 
 // Returns nothing if there is nothing to move.
@@ -51,9 +42,9 @@ Reply MoveOrWait(Call& call, const Way& way, int timeout) {
 
 // The reply is the name of the key and the element.
 Reply PopOrWait(Call& call, End end) {
-  const auto pop = [end](const Call& its_call, int key, List& list) {
+  const auto pop = [end](Call& its_call, int key, Opened<List>& list) {
     Elements shown{std::string(its_call.arg(key))};
-    Take(list, end, 1, shown);
+    if (Status status = Take(its_call, key, list, end, 1, shown); !status.ok()) its_call.Refuse(std::move(status));
     return Reply::By([shown = std::move(shown)](RedisModuleCtx* ctx) { Send(ctx, shown); });
   };
   return TakeOrWait(call,
@@ -119,7 +110,8 @@ Reply Move(Call& call, const Way& way, Opened<List>& source) {
     return After(status, Reply::Text(std::move(element)));
   }
   auto target = OpenKey<List>(call, way.to);
-  if (Status status = MayMove(call, way, *source, *target, element.size()); !status.ok()) return Reply::Error(status);
+  const Status may = MayMoveElement(call, way.from, *source, way.to, *target, element.size());
+  if (!may.ok()) return Reply::Error(may);
   source->Erase(IndexAt(*source, way.from_end), 1);
   Put(*target, way.to_end, element);
   Status status = StoreKey(call, way.to, target, kList, PushEvent(way.to_end));
@@ -165,9 +157,10 @@ Reply BRPopLPush(Call& call) { return MoveOrWait(call, {.from = 1, .to = 2}, 3);
 Reply BLMPop(Call& call) {
   Wanted wanted;
   if (auto error = ParseWanted(call, 2, wanted)) return *error;
-  const auto pop = [wanted](const Call& its_call, int key, List& list) {
+  const auto pop = [wanted](Call& its_call, int key, Opened<List>& list) {
     Elements popped;
-    Take(list, wanted.end, wanted.count, popped);
+    Status status = Take(its_call, key, list, wanted.end, wanted.count, popped);
+    if (!status.ok()) its_call.Refuse(std::move(status));
     return WithKey(its_call, key, std::move(popped));
   };
   return TakeOrWait(

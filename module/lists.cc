@@ -159,12 +159,6 @@ std::optional<std::uint64_t> Find(const List& list, std::string_view element) {
   return found;
 }
 
-// May a list be stored from which something will be removed?  If all of it is, its key is deleted, for which there is
-// room in a full pool as well.
-Status MayShrink(Call& call, int key, const Opened<List>& list, std::uint64_t removed) {
-  return removed < list->Size() ? MayStore(call, key, *list, 0, 0) : call.refused();
-}
-
 }  // namespace
 
 std::optional<End> ParseEnd(const Call& call, int i) {
@@ -174,30 +168,28 @@ std::optional<End> ParseEnd(const Call& call, int i) {
 }
 
 Status Push(Call& call, int key, Opened<List>& list, End end, std::span<const std::string_view> elements) {
-  std::uint64_t bytes = 0;
-  for (const std::string_view element : elements) bytes += element.size();
-  if (Status status = CheckElements(list->Size() + elements.size()); !status.ok()) return status;
-  if (Status status = MayStore(call, key, *list, bytes, elements.size()); !status.ok()) return status;
+  Added added;
+  for (const std::string_view element : elements) added.Add(element.size());
+  if (Status status = MayStore(call, key, list, added); !status.ok()) return status;
   for (const std::string_view element : elements) Put(*list, end, element);
   return StoreKey(call, key, list, kList, PushEvent(end));
 }
 
-void Take(List& list, End end, std::uint64_t count, Elements& popped) {
-  const std::uint64_t size = list.Size();
+Status Take(Call& call, int key, Opened<List>& list, End end, std::uint64_t count, Elements& popped) {
+  const std::uint64_t size = list->Size();
   count = std::min(count, size);
   const std::uint64_t first = end == End::kLeft ? 0 : size - count;
   popped.reserve(popped.size() + count);
-  list.ForEach(first, first + count - 1, end == End::kLeft ? Order::kForward : Order::kBackward,
-               [&](std::uint64_t, std::string_view element) {
-                 popped.emplace_back(element);
-                 return true;
-               });
-  list.Erase(first, count);
+  list->ForEach(first, first + count - 1, end == End::kLeft ? Order::kForward : Order::kBackward,
+                [&](std::uint64_t, std::string_view element) {
+                  popped.emplace_back(element);
+                  return true;
+                });
+  return RemoveRange(call, key, list, first, count);
 }
 
 Status Pop(Call& call, int key, Opened<List>& list, End end, std::uint64_t count, Elements& popped) {
-  if (Status status = MayShrink(call, key, list, std::min(count, list->Size())); !status.ok()) return status;
-  Take(*list, end, count, popped);
+  if (Status status = Take(call, key, list, end, count, popped); !status.ok()) return status;
   return StoreKey(call, key, list, kList, PopEvent(end));
 }
 
@@ -234,7 +226,8 @@ Reply LSet(Call& call) {
   if (!index) return Call::NotAnInteger();
   const auto place = PlaceOf(list, *index);
   if (!place) return Reply::Error("ERR index out of range");
-  if (Status status = MayStore(call, 1, *list, call.arg(3).size(), 1); !status.ok()) return Reply::Error(status);
+  if (Status status = MayStore(call, 1, list, Added::One(call.arg(3).size())); !status.ok())
+    return Reply::Error(status);
   list->Replace(*place, call.arg(3));
   return After(StoreKey(call, 1, list, kList, "lset"), Reply::Ok());
 }
@@ -267,10 +260,7 @@ Reply LTrim(Call& call) {
     call.Changed(1, kList, "ltrim");
     return Reply::Ok();
   }
-  if (Status status = MayShrink(call, 1, list, size - kept.count); !status.ok()) return Reply::Error(status);
-  const std::uint64_t after = kept.first + kept.count;
-  if (after < size) list->Erase(after, size - after);
-  if (kept.first > 0) list->Erase(0, kept.first);
+  if (Status status = KeepRange(call, 1, list, kept.first, kept.count); !status.ok()) return Reply::Error(status);
   return After(StoreKey(call, 1, list, kList, "ltrim"), Reply::Ok());
 }
 
@@ -284,7 +274,7 @@ Reply LRem(Call& call) {
   if (ranges.empty()) return Reply::Integer(0);
   std::uint64_t removed = 0;
   for (const Range& range : ranges) removed += range.count;
-  if (Status status = MayShrink(call, 1, list, removed); !status.ok()) return Reply::Error(status);
+  if (Status status = MayErase(call, 1, *list, 0, removed); !status.ok()) return Reply::Error(status);
   // From the end on, so that the indexes of the others remain.
   if (!backward) std::reverse(ranges.begin(), ranges.end());
   for (const Range& range : ranges) list->Erase(range.first, range.count);
@@ -298,9 +288,9 @@ Reply LInsert(Call& call) {
   if (!list.existed()) return Reply::Integer(0);
   const auto pivot = Find(*list, call.arg(3));
   if (!pivot) return Reply::Integer(-1);
-  if (Status status = CheckElements(list->Size() + 1); !status.ok()) return Reply::Error(status);
-  if (Status status = MayStore(call, 1, *list, call.arg(4).size(), 1); !status.ok()) return Reply::Error(status);
-  list->Insert(*pivot + (after ? 1 : 0), call.arg(4));
+  const std::uint64_t place = *pivot + (after ? 1 : 0);
+  if (Status status = MayInsert(call, 1, list, place, call.arg(4).size()); !status.ok()) return Reply::Error(status);
+  list->Insert(place, call.arg(4));
   const Status status = StoreKey(call, 1, list, kList, "linsert");
   return After(status, Reply::Integer(SizeOf(list)));
 }

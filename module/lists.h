@@ -29,8 +29,9 @@ std::optional<End> ParseEnd(const Call& call, int i);
 // Pushes `elements`, the first of them first, onto the list that was opened under the key at argument `key`.
 Status Push(Call& call, int key, Opened<List>& list, End end, std::span<const std::string_view> elements);
 
-// Removes up to `count` elements from that end of a list, and appends them to `popped`.
-void Take(List& list, End end, std::uint64_t count, Elements& popped);
+// Removes up to `count` elements from that end of the list that was opened under the key at argument `key`, and appends
+// them to `popped`.  The list must not be empty, and is stored by the caller.
+Status Take(Call& call, int key, Opened<List>& list, End end, std::uint64_t count, Elements& popped);
 
 // Pops up to `count` elements of the list that was opened under the key at argument `key`, and appends them to
 // `popped`.  `count` is at least 1, and the list is not empty.

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "module/commands.h"
+#include "module/views.h"
 
 namespace faha::module::move {
 namespace {
@@ -58,7 +59,7 @@ Reply RenameWith(Call& call, bool only_new) {
   if (!entry) return NoSuchKey();
   if (call.arg(1) == call.arg(2)) return only_new ? Reply::Integer(0) : done;
   const std::string value(entry->value);
-  const Entry moved{value, entry->expire_at, entry->type};
+  const Entry moved{value, entry->expire_at, entry->type, entry->large};
   if (call.FindAny(2) && only_new) return Reply::Integer(0);
   Status status = MayReplace(call, 1, 2, value);
   if (status.ok()) status = call.store().Put(call.db(), call.arg(2), moved);
@@ -103,11 +104,14 @@ Reply Copy(Call& call) {
   const auto entry = call.ReadAny(1);
   if (!entry) return Reply::Integer(0);
   const std::string value(entry->value);
-  const Entry moved{value, entry->expire_at, entry->type};
+  const Entry source{value, entry->expire_at, entry->type, entry->large};
   const Selected selected(call.ctx(), options.db);
   Call there = Here(call);
   if (there.FindAny(2) && !options.replace) return Reply::Integer(0);
-  return After(there.Put(2, moved, kGeneric, "copy_to", true), Reply::Integer(1));
+  std::string name;
+  const auto copy = Settled(there, 2, source, true, name);
+  if (!copy.ok()) return Reply::Error(copy.status());
+  return After(there.Put(2, copy.value(), kGeneric, "copy_to", true), Reply::Integer(1));
 }
 
 Reply Move(Call& call) {
@@ -118,7 +122,7 @@ Reply Move(Call& call) {
   const auto entry = call.FindAny(1);
   if (!entry) return Reply::Integer(0);
   const std::string value(entry->value);
-  const Entry moved{value, entry->expire_at, entry->type};
+  const Entry moved{value, entry->expire_at, entry->type, entry->large};
   const auto target = static_cast<DbId>(*db);
   {
     const Selected selected(call.ctx(), *db);

@@ -84,9 +84,14 @@ Reply Restore(Call& call) {
   if (!outcome.target->type) {
     return Reply::Error("UNSUPPORTED 'restore' of a stream or of a module's value: FaHA does not serve these");
   }
-  const Entry restored = outcome.target->entry();
-  if (Status status = CheckElements(outcome.target->elements); !status.ok()) return Reply::Error(status);
-  return After(call.Put(1, restored, REDISMODULE_NOTIFY_GENERIC, "restore", true), Reply::Native(outcome.reply));
+  if (!call.store().HasLarge()) {
+    if (Status status = CheckElements(outcome.target->elements); !status.ok()) return Reply::Error(status);
+  }
+  std::string name;
+  const auto restored = Settled(call, 1, outcome.target->entry(), false, name);
+  if (!restored.ok()) return Reply::Error(restored.status());
+  return After(call.Put(1, restored.value(), REDISMODULE_NOTIFY_GENERIC, "restore", true),
+               Reply::Native(outcome.reply));
 }
 
 }  // namespace faha::module::native

@@ -65,6 +65,9 @@ void Visit(const StoreInfo& info, const Fields& fields) {
   fields.number("expiring", info.expiring);
   fields.number("expired-keys", TheState().expired_keys);
   fields.number("index-bytes", info.index_bytes);
+  fields.number("collections", info.collections);
+  fields.number("collection-elements", info.collection_elements);
+  fields.number("collection-bytes", info.collection_bytes);
   fields.number("hot-bytes", info.hot_bytes);
   fields.number("hot-used-bytes", info.hot_used_bytes);
   fields.number("hot-keys", info.hot_keys);

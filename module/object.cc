@@ -71,30 +71,34 @@ std::uint32_t NumberOf(ValueType type) {
   return 0;
 }
 
-void MixValue(Digest& digest, const Entry& entry) {
+template <typename Kind, typename Mix>
+void MixElements(Keyspace& keyspace, const Entry& entry, Mix mix) {
+  if (const auto collection = OpenCollection<Kind>(keyspace, entry)) ForEachElement(*collection, mix);
+}
+
+void MixValue(Digest& digest, Keyspace& keyspace, const Entry& entry) {
   switch (entry.type) {
     case ValueType::kString: return Mix(digest, entry.value);
     case ValueType::kList:
-      return (void)ForEachPacked<List>(entry.value,
-                                       [&](std::uint64_t, std::string_view element) { Mix(digest, element); });
+      return MixElements<List>(keyspace, entry, [&](std::uint64_t, std::string_view element) { Mix(digest, element); });
     case ValueType::kSet:
-      return (void)ForEachPacked<Set>(
-          entry.value, [&](std::string_view member) { Xor(digest, Sha1(member.data(), member.size())); });
+      return MixElements<Set>(keyspace, entry,
+                              [&](std::string_view member) { Xor(digest, Sha1(member.data(), member.size())); });
     case ValueType::kHash:
-      return (void)ForEachPacked<Hash>(entry.value, [&](std::string_view field, std::string_view value) {
+      return MixElements<Hash>(keyspace, entry, [&](std::string_view field, std::string_view value) {
         MixElement(digest, {field, value});
       });
     case ValueType::kSortedSet:
-      return (void)ForEachPacked<SortedSet>(entry.value, [&](std::string_view member, double score) {
+      return MixElements<SortedSet>(keyspace, entry, [&](std::string_view member, double score) {
         MixElement(digest, {member, ScoreText(score)});
       });
   }
 }
 
-void MixEntry(Digest& digest, const Entry& entry) {
+void MixEntry(Digest& digest, Keyspace& keyspace, const Entry& entry) {
   constexpr std::string_view kExpires = "!!expire!!";
   Mix(digest, NumberOf(entry.type));
-  MixValue(digest, entry);
+  MixValue(digest, keyspace, entry);
   if (entry.expire_at != kNoExpiry) Xor(digest, Sha1(kExpires.data(), kExpires.size()));
 }
 
@@ -111,7 +115,7 @@ void MixDatabase(Digest& digest, Store& store, DbId db) {
       if (!entry) continue;
       Digest one{};
       Mix(one, key);
-      MixEntry(one, *entry);
+      MixEntry(one, store, *entry);
       Xor(digest, Sha1(one.data(), one.size()));
     }
   } while (cursor != 0);
@@ -177,7 +181,7 @@ Reply DebugDigestValue(Call& call) {
   std::vector<std::string> digests;
   for (int i = 2; i < call.size(); ++i) {
     Digest digest{};
-    if (const auto entry = call.FindAny(i)) MixEntry(digest, *entry);
+    if (const auto entry = call.FindAny(i)) MixEntry(digest, call.store(), *entry);
     digests.push_back(Hex(digest));
   }
   return Reply::By([digests = std::move(digests)](RedisModuleCtx* ctx) {

@@ -29,23 +29,26 @@ constexpr Tables kTables = MakeTables();
 // The version of dumps that the forms of values here belong to, which a payload carries.
 constexpr std::uint16_t kRdbVersion = 10;
 
+void TellLength(const RdbSink& sink, std::uint64_t length) {
+  std::string bytes;
+  AppendRdbLength(bytes, length);
+  sink(bytes);
+}
+
 void AppendBigEndian(std::string& to, std::uint64_t number, int bytes) {
   while (bytes-- > 0) to.push_back(static_cast<char>(number >> 8 * bytes & 0xff));
 }
 
-// The number of elements, and then each of them, which append(...) appends.
-template <typename Kind, typename Append>
-bool AppendAll(std::string& to, std::string_view packed, Append append) {
+// The number of elements, and then each of them, which put(sink, ...) passes on.
+template <typename Kind, typename Put>
+bool TellAll(const Collection& collection, const RdbSink& sink, Put put) {
   std::uint64_t count = 0;
-  std::string elements;
-  const bool whole = ForEachPacked<Kind>(packed, [&](auto... element) {
-    append(elements, element...);
+  TellLength(sink, collection.Size());
+  ForEachElement(static_cast<const Kind&>(collection), [&](auto... element) {
+    put(element...);
     ++count;
   });
-  if (!whole) return false;
-  AppendRdbLength(to, count);
-  to.append(elements);
-  return true;
+  return count == collection.Size();
 }
 
 }  // namespace
@@ -91,34 +94,38 @@ std::uint8_t RdbTypeOf(ValueType type) {
   return 0;
 }
 
-bool AppendRdbCollection(std::string& to, const Entry& entry) {
-  switch (entry.type) {
+bool TellRdbCollection(const Collection& collection, const RdbSink& sink) {
+  const auto tell = [&sink](std::string_view text) {
+    TellLength(sink, text.size());
+    sink(text);
+  };
+  switch (collection.type()) {
     case ValueType::kHash:
-      return AppendAll<Hash>(to, entry.value, [](std::string& all, std::string_view field, std::string_view value) {
-        AppendRdbString(all, field);
-        AppendRdbString(all, value);
+      return TellAll<Hash>(collection, sink, [&](std::string_view field, std::string_view value) {
+        tell(field);
+        tell(value);
       });
-    case ValueType::kSet: return AppendAll<Set>(to, entry.value, AppendRdbString);
+    case ValueType::kSet: return TellAll<Set>(collection, sink, tell);
     case ValueType::kSortedSet:
-      return AppendAll<SortedSet>(to, entry.value, [](std::string& all, std::string_view member, double score) {
-        AppendRdbString(all, member);
-        all.append(reinterpret_cast<const char*>(&score), sizeof score);
+      return TellAll<SortedSet>(collection, sink, [&](std::string_view member, double score) {
+        tell(member);
+        sink({reinterpret_cast<const char*>(&score), sizeof score});
       });
     case ValueType::kList:
-      return AppendAll<List>(to, entry.value, [](std::string& all, std::uint64_t, std::string_view element) {
-        AppendRdbString(all, element);
-      });
+      return TellAll<List>(collection, sink, [&](std::uint64_t, std::string_view element) { tell(element); });
     case ValueType::kString: break;
   }
   return false;
 }
 
-std::string RdbPayload(const Entry& entry) {
+std::string RdbPayload(Keyspace& keyspace, const Entry& entry) {
   std::string payload(1, static_cast<char>(RdbTypeOf(entry.type)));
   if (entry.type == ValueType::kString) {
     AppendRdbString(payload, entry.value);
-  } else if (!AppendRdbCollection(payload, entry)) {
-    return {};
+  } else {
+    const auto collection = OpenAny(keyspace, entry);
+    const auto append = [&payload](std::string_view bytes) { payload.append(bytes); };
+    if (collection == nullptr || !TellRdbCollection(*collection, append)) return {};
   }
   payload.append(reinterpret_cast<const char*>(&kRdbVersion), sizeof kRdbVersion);
   const std::uint64_t crc = Crc64(0, payload);

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 
 #include "faha/keyspace.h"
@@ -21,10 +22,11 @@ void AppendRdbLength(std::string& to, std::uint64_t length);
 void AppendRdbString(std::string& to, std::string_view text);
 
 std::uint8_t RdbTypeOf(ValueType type);
-// The contents of a collection.  Nothing is appended, and the result is false, if its bytes are damaged.
-bool AppendRdbCollection(std::string& to, const Entry& entry);
+// The contents of a collection, piece by piece.  False: an element is damaged, and what was told means nothing.
+using RdbSink = std::function<void(std::string_view bytes)>;
+bool TellRdbCollection(const Collection& collection, const RdbSink& sink);
 
-// What RESTORE accepts as the value of `entry`; empty if its bytes are damaged.
-std::string RdbPayload(const Entry& entry);
+// What RESTORE accepts as the value of `entry`; empty if it is damaged.
+std::string RdbPayload(Keyspace& keyspace, const Entry& entry);
 
 }  // namespace faha::module

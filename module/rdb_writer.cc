@@ -65,12 +65,9 @@ Status RdbWriter::Expect(DbId db, std::uint64_t keys, std::uint64_t expiring) {
   return status_;
 }
 
-Status RdbWriter::Put(DbId db, std::string_view key, const Entry& entry) {
-  std::string collection;
-  if (entry.type != ValueType::kString && !AppendRdbCollection(collection, entry)) {
-    if (status_.ok()) status_ = {Code::kCorrupt, "a value is damaged: it is no " + std::string(NameOf(entry.type))};
-    return status_;
-  }
+Status RdbWriter::Put(DbId db, std::string_view key, const Entry& entry, const Collection* elements) {
+  const bool is_string = entry.type == ValueType::kString;
+  if (!is_string && elements == nullptr) return Damaged(entry.type);
   Select(db);
   if (entry.expire_at != kNoExpiry) {
     Byte(kExpireTimeMs);
@@ -78,12 +75,17 @@ Status RdbWriter::Put(DbId db, std::string_view key, const Entry& entry) {
   }
   Byte(RdbTypeOf(entry.type));
   String(key);
-  if (entry.type == ValueType::kString) {
+  if (is_string) {
     String(entry.value);
-  } else {
-    Bytes(collection);
+  } else if (!TellRdbCollection(*elements, [this](std::string_view bytes) { Bytes(bytes); })) {
+    return Damaged(entry.type);
   }
   ++keys_;
+  return status_;
+}
+
+Status RdbWriter::Damaged(ValueType type) {
+  if (status_.ok()) status_ = {Code::kCorrupt, "a value is damaged: it is no " + std::string(NameOf(type))};
   return status_;
 }
 

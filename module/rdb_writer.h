@@ -43,8 +43,9 @@ class RdbWriter {
   // `entries`: FUNCTION2 entries in the form that they have in a dump.
   Status Functions(std::string_view entries);
   Status Expect(DbId db, std::uint64_t keys, std::uint64_t expiring);
-  // The databases may come in any order.  Errors: also Corrupt - the value is damaged.
-  Status Put(DbId db, std::string_view key, const Entry& entry);
+  // The databases may come in any order.  `elements`: of an entry that is no string; null: they are damaged.  Errors:
+  // also Corrupt - the elements are damaged.
+  Status Put(DbId db, std::string_view key, const Entry& entry, const Collection* elements = nullptr);
   // Makes the file whole and durable and gives it its final name.
   Status Keep();
 
@@ -53,6 +54,7 @@ class RdbWriter {
   [[nodiscard]] std::uint64_t bytes() const { return written_ + used_; }
 
  private:
+  Status Damaged(ValueType type);
   static constexpr std::size_t kBufferBytes = 256U << 10;
   // At most this many bytes are left unsynced for the system to write when it likes.  If a whole dump were left
   // unsynced, other users of the disk would have to wait.

@@ -57,9 +57,9 @@ template <typename Members>
 Reply StoreResult(Call& call, const Members& members, const char* event) {
   Packer packer;
   for (const auto& [member, score] : members) packer.AddScored(member, Kept(score));
-  const auto result = OpenPacked<SortedSet>(packer.bytes());
+  auto result = OpenPacked<SortedSet>(packer.bytes());
   const auto size = static_cast<std::int64_t>(members.size());
-  return After(ReplaceKey(call, 1, *result, REDISMODULE_NOTIFY_ZSET, event), Reply::Integer(size));
+  return After(ReplaceKey(call, 1, std::move(result), REDISMODULE_NOTIFY_ZSET, event), Reply::Integer(size));
 }
 
 }  // namespace faha::module

@@ -112,7 +112,7 @@ Scratch::Scratch(Call& call, std::vector<int> keys, For use)
     } else if (entry->type == ValueType::kString || use == For::kReplacing) {
       values.push_back(Lent{entry->type == ValueType::kString ? std::string(entry->value) : std::string()});
     } else {
-      values.push_back(Lent{RdbPayload(*entry), false});
+      values.push_back(Lent{RdbPayload(call_.store(), *entry), false});
     }
   }
   events_ = ConfigValue(call_.ctx(), kEvents);

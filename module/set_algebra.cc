@@ -120,9 +120,9 @@ Reply StoreResult(Call& call, Operation operation, const char* event) {
     packer.Add(member);
     return true;
   });
-  const auto result = OpenPacked<Set>(packer.bytes());
+  auto result = OpenPacked<Set>(packer.bytes());
   const auto size = static_cast<std::int64_t>(result->Size());
-  return After(ReplaceKey(call, 1, *result, REDISMODULE_NOTIFY_SET, event), Reply::Integer(size));
+  return After(ReplaceKey(call, 1, std::move(result), REDISMODULE_NOTIFY_SET, event), Reply::Integer(size));
 }
 
 }  // namespace

@@ -13,14 +13,6 @@ constexpr int kSet = REDISMODULE_NOTIFY_SET;
 
 Reply Count(std::uint64_t count) { return Reply::Integer(static_cast<std::int64_t>(count)); }
 
-// May the source of SMOVE lose the member, and its target, `to`, take it?
-Status MayMove(Call& call, const Set& from, const Set& to, std::string_view member) {
-  if (Status status = CheckElements(to.Size() + (to.Contains(member) ? 0 : 1)); !status.ok()) return status;
-  if (Status status = MayStore(call, 2, to, member.size(), 1); !status.ok()) return status;
-  const std::uint64_t keys = call.arg(1).size() + call.arg(2).size();
-  return call.store().CheckWrite(keys + from.Bytes().size() + to.BytesAfter(member.size(), 1), 2);
-}
-
 Reply SetOf(std::vector<std::string> members) {
   return Reply::By([members = std::move(members)](RedisModuleCtx* ctx) {
     RedisModule_ReplyWithSet(ctx, static_cast<long>(members.size()));
@@ -41,12 +33,6 @@ Reply PopAll(Call& call, const Set& set) {
   return After(call.Erase(1), SetOf(std::move(members)));
 }
 
-std::string Take(Set& set, Dice& dice) {
-  std::string member(set.Random(dice.Roll()));
-  set.Erase(member);
-  return member;
-}
-
 Reply PopCount(Call& call) {
   const auto count = ParseInteger(call.arg(2));
   if (!count || *count < 0) return Reply::Error("ERR value is out of range, must be positive");
@@ -54,10 +40,16 @@ Reply PopCount(Call& call) {
   if (!set.existed() || *count == 0) return SetOf({});
   const auto wanted = static_cast<std::uint64_t>(*count);
   if (wanted >= set->Size()) return PopAll(call, *set);
-  Dice dice;
   std::vector<std::string> members;
+  std::uint64_t bytes = 0;
   members.reserve(wanted);
-  while (members.size() < wanted) members.push_back(Take(*set, dice));
+  VisitSample(*set, wanted, [&](std::string_view member) {
+    members.emplace_back(member);
+    bytes += member.size();
+    return true;
+  });
+  if (Status status = MayErase(call, 1, *set, bytes, wanted); !status.ok()) return Reply::Error(status);
+  for (const std::string& member : members) set->Erase(member);
   return After(StoreKey(call, 1, set, kSet, "spop"), SetOf(std::move(members)));
 }
 
@@ -78,15 +70,12 @@ void SendRandomMembers(RedisModuleCtx* ctx, const Set& set, std::int64_t count) 
 
 Reply Add(Call& call) {
   auto set = OpenKey<Set>(call, 1);
-  std::uint64_t bytes = 0;
-  std::uint64_t members = 0;
+  Added members;
   for (int i = 2; i < call.size(); ++i) {
-    if (set->Contains(call.arg(i))) continue;
-    bytes += call.arg(i).size();
-    ++members;
+    if (!set->Contains(call.arg(i))) members.Add(call.arg(i).size());
   }
-  if (members == 0) return Count(0);
-  if (Status status = MayStore(call, 1, *set, bytes, members); !status.ok()) return Reply::Error(status);
+  if (members.elements == 0) return Count(0);
+  if (Status status = MayStore(call, 1, set, members); !status.ok()) return Reply::Error(status);
   std::uint64_t added = 0;
   for (int i = 2; i < call.size() && !IsOverfull(*set); ++i) added += set->Put(call.arg(i)) ? 1 : 0;
   return After(StoreKey(call, 1, set, kSet, "sadd"), Count(added));
@@ -94,6 +83,7 @@ Reply Add(Call& call) {
 
 Reply Rem(Call& call) {
   auto set = OpenKey<Set>(call, 1);
+  if (Status status = MayEraseArguments(call, *set); !status.ok()) return Reply::Error(status);
   std::uint64_t removed = 0;
   for (int i = 2; i < call.size(); ++i) removed += set->Erase(call.arg(i)) ? 1 : 0;
   if (removed == 0) return Count(0);
@@ -111,9 +101,9 @@ Reply Move(Call& call) {
   auto to = OpenKey<Set>(call, 2);
   if (!call.refused().ok() || !from->Contains(member)) return Count(0);
   const bool moves = !to->Contains(member);
-  if (moves) {
-    if (Status status = MayMove(call, *from, *to, member); !status.ok()) return Reply::Error(status);
-  }
+  const Status may =
+      moves ? MayMoveElement(call, 1, *from, 2, *to, member.size()) : MayErase(call, 1, *from, member.size(), 1);
+  if (!may.ok()) return Reply::Error(may);
   from->Erase(member);
   Status status = StoreKey(call, 1, from, kSet, "srem");
   if (status.ok() && moves) {
@@ -150,8 +140,9 @@ Reply Pop(Call& call) {
   if (call.size() == 3) return PopCount(call);
   auto set = OpenKey<Set>(call, 1);
   if (!set.existed()) return Reply::Null();
-  Dice dice;
-  std::string member = Take(*set, dice);
+  std::string member(set->Random(Dice().Roll()));
+  if (Status status = MayErase(call, 1, *set, member.size(), 1); !status.ok()) return Reply::Error(status);
+  set->Erase(member);
   return After(StoreKey(call, 1, set, kSet, "spop"), Reply::Text(std::move(member)));
 }
 

@@ -92,7 +92,7 @@ struct Facts {
 
 // Writes a dump of what the store holds; runs in the child or in the server itself.
 Status WriteDump(const Facts& facts, RdbWriter& dump) {
-  const Store& store = *TheState().store;
+  Store& store = *TheState().store;
   (void)dump.Create();
   (void)dump.Aux("redis-ver", ServerVersion());
   (void)dump.Aux("redis-bits", "64");
@@ -106,10 +106,10 @@ Status WriteDump(const Facts& facts, RdbWriter& dump) {
   const Status read = store.ReadHeld([&](DbId db, std::string_view key, const Entry& entry) {
     if (db == kHiddenDb) return dump.Functions(FunctionsInDump(key, entry.value)).ok();
     if (entry.expire_at != kNoExpiry && entry.expire_at < facts.now) return true;
-    return dump.Put(db, key, entry).ok();
+    return dump.Put(db, key, entry, OpenAny(store, entry).get()).ok();
   });
-  if (!dump.status().ok()) return dump.status();
   if (!read.ok()) return read;
+  if (!dump.status().ok()) return dump.status();
   // If the server is gone, it may have a successor, which may have begun to overwrite what was read here.
   if (facts.server != getpid() && facts.server != getppid()) return {Code::kUnavailable, "the server has ended"};
   return dump.Keep();

@@ -73,7 +73,7 @@ std::optional<std::string> LookUp(Call& call, std::string_view pattern, const st
     return entry->type == ValueType::kString ? std::optional(std::string(entry->value)) : std::nullopt;
   }
   if (entry->type != ValueType::kHash) return std::nullopt;
-  const auto hash = OpenPacked<Hash>(entry->value);
+  const auto hash = OpenCollection<Hash>(call.store(), *entry);
   const auto value = hash == nullptr ? std::nullopt : hash->Find(*field);
   return value ? std::optional(std::string(*value)) : std::nullopt;
 }
@@ -83,6 +83,11 @@ struct Item {
   double score = 0;
   std::optional<std::string> weight = {};  // of a sort by letters; nothing: there is none, which is before all others
 };
+
+template <typename Kind, typename Visit>
+void ForEachElementOf(Call& call, const Entry& entry, Visit visit) {
+  if (const auto collection = OpenCollection<Kind>(call.store(), entry)) ForEachElement(*collection, visit);
+}
 
 // `options`: an order that does not exist is replaced by one, where the result must not depend on how the elements are
 // kept.
@@ -99,11 +104,11 @@ std::vector<Item> ElementsOf(Call& call, Options& options) {
   }
   switch (entry->type) {
     case ValueType::kList:
-      ForEachPacked<List>(entry->value, [&](std::uint64_t, std::string_view element) { add(element); });
+      ForEachElementOf<List>(call, *entry, [&](std::uint64_t, std::string_view element) { add(element); });
       break;
-    case ValueType::kSet: ForEachPacked<Set>(entry->value, add); break;
+    case ValueType::kSet: ForEachElementOf<Set>(call, *entry, add); break;
     case ValueType::kSortedSet:
-      ForEachPacked<SortedSet>(entry->value, [&](std::string_view member, double) { add(member); });
+      ForEachElementOf<SortedSet>(call, *entry, [&](std::string_view member, double) { add(member); });
       break;
     case ValueType::kString:
     case ValueType::kHash: call.Refuse(Call::WrongType()); break;
@@ -171,8 +176,8 @@ Row Results(Call& call, const Options& options, std::span<const Item> items) {
 Reply Store(Call& call, int target, const Row& row) {
   Packer packer;
   for (const auto& text : row) packer.Add(text.value_or(""));
-  const auto list = OpenPacked<List>(packer.bytes());
-  const Status status = ReplaceKey(call, target, *list, REDISMODULE_NOTIFY_LIST, "sortstore");
+  const Status status =
+      ReplaceKey(call, target, OpenPacked<List>(packer.bytes()), REDISMODULE_NOTIFY_LIST, "sortstore");
   return After(status, Reply::Integer(static_cast<std::int64_t>(row.size())));
 }
 

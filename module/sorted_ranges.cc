@@ -205,14 +205,9 @@ Reply Remove(Call& call, By by, const char* event) {
   auto set = OpenKey<SortedSet>(call, 1);
   const Ranks ranks = bounds.In(*set, Order::kForward);
   if (ranks.size() == 0) return Reply::Integer(0);
-  std::vector<std::string> members;
-  set->ForEach(ranks.first, ranks.end - 1, Order::kForward, [&](std::string_view member, double) {
-    members.emplace_back(member);
-    return true;
-  });
-  for (const std::string& member : members) set->Erase(member);
-  return After(StoreKey(call, 1, set, REDISMODULE_NOTIFY_ZSET, event),
-               Reply::Integer(static_cast<std::int64_t>(members.size())));
+  Status status = RemoveRange(call, 1, set, ranks.first, ranks.size());
+  if (status.ok()) status = StoreKey(call, 1, set, REDISMODULE_NOTIFY_ZSET, event);
+  return After(status, Reply::Integer(static_cast<std::int64_t>(ranks.size())));
 }
 
 }  // namespace

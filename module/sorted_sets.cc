@@ -53,24 +53,22 @@ struct AddOptions {
   }
 };
 
-struct Added {
+struct Outcome {
   std::int64_t added = 0, updated = 0;
   std::optional<double> last;  // the newest score of the last member; nothing: it was left as it was
 };
 
-Status MayAdd(Call& call, const AddOptions& options, const SortedSet& set) {
-  std::uint64_t bytes = 0;
-  std::uint64_t members = 0;
-  for (int i = options.first + 1; i < call.size() && !options.xx; i += 2) {
-    if (set.ScoreOf(call.arg(i))) continue;
-    bytes += call.arg(i).size();
-    ++members;
+// A member that is there may get another score.
+Status MayAdd(Call& call, const AddOptions& options, Opened<SortedSet>& set) {
+  Added members;
+  for (int i = options.first + 1; i < call.size(); i += 2) {
+    if (set->ScoreOf(call.arg(i)) ? set->large() && !options.nx : !options.xx) members.Add(call.arg(i).size());
   }
-  return MayStore(call, 1, set, bytes, members);
+  return members.elements == 0 ? call.refused() : MayStore(call, 1, set, members);
 }
 
-Added AddAll(const Call& call, const AddOptions& options, const std::vector<double>& scores, SortedSet& set) {
-  Added result;
+Outcome AddAll(const Call& call, const AddOptions& options, const std::vector<double>& scores, SortedSet& set) {
+  Outcome result;
   int i = options.first + 1;
   for (const double score : scores) {
     const std::string_view member = call.arg(i);
@@ -95,8 +93,8 @@ Reply AddWith(Call& call, AddOptions options) {
     scores.push_back(*score);
   }
   auto set = OpenKey<SortedSet>(call, 1);
-  if (Status status = MayAdd(call, options, *set); !status.ok()) return Reply::Error(status);
-  const Added result = AddAll(call, options, scores, *set);
+  if (Status status = MayAdd(call, options, set); !status.ok()) return Reply::Error(status);
+  const Outcome result = AddAll(call, options, scores, *set);
   if (result.last && std::isnan(*result.last)) return Reply::Error("ERR resulting score is not a number (NaN)");
   Reply reply = Reply::Integer(result.added + (options.ch ? result.updated : 0));
   if (options.incr) reply = result.last ? ScoreReply(*result.last) : Reply::Null();
@@ -108,23 +106,19 @@ enum class End : std::uint8_t { kMin, kMax };
 
 const char* PopEvent(End end) { return end == End::kMin ? "zpopmin" : "zpopmax"; }
 
-// Removes up to `count` members from an end of a set.
-Scored Take(SortedSet& set, End end, std::int64_t count) {
-  Scored taken;
-  const std::uint64_t size = set.Size();
+// Removes up to `count` members from an end of the set that was opened under the key at argument `key`, and appends
+// them to `taken`.  Errors: as RemoveRange; then nothing has changed.
+Status Take(Call& call, int key, Opened<SortedSet>& set, End end, std::int64_t count, Scored& taken) {
+  const std::uint64_t size = set->Size();
   const std::uint64_t members = std::min(size, static_cast<std::uint64_t>(count));
-  if (members == 0) return taken;
+  if (members == 0) return call.refused();
   const auto take = [&taken](std::string_view member, double score) {
     taken.emplace_back(member, score);
     return true;
   };
-  if (end == End::kMin) {
-    set.ForEach(0, members - 1, Order::kForward, take);
-  } else {
-    set.ForEach(size - members, size - 1, Order::kBackward, take);
-  }
-  for (const auto& [member, score] : taken) set.Erase(member);
-  return taken;
+  const std::uint64_t first = end == End::kMin ? 0 : size - members;
+  set->ForEach(first, first + members - 1, end == End::kMin ? Order::kForward : Order::kBackward, take);
+  return RemoveRange(call, key, set, first, members);
 }
 
 Reply Pop(Call& call, End end) {
@@ -133,8 +127,9 @@ Reply Pop(Call& call, End end) {
   const auto count = counted ? ParseInteger(call.arg(2)) : std::optional<std::int64_t>(1);
   if (!count || *count < 0) return Reply::Error("ERR value is out of range, must be positive");
   auto set = OpenKey<SortedSet>(call, 1);
-  Scored taken = Take(*set, end, *count);
-  const Status status = taken.empty() ? Status::Ok() : StoreKey(call, 1, set, kSortedSet, PopEvent(end));
+  Scored taken;
+  Status status = Take(call, 1, set, end, *count, taken);
+  if (status.ok() && !taken.empty()) status = StoreKey(call, 1, set, kSortedSet, PopEvent(end));
   return After(status, Reply::By([taken = std::move(taken), counted](RedisModuleCtx* ctx) {
                  const Shape shape{true, counted && SpeaksResp3(ctx)};
                  shape.SendAll(ctx, taken);
@@ -180,8 +175,10 @@ Reply WithKey(const Call& call, int key, Scored taken) {
 
 // The reply is the name of the key, the member and its score.
 Reply PopOrWait(Call& call, End end) {
-  const auto pop = [end](const Call& its_call, int key, SortedSet& set) {
-    return Reply::By([name = std::string(its_call.arg(key)), taken = Take(set, end, 1)](RedisModuleCtx* ctx) {
+  const auto pop = [end](Call& its_call, int key, Opened<SortedSet>& set) {
+    Scored taken;
+    if (Status status = Take(its_call, key, set, end, 1, taken); !status.ok()) its_call.Refuse(std::move(status));
+    return Reply::By([name = std::string(its_call.arg(key)), taken = std::move(taken)](RedisModuleCtx* ctx) {
       RedisModule_ReplyWithArray(ctx, 3);
       SendText(ctx, name);
       Shape{true, false}.Send(ctx, taken.front().first, taken.front().second);
@@ -226,6 +223,7 @@ Reply IncrBy(Call& call) {
 
 Reply Rem(Call& call) {
   auto set = OpenKey<SortedSet>(call, 1);
+  if (Status status = MayEraseArguments(call, *set); !status.ok()) return Reply::Error(status);
   std::int64_t removed = 0;
   for (int i = 2; i < call.size() && set->Size() != 0; ++i) removed += set->Erase(call.arg(i)) ? 1 : 0;
   if (removed == 0) return Reply::Integer(0);
@@ -263,8 +261,9 @@ Reply MPop(Call& call) {
     auto set = OpenKey<SortedSet>(call, key);
     if (!call.refused().ok()) return Reply::Null();
     if (!set.existed()) continue;
-    Scored taken = Take(*set, wanted.end, wanted.count);
-    const Status status = StoreKey(call, key, set, kSortedSet, PopEvent(wanted.end));
+    Scored taken;
+    Status status = Take(call, key, set, wanted.end, wanted.count, taken);
+    if (status.ok()) status = StoreKey(call, key, set, kSortedSet, PopEvent(wanted.end));
     return After(status, WithKey(call, key, std::move(taken)));
   }
   return NullArray();
@@ -276,8 +275,11 @@ Reply BPopMax(Call& call) { return PopOrWait(call, End::kMax); }
 Reply BMPop(Call& call) {
   Wanted wanted;
   if (auto error = ParseWanted(call, 2, wanted)) return *error;
-  const auto pop = [wanted](const Call& its_call, int key, SortedSet& set) {
-    return WithKey(its_call, key, Take(set, wanted.end, wanted.count));
+  const auto pop = [wanted](Call& its_call, int key, Opened<SortedSet>& set) {
+    Scored taken;
+    Status status = Take(its_call, key, set, wanted.end, wanted.count, taken);
+    if (!status.ok()) its_call.Refuse(std::move(status));
+    return WithKey(its_call, key, std::move(taken));
   };
   return TakeOrWait(
       call, {.first = wanted.first, .keys = wanted.keys, .timeout = 1, .from_set = pop, .event = PopEvent(wanted.end)});

@@ -1,7 +1,10 @@
 // The collections that a key can hold, as commands see them: hashes, sets, sorted sets and lists.  A command opens one,
 // reads or changes it, and puts its Bytes() back with Keyspace::Put().  Thread: main loop only.
+// A small collection is packed: all of it is the value of its key, and a change is only in this object until it is put
+// back.  Of a large one each element is a record, and the value of its key is its name: a change is in the store at
+// once, and the key is put only if its name is new.
 // A view that is returned is valid until the collection, or the store, is changed or a unit ends.  Nothing here fails:
-// whether there is room for a change is asked before it, with Keyspace::CheckWrite() and BytesAfter().
+// whether there is room for a change is asked before it, with Keyspace::CheckWrite() or CheckErase() and a Cost.
 #pragma once
 
 #include <cstdint>
@@ -10,23 +13,43 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
 
+#include "faha/status.h"
 #include "faha/types.h"
 
 namespace faha {
+
+// What a change writes, at most: so many records, and the bytes of their keys and values.
+struct Cost {
+  std::uint64_t bytes = 0, records = 0;
+  Cost& operator+=(const Cost& other) {
+    bytes += other.bytes;
+    records += other.records;
+    return *this;
+  }
+};
 
 class Collection {
  public:
   virtual ~Collection() = default;
   [[nodiscard]] virtual ValueType type() const = 0;
+  [[nodiscard]] virtual bool large() const = 0;
   // How many elements there are; of a hash: how many fields.
   [[nodiscard]] virtual std::uint64_t Size() const = 0;
   // The bytes that stand in the record of its key.
   [[nodiscard]] virtual std::string_view Bytes() const = 0;
+  // How many bytes its elements have, scores included.  Reads every element.
+  [[nodiscard]] virtual std::uint64_t ElementBytes() const = 0;
   // From now on the collection keeps its own copy of what it would otherwise view in the store.
   virtual void Own() = 0;
-  // How many bytes Bytes() may have, at most, after `elements` more elements of `bytes` in all were put.
-  [[nodiscard]] virtual std::uint64_t BytesAfter(std::uint64_t bytes, std::uint64_t elements) const = 0;
+  // What it costs to put `elements` elements of `bytes` in all, new ones or not; of a packed collection with the key's
+  // record, but without the key.
+  [[nodiscard]] virtual Cost CostOfPut(std::uint64_t bytes, std::uint64_t elements) const = 0;
+  // What it costs to erase `elements` elements, whose names (fields, members) have `bytes` in all.
+  [[nodiscard]] virtual Cost CostOfErase(std::uint64_t bytes, std::uint64_t elements) const = 0;
+  // Ok, or why a change was not written, for which there should have been room.
+  [[nodiscard]] virtual Status status() const = 0;
 };
 
 // Fields, each with a value.  Visitors are called in no particular order until they return false.
@@ -97,6 +120,8 @@ class List : public Collection {
   // Puts `element` before the one that is at `index` now; with Size() it becomes the last one.  `index` must not be
   // larger.
   virtual void Insert(std::uint64_t index, std::string_view element) = 0;
+  // What that costs with an element of so many bytes: sometimes others must be written as well.
+  [[nodiscard]] virtual Cost CostOfInsert(std::uint64_t index, std::uint64_t bytes) const = 0;
   // Both must exist.
   virtual void Replace(std::uint64_t index, std::string_view element) = 0;
   // Removes the elements from `first` on, `count` of them at most.
@@ -106,8 +131,19 @@ class List : public Collection {
   virtual void ForEach(std::uint64_t first, std::uint64_t last, Order order, const Visitor& visit) const = 0;
 };
 
-// A packed collection may have so many elements: each look-up reads them from the front, and each change writes all of
-// them.
+template <typename Kind>
+inline constexpr ValueType kTypeOf = ValueType::kString;
+template <>
+inline constexpr ValueType kTypeOf<Hash> = ValueType::kHash;
+template <>
+inline constexpr ValueType kTypeOf<Set> = ValueType::kSet;
+template <>
+inline constexpr ValueType kTypeOf<SortedSet> = ValueType::kSortedSet;
+template <>
+inline constexpr ValueType kTypeOf<List> = ValueType::kList;
+
+// A packed collection is read from the front by each look-up, and each change writes all of it, so it is small: see
+// Options::packed_bytes.  Where there are no large collections (Keyspace::HasLarge), it may have so many elements.
 inline constexpr std::uint64_t kMaxPackedElements = 4096;
 
 // Packs elements that the caller knows to be distinct, those of a sorted set in its order.
@@ -135,22 +171,42 @@ std::unique_ptr<SortedSet> OpenPacked<SortedSet>(std::string_view packed);
 template <>
 std::unique_ptr<List> OpenPacked<List>(std::string_view packed);
 
-// Calls visit(...), with what a Kind::Visitor is given, for each element in `packed`, those of sorted sets and lists in
-// their order.  False: the bytes are damaged, and nothing was visited.
+// Calls visit(...), with what a Kind::Visitor is given, for each element; those of sorted sets and lists in their
+// order.
 template <typename Kind, typename Visit>
-bool ForEachPacked(std::string_view packed, Visit visit) {
-  const auto collection = OpenPacked<Kind>(packed);
-  if (collection == nullptr) return false;
+void ForEachElement(const Kind& collection, Visit visit) {
   const auto visit_all = [&visit](auto... element) {
     visit(element...);
     return true;
   };
-  if constexpr (requires { collection->ForEach(visit_all); }) {
-    collection->ForEach(visit_all);
+  if constexpr (requires { collection.ForEach(visit_all); }) {
+    collection.ForEach(visit_all);
   } else {
-    collection->ForEach(0, collection->Size(), Order::kForward, visit_all);
+    collection.ForEach(0, collection.Size(), Order::kForward, visit_all);
   }
-  return true;
+}
+
+// Puts all elements of `from` into `to`, which is empty.
+template <typename Kind>
+void CopyElements(const Kind& from, Kind& to) {
+  if constexpr (std::is_same_v<Kind, List>) {
+    ForEachElement(from, [&](std::uint64_t index, std::string_view element) { to.Insert(index, element); });
+  } else {
+    ForEachElement(from, [&](auto... element) { to.Put(element...); });
+  }
+}
+
+// Calls visit.template operator()<Kind>() with the Kind of that type; `other` is returned for a string.
+template <typename Visit, typename Result>
+Result VisitKind(ValueType type, Visit visit, Result other) {
+  switch (type) {
+    case ValueType::kHash: return visit.template operator()<Hash>();
+    case ValueType::kSet: return visit.template operator()<Set>();
+    case ValueType::kSortedSet: return visit.template operator()<SortedSet>();
+    case ValueType::kList: return visit.template operator()<List>();
+    case ValueType::kString: break;
+  }
+  return other;
 }
 
 }  // namespace faha

@@ -5,10 +5,12 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string_view>
 
+#include "faha/collections.h"
 #include "faha/status.h"
 #include "faha/types.h"
 
@@ -46,10 +48,18 @@ class Keyspace {
   // Prefetches the memory that the first step of a later Prefetch() of that key will need, without waiting itself.
   virtual void PrefetchFirst(DbId db, std::string_view key) const = 0;
   static constexpr std::size_t kPrefetchKeys = 16;
-  // Errors: as CheckWrite; PeerVersion - the cluster's feature level has only strings.  Then nothing has changed.
+  // Errors: as CheckWrite; PeerVersion - the cluster's feature level does not have this.  Then nothing has changed.
   virtual Status Put(DbId db, std::string_view key, const Entry& entry) = 0;
   // Absent keys are no error and write nothing.
   virtual Status Delete(DbId db, std::string_view key) = 0;
+  // --- Large collections: see OpenCollection() and NewCollection().
+  // Does the cluster's feature level have them?
+  [[nodiscard]] virtual bool HasLarge() const = 0;
+  // The collection that the value of `entry`, which is large, names; null: it is no name.
+  virtual std::unique_ptr<Collection> OpenLarge(const Entry& entry) = 0;
+  // A new collection without elements.  It must become the value of a key in the unit in which it is begun.
+  virtual std::unique_ptr<Collection> NewLarge(ValueType type) = 0;
+
   // Deletes every key of `db`, or of all databases.
   virtual Status Flush(std::optional<DbId> db) = 0;
   // From now on all keys of `a` belong to `b`, and those of `b` to `a`.  The cost does not depend on how many keys
@@ -81,5 +91,24 @@ class Keyspace {
   // The largest key plus value, in bytes.
   [[nodiscard]] virtual std::uint64_t MaxRecordBytes() const = 0;
 };
+
+// The collection that is the value of a key; `entry` must be of that type.  Null: it is damaged.
+template <typename Kind>
+std::unique_ptr<Kind> OpenCollection(Keyspace& keyspace, const Entry& entry) {
+  if (!entry.large) return OpenPacked<Kind>(entry.value);
+  return std::unique_ptr<Kind>(static_cast<Kind*>(keyspace.OpenLarge(entry).release()));
+}
+// The same of any type; null also for a string.
+inline std::unique_ptr<Collection> OpenAny(Keyspace& keyspace, const Entry& entry) {
+  const auto open = [&]<typename Kind>() -> std::unique_ptr<Collection> {
+    return OpenCollection<Kind>(keyspace, entry);
+  };
+  return VisitKind(entry.type, open, std::unique_ptr<Collection>());
+}
+// See Keyspace::NewLarge.
+template <typename Kind>
+std::unique_ptr<Kind> NewCollection(Keyspace& keyspace) {
+  return std::unique_ptr<Kind>(static_cast<Kind*>(keyspace.NewLarge(kTypeOf<Kind>).release()));
+}
 
 }  // namespace faha

@@ -41,6 +41,10 @@ struct Options {
   // DRAM for copies of what is read most often, in bytes; less than 1 MiB means none.
   std::uint64_t hot_bytes = 64ULL << 20;
 
+  // A collection that is larger is no longer packed into one record: each of its elements becomes a record.
+  std::uint32_t packed_bytes = 512;
+  std::uint32_t packed_elements = 128;
+
   // Committing.
   std::uint32_t batch_bytes = 64U << 10;  // an open batch is sealed when it has grown past this
   std::uint32_t batch_depth = 1024;       // at most so many batches are on their way to a backup, not acknowledged yet

@@ -114,14 +114,15 @@ using Members = std::vector<Member>;
 //   1  what there was before levels were introduced
 //   2  a member may have an address for the other nodes in addition to the one for clients, and a record has checks
 //   3  a value may be of another type than string, and a configuration says where the cluster's history has forked
+//   4  the elements of a collection may be records
 using FeatureLevel = std::uint16_t;
 inline constexpr FeatureLevel kLowestLevel = 1;
-inline constexpr FeatureLevel kHighestLevel = 3;  // of this release
+inline constexpr FeatureLevel kHighestLevel = 4;  // of this release
 inline constexpr FeatureLevel kPeerHostLevel = 2;
 inline constexpr FeatureLevel kRecordChecksLevel = 2;
 inline constexpr FeatureLevel kValueTypesLevel = 3;
 inline constexpr FeatureLevel kForksLevel = 3;
-inline constexpr FeatureLevel kElementsLevel = 4;  // not offered yet: the elements of a collection may be records
+inline constexpr FeatureLevel kElementsLevel = 4;
 
 // A node was forced to lead alone (FAHA.PROMOTE FORCE) when its log ended at `end`.  What other nodes have committed
 // behind that LSN, or in an epoch later than that of `end`, is not a part of the history that the forced node has

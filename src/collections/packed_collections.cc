@@ -95,10 +95,14 @@ class PackedCollection : public Base {
   [[nodiscard]] std::uint64_t Size() const final { return packed_.count() / kStrings; }
   [[nodiscard]] std::string_view Bytes() const final { return packed_.bytes(); }
   void Own() final { packed_.Own(); }
-  [[nodiscard]] std::uint64_t BytesAfter(std::uint64_t bytes, std::uint64_t elements) const final {
+  [[nodiscard]] bool large() const final { return false; }
+  [[nodiscard]] std::uint64_t ElementBytes() const final { return packed_.bytes().size(); }
+  [[nodiscard]] Cost CostOfPut(std::uint64_t bytes, std::uint64_t elements) const final {
     constexpr std::uint64_t kOverhead = kStrings * Packed::kMaxLengthBytes + kFixedBytes;
-    return Packed::kHeaderBytes + packed_.bytes().size() + bytes + elements * kOverhead;
+    return {Packed::kHeaderBytes + packed_.bytes().size() + bytes + elements * kOverhead, 1};
   }
+  [[nodiscard]] Cost CostOfErase(std::uint64_t, std::uint64_t) const final { return {packed_.bytes().size(), 1}; }
+  [[nodiscard]] Status status() const final { return Status::Ok(); }
 
  protected:
   using Item = Packed::Item;
@@ -328,6 +332,7 @@ class PackedList final : public PackedCollection<List, 1> {
     packed_.Insert(packed_.PlaceOf(index), element);
     places_.Forget();
   }
+  [[nodiscard]] Cost CostOfInsert(std::uint64_t, std::uint64_t bytes) const override { return CostOfPut(bytes, 1); }
   void Replace(std::uint64_t index, std::string_view element) override {
     const Item old = packed_.ItemAt(packed_.PlaceOf(index));
     const std::size_t end = packed_.Insert(old.at, element);

@@ -43,6 +43,7 @@ class SegmentHold {
 
   // --- The process that reads.
   [[nodiscard]] std::span<const Held> order() const { return order_; }
+  [[nodiscard]] bool lost() const { return (word_->load(std::memory_order_acquire) & kLost) != 0; }
   // Says that the next segment of the order was read.  False: it may have been written to meanwhile.
   bool Read() { return (word_->fetch_add(1, std::memory_order_acq_rel) & kLost) == 0; }
 

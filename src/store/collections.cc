@@ -29,7 +29,7 @@ void Collections::List::Take(List& others) {
 Large& Collections::Make(const CollectionId& id, ValueType type) {
   auto& large = all_[id];
   if (large == nullptr) {
-    large = std::make_unique<Large>(id, type, *source_, memory_, *hash_);
+    large = std::make_unique<Large>(id, type, *source_, totals_, *hash_);
     unbound_.Add(*large);
   }
   return *large;

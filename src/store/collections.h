@@ -18,7 +18,6 @@
 #include <deque>
 #include <functional>
 #include <memory>
-#include <memory_resource>
 #include <span>
 #include <unordered_map>
 #include <utility>
@@ -58,8 +57,8 @@ class Collections {
   };
 
   // All of them must outlive this.
-  Collections(const ElementSource& source, std::pmr::memory_resource* memory, const KeyHash& hash)
-      : source_(&source), memory_(memory), hash_(&hash) {}
+  Collections(const ElementSource& source, CollectionTotals* totals, const KeyHash& hash)
+      : source_(&source), totals_(totals), hash_(&hash) {}
 
   // Null: there is none with that name.
   [[nodiscard]] Large* Find(const CollectionId& id) const {
@@ -130,7 +129,7 @@ class Collections {
   List& NewlyBuried(std::uint64_t forgets);
 
   const ElementSource* source_;
-  std::pmr::memory_resource* memory_;
+  CollectionTotals* totals_;
   const KeyHash* hash_;
   std::unordered_map<CollectionId, std::unique_ptr<Large>, HashOfId> all_;
   std::deque<List> bound_;              // by database

@@ -44,7 +44,12 @@ class Engine final : private ElementSource {
   // `seed`: for the hashes of the keys, until a checkpoint is loaded, which has its own seed.
   explicit Engine(Log* log, std::pmr::memory_resource* memory = std::pmr::get_default_resource(),
                   std::uint64_t seed = KeyHash::RandomSeed())
-      : log_(log), memory_(memory), index_(*this, memory, KeyHash(seed)), hot_(&index_, memory), usage_(&log->pool()) {
+      : log_(log),
+        memory_(memory),
+        totals_(memory),
+        index_(*this, memory, KeyHash(seed)),
+        hot_(&index_, memory),
+        usage_(&log->pool()) {
     collections_ = NewCollections();
   }
   Engine(const Engine&) = delete;
@@ -98,6 +103,13 @@ class Engine final : private ElementSource {
     return RecordAt(Place::Cold(at), part);
   }
   [[nodiscard]] std::uint64_t LargeCollections() const { return collections_->Size(); }
+  // What they take of DRAM, and how many elements they have.
+  [[nodiscard]] const CollectionTotals& collection_totals() const { return totals_; }
+  // Calls fn(Large&) for each collection that a key has, and for some that no key has any more.
+  template <typename Function>
+  void ForEachLarge(Function fn) const {
+    collections_->ForEachBound(fn);
+  }
 
   // --- Whether all is here that the log holds.  While it is not, collections without a key are kept: the record that
   // binds one may come later.
@@ -323,8 +335,8 @@ class Engine final : private ElementSource {
   void BuryFlushed();
 
   // --- Large collections: engine_elements.cc.
-  [[nodiscard]] std::unique_ptr<Collections> NewCollections() const {
-    return std::make_unique<Collections>(static_cast<const ElementSource&>(*this), memory_, index_.hash());
+  [[nodiscard]] std::unique_ptr<Collections> NewCollections() {
+    return std::make_unique<Collections>(static_cast<const ElementSource&>(*this), &totals_, index_.hash());
   }
   void Lost() const override { broken_ = true; }
   [[nodiscard]] bool IsNewestElement(const Record& record, std::uint64_t hash, LogAddress at) const;
@@ -362,6 +374,7 @@ class Engine final : private ElementSource {
 
   Log* log_;
   std::pmr::memory_resource* memory_;
+  CollectionTotals totals_;
   Indexes index_;
   std::unique_ptr<Collections> collections_;
   CollectionId born_;     // the name that the newest collection of this process has

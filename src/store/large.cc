@@ -10,14 +10,12 @@ namespace {
 constexpr DbId kElementsDb = 0;  // of all records of elements
 }  // namespace
 
-Large::Large(CollectionId id, ValueType type, const ElementSource& source, std::pmr::memory_resource* memory,
-             const KeyHash& hash)
-    : id_(id), type_(type), source_(source), tree_(memory) {
-  if (type != ValueType::kList) index_.emplace(source, kElementsDb, memory, hash);
-}
+Large::~Large() { totals_->elements -= Size(); }
 
-std::size_t Large::MemoryBytes() const {
-  return sizeof *this + (index_ ? index_->MemoryBytes() - sizeof *index_ : 0) + tree_.MemoryBytes();
+Large::Large(CollectionId id, ValueType type, const ElementSource& source, CollectionTotals* totals,
+             const KeyHash& hash)
+    : id_(id), type_(type), source_(source), totals_(totals), tree_(totals) {
+  if (type != ValueType::kList) index_.emplace(source, kElementsDb, totals, hash);
 }
 
 std::uint64_t Large::RankOf(std::uint64_t order, std::string_view member) const {
@@ -108,13 +106,16 @@ void Large::Replace(const Record& element, std::uint64_t hash, LogAddress from, 
 }
 
 void Large::Remove(const Record& element, std::uint64_t hash, LogAddress at) {
+  const std::uint64_t size = Size();
   if (index_) index_->Remove(hash, at);
   if (ordered()) EraseOrder(element, at);
+  totals_->elements -= size - Size();
 }
 
 void Large::Restore(const Record& element, std::uint64_t hash, LogAddress at) {
   if (index_) index_->Restore(hash, at);
   if (ordered()) Insert(element, at);
+  ++totals_->elements;
 }
 
 bool Large::Save(const std::function<bool(std::span<const std::byte>)>& write) const {
@@ -141,6 +142,7 @@ bool Large::Load(const std::function<bool(std::span<std::byte>)>& read, std::uin
     last = entry.order;
     tree_.Insert(i, entry);
   }
+  totals_->elements += Size();
   return true;
 }
 

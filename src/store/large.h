@@ -8,7 +8,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <memory_resource>
 #include <optional>
 #include <span>
 #include <string_view>
@@ -17,6 +16,7 @@
 #include "faha/types.h"
 #include "keyspace/index.h"
 #include "log/element.h"
+#include "store/collection_totals.h"
 
 namespace faha {
 
@@ -38,13 +38,14 @@ struct LargeLink {
 class Large : public LargeLink {
  public:
   // All of them must outlive this.
-  Large(CollectionId id, ValueType type, const ElementSource& source, std::pmr::memory_resource* memory,
-        const KeyHash& hash);
+  Large(CollectionId id, ValueType type, const ElementSource& source, CollectionTotals* totals, const KeyHash& hash);
+  ~Large();
+  Large(const Large&) = delete;
+  Large& operator=(const Large&) = delete;
 
   [[nodiscard]] const CollectionId& id() const { return id_; }
   [[nodiscard]] ValueType type() const { return type_; }
   [[nodiscard]] std::uint64_t Size() const { return index_ ? index_->Size() : tree_.Size(); }
-  [[nodiscard]] std::size_t MemoryBytes() const;
 
   // --- Reading.  `hash` is that of the whole key of the element's record.
   // Where the record of the element with that key is; none if there is no such element.
@@ -77,10 +78,10 @@ class Large : public LargeLink {
   template <typename Dead>
   bool TakeDown(Dead dead) {
     if (index_) {
-      if (index_->TakeDown([&](Place place) { dead(place.log_address()); })) return true;
+      if (index_->TakeDown([&](Place place) { IsDead(place.log_address(), dead); })) return true;
       return tree_.TakeDown([](const CountedTree::Entry&) {});
     }
-    return tree_.TakeDown([&](const CountedTree::Entry& entry) { dead(entry.at); });
+    return tree_.TakeDown([&](const CountedTree::Entry& entry) { IsDead(entry.at, dead); });
   }
   // Calls fn(LogAddress) for each element, those of lists in their order.
   template <typename Function>
@@ -106,6 +107,11 @@ class Large : public LargeLink {
   bool pending = false;       // a step that may be taken back has unbound it
 
  private:
+  template <typename Function>
+  void IsDead(LogAddress at, Function dead) {
+    --totals_->elements;
+    dead(at);
+  }
   [[nodiscard]] bool ordered() const { return type_ == ValueType::kSortedSet || type_ == ValueType::kList; }
   // The rank of the element whose record is at `at`; nothing if it is not found because something cannot be read.
   [[nodiscard]] std::optional<std::uint64_t> RankAt(const Record& element, LogAddress at) const;
@@ -115,6 +121,7 @@ class Large : public LargeLink {
   CollectionId id_;
   ValueType type_;
   const ElementSource& source_;
+  CollectionTotals* totals_;
   std::optional<Index> index_;
   CountedTree tree_;
 };

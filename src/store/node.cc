@@ -57,11 +57,14 @@ void Node::Prefetch(DbId db, std::span<const std::string_view> keys) const { eng
 void Node::PrefetchFirst(DbId db, std::string_view key) const { engine_->PrefetchFirst(db, key); }
 
 Status Node::Put(DbId db, std::string_view key, const Entry& entry) {
-  if (entry.type != ValueType::kString && replica_.membership().level() < kValueTypesLevel) {
+  const FeatureLevel needed = entry.large                        ? kElementsLevel
+                              : entry.type != ValueType::kString ? kValueTypesLevel
+                                                                 : kLowestLevel;
+  if (replica_.membership().level() < needed) {
     return {Code::kPeerVersion,
-            fmt::format("only strings can be stored at feature level {}: all members must know level "
-                        "{}; see FAHA.STATUS",
-                        replica_.membership().level(), kValueTypesLevel)};
+            fmt::format("a {} cannot be stored at feature level {}: all members must know level {}; "
+                        "see FAHA.STATUS",
+                        NameOf(entry.type), replica_.membership().level(), needed)};
   }
   ++records_;
   record_bytes_ += key.size() + entry.value.size();
@@ -72,6 +75,27 @@ Status Node::Delete(DbId db, std::string_view key) {
   ++records_;
   record_bytes_ += key.size();
   return Change([&] { return engine_->Delete(db, key); });
+}
+
+std::unique_ptr<Collection> Node::OpenLarge(const Entry& entry) {
+  if (entry.value.size() != format::kCollectionIdBytes) return nullptr;
+  return ViewLarge(ReadCollectionId(entry.value), entry.type, *engine_, *this);
+}
+
+std::unique_ptr<Collection> Node::NewLarge(ValueType type) {
+  return ViewLarge(engine_->NewCollection(), type, *engine_, *this);
+}
+
+Status Node::PutElement(const CollectionId& id, ValueType type, std::string_view subkey, std::string_view value) {
+  ++records_;
+  record_bytes_ += subkey.size() + value.size();
+  return Change([&] { return engine_->PutElement(id, type, subkey, value); });
+}
+
+Status Node::EraseElement(const CollectionId& id, std::string_view subkey) {
+  ++records_;
+  record_bytes_ += subkey.size();
+  return Change([&] { return engine_->EraseElement(id, subkey); });
 }
 
 Status Node::Flush(std::optional<DbId> db) {

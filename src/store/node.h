@@ -23,6 +23,7 @@
 #include "store/election.h"
 #include "store/follower.h"
 #include "store/health.h"
+#include "store/large_views.h"
 #include "store/primary.h"
 #include "store/probes.h"
 #include "store/replica.h"
@@ -34,7 +35,7 @@
 
 namespace faha {
 
-class Node final : public Store, private Primary::Loop {
+class Node final : public Store, private Primary::Loop, private ElementWriter {
  public:
   Node(const Options& options, StoreObserver* observer, Env env);
   ~Node() override;
@@ -53,6 +54,9 @@ class Node final : public Store, private Primary::Loop {
   void PrefetchFirst(DbId db, std::string_view key) const override;
   Status Put(DbId db, std::string_view key, const Entry& entry) override;
   Status Delete(DbId db, std::string_view key) override;
+  [[nodiscard]] bool HasLarge() const override { return replica_.membership().level() >= kElementsLevel; }
+  std::unique_ptr<Collection> OpenLarge(const Entry& entry) override;
+  std::unique_ptr<Collection> NewLarge(ValueType type) override;
   Status Flush(std::optional<DbId> db) override;
   Status Swap(DbId a, DbId b) override;
   void ForEachKey(DbId db, const std::function<void(std::string_view)>& visit) const override {
@@ -112,6 +116,8 @@ class Node final : public Store, private Primary::Loop {
   // Calls `write`, which makes a change, and ships the batches that it has filled.
   template <typename Write>
   Status Change(Write write);
+  Status PutElement(const CollectionId& id, ValueType type, std::string_view subkey, std::string_view value) override;
+  Status EraseElement(const CollectionId& id, std::string_view subkey) override;
   void TendDamage();
   void StepService();
   [[nodiscard]] Status CheckHoldable() const;

@@ -114,6 +114,9 @@ StoreInfo Node::Info() const {
   info.keys = engine_->Size();
   info.expiring = engine_->Expiring();
   info.index_bytes = engine_->IndexBytes();
+  info.collections = engine_->LargeCollections();
+  info.collection_elements = engine_->collection_totals().elements;
+  info.collection_bytes = engine_->collection_totals().bytes();
   const HotStats& hot = engine_->hot().stats();
   info.hot_bytes = engine_->hot().limit();
   info.hot_used_bytes = engine_->hot().MemoryBytes();

@@ -147,6 +147,7 @@ class Replica {
   void Empty();
   [[nodiscard]] bool IsHeld(const SegmentHold::Held& held) const;
   Status ReadSegment(const SegmentHold::Held& held, const Store::HeldVisitor& visit, bool& goes_on) const;
+  Status ReadLarge(const SegmentHold& hold, const Store::HeldVisitor& visit, bool& goes_on) const;
 
   const Options* options_;
   const Clock* clock_;

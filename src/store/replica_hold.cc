@@ -70,7 +70,7 @@ Status Replica::ReadSegment(const SegmentHold::Held& held, const Store::HeldVisi
     if (!fits || !log_->IsIntact(batch, at + offset)) return IsHeld(held) ? Damaged(at + offset) : Overwritten();
     found.clear();
     const bool well_formed = batch.ForEach([&](const Record& record, std::uint64_t in_batch) {
-      if (record.kind != format::RecordKind::kPut) return;
+      if (record.kind != format::RecordKind::kPut || record.large) return;
       found.push_back({record, 0, at + offset + in_batch});
     });
     if (!well_formed) return Overwritten();
@@ -88,10 +88,24 @@ Status Replica::ReadSegment(const SegmentHold::Held& held, const Store::HeldVisi
   return IsHeld(held) ? Status::Ok() : Overwritten();
 }
 
+// The elements of a large collection may be anywhere, so these collections are read while all segments are still held.
+Status Replica::ReadLarge(const SegmentHold& hold, const Store::HeldVisitor& visit, bool& goes_on) const {
+  engine_->ForEachLarge([&](const Large& large) {
+    if (!goes_on) return;
+    const auto record = engine_->ElementAt(large.owner, RecordPart::kAll);
+    if (!record || !engine_->IsNewest(*record, large.owner)) return;
+    goes_on = visit(engine_->Named(record->db), record->key, {record->value, record->expire_at, record->type, true});
+  });
+  const auto held = [this](const SegmentHold::Held& each) { return IsHeld(each); };
+  if (hold.lost() || !std::all_of(hold.order().begin(), hold.order().end(), held)) return Overwritten();
+  return engine_->misread() ? pool_->damage() : Status::Ok();
+}
+
 Status Replica::ReadHeld(const Store::HeldVisitor& visit) const {
   SegmentHold* hold = log_->hold();
   FAHA_CHECK(hold != nullptr, "what is read is held");
   bool goes_on = true;
+  if (Status read = ReadLarge(*hold, visit, goes_on); !read.ok() || !goes_on) return read;
   for (const SegmentHold::Held& held : hold->order()) {
     const Status read = ReadSegment(held, visit, goes_on);
     // Bytes that cannot be read may look like anything, so the medium is checked before the result is used.

@@ -8,8 +8,11 @@
 #include <cstdio>
 #include <cstring>
 #include <initializer_list>
+#include <memory>
 
 #include "faha/collections.h"
+#include "log/element.h"
+#include "store/large_views.h"
 #include "tools/text.h"
 
 namespace faha {
@@ -81,8 +84,38 @@ Status WriteString(Output& output, const Record& record) {
   return output.Write({"SET", record.key, record.value, "PXAT", fmt::format("{}", record.expire_at)});
 }
 
+// Nothing is written.
+class NoWriter final : public ElementWriter {
+ public:
+  Status PutElement(const CollectionId&, ValueType, std::string_view, std::string_view) override { return Refused(); }
+  Status EraseElement(const CollectionId&, std::string_view) override { return Refused(); }
+
+ private:
+  static Status Refused() { return {Code::kReadOnly, "the pool is only read"}; }
+};
+
+// Calls visit(...) as a Kind::Visitor for each element.  False: the value is no such collection, or is not whole.
+template <typename Kind, typename Visit>
+bool ForEachElementOf(const Engine& engine, const Record& record, Visit visit) {
+  NoWriter writer;
+  std::unique_ptr<Kind> collection;
+  if (record.large) {
+    auto large = ViewLarge(LargeOf(record), record.type, engine, writer);
+    collection.reset(static_cast<Kind*>(large.release()));
+  } else {
+    collection = OpenPacked<Kind>(record.value);
+  }
+  std::uint64_t visited = 0;
+  if (collection == nullptr) return false;
+  ForEachElement(*collection, [&](auto... element) {
+    visit(element...);
+    ++visited;
+  });
+  return visited == collection->Size();
+}
+
 // A command for each element, and one for the expiry.
-Status WriteCollection(Output& output, const Record& record) {
+Status WriteCollection(Output& output, const Engine& engine, const Record& record) {
   Status status;
   const auto write = [&](std::initializer_list<std::string_view> words) {
     if (status.ok()) status = output.Write(words);
@@ -90,17 +123,19 @@ Status WriteCollection(Output& output, const Record& record) {
   const auto write_all = [&]() -> bool {
     switch (record.type) {
       case ValueType::kHash:
-        return ForEachPacked<Hash>(record.value, [&](std::string_view field, std::string_view value) {
+        return ForEachElementOf<Hash>(engine, record, [&](std::string_view field, std::string_view value) {
           write({"HSET", record.key, field, value});
         });
       case ValueType::kSet:
-        return ForEachPacked<Set>(record.value, [&](std::string_view member) { write({"SADD", record.key, member}); });
+        return ForEachElementOf<Set>(engine, record, [&](std::string_view member) {
+          write({"SADD", record.key, member});
+        });
       case ValueType::kSortedSet:
-        return ForEachPacked<SortedSet>(record.value, [&](std::string_view member, double score) {
+        return ForEachElementOf<SortedSet>(engine, record, [&](std::string_view member, double score) {
           write({"ZADD", record.key, fmt::format("{}", score), member});
         });
       case ValueType::kList:
-        return ForEachPacked<List>(record.value, [&](std::uint64_t, std::string_view element) {
+        return ForEachElementOf<List>(engine, record, [&](std::uint64_t, std::string_view element) {
           write({"RPUSH", record.key, element});
         });
       case ValueType::kString: break;
@@ -147,7 +182,8 @@ Result<std::uint64_t> Extract(const Pool& pool, const Survey& survey, const Repl
       if (selected != db) status = output.Write({"SELECT", fmt::format("{}", db)});
       selected = db;
       if (!status.ok()) return;
-      status = record.type == ValueType::kString ? WriteString(output, record) : WriteCollection(output, record);
+      status = record.type == ValueType::kString ? WriteString(output, record)
+                                                 : WriteCollection(output, replay.engine(), record);
       ++keys;
     });
   }

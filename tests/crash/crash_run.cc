@@ -13,8 +13,7 @@
 namespace faha::crash {
 
 namespace {
-constexpr std::uint64_t kSwapBytes = 64;  // more than a few databases take
-constexpr int kMaxCrashes = 2;            // one within the recovery from another
+constexpr int kMaxCrashes = 2;  // one within the recovery from another
 constexpr std::array<std::uint32_t, 3> kGranules = {64, 256, 4096};
 
 std::string ReadFile(const std::filesystem::path& path) {
@@ -157,25 +156,15 @@ void CrashRun::Write(Life& life, History& history) {
   if (violation_) return;
   history.Guess(life.claims.cluster, life.claims.node);
   const Unit unit = history.NextUnit();
-  std::uint64_t bytes = 0;
-  for (const Change& change : unit) {
-    bytes += change.key.size() + (change.value ? change.value->size() : 0);
-    if (change.kind == Change::kSwap) bytes += kSwapBytes;
-  }
-  if (const Status status = life.store->CheckWrite(bytes, unit.size()); !status.ok()) {
+  Cost cost;
+  for (const Change& change : unit) cost += CostOf(*life.store, change);
+  if (const Status status = life.store->CheckWrite(cost.bytes, cost.records); !status.ok()) {
     if (status.code() != Code::kNoSpace || options_.history.pool_never_full) Violate(status.ToString());
     full_ = true;
     return;
   }
   for (const Change& change : unit) {
-    Status status;
-    switch (change.kind) {
-      case Change::kPut: status = life.store->Put(change.db, change.key, {*change.value, change.expire_at}); break;
-      case Change::kDelete: status = life.store->Delete(change.db, change.key); break;
-      case Change::kFlush: status = life.store->Flush(change.db); break;
-      case Change::kFlushAll: status = life.store->Flush(std::nullopt); break;
-      case Change::kSwap: status = life.store->Swap(change.db, change.other); break;
-    }
+    const Status status = CarryOut(*life.store, change);
     if (!status.ok()) return Violate("a change that was allowed failed: " + status.ToString());
     if (violation_) return;
   }

@@ -12,7 +12,6 @@ namespace faha::crash {
 
 namespace {
 constexpr std::array kNames = {"no fault", "write", "write, half way,", "drain"};
-constexpr std::uint64_t kRecordBytes = 64;  // besides its key and value, at most; and what a swap takes
 }  // namespace
 
 FaultRun::FaultRun(std::uint64_t seed, const HistoryOptions& options) : seed_(seed), options_(options) {
@@ -91,21 +90,12 @@ void FaultRun::Live(Store& store) {
 // What fails is not there, and what the unit wrote before is: as the commands of a script.
 void FaultRun::Write(Store& store, History& history) {
   Unit unit = history.NextUnit();
-  std::uint64_t bytes = 0;
-  for (const Change& change : unit)
-    bytes += change.key.size() + (change.value ? change.value->size() : 0) + kRecordBytes;
-  if (!store.CheckWrite(bytes, unit.size()).ok()) return;
+  Cost cost;
+  for (const Change& change : unit) cost += CostOf(store, change);
+  if (!store.CheckWrite(cost.bytes, cost.records).ok()) return;
   Unit done;
   for (Change& change : unit) {
-    Status status;
-    switch (change.kind) {
-      case Change::kPut: status = store.Put(change.db, change.key, {*change.value, change.expire_at}); break;
-      case Change::kDelete: status = store.Delete(change.db, change.key); break;
-      case Change::kFlush: status = store.Flush(change.db); break;
-      case Change::kFlushAll: status = store.Flush(std::nullopt); break;
-      case Change::kSwap: status = store.Swap(change.db, change.other); break;
-    }
-    if (status.ok()) done.push_back(std::move(change));
+    if (CarryOut(store, change).ok()) done.push_back(std::move(change));
   }
   if (!done.empty()) {
     model_.Issue(std::move(done));

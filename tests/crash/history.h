@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <iterator>
 #include <memory>
 #include <random>
 #include <string>
@@ -21,6 +22,7 @@ struct HistoryOptions {
   std::uint64_t planned_one_in = 2;  // of the restarts, with a checkpoint of the index
   std::uint64_t grows_one_in = 0;    // of the restarts, with a pool of one more segment; 0: none
   int forged_percent = 0;            // of the puts, with values that look like batches
+  bool elements = true;              // half of the changes are of large collections
   bool pool_never_full = false;      // space is given back: a write that is refused is a violation
 };
 
@@ -52,6 +54,7 @@ class History {
 
  private:
   Change NextChange() {
+    if (options_.elements && OneIn(2)) return NextOfCollections();
     switch (random_() % 16) {
       case 0:
       case 1:
@@ -66,6 +69,20 @@ class History {
         [[fallthrough]];
       default: return Put(Key(), Percent(options_.large_percent) ? options_.large_value : options_.small_value);
     }
+  }
+  Change NextOfCollections() {
+    constexpr ValueType kTypes[] = {ValueType::kHash, ValueType::kSet, ValueType::kSortedSet, ValueType::kList};
+    constexpr std::uint64_t kNames = 4;  // so few that keys have several elements, and change their types
+    const auto name = [this] { return "c" + std::to_string(random_() % kNames); };
+    if (OneIn(8))
+      return {.kind = Change::kRename, .db = Db(), .key = name(), .value = nullptr, .other = Db(), .other_key = name()};
+    Change change = Put(name(), Percent(options_.large_percent) ? options_.large_value : options_.small_value);
+    change.kind = OneIn(3) ? Change::kErase : Change::kElement;
+    change.expire_at = kNoExpiry;
+    change.number = random_() % 12;
+    // A name has mostly the same type.
+    change.type = kTypes[(change.key.back() - '0' + (OneIn(10) ? random_() : 0)) % std::size(kTypes)];
+    return change;
   }
   Change Put(std::string key, std::uint64_t most_bytes) {
     Change put{.kind = Change::kPut, .db = Db(), .key = std::move(key), .value = nullptr};

@@ -20,6 +20,8 @@ MODULE = os.environ.get("FAHA_MODULE", str(ROOT / "build" / "release" / "faha.so
 MUTANTS = os.environ.get("FAHA_MUTANTS", str(pathlib.Path(MODULE).with_name("faha_mutants.so")))
 SERVER = os.environ.get("FAHA_SERVER", "redis-server")
 # Under AddressSanitizer memory is another library's, and stock servers cannot load the module.
+# As faha.packed-elements of every server; 0: each element of each collection is a record.
+PACKED_ELEMENTS = os.environ.get("FAHA_PACKED_ELEMENTS")
 SANITIZED = "asan" in SERVER
 PORT_OFFSET = 10000
 # Where the nodes live, what their batches go over, and their pools if those are no files: set in a guest.
@@ -145,6 +147,8 @@ class Server:
                 command += ["--protected-mode", "no", "--faha.bind", host, "--faha.announce-host", host, "--faha.secret", "of the tests"]
             if "--faha.pool-bytes" not in self.args:
                 command += ["--faha.pool-bytes", "64mb"]
+            if PACKED_ELEMENTS and not {"--faha.packed-elements", "--faha.feature-level"} & set(self.args):
+                command += ["--faha.packed-elements", PACKED_ELEMENTS]
             if "--faha.segment-bytes" not in self.args:
                 command += ["--faha.segment-bytes", "4mb"]
         return command + self.args

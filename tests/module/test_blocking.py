@@ -384,7 +384,7 @@ def test_a_thousand_wait(servers, twins):
 
 def test_what_does_not_fit(make_server):
     """Who is served is answered the error that a caller would get, and what it wanted stays where it is."""
-    server = make_server(args=["--faha.pool-bytes", "32mb", "--faha.segment-bytes", "1mb"]).start()
+    server = make_server(args=["--faha.pool-bytes", "32mb", "--faha.segment-bytes", "1mb", "--faha.feature-level", "3"]).start()
     client, waiter = Connection(server.port), Connection(server.port)
     client.call("RPUSH", "full", *["x"] * 4096)
     waiter.send("BLMOVE", "a", "full", "LEFT", "LEFT", "0")

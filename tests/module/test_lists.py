@@ -283,10 +283,10 @@ def test_no_room(make_server):
     """What finds no room changes nothing; what empties a list needs none."""
     server = make_server(args=["--faha.segment-bytes", "1mb", "--faha.pool-bytes", "16mb"]).start()
     client = server.client()
-    for key, elements in (("many", ["a", "b", "a"]), ("one", ["x"]), ("target", ["y"]), ("trimmed", ["a", "b"]), ("big", ["z" * 500_000])):
+    for key, elements in (("many", ["a", "b", "a"]), ("one", ["x"]), ("target", ["y"]), ("trimmed", ["a", "b"]), ("big", ["z" * 500_000]), ("large", range(1000))):
         client.rpush(key, *elements)
     refused = Connection(server.port)
-    too_large = ["RPUSH big " + "z" * 600_000, "LSET big 0 " + "z" * 1_100_000, "LINSERT big BEFORE " + "z" * 500_000 + " " + "z" * 600_000, "RPUSH new " + "z" * 1_100_000]
+    too_large = ["RPUSH big " + "z" * 1_100_000, "LSET big 0 " + "z" * 1_100_000, "LINSERT big BEFORE " + "z" * 500_000 + " " + "z" * 1_100_000, "RPUSH new " + "z" * 1_100_000]
     for line in too_large:
         assert refused.call(*line.split())[1].startswith("TOOLARGE "), line[:30]
     assert client.llen("big") == 1 and client.exists("new") == 0
@@ -294,12 +294,16 @@ def test_no_room(make_server):
         for i in range(100_000):
             if refused.call("SET", f"fill:{size}:{i}", "v" * size)[0] == "-":
                 break
-    before = [client.lrange(key, 0, -1) for key in ("many", "one", "target")]
-    for line in ("LPUSH many x", "RPUSH new x", "RPUSHX many x", "LPOP many", "RPOP many 2", "LSET many 0 x", "LTRIM many 0 0", "LREM many 1 a", "LINSERT many AFTER a x",
-                 "LMOVE many target LEFT LEFT", "LMOVE one target LEFT LEFT", "LMOVE many many LEFT RIGHT", "LMPOP 2 many one LEFT"):  # fmt: skip
+    lists = ("many", "one", "target", "large")
+    before = [client.lrange(key, 0, -1) for key in lists]
+    for line in ("LPUSH many x", "RPUSH new x", "RPUSHX many x", "LSET many 0 x", "LINSERT many AFTER a x", "LPUSH large x", "LSET large 0 x", "LINSERT large AFTER 500 x",
+                 "LMOVE many target LEFT LEFT", "LMOVE one target LEFT LEFT", "LMOVE many many LEFT RIGHT", "LMOVE large large LEFT RIGHT", "COPY large new"):  # fmt: skip
         assert refused.call(*words(line))[1].startswith("NOSPACE "), line
-    assert before == [client.lrange(key, 0, -1) for key in ("many", "one", "target")] and client.exists("new") == 0
-    assert client.lpos("many", "b") == 1 and client.lrem("many", 0, "none") == 0 and client.lpop("none") is None
+    assert before == [client.lrange(key, 0, -1) for key in lists] and client.exists("new") == 0
+    # What makes a list smaller needs no more room than a delete.
+    assert client.lpop("large", 100) == [str(i) for i in range(100)] and client.lrem("large", 1, "500") == 1 and client.rpop("large") == "999"
+    assert client.ltrim("large", 0, 9) and client.lrange("large", 0, -1) == [str(i) for i in range(100, 110)]
+    assert client.lpop("many") == "a" and client.lpos("many", "b") == 0 and client.lrem("many", 0, "none") == 0 and client.lpop("none") is None
     assert client.lpop("one") == "x" and client.ltrim("trimmed", 1, 0) and client.lrem("target", 0, "y") == 1
     assert client.exists("one", "trimmed", "target") == 0
-    assert client.execute_command("LMPOP", 2, "one", "many", "LEFT", "COUNT", 9) == ["many", ["a", "b", "a"]]
+    assert client.execute_command("LMPOP", 2, "one", "many", "LEFT", "COUNT", 9) == ["many", ["b", "a"]]

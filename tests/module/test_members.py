@@ -447,7 +447,7 @@ def test_nodes_that_reach_each_other_where_clients_do_not(make_server):
         return next((each for each in servers if each.process and each.info()["state"] == "serving" and each.info()["in_sync_backups"] == 2), None)
 
     assert wait_for(leader, what="all in sync") is servers[0]
-    assert servers[0].info()["feature_level"] == 3
+    assert servers[0].info()["feature_level"] == servers[0].info()["offered_level"]
     assert servers[1].client().info("replication")["master_host"] == HOST
     # Each of them is dialled by both others: as a primary that is followed, and as a voter.
     for heir in (servers[2], servers[1]):

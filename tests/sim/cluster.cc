@@ -53,6 +53,7 @@ HostSettings SettingsOf(const Plan& plan, int number, World& world) {
   HostSettings settings;
   settings.granule = plan.granule;
   settings.width = plan.width;
+  settings.elements = plan.elements;
   settings.patience = plan.slow_disks             ? kPatienceOfSlowDisks
                       : plan.kind == Kind::kMixed ? kPatienceOfStopped
                                                   : kPatience;

@@ -199,12 +199,14 @@ class Forced {
     return left;
   }
 
-  void Give(const Host& left) {
+  void Give(Host& left) {
     given_.clear();
-    for (const auto& [key, word] : left.Contents()) {
+    for (int key = 0; key < plan_.keys; ++key) {
+      const Value value = left.Holds(key);
+      if (value == kAbsent) continue;
       given_.push_back({.kind = Operation::Kind::kWrite,
-                        .key = std::stoi(key.substr(3)),
-                        .value = static_cast<Value>(word),
+                        .key = key,
+                        .value = value,
                         .called = MonoTime{0},
                         .answered = world_.Now(),
                         .client = -1});

@@ -1,7 +1,11 @@
 #include "tests/sim/host.h"
 
+#include <algorithm>
 #include <cstring>
+#include <set>
 #include <utility>
+
+#include "tests/fakes/collections.h"
 
 namespace faha::sim {
 
@@ -80,15 +84,35 @@ void Host::Command(std::function<void(Store&)> command) {
   world_->Poke(number_);
 }
 
+namespace {
+// What an entry tells: the first word of its value, and those of its elements.
+void Tell(Store& store, std::string_view key, const Entry& entry, std::map<std::string, std::uint64_t>& contents) {
+  const auto word_of = [](std::string_view value) {
+    std::uint64_t word = 0;
+    std::memcpy(&word, value.data(), std::min(sizeof word, value.size()));
+    return word;
+  };
+  contents[std::string(key)] = entry.large ? 0 : word_of(entry.value);
+  if (!entry.large) return;
+  std::uint64_t place = 0;
+  for (const auto& [name, value] : ElementsOf(store, entry)) {
+    // Of a hash the order means nothing.
+    const std::string at = entry.type == ValueType::kHash ? "" : std::to_string(place++) + ":";
+    contents[std::string(key) + "/" + at + name] = word_of(value);
+  }
+}
+}  // namespace
+
 std::map<std::string, std::uint64_t> Host::Contents() const {
   std::map<std::string, std::uint64_t> contents;
   std::uint64_t cursor = 0;
+  std::set<std::string> keys;
   do {
-    cursor = store_->Scan(0, cursor, [&](std::string_view key, TimeMs, ValueType) { contents[std::string(key)] = 0; });
+    cursor = store_->Scan(0, cursor, [&](std::string_view key, TimeMs, ValueType) { keys.emplace(key); });
   } while (cursor != 0);
-  for (auto& [key, word] : contents) {
-    const auto entry = store_->Get(0, key);
-    if (entry) std::memcpy(&word, entry->value.data(), std::min(sizeof word, entry->value.size()));
+  for (const std::string& key : keys) {
+    contents[key] = 0;
+    if (const auto entry = store_->Get(0, key)) Tell(*store_, key, *entry, contents);
   }
   return contents;
 }
@@ -160,9 +184,8 @@ void Host::BeginHold() {
   std::uint64_t left = hold_random_() % 4 == 0 ? UINT64_MAX : 1 + hold_random_() % 60;
   std::map<std::string, std::uint64_t> read;
   const Status status = store_->ReadHeld([&](DbId, std::string_view key, const Entry& entry) {
-    std::uint64_t word = 0;
-    std::memcpy(&word, entry.value.data(), std::min(sizeof word, entry.value.size()));
-    if (!read.emplace(key, word).second) referee_->Violation("a hold names a key twice");
+    if (read.contains(std::string(key))) referee_->Violation("a hold names a key twice");
+    Tell(*store_, key, entry, read);
     return --left != 0;
   });
   if (left == 0 || refusal.happened) return;

@@ -74,10 +74,11 @@ class Referee {
 struct HostSettings {
   Options options;
   std::uint32_t granule = 64;
-  int width = 1;         // a key of a client is so many of the store
-  MonoTime patience{0};  // no call into the store takes longer
-  bool joined = true;    // from the start
-  bool holds = false;    // segments, for somebody who reads some of them
+  int width = 1;          // a key of a client is so many of the store
+  MonoTime patience{0};   // no call into the store takes longer
+  bool joined = true;     // from the start
+  bool holds = false;     // segments, for somebody who reads some of them
+  bool elements = false;  // most of a client's keys are elements of collections
   MonoTime clock_start{0};
   std::int64_t clock_rate = 1 << 16;
 };
@@ -104,6 +105,8 @@ class Host : private StoreObserver {
   [[nodiscard]] const Store* store() const { return store_.get(); }
   // Every key, with the write and size that its value tells.
   [[nodiscard]] std::map<std::string, std::uint64_t> Contents() const;
+  // Which write a client's key tells of.
+  [[nodiscard]] Value Holds(int key) { return ReadPart(key, 0).value_or(kAbsent); }
   [[nodiscard]] SimFabric* fabric() { return fabric_.get(); }
   [[nodiscard]] CrashDisk& disk() { return *disk_; }
   [[nodiscard]] int number() const { return number_; }
@@ -145,7 +148,10 @@ class Host : private StoreObserver {
   void Write(Pending& pending);
   Status PutAll(const Request& request);
   Status PutOne(const Request& request, int part);
+  Status PutPart(const Request& request, int part, const std::string& content);
+  Status DeletePart(int key, int part);
   Status DeleteAll(const Request& request);
+  std::optional<Value> ReadPart(int key, int part);
   void WriteNothing(Noop noop);
   void Busy(const Request& request);
   void TendHold();

@@ -3,6 +3,7 @@
 #include <array>
 #include <utility>
 
+#include "tests/fakes/collections.h"
 #include "tests/sim/host.h"
 #include "tests/sim/values.h"
 
@@ -17,6 +18,14 @@ constexpr std::size_t kMaxTurn = 64;
 std::string KeyName(int key, int part) {
   return "key" + std::to_string(key) + (part == 0 ? "" : ":" + std::to_string(part));
 }
+
+// What a client's key is in the store.
+enum class Form : std::uint8_t { kString, kField, kMember, kLast };  // the last element of a list
+Form FormOf(int key, bool elements) { return elements ? static_cast<Form>(key % 4) : Form::kString; }
+constexpr const char* kHash = "hash";
+constexpr const char* kSorted = "sorted";
+// What a part may cost: an element, one that it takes the place of, and a key.
+constexpr std::uint64_t kPartBytes = 100, kPartRecords = 3;
 
 }  // namespace
 
@@ -112,8 +121,7 @@ void Host::Read(Pending& pending) {
   pending.outcome = Outcome::kRefused;
   if (!store_->CheckRead().ok()) return;
   for (int part = 0; part < settings_.width; ++part) {
-    const auto entry = store_->Get(0, KeyName(pending.request.key, part));
-    const auto value = entry ? ValueOf(entry->value) : kAbsent;
+    const auto value = ReadPart(pending.request.key, part);
     const std::string key = "key " + std::to_string(pending.request.key);
     if (!value) return referee_->Violation(key + " holds what nobody wrote");
     if (part > 0 && pending.read != *value) pending.torn = true;
@@ -128,8 +136,10 @@ void Host::Write(Pending& pending) {
   const bool deletes = request.value == kAbsent;
   const auto count = static_cast<std::uint64_t>(settings_.width);
   const std::uint64_t keys = count * KeyName(request.key, 10).size();
-  const Status allowed =
-      deletes ? store_->CheckErase(keys, count) : store_->CheckWrite(keys + count * (request.bytes + 24), count);
+  const std::uint64_t records = settings_.elements ? count * kPartRecords : count;
+  const std::uint64_t own = settings_.elements ? count * kPartBytes : 0;
+  const Status allowed = deletes ? store_->CheckErase(keys + own, records)
+                                 : store_->CheckWrite(keys + own + count * (request.bytes + 24), records);
   if (allowed.code() == Code::kNoSpace) ++full;
   if (!allowed.ok()) return;
   const Status status = deletes ? DeleteAll(request) : PutAll(request);
@@ -158,8 +168,10 @@ Status Host::PutOne(const Request& request, int part) {
   const std::string content =
       request.forged ? ForgedContent(request.value, request.bytes, std::span(disk_->written), world_->random())
                      : Content(request.value, request.bytes);
-  Status status = part == 0 ? Status::Ok() : store_->CheckWrite(key.size() + content.size(), 1);
-  if (status.ok()) status = store_->Put(0, key, {content});
+  const std::uint64_t own = settings_.elements ? kPartBytes : 0;
+  const std::uint64_t records = settings_.elements ? kPartRecords : 1;
+  Status status = part == 0 ? Status::Ok() : store_->CheckWrite(key.size() + content.size() + own, records);
+  if (status.ok()) status = PutPart(request, part, content);
   if (status.code() == Code::kNoSpace && part > 0) {
     world_->Trace(number_, "no space in the middle of a unit");
     ++full;
@@ -167,9 +179,63 @@ Status Host::PutOne(const Request& request, int part) {
   return status;
 }
 
+Status Host::PutPart(const Request& request, int part, const std::string& content) {
+  const std::string name = KeyName(request.key, part);
+  switch (FormOf(request.key, settings_.elements)) {
+    case Form::kString: break;
+    case Form::kField:
+      return ChangeLarge<faha::Hash>(*store_, 0, kHash, [&](faha::Hash& hash) { hash.Put(name, content); });
+    case Form::kMember:
+      return ChangeLarge<SortedSet>(*store_, 0, kSorted, [&](SortedSet& set) { set.Put(name, request.value); });
+    case Form::kLast:
+      return ChangeLarge<List>(*store_, 0, name, [&](List& list) {
+        list.Insert(list.Size(), content);
+        if (list.Size() > 1) list.Erase(0, list.Size() - 1);
+      });
+  }
+  return store_->Put(0, name, {content});
+}
+
+Status Host::DeletePart(int key, int part) {
+  const std::string name = KeyName(key, part);
+  switch (FormOf(key, settings_.elements)) {
+    case Form::kField: return ChangeLarge<faha::Hash>(*store_, 0, kHash, [&](faha::Hash& hash) { hash.Erase(name); });
+    case Form::kMember: return ChangeLarge<SortedSet>(*store_, 0, kSorted, [&](SortedSet& set) { set.Erase(name); });
+    case Form::kString:
+    case Form::kLast: break;
+  }
+  return store_->Delete(0, name);
+}
+
+// Nothing: nobody wrote that.
+std::optional<Value> Host::ReadPart(int key, int part) {
+  const std::string name = KeyName(key, part);
+  const auto value_of = [](const std::optional<std::string_view>& content) {
+    return content ? ValueOf(*content) : kAbsent;
+  };
+  switch (FormOf(key, settings_.elements)) {
+    case Form::kString: break;
+    case Form::kField: {
+      const auto hash = FindLarge<faha::Hash>(*store_, 0, kHash);
+      return hash == nullptr ? kAbsent : value_of(hash->Find(name));
+    }
+    case Form::kMember: {
+      const auto set = FindLarge<SortedSet>(*store_, 0, kSorted);
+      const auto score = set == nullptr ? std::nullopt : set->ScoreOf(name);
+      return score ? static_cast<Value>(*score) : kAbsent;
+    }
+    case Form::kLast: {
+      const auto list = FindLarge<List>(*store_, 0, name);
+      return list == nullptr ? kAbsent : value_of(list->At(list->Size() - 1));
+    }
+  }
+  const auto entry = store_->Get(0, name);
+  return entry ? ValueOf(entry->value) : kAbsent;
+}
+
 Status Host::DeleteAll(const Request& request) {
   for (int part = 0; part < settings_.width; ++part) {
-    if (Status status = store_->Delete(0, KeyName(request.key, part)); !status.ok()) return status;
+    if (Status status = DeletePart(request.key, part); !status.ok()) return status;
   }
   return Status::Ok();
 }

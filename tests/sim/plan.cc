@@ -276,6 +276,7 @@ Plan Plan::Of(std::uint64_t seed, Kind kind) {
     case Kind::kMedia: Disks(draw, plan); break;
     case Kind::kForced: ForcedToLead(draw, plan); break;
   }
+  plan.elements = draw.OneIn(2);
   return plan;
 }
 
@@ -309,6 +310,7 @@ std::string Plan::ToString() const {
   name(rot, "rot");
   name(noops, "no-ops");
   name(forges, "forges");
+  name(elements, "elements");
   if (long_turn > MonoTime{0}) faults += fmt::format(" turns-of-{}ms", long_turn.count() / 1000);
   return fmt::format("{} hosts ({} late), {}, {} keys, {} wide, of {} bytes{}{}, {} segments, granule {}:{}", hosts,
                      late,

@@ -39,6 +39,7 @@ struct Plan {
   bool fills = false;            // the live data exceed the pool
   int late = 0;                  // so many of the hosts are started and join while the others serve
   int width = 1;                 // a key of a client is so many of the store, written as one unit and read in one turn
+  bool elements = false;         // most keys of clients are elements of large collections
   bool prefilled = false;        // every key is written before the faults begin
   std::uint64_t reads = 7;       // of 16 operations
   std::uint64_t deletes = 1;     // of 16 requests

@@ -18,11 +18,12 @@
 #include "store/cleaner.h"
 #include "store/engine.h"
 #include "tests/fakes/crash_media.h"
+#include "tests/fakes/engine_node.h"
 
 namespace faha {
 namespace {
 
-constexpr std::uint64_t kSegment = 1ULL << 20;
+constexpr std::uint64_t kSegment = EngineNode::kSegment;
 constexpr std::uint64_t kSegments = 20;
 
 std::string ScoreBytes(double score) { return {reinterpret_cast<const char*>(&score), sizeof score}; }
@@ -87,16 +88,19 @@ class Subject {
       Check(*engine, model_);
       engine->CheckInvariants();
       engine->SettleUsage();
-      std::uint64_t live = 0, collections = 0;
+      std::uint64_t live = 0, collections = 0, elements = 0;
       for (const auto& [key, value] : model_) {
         const bool expires = value.expire_at != kNoExpiry, large = value.type != ValueType::kString;
         live += format::RecordBytes(key.second.size(), large ? format::kCollectionIdBytes : value.text.size(), expires);
         collections += large ? 1 : 0;
+        elements += value.elements.size();
         for (const auto& [subkey, element] : value.elements)
           live += format::RecordBytes(format::kCollectionIdBytes + subkey.size(), element.size(), false);
       }
       ASSERT_EQ(engine->usage().live_bytes(), live);
       ASSERT_EQ(engine->LargeCollections(), collections);
+      ASSERT_EQ(engine->collection_totals().elements, elements);
+      ASSERT_EQ(engine->collection_totals().bytes() == 0, collections == 0);
     }
   }
   [[nodiscard]] std::uint64_t cleaned() const { return cleaned_ + cleaner_->stats().segments; }
@@ -417,91 +421,13 @@ TEST(Elements, AgreeWithAModel) {
 
 // --- Rules that chance rarely needs.
 
-// A node of one, at work on a medium.  Its cleaner takes the segment that a test names.
-struct Node {
-  explicit Node(std::shared_ptr<CrashDisk> on = std::make_shared<CrashDisk>(format::kDataOffset + 16 * kSegment))
-      : disk(std::move(on)),
-        pool(std::move(Pool::Open(std::make_unique<CrashMedia>(disk, 64), kSegment, 0, kElementsLevel).value())) {
-    EXPECT_TRUE(pool->RaiseLevel(kElementsLevel).ok());
-    log = std::move(Log::Open(pool.get(), {}).value());
-    engine = std::make_unique<Engine>(log.get());
-    engine->Replay(log->end().lsn);
-    cleaner.emplace(log.get(), engine.get());
-  }
-  void Put(DbId db, std::string_view key, std::size_t bytes = 1) {
-    ASSERT_TRUE(engine->Put(db, key, {std::string(bytes, 'v')}).ok());
-    log->EndUnit();
-  }
-  void Bind(DbId db, std::string_view key, const CollectionId& id) {
-    const CollectionIdBytes name = BytesOf(id);
-    ASSERT_TRUE(engine->Put(db, key, {{name.data(), name.size()}, kNoExpiry, ValueType::kHash, true}).ok());
-  }
-  CollectionId PutHash(DbId db, std::string_view key) {
-    const CollectionId id = engine->NewCollection();
-    for (const char* field : {"a", "b", "c"}) EXPECT_TRUE(engine->PutElement(id, ValueType::kHash, field, field).ok());
-    Bind(db, key, id);
-    log->EndUnit();
-    return id;
-  }
-  void Rename(DbId from_db, std::string_view from, DbId to_db, std::string_view to, const CollectionId& id) {
-    Bind(to_db, to, id);
-    ASSERT_TRUE(engine->Delete(from_db, from).ok());
-    log->EndUnit();
-  }
-  [[nodiscard]] static bool IsWhole(const Engine& of, const CollectionId& id) {
-    const Large* large = of.Find(id);
-    if (large == nullptr || large->Size() != 3) return false;
-    const auto b = of.FindElement(id, "b");
-    return b && b->value == "b";
-  }
-  void Commit() {
-    ASSERT_TRUE(log->Seal().ok());
-    ASSERT_TRUE(log->Drain().ok());
-    log->SetCommitted(log->end().lsn);
-    engine->Appended();
-    engine->Committed(log->end().lsn);
-  }
-  // The batches that follow stand in another segment.
-  void NextSegment() {
-    Commit();
-    const std::uint32_t tail = log->segments().Tail(Head::kHot)->index;
-    const std::uint64_t room = log->TailRoom(Head::kHot);
-    if (room > 1000) Put(9, "room", room - 500);
-    Commit();
-    Put(9, "next", 2000);
-    Commit();
-    ASSERT_NE(log->segments().Tail(Head::kHot)->index, tail);
-  }
-  // Cleans until that segment is given back.
-  void Clean(std::uint64_t generation) {
-    for (int i = 0; i < 100 && log->segments().in_order().contains(generation); ++i) {
-      ASSERT_TRUE(cleaner->Step(kSegment, log->end().lsn, log->end().lsn).ok());
-      Commit();
-      ASSERT_TRUE(log->Release(log->end().lsn,
-                               [this](const Segment& segment) {
-                                 engine->Forget(segment.index);
-                                 return true;
-                               })
-                      .ok());
-    }
-    ASSERT_FALSE(log->segments().in_order().contains(generation));
-  }
-  [[nodiscard]] std::uint64_t Tail() const { return log->segments().Tail(Head::kHot)->generation; }
-
-  std::shared_ptr<CrashDisk> disk;
-  std::unique_ptr<Pool> pool;
-  std::unique_ptr<Log> log;
-  std::unique_ptr<Engine> engine;
-  std::optional<Cleaner> cleaner;
-};
-
 // The record that binds a collection to its present key was moved, so replay meets it late.  Before that it meets the
 // flush of a database in which the collection had a key once: that key's record is still there, and what deleted it was
 // moved as well.
 class BoundLate : public testing::TestWithParam<int> {};
 
 TEST_P(BoundLate, IsNotTakenForFlushed) {
-  Node node;
+  EngineNode node;
   // A segment that is not cleaned, for most of it lives.
   for (int i = 0; i < 8; ++i) node.Put(7, "lives" + std::to_string(i), 100'000);
   for (int i = 0; i < GetParam(); ++i) node.Put(3, "other" + std::to_string(i));
@@ -517,12 +443,12 @@ TEST_P(BoundLate, IsNotTakenForFlushed) {
   for (int i = 0; i < 7; ++i) node.Put(7, "lives too" + std::to_string(i), 100'000);
   node.NextSegment();
   node.Clean(renamed);
-  ASSERT_TRUE(Node::IsWhole(*node.engine, id));
+  ASSERT_TRUE(EngineNode::IsWhole(*node.engine, id));
   Engine again(node.log.get());
   again.Replay(flushed);
   while (again.Tend()) continue;
   again.ApplyTo(node.log->end().lsn);
-  EXPECT_TRUE(Node::IsWhole(again, id));
+  EXPECT_TRUE(EngineNode::IsWhole(again, id));
   EXPECT_TRUE(again.Get(5, "new").has_value());
   EXPECT_EQ(again.Size(3), 0U);
   again.SettleUsage();
@@ -535,7 +461,7 @@ INSTANTIATE_TEST_SUITE_P(Keys, BoundLate, testing::Values(10, 700));
 
 // The end of what is committed is replayed, and then what is not: a delete there may be taken back.
 TEST(Elements, ComeBackWithTheirKeyWhenADeleteThatWasReplayedIsTakenBack) {
-  Node node;
+  EngineNode node;
   const CollectionId id = node.PutHash(0, "k");
   node.Commit();
   const Lsn committed = node.log->end().lsn;
@@ -543,19 +469,19 @@ TEST(Elements, ComeBackWithTheirKeyWhenADeleteThatWasReplayedIsTakenBack) {
   ASSERT_TRUE(node.log->Seal().ok());
   Engine heir(node.log.get());
   heir.Replay(committed);
-  ASSERT_TRUE(Node::IsWhole(heir, id));
+  ASSERT_TRUE(EngineNode::IsWhole(heir, id));
   heir.ApplyTail();
   EXPECT_FALSE(heir.Get(0, "k").has_value());
   while (heir.Tend()) continue;
   heir.RollBackTo(committed);
   EXPECT_TRUE(heir.Get(0, "k").has_value());
-  EXPECT_TRUE(Node::IsWhole(heir, id));
+  EXPECT_TRUE(EngineNode::IsWhole(heir, id));
   EXPECT_EQ(heir.replays(), 0U);
 }
 
 // It is taken down when that is committed, and in slices.
 TEST(Elements, OfADeletedKeyAreTakenDownBitByBit) {
-  Node node;
+  EngineNode node;
   const CollectionId id = node.engine->NewCollection();
   for (int i = 0; i < 5000; ++i)
     ASSERT_TRUE(node.engine->PutElement(id, ValueType::kSet, "member " + std::to_string(i), "").ok());
@@ -577,7 +503,7 @@ TEST(Elements, OfADeletedKeyAreTakenDownBitByBit) {
 // What erases an element is kept as long as the element's older record can be found; of a collection that is gone it is
 // dropped.
 TEST(Elements, ThatWereErasedStayErased) {
-  Node node;
+  EngineNode node;
   for (int i = 0; i < 8; ++i) node.Put(7, "lives" + std::to_string(i), 100'000);
   const CollectionId id = node.PutHash(0, "k"), gone = node.PutHash(0, "gone");
   node.NextSegment();
