@@ -119,10 +119,7 @@ class Engine final : private ElementSource {
     Settle();
   }
   // Batches are missing in the log that is being received.
-  void LogHasGaps() {
-    settle_at_ = Lsn{~std::uint64_t{0}};
-    settled_ = false;
-  }
+  void LogHasGaps();
 
   // The number by which clients call the database whose records have the number `stored`.
   [[nodiscard]] DbId Named(DbId stored) const { return map_.Named(stored); }

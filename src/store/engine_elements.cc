@@ -136,6 +136,11 @@ void Engine::SettleAt(Lsn lsn) {
   settle_at_ = log_->pool().installing() ? Lsn{~std::uint64_t{0}} : lsn;
 }
 
+void Engine::LogHasGaps() {
+  settle_at_ = Lsn{~std::uint64_t{0}};
+  settled_ = false;
+}
+
 void Engine::Settle() {
   if (settled_ || applied_ < settle_at_) return;
   settled_ = true;

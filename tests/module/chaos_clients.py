@@ -2,7 +2,8 @@
 
 A counter is written by one client, 1, 2, 3 and so on, and read by everybody.  Whoever reads it must find no less than was
 known to be there when the read began - acknowledged to its writer, or read by anybody before - and no more than was sent
-when the read ended.  Overwriters fill segments of the primary's log meanwhile, where a fault asks for that.  All of them are threads of one process, so that `before` means the same to all.
+when the read ended.  Counters are strings, fields of a hash, scores, and last elements of lists.  A mover moves tokens
+between lists and between sets, and in the end each is somewhere, once.  Overwriters fill segments of the primary's log meanwhile, where a fault asks for that.  All of them are threads of one process, so that `before` means the same to all.
 """
 
 import contextlib
@@ -17,9 +18,55 @@ from sentinels import NAME
 ERRORS = (redis.RedisError, redis.sentinel.MasterNotFoundError)
 
 
+class InString:
+    """Where a counter is kept."""
+
+    @staticmethod
+    def get(connection, name):
+        return connection.get(name)
+
+    @staticmethod
+    def set(connection, name, value):
+        connection.set(name, value)
+
+
+class InHash:
+    @staticmethod
+    def get(connection, name):
+        return connection.hget("counters", name)
+
+    @staticmethod
+    def set(connection, name, value):
+        connection.hset("counters", name, value)
+
+
+class InSortedSet:
+    @staticmethod
+    def get(connection, name):
+        return connection.zscore("scores", name)
+
+    @staticmethod
+    def set(connection, name, value):
+        connection.zadd("scores", {name: value})
+
+
+class InList:
+    @staticmethod
+    def get(connection, name):
+        return connection.lindex(name, -1)
+
+    @staticmethod
+    def set(connection, name, value):
+        connection.pipeline().rpush(name, value).ltrim(name, -7, -1).execute()
+
+
+PLACES = (InString, InHash, InSortedSet, InList)
+
+
 class Counter:
-    def __init__(self, name, problems):
+    def __init__(self, name, place, problems):
         self.name = name
+        self.place = place
         self.known = 0  # acknowledged, or read by anybody
         self.sent = 0
         self._problems = problems
@@ -31,7 +78,7 @@ class Counter:
 
     def read(self, connection, where):
         known = self.known
-        found = int(connection.get(self.name) or 0)
+        found = int(self.place.get(connection, self.name) or 0)
         self.judge(found, known, self.sent, where)
 
     def judge(self, found, known, sent, where):
@@ -52,7 +99,7 @@ class Client(threading.Thread):
         self.number = number
         self.finder = sentinels.finder()
         self.random = random.Random(number)
-        self.counters = [Counter(f"client{number}:{i}", problems) for i in range(self.COUNTERS)]
+        self.counters = [Counter(f"client{number}:{i}", PLACES[i % len(PLACES)], problems) for i in range(self.COUNTERS)]
         self.writes = []  # (when it was acknowledged, by which port)
         self.retries = self.failures = 0
         self.connection = None
@@ -70,7 +117,7 @@ class Client(threading.Thread):
         self.hang_up()
 
     def write(self, counter):
-        self.connection.set(counter.name, counter.sent)
+        counter.place.set(self.connection, counter.name, counter.sent)
         counter.is_known(counter.sent)
         self.writes.append((time.monotonic(), self.port))
 
@@ -96,6 +143,51 @@ class Client(threading.Thread):
         self.connection = None
         # A Sentinel that hears no other may be reached still, and names the old primary for ever.
         self.finder.sentinels.append(self.finder.sentinels.pop(0))
+
+
+class Mover(threading.Thread):
+    """Moves tokens between lists and between sets, at whatever node is called the primary, and does not know how many of its
+    commands have done what they say."""
+
+    TOKENS, PLACES = 300, 3
+
+    def __init__(self, sentinels):
+        super().__init__(daemon=True)
+        self.finder = sentinels.finder()
+        self.random = random.Random(1)
+        self.moved = 0
+        self.stopping = threading.Event()
+
+    def fill(self, connection):
+        connection.rpush("tokens:0", *range(self.TOKENS))
+        connection.sadd("set of tokens:0", *range(self.TOKENS))
+
+    def run(self):
+        connection = None
+        while not self.stopping.wait(0.001):
+            try:
+                if connection is None:
+                    host, port = self.finder.discover_master(NAME)
+                    connection = redis.Redis(host, port, socket_timeout=1, socket_connect_timeout=0.5, retry_on_error=[])
+                self.move(connection)
+                self.moved += 1
+            except ERRORS:
+                if connection is not None:
+                    connection.close()
+                connection = None
+                self.finder.sentinels.append(self.finder.sentinels.pop(0))
+
+    def move(self, connection):
+        source, target = (self.random.randrange(self.PLACES) for _ in range(2))
+        ends = [self.random.choice(("LEFT", "RIGHT")) for _ in range(2)]
+        connection.lmove(f"tokens:{source}", f"tokens:{target}", *ends)
+        connection.smove(f"set of tokens:{source}", f"set of tokens:{target}", self.random.randrange(self.TOKENS))
+
+    def judge(self, connection, problems):
+        for name, all_of in (("tokens", lambda key: connection.lrange(key, 0, -1)), ("set of tokens", connection.smembers)):
+            found = sorted(int(token) for place in range(self.PLACES) for token in all_of(f"{name}:{place}"))
+            if found != list(range(self.TOKENS)):
+                problems.append(f"the {name} are not the {self.TOKENS} that there were: {found}")
 
 
 class Reader(threading.Thread):

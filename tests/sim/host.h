@@ -152,6 +152,7 @@ class Host : private StoreObserver {
   Status DeletePart(int key, int part);
   Status DeleteAll(const Request& request);
   std::optional<Value> ReadPart(int key, int part);
+  Status PushAndRename(const std::string& name, const std::string& content);
   void WriteNothing(Noop noop);
   void Busy(const Request& request);
   void TendHold();

@@ -25,7 +25,7 @@ Form FormOf(int key, bool elements) { return elements ? static_cast<Form>(key % 
 constexpr const char* kHash = "hash";
 constexpr const char* kSorted = "sorted";
 // What a part may cost: an element, one that it takes the place of, and a key.
-constexpr std::uint64_t kPartBytes = 100, kPartRecords = 3;
+constexpr std::uint64_t kPartBytes = 200, kPartRecords = 5;
 
 }  // namespace
 
@@ -187,13 +187,24 @@ Status Host::PutPart(const Request& request, int part, const std::string& conten
       return ChangeLarge<faha::Hash>(*store_, 0, kHash, [&](faha::Hash& hash) { hash.Put(name, content); });
     case Form::kMember:
       return ChangeLarge<SortedSet>(*store_, 0, kSorted, [&](SortedSet& set) { set.Put(name, request.value); });
-    case Form::kLast:
-      return ChangeLarge<List>(*store_, 0, name, [&](List& list) {
-        list.Insert(list.Size(), content);
-        if (list.Size() > 1) list.Erase(0, list.Size() - 1);
-      });
+    case Form::kLast: return PushAndRename(name, content);
   }
   return store_->Put(0, name, {content});
+}
+
+// The list has one of two names, and gets the other one now and then.
+Status Host::PushAndRename(const std::string& name, const std::string& content) {
+  const bool renamed = store_->Get(0, name + "'").has_value();
+  const std::string from = name + (renamed ? "'" : ""), to = name + (renamed ? "" : "'");
+  const Status status = ChangeLarge<List>(*store_, 0, from, [&](List& list) {
+    list.Insert(list.Size(), content);
+    if (list.Size() > 1) list.Erase(0, list.Size() - 1);
+  });
+  if (!status.ok() || world_->OneIn(2)) return status;
+  const auto entry = store_->Get(0, from);
+  const std::string value(entry->value);
+  if (Status put = store_->Put(0, to, {value, kNoExpiry, entry->type, true}); !put.ok()) return put;
+  return store_->Delete(0, from);
 }
 
 Status Host::DeletePart(int key, int part) {
@@ -201,8 +212,10 @@ Status Host::DeletePart(int key, int part) {
   switch (FormOf(key, settings_.elements)) {
     case Form::kField: return ChangeLarge<faha::Hash>(*store_, 0, kHash, [&](faha::Hash& hash) { hash.Erase(name); });
     case Form::kMember: return ChangeLarge<SortedSet>(*store_, 0, kSorted, [&](SortedSet& set) { set.Erase(name); });
-    case Form::kString:
-    case Form::kLast: break;
+    case Form::kLast:
+      if (Status status = store_->Delete(0, name + "'"); !status.ok()) return status;
+      break;
+    case Form::kString: break;
   }
   return store_->Delete(0, name);
 }
@@ -225,7 +238,8 @@ std::optional<Value> Host::ReadPart(int key, int part) {
       return score ? static_cast<Value>(*score) : kAbsent;
     }
     case Form::kLast: {
-      const auto list = FindLarge<List>(*store_, 0, name);
+      auto list = FindLarge<List>(*store_, 0, name);
+      if (list == nullptr) list = FindLarge<List>(*store_, 0, name + "'");
       return list == nullptr ? kAbsent : value_of(list->At(list->Size() - 1));
     }
   }

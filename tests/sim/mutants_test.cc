@@ -108,7 +108,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Case{Mutant::kHandOverBlocks, "HandOverBlocks", 1, Kind::kElections},
                     Case{Mutant::kOrderBeginsAnew, "OrderBeginsAnew", 1, Kind::kElections, true},
                     Case{Mutant::kReadsUnchecked, "ReadsUnchecked", 1, Kind::kMedia},
-                    Case{Mutant::kHearsTheLeft, "HearsTheLeft", 1, Kind::kForced, true},
+                    Case{Mutant::kHearsTheLeft, "HearsTheLeft", 1, Kind::kForced, true, 900},
                     Case{Mutant::kForgetsForks, "ForgetsForks", 1, Kind::kForced, true},
                     Case{Mutant::kForkedOffElects, "ForkedOffElects", 1, Kind::kForced},
                     Case{Mutant::kPlacedStays, "PlacedStays", 1, Kind::kForced, true, 600},
