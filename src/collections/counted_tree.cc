@@ -44,14 +44,14 @@ CountedTree::Leaf* CountedTree::NewLeaf(Leaf* before, Leaf* behind) {
   auto* leaf = new (memory_->allocate(sizeof(Leaf), alignof(Leaf))) Leaf;
   leaf->before = before;
   leaf->behind = behind;
-  if (before != nullptr) before->behind = leaf;
-  if (behind != nullptr) behind->before = leaf;
+  (before != nullptr ? before->behind : first_) = leaf;
+  (behind != nullptr ? behind->before : last_) = leaf;
   return leaf;
 }
 
 void CountedTree::FreeLeaf(Leaf* leaf) {
-  if (leaf->before != nullptr) leaf->before->behind = leaf->behind;
-  if (leaf->behind != nullptr) leaf->behind->before = leaf->before;
+  (leaf->before != nullptr ? leaf->before->behind : first_) = leaf->behind;
+  (leaf->behind != nullptr ? leaf->behind->before : last_) = leaf->before;
   memory_->deallocate(leaf, sizeof(Leaf), alignof(Leaf));
   bytes_ -= sizeof(Leaf);
 }
@@ -343,7 +343,8 @@ void CountedTree::CheckInvariants() const {
   if (root_ == nullptr) return;
   const Leaf* before = nullptr;
   CheckNode(root_, height_, true, true, size_, before);
-  FAHA_CHECK(before->behind == nullptr, "the last leaf is the last");
+  FAHA_CHECK(before->behind == nullptr && before == last_, "the last leaf is the last");
+  FAHA_CHECK(first_->before == nullptr && First() == At(0), "the first leaf is the first");
 }
 
 }  // namespace faha

@@ -48,6 +48,9 @@ class CountedTree {
   [[nodiscard]] std::uint64_t CountBefore(std::uint64_t order, Before before) const;
   // The entry at `rank`, which must exist.
   [[nodiscard]] Entry At(std::uint64_t rank) const;
+  // The first and the last entry; there must be one.
+  [[nodiscard]] const Entry& First() const { return first_->entries[0]; }
+  [[nodiscard]] const Entry& Last() const { return last_->entries[last_->count - 1]; }
   // Inserts before the entry that is at `rank` now, or at the end if rank is Size().  The orders must stay sorted.
   void Insert(std::uint64_t rank, Entry entry);
   // Removes the entry at `rank`, which must exist, and returns it.
@@ -128,6 +131,8 @@ class CountedTree {
 
   std::pmr::memory_resource* memory_;
   void* root_ = nullptr;  // none: the tree is empty
+  Leaf* first_ = nullptr;
+  Leaf* last_ = nullptr;
   int height_ = 0;        // inner nodes above a leaf
   std::uint64_t size_ = 0;
   std::size_t bytes_ = 0;

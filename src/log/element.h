@@ -36,12 +36,26 @@ inline CollectionId ReadCollectionId(std::string_view bytes) {
 }
 
 // The key of an element's record.
-inline std::string ElementKey(const CollectionId& id, std::string_view subkey) {
-  const CollectionIdBytes bytes = BytesOf(id);
-  std::string key(bytes.data(), bytes.size());
-  key.append(subkey);
-  return key;
-}
+class ElementKey {
+ public:
+  ElementKey(const CollectionId& id, std::string_view subkey) : size_(format::kCollectionIdBytes + subkey.size()) {
+    if (size_ > short_.size()) long_.resize(size_);
+    char* at = size_ > short_.size() ? long_.data() : short_.data();
+    const CollectionIdBytes bytes = BytesOf(id);
+    std::memcpy(at, bytes.data(), bytes.size());
+    if (!subkey.empty()) std::memcpy(at + bytes.size(), subkey.data(), subkey.size());
+  }
+  ElementKey(const ElementKey&) = delete;
+  ElementKey& operator=(const ElementKey&) = delete;
+  [[nodiscard]] std::string_view text() const {
+    return {size_ > short_.size() ? long_.data() : short_.data(), size_};
+  }
+
+ private:
+  std::size_t size_;
+  std::array<char, 64> short_;
+  std::string long_;
+};
 // Of a well-formed record of an element: its collection, and what names it there.
 inline CollectionId CollectionOf(const Record& element) { return ReadCollectionId(element.key); }
 inline std::string_view SubkeyOf(const Record& element) { return element.key.substr(format::kCollectionIdBytes); }

@@ -27,11 +27,10 @@ void Collections::List::Take(List& others) {
 }
 
 Large& Collections::Make(const CollectionId& id, ValueType type) {
+  if (Large* found = Find(id)) return *found;
   auto& large = all_[id];
-  if (large == nullptr) {
-    large = std::make_unique<Large>(id, type, *source_, totals_, *hash_);
-    unbound_.Add(*large);
-  }
+  large = std::make_unique<Large>(id, type, *source_, totals_, *hash_);
+  unbound_.Add(*large);
   return *large;
 }
 
@@ -53,7 +52,7 @@ void Collections::Unbind(Large& large) {
 void Collections::Drop(Large& large) {
   FAHA_CHECK(large.owner.IsNone() && large.Size() == 0, "what is dropped has nothing");
   List::Remove(large);
-  all_.erase(CollectionId(large.id()));
+  Forget(large);
 }
 
 Collections::List& Collections::NewlyBuried(std::uint64_t forgets) {

@@ -62,8 +62,9 @@ class Collections {
 
   // Null: there is none with that name.
   [[nodiscard]] Large* Find(const CollectionId& id) const {
+    if (last_ != nullptr && last_->id() == id) return last_;
     const auto found = all_.find(id);
-    return found == all_.end() ? nullptr : found->second.get();
+    return found == all_.end() ? nullptr : last_ = found->second.get();
   }
   Large& Make(const CollectionId& id, ValueType type);
   // Does a key have it?
@@ -127,6 +128,10 @@ class Collections {
     return bound_[db];
   }
   List& NewlyBuried(std::uint64_t forgets);
+  void Forget(const Large& large) {
+    if (last_ == &large) last_ = nullptr;
+    all_.erase(CollectionId(large.id()));
+  }
 
   const ElementSource* source_;
   CollectionTotals* totals_;
@@ -134,6 +139,7 @@ class Collections {
   std::unordered_map<CollectionId, std::unique_ptr<Large>, HashOfId> all_;
   std::deque<List> bound_;              // by database
   std::vector<std::uint64_t> flushes_;  // by database: how often it was flushed
+  mutable Large* last_ = nullptr;  // that was found last; a command asks for one again and again
   List unbound_;
   std::deque<Buried> buried_;
 };
@@ -146,7 +152,7 @@ bool Collections::TakeDown(Dead dead) {
   Large& large = oldest.list.first();
   if (large.TakeDown([&](LogAddress at) { dead(at, oldest.forgets); })) return true;
   List::Remove(large);
-  all_.erase(CollectionId(large.id()));
+  Forget(large);
   return true;
 }
 

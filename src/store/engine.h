@@ -91,10 +91,11 @@ class Engine final : private ElementSource {
   // --- Large collections.  A put whose entry is large gives a key the collection whose name is the value.  A
   // collection that is begun gets its elements first, and then its key, in the same unit; what has no key then is gone.
   [[nodiscard]] CollectionId NewCollection();
-  // Errors: as Log::Append.  An element that is absent is erased without a record.
-  Status PutElement(const CollectionId& id, ValueType type, std::string_view subkey, std::string_view value,
-                    TimeMs expire_at = kNoExpiry);
-  Status EraseElement(const CollectionId& id, std::string_view subkey);
+  // True: the element is new, or was there.  An element that is absent is erased without a record.  Errors: as
+  // Log::Append.
+  Result<bool> PutElement(const CollectionId& id, ValueType type, std::string_view subkey, std::string_view value,
+                          TimeMs expire_at = kNoExpiry);
+  Result<bool> EraseElement(const CollectionId& id, std::string_view subkey);
   // Null: there is no such collection.  Valid until something is written.
   [[nodiscard]] const Large* Find(const CollectionId& id) const { return collections_->Find(id); }
   // The element's record; nothing if there is no such element.
@@ -279,7 +280,7 @@ class Engine final : private ElementSource {
   void ApplyRecord(const Record& record, const Held& held);
   void ApplyPut(const Record& record, const Held& held);
   void ApplyDelete(const Record& record, const Held& held);
-  void ApplyElement(const Record& record, const Held& held);
+  bool ApplyElement(const Record& record, const Held& held);
   void ApplyElementErased(const Record& record, const Held& held);
   void ApplyFlush(const Record& record, LogAddress at);
   void ApplySwap(const Record& record, LogAddress at);

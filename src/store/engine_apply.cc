@@ -102,7 +102,7 @@ void Engine::ApplyRecord(const Record& record, const Held& held) {
     case RecordKind::kDelete: return ApplyDelete(record, held);
     case RecordKind::kFlush: return ApplyFlush(record, held.at);
     case RecordKind::kSwap: return ApplySwap(record, held.at);
-    case RecordKind::kElement: return ApplyElement(record, held);
+    case RecordKind::kElement: return (void)ApplyElement(record, held);
     case RecordKind::kElementErased: return ApplyElementErased(record, held);
     case RecordKind::kConfig:
     case RecordKind::kEpochStart:

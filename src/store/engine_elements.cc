@@ -15,47 +15,52 @@ CollectionId Engine::NewCollection() {
   return born_;
 }
 
-Status Engine::PutElement(const CollectionId& id, ValueType type, std::string_view subkey, std::string_view value,
-                          TimeMs expire_at) {
-  const std::string key = ElementKey(id, subkey);
-  const Record record{.kind = RecordKind::kElement, .key = key, .value = value, .expire_at = expire_at, .type = type};
+Result<bool> Engine::PutElement(const CollectionId& id, ValueType type, std::string_view subkey,
+                                std::string_view value, TimeMs expire_at) {
+  const ElementKey key(id, subkey);
+  const Record record{
+      .kind = RecordKind::kElement, .key = key.text(), .value = value, .expire_at = expire_at, .type = type};
   const auto at = Append(record);
   if (!at.ok()) return at.status();
-  ApplyElement(record, {at.value(), index_.Hash(0, key), 0});
-  return Status::Ok();
+  return ApplyElement(record, {at.value(), index_.Hash(0, key.text()), 0});
 }
 
-Status Engine::EraseElement(const CollectionId& id, std::string_view subkey) {
+Result<bool> Engine::EraseElement(const CollectionId& id, std::string_view subkey) {
   const Large* large = Find(id);
-  if (large == nullptr) return Status::Ok();
-  const std::string key = ElementKey(id, subkey);
-  const std::uint64_t hash = index_.Hash(0, key);
-  if (large->Find(hash, key).IsNone()) return Status::Ok();
-  const Record record{.kind = RecordKind::kElementErased, .key = key, .value = {}, .type = large->type()};
+  if (large == nullptr) return false;
+  const ElementKey key(id, subkey);
+  const std::uint64_t hash = index_.Hash(0, key.text());
+  if (large->Find(hash, key.text()).IsNone()) return false;
+  const Record record{.kind = RecordKind::kElementErased, .key = key.text(), .value = {}, .type = large->type()};
   const auto at = Append(record);
   if (!at.ok()) return at.status();
   ApplyElementErased(record, {at.value(), hash, 0});
-  return Status::Ok();
+  return true;
 }
 
 std::optional<Record> Engine::FindElement(const CollectionId& id, std::string_view subkey) const {
   const Large* large = Find(id);
   if (large == nullptr) return std::nullopt;
-  const std::string key = ElementKey(id, subkey);
-  const LogAddress at = large->Find(index_.Hash(0, key), key);
+  const ElementKey key(id, subkey);
+  const LogAddress at = large->Find(index_.Hash(0, key.text()), key.text());
   return at.IsNone() ? std::nullopt : ElementAt(at, RecordPart::kAll);
 }
 
 // --- Applying.
 
-void Engine::ApplyElement(const Record& record, const Held& held) {
+// True: the element is new.
+bool Engine::ApplyElement(const Record& record, const Held& held) {
   Large& large = collections_->Make(CollectionOf(record), record.type);
-  if (large.type() != record.type) return Lost();
+  if (large.type() != record.type) {
+    Lost();
+    return false;
+  }
   const LogAddress was = large.Put(record, held.hash, held.at);
   Note(Undo::Kind::kElement, 0, held.hash, held.at, was.value);
   if (!was.IsNone()) DropLiveSince(Place::Cold(was), usage_.forgets());
   usage_.AddLive(held.at, record.Size());
   touched_ = true;
+  return was.IsNone();
 }
 
 void Engine::ApplyElementErased(const Record& record, const Held& held) {

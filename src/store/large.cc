@@ -19,12 +19,27 @@ Large::Large(CollectionId id, ValueType type, const ElementSource& source, Colle
 }
 
 std::uint64_t Large::RankOf(std::uint64_t order, std::string_view member) const {
+  if (type_ == ValueType::kList) return RankOfLabel(order);
   return tree_.CountBefore(order, [&](LogAddress at) {
-    if (type_ == ValueType::kList) return false;
     const auto record = source_.ElementAt(at, RecordPart::kHead);
     if (!record) source_.Lost();
     return record && SubkeyOf(*record) < member;
   });
+}
+
+// Most are at an end.
+std::uint64_t Large::RankOfLabel(std::uint64_t label) const {
+  if (tree_.Size() == 0 || label <= tree_.First().order) return 0;
+  if (label > tree_.Last().order) return tree_.Size();
+  if (label == tree_.Last().order) return tree_.Size() - 1;
+  return tree_.CountBefore(label, [](LogAddress) { return false; });
+}
+
+// Where the record of the element with that label is, which would be at `rank`; none if there is no such element.
+LogAddress Large::FindLabel(std::uint64_t label, std::uint64_t rank) const {
+  if (rank == tree_.Size()) return {};
+  const CountedTree::Entry entry = rank == 0 ? tree_.First() : rank + 1 == tree_.Size() ? tree_.Last() : tree_.At(rank);
+  return entry.order == label ? entry.at : LogAddress{};
 }
 
 std::optional<std::uint64_t> Large::RankAt(const Record& element, LogAddress at) const {
@@ -46,24 +61,47 @@ void Large::EraseOrder(const Record& element, LogAddress at) {
 LogAddress Large::Find(std::uint64_t hash, std::string_view key) const {
   if (index_) return index_->Find(hash, key).log_address();
   const std::uint64_t label = LabelOf(key.substr(format::kCollectionIdBytes));
-  const std::uint64_t rank = RankOf(label, {});
-  if (rank == tree_.Size()) return {};
-  const CountedTree::Entry entry = tree_.At(rank);
-  return entry.order == label ? entry.at : LogAddress{};
+  return FindLabel(label, RankOfLabel(label));
 }
 
 bool Large::Holds(const Record& element, std::uint64_t hash, LogAddress at) const {
   return index_ ? index_->Holds(hash, at) : Find(hash, element.key) == at;
 }
 
+LogAddress Large::PutInList(const Record& element, LogAddress at) {
+  const std::uint64_t label = LabelOf(SubkeyOf(element)), rank = RankOfLabel(label);
+  const LogAddress was = FindLabel(label, rank);
+  if (!was.IsNone()) {
+    tree_.Move(rank, at);
+    return was;
+  }
+  tree_.Insert(rank, {label, at});
+  ++totals_->elements;
+  return was;
+}
+
+LogAddress Large::EraseInList(const Record& element) {
+  const std::uint64_t label = LabelOf(SubkeyOf(element)), rank = RankOfLabel(label);
+  const LogAddress was = FindLabel(label, rank);
+  if (was.IsNone()) return was;
+  tree_.Erase(rank);
+  --totals_->elements;
+  return was;
+}
+
 LogAddress Large::Put(const Record& element, std::uint64_t hash, LogAddress at) {
+  if (!index_) return PutInList(element, at);
+  if (!ordered()) {
+    const Place was = index_->Upsert(hash, element.key, at, [at](Place) { return Place::Cold(at); });
+    if (was.IsNone()) ++totals_->elements;
+    return was.log_address();
+  }
   const LogAddress was = Find(hash, element.key);
   if (was.IsNone()) {
     Restore(element, hash, at);
     return was;
   }
-  if (index_) index_->Replace(hash, was, at);
-  if (!ordered()) return was;
+  index_->Replace(hash, was, at);
   // The older record still is what the tree names.
   const auto older = source_.ElementAt(was, RecordPart::kAll);
   if (!older) {
@@ -80,6 +118,7 @@ LogAddress Large::Put(const Record& element, std::uint64_t hash, LogAddress at) 
 }
 
 LogAddress Large::Erase(const Record& element, std::uint64_t hash) {
+  if (!index_) return EraseInList(element);
   const LogAddress was = Find(hash, element.key);
   if (was.IsNone()) return was;
   // The record that says so has no score, so the one that it erases is read.

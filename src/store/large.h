@@ -113,6 +113,11 @@ class Large : public LargeLink {
     dead(at);
   }
   [[nodiscard]] bool ordered() const { return type_ == ValueType::kSortedSet || type_ == ValueType::kList; }
+  // Of lists.
+  [[nodiscard]] std::uint64_t RankOfLabel(std::uint64_t label) const;
+  [[nodiscard]] LogAddress FindLabel(std::uint64_t label, std::uint64_t rank) const;
+  LogAddress PutInList(const Record& element, LogAddress at);
+  LogAddress EraseInList(const Record& element);
   // The rank of the element whose record is at `at`; nothing if it is not found because something cannot be read.
   [[nodiscard]] std::optional<std::uint64_t> RankAt(const Record& element, LogAddress at) const;
   void Insert(const Record& element, LogAddress at);

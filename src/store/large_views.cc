@@ -53,15 +53,11 @@ class LargeCollection : public Base {
   }
   // True: the element is new.
   bool PutElement(std::string_view subkey, std::string_view value) {
-    const std::uint64_t before = Size();
-    Keep(writer_.PutElement(id_, Base::type(), subkey, value));
-    return Size() != before;
+    return Keep(writer_.PutElement(id_, Base::type(), subkey, value));
   }
   // True: the element was there.
   bool EraseElement(std::string_view subkey) {
-    const std::uint64_t before = Size();
-    Keep(writer_.EraseElement(id_, subkey));
-    return Size() != before;
+    return Keep(writer_.EraseElement(id_, subkey));
   }
   // Calls visit(Record) for the element at `at`.  False: it said so, or the record is damaged, which the engine knows.
   template <typename Visit>
@@ -114,8 +110,9 @@ class LargeCollection : public Base {
   static std::uint64_t BytesIn(const Record& record) {
     return (record.type == ValueType::kList ? 0 : SubkeyOf(record).size()) + record.value.size();
   }
-  void Keep(Status status) {
-    if (status_.ok()) status_ = std::move(status);
+  bool Keep(const Result<bool>& done) {
+    if (status_.ok()) status_ = done.status();
+    return done.ok() && done.value();
   }
 
   CollectionId id_;
@@ -270,10 +267,10 @@ class LargeList final : public LargeCollection<List, kLabelBytes> {
     const std::uint64_t size = Size();
     if (size == 0) return kFirstListLabel;
     const CountedTree& tree = elements()->tree();
+    if (index == 0 && tree.First().order >= kListStep) return tree.First().order - kListStep;
+    if (index == size && ~tree.Last().order >= kListStep) return tree.Last().order + kListStep;
     const std::uint64_t low = index == 0 ? 0 : tree.At(index - 1).order;
     const std::uint64_t high = index == size ? ~std::uint64_t{0} : tree.At(index).order;
-    if (index == 0 && high >= kListStep) return high - kListStep;
-    if (index == size && ~low >= kListStep) return low + kListStep;
     if (high - low < 2) return std::nullopt;
     return low + (high - low) / 2;
   }

@@ -20,13 +20,13 @@ namespace faha {
 inline constexpr std::uint64_t kFirstListLabel = std::uint64_t{1} << 63;
 inline constexpr std::uint64_t kListStep = std::uint64_t{1} << 16;
 
-// Writes elements.  Errors: as Keyspace::Put.
+// Writes elements.  True: the element is new, or was there.  Errors: as Keyspace::Put.
 class ElementWriter {
  public:
   virtual ~ElementWriter() = default;
-  virtual Status PutElement(const CollectionId& id, ValueType type, std::string_view subkey,
-                            std::string_view value) = 0;
-  virtual Status EraseElement(const CollectionId& id, std::string_view subkey) = 0;
+  virtual Result<bool> PutElement(const CollectionId& id, ValueType type, std::string_view subkey,
+                                  std::string_view value) = 0;
+  virtual Result<bool> EraseElement(const CollectionId& id, std::string_view subkey) = 0;
 };
 
 // The collection with that name, which need not have elements yet.  `engine` and `writer` must outlive it.

@@ -86,16 +86,27 @@ std::unique_ptr<Collection> Node::NewLarge(ValueType type) {
   return ViewLarge(engine_->NewCollection(), type, *engine_, *this);
 }
 
-Status Node::PutElement(const CollectionId& id, ValueType type, std::string_view subkey, std::string_view value) {
+Result<bool> Node::PutElement(const CollectionId& id, ValueType type, std::string_view subkey,
+                              std::string_view value) {
   ++records_;
   record_bytes_ += subkey.size() + value.size();
-  return Change([&] { return engine_->PutElement(id, type, subkey, value); });
+  Result<bool> done = false;
+  Status status = Change([&] {
+    done = engine_->PutElement(id, type, subkey, value);
+    return done.status();
+  });
+  return status.ok() ? done : Result<bool>(std::move(status));
 }
 
-Status Node::EraseElement(const CollectionId& id, std::string_view subkey) {
+Result<bool> Node::EraseElement(const CollectionId& id, std::string_view subkey) {
   ++records_;
   record_bytes_ += subkey.size();
-  return Change([&] { return engine_->EraseElement(id, subkey); });
+  Result<bool> done = false;
+  Status status = Change([&] {
+    done = engine_->EraseElement(id, subkey);
+    return done.status();
+  });
+  return status.ok() ? done : Result<bool>(std::move(status));
 }
 
 Status Node::Flush(std::optional<DbId> db) {

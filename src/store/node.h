@@ -116,8 +116,9 @@ class Node final : public Store, private Primary::Loop, private ElementWriter {
   // Calls `write`, which makes a change, and ships the batches that it has filled.
   template <typename Write>
   Status Change(Write write);
-  Status PutElement(const CollectionId& id, ValueType type, std::string_view subkey, std::string_view value) override;
-  Status EraseElement(const CollectionId& id, std::string_view subkey) override;
+  Result<bool> PutElement(const CollectionId& id, ValueType type, std::string_view subkey,
+                          std::string_view value) override;
+  Result<bool> EraseElement(const CollectionId& id, std::string_view subkey) override;
   void TendDamage();
   void StepService();
   [[nodiscard]] Status CheckHoldable() const;

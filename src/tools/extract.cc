@@ -87,8 +87,10 @@ Status WriteString(Output& output, const Record& record) {
 // Nothing is written.
 class NoWriter final : public ElementWriter {
  public:
-  Status PutElement(const CollectionId&, ValueType, std::string_view, std::string_view) override { return Refused(); }
-  Status EraseElement(const CollectionId&, std::string_view) override { return Refused(); }
+  Result<bool> PutElement(const CollectionId&, ValueType, std::string_view, std::string_view) override {
+    return Refused();
+  }
+  Result<bool> EraseElement(const CollectionId&, std::string_view) override { return Refused(); }
 
  private:
   static Status Refused() { return {Code::kReadOnly, "the pool is only read"}; }

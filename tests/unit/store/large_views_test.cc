@@ -19,11 +19,12 @@ namespace {
 class Writer final : public ElementWriter {
  public:
   explicit Writer(Engine& engine) : engine_(engine) {}
-  Status PutElement(const CollectionId& id, ValueType type, std::string_view subkey, std::string_view value) override {
+  Result<bool> PutElement(const CollectionId& id, ValueType type, std::string_view subkey,
+                          std::string_view value) override {
     written_ += {format::kCollectionIdBytes + subkey.size() + value.size(), 1};
     return engine_.PutElement(id, type, subkey, value);
   }
-  Status EraseElement(const CollectionId& id, std::string_view subkey) override {
+  Result<bool> EraseElement(const CollectionId& id, std::string_view subkey) override {
     written_ += {format::kCollectionIdBytes + subkey.size(), 1};
     return engine_.EraseElement(id, subkey);
   }
