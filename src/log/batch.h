@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string_view>
@@ -71,6 +72,11 @@ class BatchBuilder {
   // and pads with zeros to `granule`.  Returns the bytes to write; valid until the next change.
   std::span<const std::byte> Seal(format::BatchHeader header, std::uint32_t granule, const LogKey& key);
 
+  // Does the text stand in this batch?  It moves when the batch grows.
+  [[nodiscard]] bool Holds(std::string_view text) const {
+    const auto* at = reinterpret_cast<const std::byte*>(text.data());
+    return !text.empty() && std::less_equal<>()(bytes_.data(), at) && std::less<>()(at, bytes_.data() + bytes_.size());
+  }
   [[nodiscard]] bool empty() const { return records_ == 0; }
   [[nodiscard]] std::uint32_t records() const { return records_; }
   [[nodiscard]] std::uint64_t size() const { return bytes_.size(); }  // header included

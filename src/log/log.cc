@@ -83,6 +83,13 @@ bool Log::FitsTail(Head head, std::uint64_t bytes) const {
 
 Result<LogAddress> Log::Append(const Record& record, Head head) {
   FAHA_CHECK(InfoOf(record.kind).since <= pool_->level(), "a record is written once every member knows its kind");
+  if (open_.Holds(record.key) || open_.Holds(record.value)) {
+    const std::string key(record.key), value(record.value);
+    Record own = record;
+    own.key = key;
+    own.value = value;
+    return Append(own, head);
+  }
   const std::uint64_t bytes = record.Size();
   if (bytes > MaxRecordBytes()) {
     return Status{Code::kTooLarge,

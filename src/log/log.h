@@ -96,7 +96,8 @@ class Log {
     retired_ = {};
   }
   void SetCommitted(Lsn lsn) { committed_ = lsn; }
-  // Adds `record` to the open batch, which must be of `head` if there is one.  The address that is returned is final.
+  // Adds `record`, which may view the log itself, to the open batch, which must be of `head` if there is one.  The
+  // address that is returned is final.
   // Where the segment ends, the batch is sealed and its unit is marked as continued.
   // Errors: NoSpace, TooLarge - nothing has changed; IoError - fence.
   Result<LogAddress> Append(const Record& record, Head head = Head::kHot);

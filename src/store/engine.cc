@@ -68,7 +68,8 @@ Status Engine::Put(DbId db, std::string_view key, const Entry& entry) {
                       .large = entry.large};
   const auto at = Append(record);
   if (!at.ok()) return at.status();
-  ApplyPut(record, {at.value(), index_.Hash(db, key), db});
+  const Record written = log_->RecordAt(at.value());  // what `entry` viewed may have moved
+  ApplyPut(written, {at.value(), index_.Hash(db, written.key), db});
   return Status::Ok();
 }
 

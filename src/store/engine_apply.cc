@@ -139,7 +139,9 @@ void Engine::ApplyFlush(const Record& record, LogAddress at) {
   Note(Undo::Kind::kFlush, 0, 0, at, 0);
   touched_ = true;
   usage_.AddFlush(at);
-  if (record.db == format::kAllDatabases || index_.Size(record.db) == index_.Size()) {
+  // While a log is replayed, the records that bind the collections of other databases may come later.
+  const bool is_all = index_.Size(record.db) == index_.Size() && settled_;
+  if (record.db == format::kAllDatabases || is_all) {
     FlushAll(at);
   } else if (index_.Size(record.db) != 0) {
     FlushDb(record.db, at);

@@ -22,7 +22,8 @@ Result<bool> Engine::PutElement(const CollectionId& id, ValueType type, std::str
       .kind = RecordKind::kElement, .key = key.text(), .value = value, .expire_at = expire_at, .type = type};
   const auto at = Append(record);
   if (!at.ok()) return at.status();
-  return ApplyElement(record, {at.value(), index_.Hash(0, key.text()), 0});
+  // What `value` viewed may have moved.
+  return ApplyElement(log_->RecordAt(at.value()), {at.value(), index_.Hash(0, key.text()), 0});
 }
 
 Result<bool> Engine::EraseElement(const CollectionId& id, std::string_view subkey) {

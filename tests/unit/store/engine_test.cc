@@ -15,6 +15,7 @@
 #include "store/cleaner.h"
 #include "store/database_map.h"
 #include "tests/fakes/crash_media.h"
+#include "tests/fakes/engine_node.h"
 
 namespace faha {
 namespace {
@@ -27,6 +28,30 @@ void Put(Log& log, std::string_view key, std::size_t value_bytes) {
 }
 
 // The rest of another unit, whose beginning was cleaned away with all that stood between the two, is not its rest.
+// A command may write what it has just read, and what it has read may stand in the batch that it writes to.
+TEST(Engine, PutsWhatStandsInTheOpenBatch) {
+  EngineNode node;
+  Engine& engine = *node.engine;
+  const CollectionId hash = engine.NewCollection(), list = engine.NewCollection();
+  std::string text(3000, 't');
+  for (std::size_t i = 0; i < text.size(); ++i) text[i] = static_cast<char>('a' + i % 26);
+  ASSERT_TRUE(engine.Put(0, "key", {text}).ok());
+  ASSERT_TRUE(engine.PutElement(hash, ValueType::kHash, "field", text).ok());
+  // Far more than a segment holds: the batch grows, and is sealed in the middle of the unit.
+  for (int i = 0; i < 1000; ++i) {
+    const std::string name = "copy " + std::to_string(i);
+    const std::string before = i == 0 ? "key" : "copy " + std::to_string(i - 1);
+    ASSERT_TRUE(engine.Put(0, name, *engine.Get(0, before)).ok());
+    const auto element = engine.FindElement(hash, "field");
+    ASSERT_TRUE(engine.PutElement(hash, ValueType::kHash, "field", element->value).ok());
+    ASSERT_TRUE(
+        engine.PutElement(list, ValueType::kList, LabelBytes(i), engine.FindElement(hash, "field")->value).ok());
+    ASSERT_EQ(engine.Get(0, name)->value, text) << i;
+    ASSERT_EQ(engine.FindElement(hash, "field")->value, text) << i;
+    ASSERT_EQ(engine.FindElement(list, LabelBytes(i))->value, text) << i;
+  }
+}
+
 TEST(Engine, AUnitThatACrashLeftHalfStaysHalfWhateverIsCleaned) {
   auto disk = std::make_shared<CrashDisk>(format::kDataOffset + 8 * kSegment);
   auto pool = std::move(Pool::Open(std::make_unique<CrashMedia>(disk, 64), kSegment).value());
