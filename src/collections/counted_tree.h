@@ -133,7 +133,7 @@ class CountedTree {
   void* root_ = nullptr;  // none: the tree is empty
   Leaf* first_ = nullptr;
   Leaf* last_ = nullptr;
-  int height_ = 0;        // inner nodes above a leaf
+  int height_ = 0;  // inner nodes above a leaf
   std::uint64_t size_ = 0;
   std::size_t bytes_ = 0;
 };

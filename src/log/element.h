@@ -47,9 +47,7 @@ class ElementKey {
   }
   ElementKey(const ElementKey&) = delete;
   ElementKey& operator=(const ElementKey&) = delete;
-  [[nodiscard]] std::string_view text() const {
-    return {size_ > short_.size() ? long_.data() : short_.data(), size_};
-  }
+  [[nodiscard]] std::string_view text() const { return {size_ > short_.size() ? long_.data() : short_.data(), size_}; }
 
  private:
   std::size_t size_;

@@ -139,7 +139,7 @@ class Collections {
   std::unordered_map<CollectionId, std::unique_ptr<Large>, HashOfId> all_;
   std::deque<List> bound_;              // by database
   std::vector<std::uint64_t> flushes_;  // by database: how often it was flushed
-  mutable Large* last_ = nullptr;  // that was found last; a command asks for one again and again
+  mutable Large* last_ = nullptr;       // that was found last; a command asks for one again and again
   List unbound_;
   std::deque<Buried> buried_;
 };

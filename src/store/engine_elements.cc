@@ -15,8 +15,8 @@ CollectionId Engine::NewCollection() {
   return born_;
 }
 
-Result<bool> Engine::PutElement(const CollectionId& id, ValueType type, std::string_view subkey,
-                                std::string_view value, TimeMs expire_at) {
+Result<bool> Engine::PutElement(const CollectionId& id, ValueType type, std::string_view subkey, std::string_view value,
+                                TimeMs expire_at) {
   const ElementKey key(id, subkey);
   const Record record{
       .kind = RecordKind::kElement, .key = key.text(), .value = value, .expire_at = expire_at, .type = type};

@@ -56,9 +56,7 @@ class LargeCollection : public Base {
     return Keep(writer_.PutElement(id_, Base::type(), subkey, value));
   }
   // True: the element was there.
-  bool EraseElement(std::string_view subkey) {
-    return Keep(writer_.EraseElement(id_, subkey));
-  }
+  bool EraseElement(std::string_view subkey) { return Keep(writer_.EraseElement(id_, subkey)); }
   // Calls visit(Record) for the element at `at`.  False: it said so, or the record is damaged, which the engine knows.
   template <typename Visit>
   bool VisitAt(LogAddress at, Visit visit) const {

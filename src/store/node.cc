@@ -86,8 +86,7 @@ std::unique_ptr<Collection> Node::NewLarge(ValueType type) {
   return ViewLarge(engine_->NewCollection(), type, *engine_, *this);
 }
 
-Result<bool> Node::PutElement(const CollectionId& id, ValueType type, std::string_view subkey,
-                              std::string_view value) {
+Result<bool> Node::PutElement(const CollectionId& id, ValueType type, std::string_view subkey, std::string_view value) {
   ++records_;
   record_bytes_ += subkey.size() + value.size();
   Result<bool> done = false;
