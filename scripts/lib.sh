@@ -26,11 +26,24 @@ done
 say() { printf '%s\n' "$*"; }
 die() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; exit 1; }
 
+# Runs "$@" so that it ends with this script when that is sent SIGTERM: bash hears a signal only when the command before
+# it has ended, unless it waits for one in the background.
+stoppable() {
+  local child status=0
+  "$@" <&0 &
+  child=$!
+  # shellcheck disable=SC2064
+  trap "kill -TERM $child 2>/dev/null; wait $child; exit 143" TERM
+  wait "$child" || status=$?
+  trap - TERM
+  return "$status"
+}
+
 # Runs "$@" quietly; shows what it printed only if it fails.
 quietly() {
   local log
   log=$(mktemp)
-  if ! "$@" >"$log" 2>&1; then
+  if ! stoppable "$@" >"$log" 2>&1; then
     tail -n 30 "$log" >&2
     rm -f "$log"
     return 1
@@ -182,7 +195,7 @@ build() {
   shift
   say "building $preset"
   (cd "$root" && quietly cmake --preset "$preset") || die "cmake --preset $preset failed: see the lines above"
-  (cd "$root" && quietly cmake --build --preset "$preset" ${1:+--target "$@"}) ||
+  quietly env -C "$root" cmake --build --preset "$preset" ${1:+--target "$@"} ||
     die "the build of $preset failed: see the lines above"
 }
 
