@@ -5,6 +5,7 @@
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <cstdlib>
 #include <span>
 
 #include "module/blocking.h"
@@ -161,6 +162,13 @@ std::optional<Reply> Call::TooLong(std::uint64_t bytes) const {
   const auto limit = ParseInteger(ConfigValue(ctx_, "proto-max-bulk-len")).value_or(512 * 1024 * 1024);
   if (bytes <= static_cast<std::uint64_t>(limit)) return std::nullopt;
   return Reply::Error("ERR string exceeds maximum allowed size (proto-max-bulk-len)");
+}
+
+// Redis reads the number of keys with the C library here, which passes over what follows it.
+void FindCountedKeys(const Call& call, int number, int flags) {
+  const long keys = std::strtol(std::string(call.arg(number)).c_str(), nullptr, 10);
+  if (keys < 1 || keys > call.size() - number - 1) return;
+  for (int key = number + 1; key < keys + number + 1; ++key) RedisModule_KeyAtPosWithFlags(call.ctx(), key, flags);
 }
 
 Reply Call::WrongArity() const {

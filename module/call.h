@@ -172,6 +172,9 @@ class Call {
   Status refused_;
 };
 
+// For Redis, which asks for the keys of this command: those whose number is the argument `number`, and which follow it.
+void FindCountedKeys(const Call& call, int number, int flags);
+
 // The reply of the many commands that end with one write: `reply` if the write succeeded, otherwise its error.
 inline Reply After(const Status& status, Reply reply) { return status.ok() ? std::move(reply) : Reply::Error(status); }
 

@@ -24,6 +24,7 @@ constexpr std::uint64_t kErase = REDISMODULE_CMD_KEY_RW | REDISMODULE_CMD_KEY_DE
 constexpr std::uint64_t kRemove = REDISMODULE_CMD_KEY_RM | REDISMODULE_CMD_KEY_DELETE;
 
 constexpr const char* kReadOnly = "readonly";
+constexpr const char* kReadsCounted = "readonly getkeys-api";
 constexpr const char* kDebug = "readonly admin deny-script";
 constexpr const char* kDebugWrite = "write deny-oom admin deny-script";
 constexpr const char* kSaves = "admin deny-script";
@@ -36,6 +37,9 @@ constexpr const char* kWaitsFast = "write deny-script fast blocking";
 constexpr const char* kWaitsToGrow = "write deny-oom deny-script blocking";
 constexpr const char* kSometimesReads = "write deny-oom getkeys-api";
 constexpr const char* kWriteGrowFast = "write deny-oom fast";
+
+// Redis 7.0 finds keys that are counted by their description for ACLs, but for client-side caching it asks the command.
+void FindReadKeys(const Call& call) { FindCountedKeys(call, 1, kRead); }
 
 constexpr auto kTable = std::to_array<Command>({
     {"set", strings::Set, -3, Access::kWrite, kSometimesReads, {1, 1, 1, kVaries}, {}, strings::FindSetKeys},
@@ -125,7 +129,7 @@ constexpr auto kTable = std::to_array<Command>({
     {"srandmember", sets::RandMember, -2, Access::kRead, kReadOnly, 1, 1, 1, kRead},
     {"sscan", sets::Scan, -3, Access::kRead, kReadOnly, 1, 1, 1, kRead},
     {"sinter", sets::Inter, -2, Access::kRead, kReadOnly, 1, -1, 1, kRead},
-    {"sintercard", sets::InterCard, -3, Access::kRead, kReadOnly, {1, 0, 0, kRead, true}},
+    {"sintercard", sets::InterCard, -3, Access::kRead, kReadsCounted, {1, 0, 0, kRead, true}, {}, FindReadKeys},
     {"sinterstore", sets::InterStore, -3, Access::kWrite, kWriteGrow, {1, 1, 1, kUpdate}, {2, -1, 1, kRead}},
     {"sunion", sets::Union, -2, Access::kRead, kReadOnly, 1, -1, 1, kRead},
     {"sunionstore", sets::UnionStore, -3, Access::kWrite, kWriteGrow, {1, 1, 1, kOverwrite}, {2, -1, 1, kRead}},
@@ -159,10 +163,10 @@ constexpr auto kTable = std::to_array<Command>({
     {"bzmpop", sorted::BMPop, -5, Access::kWrite, "write blocking", {2, 0, 0, kTake, true}},
     {"zrandmember", sorted::RandMember, -2, Access::kRead, kReadOnly, 1, 1, 1, kRead},
     {"zscan", sorted::Scan, -3, Access::kRead, kReadOnly, 1, 1, 1, kRead},
-    {"zunion", sorted::Union, -3, Access::kRead, kReadOnly, {1, 0, 0, kRead, true}},
-    {"zinter", sorted::Inter, -3, Access::kRead, kReadOnly, {1, 0, 0, kRead, true}},
-    {"zdiff", sorted::Diff, -3, Access::kRead, kReadOnly, {1, 0, 0, kRead, true}},
-    {"zintercard", sorted::InterCard, -3, Access::kRead, kReadOnly, {1, 0, 0, kRead, true}},
+    {"zunion", sorted::Union, -3, Access::kRead, kReadsCounted, {1, 0, 0, kRead, true}, {}, FindReadKeys},
+    {"zinter", sorted::Inter, -3, Access::kRead, kReadsCounted, {1, 0, 0, kRead, true}, {}, FindReadKeys},
+    {"zdiff", sorted::Diff, -3, Access::kRead, kReadsCounted, {1, 0, 0, kRead, true}, {}, FindReadKeys},
+    {"zintercard", sorted::InterCard, -3, Access::kRead, kReadsCounted, {1, 0, 0, kRead, true}, {}, FindReadKeys},
     {"zunionstore", sorted::UnionStore, -4, Access::kWrite, kWriteGrow, {1, 1, 1, kOverwrite}, {2, 0, 0, kRead, true}},
     {"zinterstore", sorted::InterStore, -4, Access::kWrite, kWriteGrow, {1, 1, 1, kOverwrite}, {2, 0, 0, kRead, true}},
     {"zdiffstore", sorted::DiffStore, -4, Access::kWrite, kWriteGrow, {1, 1, 1, kOverwrite}, {2, 0, 0, kRead, true}},

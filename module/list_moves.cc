@@ -1,7 +1,5 @@
 // Redis' commands that take elements from one of several lists, or from one list to another, and those of them that
 // wait.  Semantics, replies and errors are those of Redis 7.0.
-#include <cstdlib>
-
 #include "module/blocking.h"
 #include "module/commands.h"
 #include "module/lists.h"
@@ -93,13 +91,7 @@ Reply WithKey(const Call& call, int key, Elements popped) {
   });
 }
 
-// Redis reads the number of keys with the C library here, which passes over what follows it.
-void FindKeysBehind(const Call& call, int at) {
-  const long keys = std::strtol(std::string(call.arg(at)).c_str(), nullptr, 10);
-  if (keys < 1 || keys > call.size() - at - 1) return;
-  constexpr int kTakes = REDISMODULE_CMD_KEY_RW | REDISMODULE_CMD_KEY_ACCESS | REDISMODULE_CMD_KEY_DELETE;
-  for (int key = at + 1; key < keys + at + 1; ++key) RedisModule_KeyAtPosWithFlags(call.ctx(), key, kTakes);
-}
+constexpr int kTakes = REDISMODULE_CMD_KEY_RW | REDISMODULE_CMD_KEY_ACCESS | REDISMODULE_CMD_KEY_DELETE;
 
 }  // namespace
 
@@ -141,7 +133,7 @@ Reply LMPop(Call& call) {
   return NullArray();
 }
 
-void FindLMPopKeys(const Call& call) { FindKeysBehind(call, 1); }
+void FindLMPopKeys(const Call& call) { FindCountedKeys(call, 1, kTakes); }
 
 Reply BLPop(Call& call) { return PopOrWait(call, End::kLeft); }
 Reply BRPop(Call& call) { return PopOrWait(call, End::kRight); }
@@ -168,6 +160,6 @@ Reply BLMPop(Call& call) {
       {.first = wanted.first, .keys = wanted.keys, .timeout = 1, .from_list = pop, .event = PopEvent(wanted.end)});
 }
 
-void FindBLMPopKeys(const Call& call) { FindKeysBehind(call, 2); }
+void FindBLMPopKeys(const Call& call) { FindCountedKeys(call, 2, kTakes); }
 
 }  // namespace faha::module::lists

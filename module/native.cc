@@ -3,6 +3,7 @@
 #include <numeric>
 
 #include "module/commands.h"
+#include "module/rdb_value.h"
 #include "module/scratch.h"
 #include "module/views.h"
 
@@ -61,8 +62,64 @@ Reply Merged(Call& call, bool always) {
 }  // namespace
 
 Reply Lcs(Call& call) { return Read(call, ReadFirst(call, {1, 2})); }
-Reply Dump(Call& call) { return Read(call, ReadFirst(call, {1})); }
-Reply MemoryUsage(Call& call) { return Read(call, {2}); }
+
+// Of a string as the server does it.  Of a collection it is the plain form of the type, which every server restores.
+Reply Dump(Call& call) {
+  const auto entry = call.ReadAny(1);
+  if (!entry) return Reply::Null();
+  if (entry->type == ValueType::kString) return Read(call, {1});
+  std::string payload = RdbPayload(call.store(), *entry);
+  if (!payload.empty()) return Reply::Text(std::move(payload));
+  return Reply::Error({Code::kCorrupt, "the value of the key is damaged: take this node's data from its peers"});
+}
+
+namespace {
+
+// A collection of more elements is not lent to the server.
+constexpr std::uint64_t kMostLent = 1000;
+
+// How many elements MEMORY USAGE is to look at; 0: all.  Nothing: the server is to say what is wrong.
+std::optional<std::uint64_t> SamplesOf(const Call& call) {
+  constexpr std::uint64_t kDefault = 5;
+  if (call.size() == 3) return kDefault;
+  const auto samples = call.size() == 5 && call.Is(3, "samples") ? ParseInteger(call.arg(4)) : std::nullopt;
+  return samples && *samples >= 0 ? std::optional(static_cast<std::uint64_t>(*samples)) : std::nullopt;
+}
+
+std::uint64_t SizeOf(std::string_view text) { return text.size(); }
+std::uint64_t SizeOf(double score) { return sizeof score; }
+std::uint64_t SizeOf(std::uint64_t) { return 0; }  // the index of a list's element
+
+// What the elements take of DRAM and of the pool, estimated as Redis does from a few of them.
+template <typename Kind>
+std::uint64_t Estimate(const Kind& collection, std::uint64_t samples) {
+  constexpr std::uint64_t kOwnBytes = 60;  // of an element: what finds it, and what its record has besides its bytes
+  const std::uint64_t size = collection.Size();
+  if (samples == 0) samples = size;
+  std::uint64_t bytes = 0, seen = 0;
+  const auto visit = [&](auto... parts) {
+    bytes += (SizeOf(parts) + ...);
+    return ++seen < samples;
+  };
+  if constexpr (requires { collection.ForEach(visit); }) {
+    collection.ForEach(visit);
+  } else {
+    collection.ForEach(0, size, Order::kForward, visit);
+  }
+  return seen == 0 ? 0 : bytes * size / seen + size * kOwnBytes;
+}
+
+}  // namespace
+
+Reply MemoryUsage(Call& call) {
+  const auto entry = call.FindAny(2);
+  const auto samples = SamplesOf(call);
+  const auto collection = entry && samples ? OpenAny(call.store(), *entry) : nullptr;
+  if (collection == nullptr || collection->Size() <= kMostLent) return Read(call, {2});
+  const auto estimate = [&]<typename Kind>() { return Estimate(static_cast<const Kind&>(*collection), *samples); };
+  const std::uint64_t bytes = VisitKind(entry->type, estimate, std::uint64_t{0});
+  return Reply::Integer(static_cast<std::int64_t>(call.arg(2).size() + bytes));
+}
 
 Reply PfAdd(Call& call) { return Merged(call, false); }
 Reply PfMerge(Call& call) { return Merged(call, true); }

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <initializer_list>
+#include <type_traits>
 
 #include "faha/collections.h"
 #include "module/commands.h"
@@ -19,6 +20,52 @@ constexpr std::size_t kEmbeddedBytes = 44;
 std::string EncodingOf(std::string_view value) {
   if (ParseInteger(value)) return "int";
   return value.size() <= kEmbeddedBytes ? "embstr" : "raw";
+}
+
+std::uint64_t Threshold(Call& call, const std::string& name) {
+  return static_cast<std::uint64_t>(ParseInteger(ConfigValue(call.ctx(), name.c_str())).value_or(0));
+}
+
+// Is the collection so small that Redis packs it, by its settings `name`-entries and `name`-value?
+template <typename Kind>
+bool FitsListpack(Call& call, const Kind& collection, const std::string& name) {
+  if (collection.Size() > Threshold(call, name + "-entries")) return false;
+  const std::uint64_t most = Threshold(call, name + "-value");
+  bool fits = true;
+  const auto check = [&](const auto& part) {
+    if constexpr (std::is_same_v<decltype(part), const std::string_view&>) fits = fits && part.size() <= most;
+  };
+  ForEachElement(collection, [&](auto... parts) { (check(parts), ...); });
+  return fits;
+}
+
+bool FitsIntset(Call& call, const Set& set) {
+  if (set.Size() > Threshold(call, "set-max-intset-entries")) return false;
+  bool integers = true;
+  ForEachElement(set, [&](std::string_view member) { integers = integers && ParseInteger(member); });
+  return integers;
+}
+
+// As Redis would have it had the collection just been restored.  Nothing: only the server itself can tell.
+std::optional<std::string> EncodingOf(Call& call, const Collection& collection) {
+  const bool later = !ServerIsBefore(7, 2);
+  const auto choose = [](bool first, const char* one, const char* other) { return first ? one : other; };
+  switch (collection.type()) {
+    case ValueType::kHash:
+      return choose(FitsListpack(call, static_cast<const Hash&>(collection), "hash-max-listpack"), "listpack",
+                    "hashtable");
+    case ValueType::kSortedSet:
+      return choose(FitsListpack(call, static_cast<const SortedSet&>(collection), "zset-max-listpack"), "listpack",
+                    "skiplist");
+    case ValueType::kSet: {
+      const auto& set = static_cast<const Set&>(collection);
+      if (FitsIntset(call, set)) return "intset";
+      return choose(later && FitsListpack(call, set, "set-max-listpack"), "listpack", "hashtable");
+    }
+    case ValueType::kList: return later ? std::nullopt : std::optional<std::string>("quicklist");
+    case ValueType::kString: break;
+  }
+  return std::nullopt;
 }
 
 bool FrequencyIsTracked(const Call& call) { return ConfigValue(call.ctx(), "maxmemory-policy").ends_with("-lfu"); }
@@ -136,6 +183,9 @@ Reply Encoding(Call& call) {
   const auto entry = call.LookAny(2);
   if (!entry) return Reply::Null();
   if (entry->type == ValueType::kString) return Reply::Text(EncodingOf(entry->value));
+  if (const auto collection = OpenAny(call.store(), *entry)) {
+    if (auto encoding = EncodingOf(call, *collection)) return Reply::Text(*std::move(encoding));
+  }
   const Scratch scratch(call, {2});
   return Reply::Native(RunNative(call, "object", scratch.args()));
 }

@@ -278,6 +278,31 @@ def test_client_side_tracking(twins):
         assert reader.read(f"what {change} invalidates")[0] == ">"
 
 
+def told(connection):
+    """What has been pushed to a connection until now."""
+    connection.send("ECHO", "until here")
+    pushed = []
+    while (reply := connection.read()) != ("$", "until here"):
+        pushed.append(reply)
+    return pushed
+
+
+def test_tracking_of_keys_that_are_counted(twins):
+    reader = twins.another()
+    for connection in reader.connections:
+        connection.call("HELLO", 3)
+    reader("CLIENT", "TRACKING", "ON")
+    for line in ("ZUNION 2 z s", "ZINTER 2 z s", "ZDIFF 2 z s", "ZINTERCARD 2 z s", "SINTERCARD 2 t s"):
+        for change in ("SREM s 1", "ZADD z 5 1", "SADD t 7"):
+            for fill in ("SADD s 1 2", "SADD t 1", "SREM t 7", "ZADD z 1 1"):
+                twins(*words(fill))
+            reader(*words(line))
+            twins(*words(change))
+            stock, faha = map(told, reader.connections)
+            assert stock == faha, (line, change)
+            assert faha or change.split()[1] not in line.split(), (line, change)
+
+
 def test_a_key_expires(twins):
     for line in ("SET k v PX 30", "PSETEX l 30 v", "SET m v", "PEXPIRE m 30"):
         twins(*words(line))

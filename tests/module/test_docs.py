@@ -22,7 +22,7 @@ NOTES = {
     "OBJECT IDLETIME": "0",
     "OBJECT REFCOUNT": "1",
     "MEMORY STATS": "native; the keys are FaHA's",
-    "MEMORY USAGE": "native; as after a SET",
+    "MEMORY USAGE": "native; as after a SET; of a collection of more than 1000 elements an estimate",
     "RESTORE": "native; no streams",
     "DEBUG OBJECT": "native; with `enable-debug-command yes`",
     "DEBUG DIGEST": "with `enable-debug-command yes`",
@@ -39,7 +39,8 @@ NOTES = {
     "WAITAOF": "the same; where the server has it (7.2)",
     **dict.fromkeys(["REPLICAOF", "SLAVEOF"], "an order to FaHA; Redis' role follows"),
     "SWAPDB": "client-side caches forget everything",
-    **dict.fromkeys(["LCS", "PFADD", "PFMERGE", "DUMP"], "native"),
+    **dict.fromkeys(["LCS", "PFADD", "PFMERGE"], "native"),
+    "DUMP": "native; of a collection its plain form",
 }
 
 

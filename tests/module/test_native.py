@@ -68,6 +68,14 @@ def test_reads_change_nothing_for_watches_and_caches(twins):
         assert watcher.call("EXEC") == ("*", []), line
     assert cache.call("PING") == ("+", "PONG")
     assert cache.peek() == b"", "an invalidation"
+    for line in ("HSET hash f v", "SADD set m", "ZADD sorted 1 m", "RPUSH list e"):
+        faha.call(*words(line))
+        assert cache.read()[0] == ">"
+    for key in ("hash", "set", "sorted", "list"):
+        faha.call("DUMP", key)
+        faha.call("OBJECT", "ENCODING", key)
+    assert cache.call("PING") == ("+", "PONG")
+    assert cache.peek() == b"", "an invalidation"
     faha.call("PFADD", "h", "new")
     assert cache.read() == (">", [("$", "invalidate"), ("*", [("$", "h")])])
     assert cache.call("PING") == ("+", "PONG")
@@ -83,6 +91,26 @@ def test_monitor_shows_no_other_keys(servers):
     while not lines or "the end" not in lines[-1]:
         lines.append(monitor.read()[1].split("] ", 1)[1])
     assert lines == ['"pfadd" "h" "a"', '"faha.pfadd" "h" "a"', '"ECHO" "the end"']
+
+
+def test_encodings_of_collections(twins):
+    """At and around the limits of Redis' packed forms, which may be set."""
+    for entries, value in ((512, 64), (5, 3), (0, 64)):
+        for kind in ("hash", "zset"):
+            twins("CONFIG", "SET", f"{kind}-max-listpack-entries", entries, f"{kind}-max-listpack-value", value)
+        twins("CONFIG", "SET", "set-max-intset-entries", entries)
+        for size in (1, entries, entries + 1, 2000):
+            for word in ("1", "x" * value, "x" * (value + 1), "-0", "1.5"):
+                twins("FLUSHALL")
+                names = [*map(str, range(2, size + 1)), word]
+                for call in (["HSET", "h", *(part for name in names for part in (name, "v"))], ["HSET", "values", "f", word],
+                             ["SADD", "s", *names], ["ZADD", "z", *(part for name in names for part in ("1", name))], ["RPUSH", "l", *names]):  # fmt: skip
+                    twins(*call)
+                for key in ("h", "values", "s", "z", "l"):
+                    twins("OBJECT", "ENCODING", key)
+    for kind in ("hash", "zset"):
+        twins("CONFIG", "SET", f"{kind}-max-listpack-entries", 128, f"{kind}-max-listpack-value", 64)
+    twins("CONFIG", "SET", "set-max-intset-entries", 512)
 
 
 def test_values_move_both_ways(twins):
