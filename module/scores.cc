@@ -26,4 +26,10 @@ std::string ScoreText(double score) {
   return {text.data(), static_cast<std::size_t>(size)};
 }
 
+double Kept(RedisModuleCtx* ctx, double score, std::uint64_t size) {
+  if (score != 0 || !std::signbit(score)) return score;
+  const auto most = ParseInteger(ConfigValue(ctx, "zset-max-listpack-entries")).value_or(0);
+  return size > static_cast<std::uint64_t>(most) ? score : 0;
+}
+
 }  // namespace faha::module

@@ -18,8 +18,9 @@ std::optional<double> ParseScore(std::string_view text);
 // As Redis prints a score.
 std::string ScoreText(double score);
 
-// Redis keeps the scores of a small sorted set as text or as integers, where zero has no sign.
-inline double Kept(double score) { return score == 0 ? 0 : score; }
+// The score that a member gets in a sorted set that has `size` members then.  Redis keeps the scores of a small one as
+// text or as integers, where zero has no sign.
+double Kept(RedisModuleCtx* ctx, double score, std::uint64_t size);
 
 // Members with their scores, which own their bytes, or view a collection.
 using Scored = std::vector<std::pair<std::string, double>>;
@@ -56,7 +57,7 @@ inline Reply ScoreReply(double score) {
 template <typename Members>
 Reply StoreResult(Call& call, const Members& members, const char* event) {
   Packer packer;
-  for (const auto& [member, score] : members) packer.AddScored(member, Kept(score));
+  for (const auto& [member, score] : members) packer.AddScored(member, Kept(call.ctx(), score, members.size()));
   auto result = OpenPacked<SortedSet>(packer.bytes());
   const auto size = static_cast<std::int64_t>(members.size());
   return After(ReplaceKey(call, 1, std::move(result), REDISMODULE_NOTIFY_ZSET, event), Reply::Integer(size));

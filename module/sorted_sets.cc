@@ -76,7 +76,7 @@ Outcome AddAll(const Call& call, const AddOptions& options, const std::vector<do
     result.last = options.ScoreAfter(old, score);
     if ((result.last && std::isnan(*result.last)) || IsOverfull(set)) break;
     if (result.last && (!old || *result.last != *old)) {
-      set.Put(member, Kept(*result.last));
+      set.Put(member, Kept(call.ctx(), *result.last, set.Size() + (old ? 0 : 1)));
       ++(old ? result.updated : result.added);
     }
     i += 2;

@@ -289,3 +289,13 @@ def test_what_does_not_fit_changes_nothing(make_server):
         faha.call("ZADD", key, *(word for i in range(3000) for word in (i, f"{key}{i}")))
     assert faha.call("ZUNIONSTORE", "z", 2, "x", "y")[0] == "-"
     assert faha.call("ZRANGE", "z", 0, -1, "WITHSCORES") == before
+
+
+def test_negative_zero(twins):
+    """A large sorted set keeps the sign, a small one does not; and both zeros are equal."""
+    for size in (1, 127, 128, 129, 1000):
+        twins("DEL", "z", "copy")
+        twins("ZADD", "z", *(part for i in range(size) for part in (i % 3, f"m{i}")))
+        for line in ("ZADD z -0 new", "ZSCORE z new", "ZADD z -0 m0", "ZSCORE z m0", "ZADD z CH 0 new", "ZINCRBY z -0 other", "ZADD z -0 after", "ZRANGE z -0 0 BYSCORE WITHSCORES",
+                     "ZUNIONSTORE copy 1 z WEIGHTS -1", "ZRANGE copy 0 -1 WITHSCORES", "ZRANK z new"):  # fmt: skip
+            twins(*words(line))
