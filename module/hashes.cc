@@ -129,11 +129,10 @@ Reply Exists(Call& call) { return Reply::Integer(ReadKey<Hash>(call, 1)->Find(ca
 
 Reply Del(Call& call) {
   auto hash = OpenKey<Hash>(call, 1);
-  if (Status status = MayEraseArguments(call, *hash); !status.ok()) return Reply::Error(status);
-  std::int64_t deleted = 0;
-  for (int i = 2; i < call.size(); ++i) deleted += hash->Erase(call.arg(i)) ? 1 : 0;
-  if (deleted == 0) return Reply::Integer(0);
-  return After(StoreKey(call, 1, hash, kHash, "hdel"), Reply::Integer(deleted));
+  const auto deleted = RemoveArguments(call, hash);
+  if (!deleted.ok()) return Reply::Error(deleted.status());
+  if (deleted.value() == 0) return Reply::Integer(0);
+  return After(StoreKey(call, 1, hash, kHash, "hdel"), Reply::Integer(deleted.value()));
 }
 
 Reply IncrBy(Call& call) {

@@ -41,15 +41,13 @@ Reply PopCount(Call& call) {
   const auto wanted = static_cast<std::uint64_t>(*count);
   if (wanted >= set->Size()) return PopAll(call, *set);
   std::vector<std::string> members;
-  std::uint64_t bytes = 0;
   members.reserve(wanted);
   VisitSample(*set, wanted, [&](std::string_view member) {
     members.emplace_back(member);
-    bytes += member.size();
     return true;
   });
-  if (Status status = MayErase(call, 1, *set, bytes, wanted); !status.ok()) return Reply::Error(status);
-  for (const std::string& member : members) set->Erase(member);
+  const std::vector<std::string_view> names(members.begin(), members.end());
+  if (const auto removed = RemoveNamed(call, 1, set, names); !removed.ok()) return Reply::Error(removed.status());
   return After(StoreKey(call, 1, set, kSet, "spop"), SetOf(std::move(members)));
 }
 
@@ -83,11 +81,10 @@ Reply Add(Call& call) {
 
 Reply Rem(Call& call) {
   auto set = OpenKey<Set>(call, 1);
-  if (Status status = MayEraseArguments(call, *set); !status.ok()) return Reply::Error(status);
-  std::uint64_t removed = 0;
-  for (int i = 2; i < call.size(); ++i) removed += set->Erase(call.arg(i)) ? 1 : 0;
-  if (removed == 0) return Count(0);
-  return After(StoreKey(call, 1, set, kSet, "srem"), Count(removed));
+  const auto removed = RemoveArguments(call, set);
+  if (!removed.ok()) return Reply::Error(removed.status());
+  if (removed.value() == 0) return Count(0);
+  return After(StoreKey(call, 1, set, kSet, "srem"), Reply::Integer(removed.value()));
 }
 
 Reply Move(Call& call) {

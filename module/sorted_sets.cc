@@ -223,11 +223,10 @@ Reply IncrBy(Call& call) {
 
 Reply Rem(Call& call) {
   auto set = OpenKey<SortedSet>(call, 1);
-  if (Status status = MayEraseArguments(call, *set); !status.ok()) return Reply::Error(status);
-  std::int64_t removed = 0;
-  for (int i = 2; i < call.size() && set->Size() != 0; ++i) removed += set->Erase(call.arg(i)) ? 1 : 0;
-  if (removed == 0) return Reply::Integer(0);
-  return After(StoreKey(call, 1, set, kSortedSet, "zrem"), Reply::Integer(removed));
+  const auto removed = RemoveArguments(call, set);
+  if (!removed.ok()) return Reply::Error(removed.status());
+  if (removed.value() == 0) return Reply::Integer(0);
+  return After(StoreKey(call, 1, set, kSortedSet, "zrem"), Reply::Integer(removed.value()));
 }
 
 Reply Card(Call& call) { return Reply::Integer(static_cast<std::int64_t>(ReadKey<SortedSet>(call, 1)->Size())); }

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <string>
+#include <unordered_set>
 #include <vector>
 
 namespace faha::module {
@@ -117,7 +118,7 @@ Status Write(Call& call, int key, Opened<Kind>& opened) {
   if (opened->large() && empty) return call.store().Delete(call.db(), call.arg(key));
   if (opened->large()) return opened.IsStored() ? Status::Ok() : PutKey(call, key, *opened, opened.expire_at());
   if (empty) return DeleteKey(call, key);
-  const bool smaller = opened.existed() && opened->Bytes().size() < opened.stored_bytes();
+  const bool smaller = opened.Shrinks();
   if (MustGrow(call, *opened)) {
     Status status;
     auto grown = GrownIfRoom(call, key, *opened, status);
@@ -157,20 +158,23 @@ void ForEachIn(const Kind& collection, const Ranges& ranges, Visit visit) {
 
 void PutLast(List& list, std::uint64_t, std::string_view element) { list.Insert(list.Size(), element); }
 void PutLast(SortedSet& set, std::string_view member, double score) { set.Put(member, score); }
+void PutLast(Hash& hash, std::string_view field, std::string_view value) { hash.Put(field, value); }
+void PutLast(Set& set, std::string_view member) { set.Put(member); }
 
-// What is left becomes another collection.
-template <typename Kind>
-Status MoveOut(Call& call, int key, Opened<Kind>& opened, const Ranges& left) {
-  Added others;
-  ForEachIn(*opened, left, [&](auto... element) { others.Add(SizeOf(element...)); });
-  const Cost cost = CostOfNew(call, key, others.bytes, others.elements);
-  if (Status status = CheckWrite(call, cost); !status.ok()) return status;
+// What is left, which for_each(visit) visits, becomes another collection.  In a full pool there is as much room for it
+// as for deletes, for it is less than what goes.
+template <typename Kind, typename ForEach>
+Status MoveOut(Call& call, int key, Opened<Kind>& opened, ForEach for_each) {
+  Added left;
+  for_each([&](auto... element) { left.Add(SizeOf(element...)); });
+  const Cost cost = CostOfNew(call, key, left.bytes, left.elements);
+  if (Status status = call.store().CheckErase(cost.bytes, cost.records); !status.ok()) return status;
   auto kept = OpenPacked<Kind>({});
-  if (IsTooLargeToPack(call, kept->CostOfPut(others.bytes, others.elements).bytes, others.elements))
+  if (IsTooLargeToPack(call, kept->CostOfPut(left.bytes, left.elements).bytes, left.elements))
     kept = NewCollection<Kind>(call.store());
-  ForEachIn(*opened, left, [&](auto... element) { PutLast(*kept, element...); });
+  for_each([&](auto... element) { PutLast(*kept, element...); });
   if (Status status = kept->status(); !status.ok()) return status;
-  opened.Replace(std::move(kept));
+  opened.ShrinkTo(std::move(kept));
   return Status::Ok();
 }
 
@@ -204,10 +208,42 @@ Status Remove(Call& call, int key, Opened<Kind>& opened, const Ranges& removed, 
     return Status::Ok();
   }
   if (opened->large() && CountOf(left) < CountOf(removed)) {
-    Status status = MoveOut(call, key, opened, left);
+    Status status = MoveOut(call, key, opened, [&](auto visit) { ForEachIn(*opened, left, visit); });
     if (status.code() != Code::kNoSpace) return status;
   }
   return EraseRanges(call, key, *opened, removed);
+}
+
+bool Has(const Hash& hash, std::string_view field) { return hash.Find(field).has_value(); }
+bool Has(const Set& set, std::string_view member) { return set.Contains(member); }
+bool Has(const SortedSet& set, std::string_view member) { return set.ScoreOf(member).has_value(); }
+
+std::string_view NameOf(std::string_view name) { return name; }
+std::string_view NameOf(std::string_view name, std::string_view) { return name; }
+std::string_view NameOf(std::string_view name, double) { return name; }
+
+// For names of more than half of the elements.  False: it is better to erase one by one.
+template <typename Kind>
+bool RemovedMost(Call& call, int key, Opened<Kind>& opened, std::span<const std::string_view> names,
+                 Result<std::int64_t>& removed) {
+  std::unordered_set<std::string_view> found;
+  for (const std::string_view name : names) {
+    if (Has(*opened, name)) found.insert(name);
+  }
+  const std::uint64_t left = opened->Size() - found.size();
+  if (left >= found.size()) return false;
+  removed = static_cast<std::int64_t>(found.size());
+  if (left == 0) {
+    opened.Replace(OpenPacked<Kind>({}));
+    return true;
+  }
+  const Status status = MoveOut(call, key, opened, [&](auto visit) {
+    ForEachElement(*opened, [&](auto... element) {
+      if (!found.contains(NameOf(element...))) visit(element...);
+    });
+  });
+  if (!status.ok()) removed = status;
+  return status.code() != Code::kNoSpace;
 }
 
 // The new name of a collection whose elements have been written as those of a large one, in `name`.
@@ -262,12 +298,6 @@ Status MayErase(Call& call, int key, const Collection& collection, std::uint64_t
   return call.store().CheckErase(cost.bytes, cost.records);
 }
 
-Status MayEraseArguments(Call& call, const Collection& collection) {
-  std::uint64_t bytes = 0;
-  for (int i = 2; i < call.size(); ++i) bytes += call.arg(i).size();
-  return MayErase(call, 1, collection, bytes, static_cast<std::uint64_t>(call.size() - 2));
-}
-
 Status MayMoveElement(Call& call, int from_key, const Collection& from, int to_key, const Collection& to,
                       std::uint64_t bytes) {
   if (!call.refused().ok()) return call.refused();
@@ -286,6 +316,28 @@ template <typename Kind>
 Status RemoveRange(Call& call, int key, Opened<Kind>& opened, std::uint64_t first, std::uint64_t count) {
   const Range range{first, count};
   return Remove(call, key, opened, {range, {}}, Others(range, opened->Size()));
+}
+
+template <typename Kind>
+Result<std::int64_t> RemoveNamed(Call& call, int key, Opened<Kind>& opened, std::span<const std::string_view> names) {
+  if (!call.refused().ok()) return call.refused();
+  Result<std::int64_t> removed = 0;
+  if (opened->large() && 2 * names.size() > opened->Size() && RemovedMost(call, key, opened, names, removed))
+    return removed;
+  std::uint64_t bytes = 0;
+  for (const std::string_view name : names) bytes += name.size();
+  if (Status status = MayErase(call, key, *opened, bytes, names.size()); !status.ok()) return status;
+  std::int64_t count = 0;
+  for (const std::string_view name : names) count += opened->Erase(name) ? 1 : 0;
+  return count;
+}
+
+template <typename Kind>
+Result<std::int64_t> RemoveArguments(Call& call, Opened<Kind>& opened) {
+  std::vector<std::string_view> names;
+  names.reserve(static_cast<std::size_t>(call.size() - 2));
+  for (int i = 2; i < call.size(); ++i) names.push_back(call.arg(i));
+  return RemoveNamed(call, 1, opened, names);
 }
 
 Status KeepRange(Call& call, int key, Opened<List>& list, std::uint64_t first, std::uint64_t count) {
@@ -351,6 +403,10 @@ template Status MayStore(Call&, int, Opened<Hash>&, const Added&);
 template Status MayStore(Call&, int, Opened<Set>&, const Added&);
 template Status MayStore(Call&, int, Opened<SortedSet>&, const Added&);
 template Status MayStore(Call&, int, Opened<List>&, const Added&);
+template Result<std::int64_t> RemoveNamed(Call&, int, Opened<Set>&, std::span<const std::string_view>);
+template Result<std::int64_t> RemoveArguments(Call&, Opened<Hash>&);
+template Result<std::int64_t> RemoveArguments(Call&, Opened<Set>&);
+template Result<std::int64_t> RemoveArguments(Call&, Opened<SortedSet>&);
 template Status RemoveRange(Call&, int, Opened<SortedSet>&, std::uint64_t, std::uint64_t);
 template Status RemoveRange(Call&, int, Opened<List>&, std::uint64_t, std::uint64_t);
 template Status StoreKey(Call&, int, Opened<Hash>&, int, std::span<const char* const>);

@@ -14,6 +14,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "faha/collections.h"
@@ -41,16 +42,22 @@ class Opened {
 
   // Its elements are in another collection now.
   void Replace(std::unique_ptr<Kind> collection) { collection_ = std::move(collection); }
+  // Those that are left are.
+  void ShrinkTo(std::unique_ptr<Kind> collection) {
+    collection_ = std::move(collection);
+    shrunk_ = true;
+  }
   // Does the record that the key had when it was opened still say what the key has?
   [[nodiscard]] bool IsStored() const { return collection_->large() && collection_->Bytes() == name_; }
-  // How many bytes that record's value had.
-  [[nodiscard]] std::uint64_t stored_bytes() const { return stored_bytes_; }
+  // Does the key's record become smaller, or so much else that it does not matter?
+  [[nodiscard]] bool Shrinks() const { return existed_ && (shrunk_ || collection_->Bytes().size() < stored_bytes_); }
 
  private:
   std::unique_ptr<Kind> collection_;
   bool existed_;
   TimeMs expire_at_;
-  std::uint64_t stored_bytes_;
+  std::uint64_t stored_bytes_;  // of the value that the key had
+  bool shrunk_ = false;
   std::string name_;  // that the key had, if the collection was large
 };
 
@@ -85,8 +92,6 @@ Status MayStore(Call& call, int key, Opened<Kind>& opened, const Added& added);
 Status MayInsert(Call& call, int key, Opened<List>& list, std::uint64_t index, std::uint64_t bytes);
 // For erasing so many elements, whose names have `bytes` in all.  There is room in a full pool as well.
 Status MayErase(Call& call, int key, const Collection& collection, std::uint64_t bytes, std::uint64_t elements);
-// The same for the elements that the arguments from 2 on name, of the key at argument 1.
-Status MayEraseArguments(Call& call, const Collection& collection);
 // For an element of `bytes` that goes from one collection to another, or to another place in the same one.
 Status MayMoveElement(Call& call, int from_key, const Collection& from, int to_key, const Collection& to,
                       std::uint64_t bytes);
@@ -97,6 +102,13 @@ Status MayMoveElement(Call& call, int from_key, const Collection& from, int to_k
 template <typename Kind>
 Status RemoveRange(Call& call, int key, Opened<Kind>& opened, std::uint64_t first, std::uint64_t count);
 
+// Erases the elements of a hash, a set or a sorted set with those names, which must not be views of the store, and
+// returns how many there were; otherwise as RemoveRange.
+template <typename Kind>
+Result<std::int64_t> RemoveNamed(Call& call, int key, Opened<Kind>& opened, std::span<const std::string_view> names);
+// The same for the names that are the arguments from 2 on, and the key at argument 1.
+template <typename Kind>
+Result<std::int64_t> RemoveArguments(Call& call, Opened<Kind>& opened);
 // Keeps only those elements; otherwise as RemoveRange.
 Status KeepRange(Call& call, int key, Opened<List>& list, std::uint64_t first, std::uint64_t count);
 

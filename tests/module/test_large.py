@@ -47,9 +47,9 @@ def test_they_grow_and_shrink(make_server):
     client.sadd("s", 128)
     client.hset("h", "g", "y" * 200)
     assert large(server) == (2, 131)
-    client.srem("s", *range(100))
-    assert large(server) == (2, 31) and client.scard("s") == 29
-    client.srem("s", *range(100, 129))
+    client.srem("s", *range(60))
+    assert large(server) == (2, 71) and client.scard("s") == 69
+    client.srem("s", *range(60, 129))
     client.delete("h")
     wait_for(lambda: large(server) == (0, 0), what="both to be taken down")
     client.sadd("s", *range(10))
@@ -66,6 +66,13 @@ def test_what_is_left_is_packed_again_where_that_is_free(make_server):
     client.zadd("z", {str(i): i for i in range(1000)})
     assert client.ltrim("l", 300, 309) and client.lrange("l", 0, -1) == [str(i) for i in range(300, 310)]
     assert client.zremrangebyrank("z", 5, -1) == 995 and client.zrange("z", 0, -1) == list("01234")
+    wait_for(lambda: large(server) == (0, 0), what="the rest to be taken down")
+    client.sadd("s", *range(1000))
+    client.hset("h", mapping=dict.fromkeys(range(1000), "v"))
+    assert len(client.spop("s", 990)) == 990 and client.scard("s") == 10
+    assert client.hdel("h", *range(3, 2000), *range(3, 100)) == 997 and client.hgetall("h") == dict.fromkeys("012", "v")
+    client.zadd("z", {str(i): i for i in range(1000)})
+    assert client.zrem("z", *range(995), "none", 0, 1) == 995 and client.zrange("z", 0, -1) == [str(i) for i in range(995, 1000)]
     wait_for(lambda: large(server) == (0, 0), what="the rest to be taken down")
     # More than half is left: the others are erased.
     client.rpush("l", *range(1000))
@@ -246,6 +253,24 @@ def test_no_room_changes_nothing(make_server):
         reply = raw.call(*call)
         assert reply[0] == "-" and reply[1].startswith("TOOLARGE "), (call[0], reply)
     assert digest(server) == before
+
+
+def test_a_full_pool_has_room_for_less(make_server):
+    server = make_server(args=[*SMALL, *DEBUG]).start()
+    client, raw = server.client(), Connection(server.port)
+    for key, add in (("l", lambda i: ("RPUSH", "l", f"{i:0300}")), ("s", lambda i: ("SADD", "s", f"{i:0300}")), ("h", lambda i: ("HSET", "h", f"f{i}", f"{i:0300}")), ("z", lambda i: ("ZADD", "z", i, f"{i:0300}"))):
+        for i in range(3000):
+            assert raw.call(*add(i))[0] == ":"
+    for i in range(100_000):
+        if raw.call("SET", f"fill:{i}", "v" * 1000)[0] == "-":
+            break
+    assert raw.call("RPUSH", "l", "x" * 1000)[1].startswith("NOSPACE ")
+    assert client.ltrim("l", -5, -1) and client.lrange("l", 0, -1) == [f"{i:0300}" for i in range(2995, 3000)]
+    assert len(client.spop("s", 2990)) == 2990 and client.scard("s") == 10
+    assert client.hdel("h", *(f"f{i}" for i in range(2990))) == 2990 and client.hlen("h") == 10
+    assert client.zremrangebyrank("z", 0, 1400) == 1401 and client.zcard("z") == 1599
+    assert client.zrem("z", *(f"{i:0300}" for i in range(1401, 2999))) == 1598 and client.zrange("z", 0, -1) == [f"{2999:0300}"]
+    assert client.srem("s", *client.smembers("s")) == 10 and client.exists("s") == 0
 
 
 def test_the_event_loop_goes_on_while_they_are_taken_down(make_server):
