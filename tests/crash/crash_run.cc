@@ -133,7 +133,7 @@ void CrashRun::LeaveCheckpoint(const Life& from, const Life& to, std::mt19937_64
   std::filesystem::remove(to.checkpoint);
   if (checkpoints_.empty() || !std::filesystem::exists(from.checkpoint)) return;
   std::string bytes = ReadFile(from.checkpoint);
-  switch (random() % 8) {
+  switch (bytes.empty() ? 7 : random() % 8) {  // one that was cut may have nothing left
     case 0: return;
     case 1: bytes = checkpoints_[random() % checkpoints_.size()]; break;
     case 2: bytes.resize(random() % bytes.size()); break;
