@@ -42,15 +42,15 @@ void HoldsWhereverPowerFails(const RunOptions& options, std::uint64_t seeds) {
   EXPECT_TRUE(growths > 0 || options.history.grows_one_in == 0) << "no pool grew";
 }
 
-TEST(Store, HoldsWhatWasAcknowledgedAndWholeUnitsInOrderWhereverPowerFails) { HoldsWhereverPowerFails({}, 40); }
+TEST(Store, HoldsWhatWasAcknowledgedAndWholeUnitsInOrderWhereverPowerFails) { HoldsWhereverPowerFails({}, 28); }
 
 TEST(Store, HoldsItWhileThePoolGrows) {
   RunOptions options;
   options.history.grows_one_in = 2;
-  HoldsWhereverPowerFails(options, 12);
+  HoldsWhereverPowerFails(options, 9);
 }
 
-TEST(Store, HoldsItWhileSegmentsAreCleaned) { HoldsWhereverPowerFails(Cleaning(), 8); }
+TEST(Store, HoldsItWhileSegmentsAreCleaned) { HoldsWhereverPowerFails(Cleaning(), 6); }
 
 TEST(Store, HoldsItWhateverValuesLookLike) { HoldsWhereverPowerFails(Forging(), 6); }
 
