@@ -15,8 +15,9 @@ constexpr MonoTime kMaxTurn = std::chrono::microseconds(700);
 constexpr std::uint64_t kTurnBytes = 12 * Cleaner::kPieceBytes;
 // The part of the segments that is live data when the pool is full: measured, 92 to 99 with values of 10 B to 200 kB.
 constexpr std::uint64_t kDensePercent = 97;
-// What is neither key nor value in a record, on average.
+// What is neither key nor value in a record, on average; an element's record also names its collection.
 constexpr std::uint64_t kOwnBytes = sizeof(format::RecordHeader) + format::kRecordAlign / 2;
+constexpr std::uint64_t kElementOwnBytes = kOwnBytes + format::kCollectionIdBytes;
 // A receiver that has acknowledged nothing for so long is given up, as a receiver gives up a source that is silent for
 // so long.
 constexpr MonoTime kReceiverPatience = std::chrono::seconds(3);
@@ -145,7 +146,8 @@ std::uint64_t Space::WritableBytes() const {
       (segments - Log::kReservedSegments) * pool_->geometry().segment_bytes / 100 * kDensePercent;
   const std::uint64_t taken = engine_->usage().live_bytes() + engine_->usage().tombstone_bytes();
   const std::uint64_t room = most > taken ? most - taken : 0;
-  const std::uint64_t live = engine_->usage().live_bytes(), own = engine_->Size() * kOwnBytes;
+  const std::uint64_t live = engine_->usage().live_bytes();
+  const std::uint64_t own = engine_->Size() * kOwnBytes + engine_->collection_totals().elements * kElementOwnBytes;
   return live <= own ? room : room / 100 * (100 * (live - own) / live);
 }
 
