@@ -258,19 +258,42 @@ def test_no_room_changes_nothing(make_server):
 def test_a_full_pool_has_room_for_less(make_server):
     server = make_server(args=[*SMALL, *DEBUG]).start()
     client, raw = server.client(), Connection(server.port)
-    for key, add in (("l", lambda i: ("RPUSH", "l", f"{i:0300}")), ("s", lambda i: ("SADD", "s", f"{i:0300}")), ("h", lambda i: ("HSET", "h", f"f{i}", f"{i:0300}")), ("z", lambda i: ("ZADD", "z", i, f"{i:0300}"))):
+    for key, add in (("l", lambda i: ("RPUSH", "l", f"{i:030}")), ("s", lambda i: ("SADD", "s", f"{i:030}")), ("h", lambda i: ("HSET", "h", f"f{i}", f"{i:030}")), ("z", lambda i: ("ZADD", "z", i, f"{i:030}"))):
         for i in range(3000):
             assert raw.call(*add(i))[0] == ":"
     for i in range(100_000):
         if raw.call("SET", f"fill:{i}", "v" * 1000)[0] == "-":
             break
     assert raw.call("RPUSH", "l", "x" * 1000)[1].startswith("NOSPACE ")
-    assert client.ltrim("l", -5, -1) and client.lrange("l", 0, -1) == [f"{i:0300}" for i in range(2995, 3000)]
+    assert client.ltrim("l", -5, -1) and client.lrange("l", 0, -1) == [f"{i:030}" for i in range(2995, 3000)]
     assert len(client.spop("s", 2990)) == 2990 and client.scard("s") == 10
     assert client.hdel("h", *(f"f{i}" for i in range(2990))) == 2990 and client.hlen("h") == 10
     assert client.zremrangebyrank("z", 0, 1400) == 1401 and client.zcard("z") == 1599
-    assert client.zrem("z", *(f"{i:0300}" for i in range(1401, 2999))) == 1598 and client.zrange("z", 0, -1) == [f"{2999:0300}"]
+    assert client.zrem("z", *(f"{i:030}" for i in range(1401, 2999))) == 1598 and client.zrange("z", 0, -1) == [f"{2999:030}"]
     assert client.srem("s", *client.smembers("s")) == 10 and client.exists("s") == 0
+
+
+def test_a_scan_misses_nothing_that_stays(make_server):
+    """Elements go meanwhile, most of them at once, and what is left may be small or not."""
+    server = make_server().start()
+    client = server.client()
+    for left in (5, 100, 300):
+        stays = {f"stays{i}" for i in range(left)}
+        for removals in range(1, 6):
+            for key in ("h", "s", "z"):
+                goes = [f"goes{i}" for i in range(1000)]
+                scan = {"h": client.hscan, "s": client.sscan, "z": client.zscan}[key]
+                client.delete(key)
+                for name in [*goes, *stays]:
+                    {"h": lambda: client.hset("h", name, "v"), "s": lambda: client.sadd("s", name), "z": lambda: client.zadd("z", {name: int(name in stays)})}[key]()
+                found, cursor, rounds = set(), 0, 0
+                while rounds == 0 or cursor != 0:
+                    cursor, part = scan(key, cursor)
+                    found |= {name if isinstance(name, str) else name[0] for name in part}
+                    rounds += 1
+                    if rounds == removals:
+                        {"h": lambda: client.hdel("h", *goes), "s": lambda: client.srem("s", *goes), "z": lambda: client.zremrangebyscore("z", 0, 0)}[key]()
+                assert stays <= found, (left, removals, key)
 
 
 def test_the_event_loop_goes_on_while_they_are_taken_down(make_server):
