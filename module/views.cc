@@ -157,11 +157,6 @@ void ForEachIn(const Kind& collection, const Ranges& ranges, Visit visit) {
   }
 }
 
-void PutLast(List& list, std::uint64_t, std::string_view element) { list.Insert(list.Size(), element); }
-void PutLast(SortedSet& set, std::string_view member, double score) { set.Put(member, score); }
-void PutLast(Hash& hash, std::string_view field, std::string_view value) { hash.Put(field, value); }
-void PutLast(Set& set, std::string_view member) { set.Put(member); }
-
 // What is left, which for_each(visit) visits, becomes another collection.  In a full pool there is as much room for it
 // as for deletes, for it is less than what goes.  A cursor of HSCAN, SSCAN or ZSCAN means nothing in another large
 // collection, so of these types only a packed one is made.  Errors: NoSpace - the others are to be erased instead.

@@ -186,14 +186,17 @@ void ForEachElement(const Kind& collection, Visit visit) {
   }
 }
 
+// Puts an element, as a Kind::Visitor is given it, into `to`: into a list as its last one.
+template <typename Kind, typename... Parts>
+void PutLast(Kind& to, Parts... element) {
+  to.Put(element...);
+}
+inline void PutLast(List& to, std::uint64_t, std::string_view element) { to.Insert(to.Size(), element); }
+
 // Puts all elements of `from` into `to`, which is empty.
 template <typename Kind>
 void CopyElements(const Kind& from, Kind& to) {
-  if constexpr (std::is_same_v<Kind, List>) {
-    ForEachElement(from, [&](std::uint64_t index, std::string_view element) { to.Insert(index, element); });
-  } else {
-    ForEachElement(from, [&](auto... element) { to.Put(element...); });
-  }
+  ForEachElement(from, [&to](auto... element) { PutLast(to, element...); });
 }
 
 // Calls visit.template operator()<Kind>() with the Kind of that type; `other` is returned for a string.

@@ -288,7 +288,7 @@ class LargeList final : public LargeCollection<List, kLabelBytes> {
       const std::uint64_t count = end - first;
       if (index >= first && index <= end && static_cast<double>(count + 1) < most) return {first, count, least, labels};
     }
-    return {};  // 10^7 times as many elements as a pool can hold
+    return {};  // this would take more elements than any pool can hold
   }
   // Gives the crowd at `index` labels with the same distance from each other.
   void Respace(std::uint64_t index) {
