@@ -413,7 +413,8 @@ def test_the_role_is_lost(make_cluster, change):
     with pytest.raises(ConnectionError):
         waiter.read()
     wait_for(lambda: cluster.primary() is cluster[1] and cluster[0].redis_role() == "slave", what="the change of roles")
-    kind, line = Connection(cluster[0].port).call("BLPOP", "q", "0")
+    # All clients of the old primary are disconnected a moment after Redis' role has changed, also those that have just come.
+    kind, line = wait_for(lambda: Connection(cluster[0].port).call("BLPOP", "q", "0"), what="the old primary to answer")
     assert kind == "-" and line.startswith("READONLY ")
     # The new primary serves those who wait there.
     heir = Connection(cluster[1].port)
