@@ -42,7 +42,7 @@ using Model = std::map<Key, Value>;
 
 class Subject {
  public:
-  explicit Subject(std::uint64_t seed) : random_(seed), one_db_(seed % 2 == 1) { Open(); }
+  explicit Subject(std::uint64_t seed) : random_(seed), one_db_(seed % 3 == 1), apart_(seed % 3 == 2) { Open(); }
 
   void Step() {
     switch (random_() % 28) {
@@ -65,9 +65,9 @@ class Subject {
       case 16: return Rename();
       case 17: return Expire();
       case 18:
-        if (random_() % 3 == 0) return Flush(random_() % 4 == 0 ? std::nullopt : std::optional(AnyDb()));
+        if (random_() % 3 == 0) return Flush(random_() % 4 == 0 && !apart_ ? std::nullopt : std::optional(AnyDb()));
         return Fill();
-      case 19: return Swap();
+      case 19: return apart_ ? Flush(AnyDb()) : Swap();
       case 20:
       case 21:
       case 22: return Clean();
@@ -108,8 +108,13 @@ class Subject {
 
  private:
   // --- Steps.
-  // In some runs nearly all is in one database.
-  DbId AnyDb() { return one_db_ && random_() % 8 != 0 ? DbId{0} : static_cast<DbId>(random_() % 3); }
+  // In some runs nearly all is in one database.  In others the collections have a database of their own, and what is
+  // flushed is another one: replay may know keys of that one alone when it meets the flush.
+  DbId AnyDb() {
+    if (apart_) return 0;
+    return one_db_ && random_() % 8 != 0 ? DbId{0} : static_cast<DbId>(random_() % 3);
+  }
+  DbId AnyDbOfCollections() { return apart_ ? DbId{1} : AnyDb(); }
   std::string AnyName() { return "key " + std::to_string(random_() % 8); }
   Value* AnyLarge(Key& key) {
     std::vector<Key> keys;
@@ -127,7 +132,7 @@ class Subject {
   std::string AnyElement(ValueType type) {
     if (type == ValueType::kSet) return {};
     if (type == ValueType::kSortedSet) return ScoreBytes(static_cast<double>(random_() % 5) - 2);
-    return std::string(random_() % 4 == 0 ? 4000 : 30, static_cast<char>('a' + random_() % 26));
+    return std::string(random_() % 4 == 0 ? (apart_ ? 20'000 : 4000) : 30, static_cast<char>('a' + random_() % 26));
   }
 
   void PutKey(const Key& key, const Value& value) {
@@ -143,10 +148,10 @@ class Subject {
   }
 
   void Begin() {
-    if (!HasRoom(200'000)) return;
+    if (!HasRoom(apart_ ? 1'000'000 : 200'000)) return;
     Value value{.type = static_cast<ValueType>(1 + random_() % 4), .id = engine_->NewCollection()};
     for (std::uint64_t i = 0, count = 1 + random_() % 40; i < count; ++i) PutElement(value);
-    const Key key{AnyDb(), AnyName()};
+    const Key key{AnyDbOfCollections(), AnyName()};
     PutKey(key, value);
     model_[key] = value;
     EndUnit();
@@ -192,7 +197,7 @@ class Subject {
   void Rename() {
     Key from;
     if (AnyLarge(from) == nullptr || !HasRoom(1000)) return;
-    const Key to{random_() % 2 == 0 ? from.first : AnyDb(), AnyName()};
+    const Key to{random_() % 2 == 0 ? from.first : AnyDbOfCollections(), AnyName()};
     if (to == from) return;
     const Value value = model_.at(from);
     PutKey(to, value);
@@ -211,11 +216,11 @@ class Subject {
   }
   // So many keys that a flush does not erase them one by one.
   void Fill() {
-    if (!HasRoom(200'000)) return;
+    if (!HasRoom(1'000'000)) return;
     const DbId db = AnyDb();
     for (int i = 0; i < 600; ++i) {
       const Key key{db, "filler " + std::to_string(i)};
-      const Value value{.text = "f"};
+      const Value value{.text = std::string(apart_ ? 1000 : 1, 'f')};
       PutKey(key, value);
       model_[key] = value;
     }
@@ -388,7 +393,7 @@ class Subject {
   }
 
   std::mt19937_64 random_;
-  bool one_db_;
+  bool one_db_, apart_;
   std::shared_ptr<CrashDisk> disk_ = std::make_shared<CrashDisk>(format::kDataOffset + kSegments * kSegment);
   std::unique_ptr<Pool> pool_;
   std::unique_ptr<Log> log_;
