@@ -8,6 +8,8 @@
 
 #include "base/check.h"
 #include "base/checksum.h"
+#include "cluster/membership.h"
+#include "log/element.h"
 #include "log/log.h"
 #include "log/pool.h"
 #include "tests/fuzz/input.h"
@@ -74,10 +76,11 @@ inline Result<Opened> Open(Disk* disk) {
 inline void Format(Disk* disk) {
   auto pool = Pool::Open(std::make_unique<DiskMedia>(disk), kSegment);
   FAHA_CHECK(pool.ok() && (*pool)->Adopt(ClusterId{{1}}, (*pool)->geometry(), kKey).ok(), "an empty medium takes it");
+  FAHA_CHECK((*pool)->RaiseLevel(kElementsLevel).ok(), "it may have elements");
 }
 
 // The batches of a log, and the pool they are in: two segments, a unit that crosses them, members, every kind of
-// record.
+// record, a large collection of each type.
 struct Image {
   Disk disk;
   std::vector<std::pair<LogAddress, std::vector<std::byte>>> batches;  // with their padding
@@ -89,10 +92,14 @@ struct Image {
     Log& log = *opened->log;
     log.SetEpoch(Epoch{1});
     const auto add = [&](const Record& record) { FAHA_CHECK(log.Append(record).ok(), "the pool has room"); };
-    const auto seal = [&] { FAHA_CHECK(log.Seal().ok(), "the medium takes it"); };
+    // A batch tells what is committed only as far as it is durable.
+    const auto seal = [&] { FAHA_CHECK(log.Seal().ok() && log.Drain().ok(), "the medium takes it"); };
     using Kind = format::RecordKind;
     add({.kind = Kind::kEpochStart, .key = {}, .value = {}});
-    add({.kind = Kind::kConfig, .key = {}, .value = EncodedMembers()});
+    // The node itself is the only member.
+    const Member self{opened->pool->node(), "127.0.0.1", 17001, 7001};
+    const std::string members = Encode(Configuration{.members = {self}, .level = kElementsLevel});
+    add({.kind = Kind::kConfig, .key = {}, .value = members});
     seal();
     log.SetCommitted(Lsn{1});
     add({.key = "a", .value = "1"});
@@ -108,28 +115,34 @@ struct Image {
     add({.kind = Kind::kFlush, .db = 3, .key = {}, .value = {}});
     add({.kind = Kind::kFlush, .db = format::kAllDatabases, .key = {}, .value = {}});
     seal();
+    for (const ValueType type : {ValueType::kHash, ValueType::kSet, ValueType::kSortedSet, ValueType::kList}) {
+      const CollectionId id{log.end().lsn.Next().value, static_cast<std::uint32_t>(type)};
+      const CollectionIdBytes name = BytesOf(id);
+      for (int i = 0; i < 3; ++i) {
+        const double score = i;
+        const std::string value =
+            type == ValueType::kSet ? "" : std::string(reinterpret_cast<const char*>(&score), sizeof score);
+        const std::string subkey = type == ValueType::kList ? LabelBytes(1000 + i) : "e" + std::to_string(i);
+        add({.kind = Kind::kElement, .key = ElementKey(id, subkey).text(), .value = value, .type = type});
+      }
+      const std::string gone = type == ValueType::kList ? LabelBytes(1001) : "e1";
+      add({.kind = Kind::kElementErased, .key = ElementKey(id, gone).text(), .value = {}, .type = type});
+      const std::string key(1, static_cast<char>('p' + static_cast<int>(type)));
+      add({.key = key, .value = {name.data(), name.size()}, .type = type, .large = true});
+    }
+    seal();
     log.SetCommitted(log.end().lsn);
     add({.key = "e", .value = "5"});
     constexpr format::SwappedDb kSwapped[] = {{0, 3}, {3, 0}};
     add({.kind = Kind::kSwap, .key = {}, .value = {reinterpret_cast<const char*>(kSwapped), sizeof kSwapped}});
     seal();
     FAHA_CHECK(log.segments().size() == 2, "the pool has two segments in use");
+    FAHA_CHECK(opened->pool->EndInstall().ok(), "the log is whole, so that a store serves from it");
     for (Lsn lsn{1}; lsn <= log.end().lsn; lsn = lsn.Next()) {
       const auto batch = log.Find(lsn);
       batches.emplace_back(batch->at, std::vector(batch->bytes.begin(), batch->bytes.end()));
     }
     disk.touched.clear();
-  }
-
- private:
-  static std::string EncodedMembers() {
-    return {
-        "\x01\x00"
-        "0123456789abcdef"
-        "\x09\x00"
-        "127.0.0.1"
-        "\x68\x42\x58\x1b",
-        2 + 16 + 2 + 9 + 4};
   }
 };
 

@@ -52,7 +52,22 @@ void PatchOne(Disk& disk, const Image& image, Input& input) {
   Patch(std::span(disk.bytes).subspan(offset, size), input);
 }
 
-void TryStore(Disk* disk) {
+// Counts and visits the elements of a collection, as a command that reads would.
+void VisitElements(Store& store, const Entry& entry) {
+  const auto visit = [&]<typename Kind>() {
+    const auto collection = OpenCollection<Kind>(store, entry);
+    if (collection == nullptr) return false;
+    std::uint64_t visited = 0;
+    ForEachElement(*collection, [&visited](auto...) { ++visited; });
+    FAHA_CHECK(visited == collection->Size() || !store.CheckTold().ok(),
+               "every element that is counted is there, or nothing of this turn is told");
+    return true;
+  };
+  (void)VisitKind(entry.type, visit, false);
+}
+
+// How many keys a store serves from it; nothing if none does.
+std::optional<std::uint64_t> TryStore(Disk* disk) {
   SimWorld world(1);
   SimFabric fabric(&world, 1);
   Observer observer;
@@ -60,14 +75,23 @@ void TryStore(Disk* disk) {
   options.segment_bytes = kSegment;
   options.pool_bytes = disk->bytes.size();
   auto store = Store::Open(options, &observer, {std::make_unique<DiskMedia>(disk), &fabric, &world});
-  if (!store.ok()) return;
+  if (!store.ok()) return std::nullopt;
   std::uint64_t keys = 0;
   for (const DbId db : {DbId{0}, DbId{1}, DbId{3}}) {
-    (*store)->ForEachKey(db, [&](std::string_view key) { keys += (*store)->Get(db, key).has_value(); });
+    (*store)->ForEachKey(db, [&](std::string_view key) {
+      const auto entry = (*store)->Get(db, key);
+      if (!entry) return;
+      ++keys;
+      VisitElements(**store, *entry);
+    });
   }
   FAHA_CHECK(keys <= (*store)->Info().keys, "every key that is listed is there");
-  if (!(*store)->CheckWrite(2, 1).ok()) return;
-  FAHA_CHECK((*store)->Put(0, "k", {"v"}).ok() && (*store)->Commit().ok(), "who serves can write");
+  if (!(*store)->CheckWrite(2, 1).ok()) return std::nullopt;
+  const bool whole = (*store)->CheckTold().ok();
+  const bool written = (*store)->Put(0, "k", {"v"}).ok() && (*store)->Commit().ok();
+  FAHA_CHECK(written == whole,
+             "who serves can write, and nothing is committed together with a look at what is damaged");
+  return keys;
 }
 
 void TryPool(Disk* disk) {
@@ -89,11 +113,17 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   using namespace faha::fuzz;
   static const Image image;
   static Disk disk = image.disk;
+  static const auto keys = [whole = image.disk]() mutable { return TryStore(&whole); }();
+  FAHA_CHECK(keys == 5, "a store serves what the image holds as long as nothing is patched");
   Input input(data, size);
   const auto flags = input.Take<std::uint8_t>();
   for (int i = 0; i < 8 && !input.empty(); ++i) PatchOne(disk, image, input);
   if ((flags & 1) != 0) RepairAll(disk, image);
-  (flags & 2) != 0 ? TryStore(&disk) : TryPool(&disk);
+  if ((flags & 2) != 0) {
+    (void)TryStore(&disk);
+  } else {
+    TryPool(&disk);
+  }
   disk.Restore(image.disk);
   return 0;
 }

@@ -58,7 +58,10 @@ void SavePeer(const std::filesystem::path& folder, const Image& image) {
   Save(folder, "handshake-dialling", After({3, 1, 33, 0x81}, Bytes(32)));
   const auto& batch = image.batches[1].second;
   Save(folder, "records", After({5}, std::span(batch).subspan(sizeof(format::BatchHeader))));
-  Save(folder, "records-swap", After({5}, std::span(image.batches.back().second).subspan(sizeof(format::BatchHeader))));
+  for (const auto& [name, behind] : {std::pair("records-elements", 2), {"records-swap", 1}}) {
+    const auto& bytes = image.batches[image.batches.size() - static_cast<std::size_t>(behind)].second;
+    Save(folder, name, After({5}, std::span(bytes).subspan(sizeof(format::BatchHeader))));
+  }
   Save(folder, "batch", After({6}, batch));
   Save(folder, "batch-repaired", After({7}, batch));
 }
@@ -74,16 +77,22 @@ int main(int argc, char** argv) {
   SavePeer(folder / "peer", image);
   for (int flags = 0; flags < 4; ++flags) {
     Save(folder / "pool", "as-it-is" + std::to_string(flags), After({flags}));
-    for (int place = 0; place < 10; ++place) {  // one patch, in each place: the byte 8 becomes 1
+    for (int place = 0; place < 11; ++place) {  // one patch, in each place: the byte 8 becomes 1
       Save(folder / "pool", "patch" + std::to_string(place) + "-" + std::to_string(flags),
            After({flags, place, 8, 0, 0, 1}));
     }
   }
+  // In the batch with elements: a collection's name, the flags of a record, the value of the last key.
+  for (int offset : {80, 90, 100, 120, 128, 136, 1100, 1180}) {
+    Save(folder / "pool", "element" + std::to_string(offset),
+         After({3, 4 + static_cast<int>(image.batches.size()) - 2, offset & 255, offset >> 8, 0, 1}));
+  }
   // Pairs of the batch's number and what is done to it: 0x40 a patch, 0x20 moved, 0x10 cut, 0x08 repaired.
   Save(folder / "land", "all", After({1, 0, 2, 0, 3, 0, 4, 0, 5, 0, 6, 0}));
+  Save(folder / "land", "bad-element", After({1, 0, 2, 0, 3, 0, 4, 0, 5, 0x48, 80, 0, 0, 9, 6, 8}));
   Save(folder / "land", "repaired", After({1, 8, 2, 0x48, 80, 0, 0, 9, 3, 8}));
   Save(folder / "land", "committed-ahead", After({1, 0x48, 31, 0, 0, 0x40}));
-  Save(folder / "land", "no-permutation", After({1, 0, 2, 0, 3, 0, 4, 0, 5, 0x48, 104, 0, 0, 9}));
+  Save(folder / "land", "no-permutation", After({1, 0, 2, 0, 3, 0, 4, 0, 5, 0, 6, 0x48, 104, 0, 0, 9}));
   Save(folder / "land", "moved", After({1, 0x20, 64, 0, 0, 0}));
   Save(folder / "land", "short", After({1, 0x10, 64, 0}));
   return 0;
