@@ -18,6 +18,8 @@ class ListedClient {
   [[nodiscard]] bool IsSentinel() const { return NamesSentinel(Field("name")); }
   // Is it a replica or the primary of Redis' own replication?
   [[nodiscard]] bool IsReplication() const { return Field("flags").find_first_of("SM") != std::string_view::npos; }
+  // Has Redis decided to disconnect it?  Nothing more reaches it then.
+  [[nodiscard]] bool IsLeaving() const { return Field("flags").find('A') != std::string_view::npos; }
   // Sentinels name their connections sentinel-<8 characters of the run id>-cmd, or -pubsub.
   static bool NamesSentinel(std::string_view name) { return name.starts_with("sentinel-"); }
 

@@ -65,8 +65,7 @@ void SendRandomFields(RedisModuleCtx* ctx, const Hash& hash, std::int64_t count,
   const std::int64_t elements = size == 0 ? 0 : count < 0 ? -count : std::min(count, size);
   RedisModule_ReplyWithArray(ctx, static_cast<long>(with_values && !pairs ? 2 * elements : elements));
   if (count >= 0) return VisitSample(hash, static_cast<std::uint64_t>(elements), visit);
-  Dice dice;
-  for (std::int64_t i = 0; i < elements; ++i) VisitRandom(hash, dice, visit);
+  VisitDraws(ctx, hash, static_cast<std::uint64_t>(elements), visit);
 }
 
 }  // namespace

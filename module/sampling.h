@@ -8,6 +8,7 @@
 #include <unordered_set>
 
 #include "module/call.h"
+#include "module/client_list.h"
 #include "module/views.h"
 
 namespace faha::module {
@@ -64,6 +65,23 @@ void VisitSample(const Kind& collection, std::uint64_t count, const typename Kin
       if (drawn.insert(name).second) visit(name, rest...);
       return true;
     });
+  }
+}
+
+// Visits `count` elements, each of them any element with the same probability.  `count` may be larger than what any
+// client can take: once Redis disconnects the command's client, because of the limits of its output buffer, no more are
+// visited.
+template <typename Kind>
+void VisitDraws(RedisModuleCtx* ctx, const Kind& collection, std::uint64_t count, const typename Kind::Visitor& visit) {
+  constexpr std::uint64_t kBetweenLooks = 4096;  // a look costs as much as some hundred elements
+  const std::uint64_t client[] = {RedisModule_GetClientId(ctx)};
+  bool leaving = false;
+  Dice dice;
+  for (std::uint64_t drawn = 0; drawn < count && !leaving; ++drawn) {
+    VisitRandom(collection, dice, visit);
+    if (drawn % kBetweenLooks != kBetweenLooks - 1) continue;
+    ForEachClient(
+        ctx, [&leaving](const ListedClient& listed) { leaving = listed.IsLeaving(); }, client);
   }
 }
 

@@ -60,8 +60,7 @@ void SendRandomMembers(RedisModuleCtx* ctx, const Set& set, std::int64_t count) 
   const std::int64_t elements = size == 0 ? 0 : count < 0 ? -count : std::min(count, size);
   RedisModule_ReplyWithArray(ctx, static_cast<long>(elements));
   if (count >= 0) return VisitSample(set, static_cast<std::uint64_t>(elements), visit);
-  Dice dice;
-  for (std::int64_t i = 0; i < elements; ++i) VisitRandom(set, dice, visit);
+  VisitDraws(ctx, set, static_cast<std::uint64_t>(elements), visit);
 }
 
 }  // namespace

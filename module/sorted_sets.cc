@@ -208,7 +208,7 @@ void SendSample(RedisModuleCtx* ctx, const SortedSet& set, std::int64_t count, b
     return VisitSample(set, wanted, send);
   }
   shape.Begin(ctx, static_cast<std::uint64_t>(-count));
-  for (Dice dice; count < 0; ++count) VisitRandom(set, dice, send);
+  VisitDraws(ctx, set, static_cast<std::uint64_t>(-count), send);
 }
 
 }  // namespace

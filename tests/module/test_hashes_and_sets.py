@@ -6,6 +6,7 @@ import pytest
 import redis
 
 from conftest import DEBUG
+from resp import Connection
 from twins import try_arities, words
 
 PAIRS = {"HGETALL", "HSCAN", "HRANDFIELD"}
@@ -386,3 +387,19 @@ def test_they_survive_a_restart(make_server):
     server.start()
     client = server.client()
     assert client.hgetall("h") == {"f": "v"} and client.smembers("s") == {"a", "b"}
+
+
+def test_a_client_that_asks_for_more_than_it_can_take_is_left(make_server):
+    """Redis disconnects it when its output buffer is full, and the command ends with that, not after 2^63 elements."""
+    server = make_server().start()
+    client = server.client()
+    client.config_set("client-output-buffer-limit", "normal 1000000 0 0")
+    client.hset("h", "f", "v")
+    client.sadd("s", "a")
+    client.zadd("z", {"a": 1})
+    for command in ["HRANDFIELD", "h"], ["SRANDMEMBER", "s"], ["ZRANDMEMBER", "z"]:
+        greedy = Connection(server.port)
+        greedy.send(*command, -(2**63 - 1))
+        with pytest.raises(ConnectionError):
+            greedy.read()
+        assert client.ping()
