@@ -31,9 +31,13 @@ void Reply::Own() {
   *this = Reply(Kind::kOwned, OwnedTexts(views.begin(), views.end()));
 }
 
-// Redis copies a simple string and searches it for line ends each time; a reply that Redis itself made is only sent.
+namespace {
+RedisModuleCallReply* ok = nullptr;
+}  // namespace
+
+void MakeReplies(RedisModuleCtx* ctx) { ok = CallServer(ctx, "SELECT", "c", "0"); }
+
 int SendOk(RedisModuleCtx* ctx) {
-  static RedisModuleCallReply* const ok = CallServer(ctx, "SELECT", "c", "0");  // null if it was renamed
   return ok != nullptr ? RedisModule_ReplyWithCallReply(ctx, ok) : RedisModule_ReplyWithSimpleString(ctx, "OK");
 }
 

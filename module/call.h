@@ -77,6 +77,10 @@ class Reply {
   Body body_;
 };
 
+// To be called when the module is loaded.  Redis copies a simple string and searches it for line ends each time it is
+// sent; a reply that Redis itself made is only sent.  There is none if SELECT was renamed.
+void MakeReplies(RedisModuleCtx* ctx);
+
 class Call {
  public:
   // Works in the selected database.

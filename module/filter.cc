@@ -450,6 +450,7 @@ void OnCommand(RedisModuleCommandFilterCtx* filter) {
 }
 
 void OnModuleChange(RedisModuleCtx* ctx, RedisModuleEvent, uint64_t, void*) {
+  ForgetLookups();
   AddRules(ctx);
   NameRules(ctx);
 }

@@ -111,6 +111,7 @@ bool Start(RedisModuleCtx* ctx) {
     return false;
   }
   if (!NobodyIsAmidst(ctx)) return false;
+  MakeReplies(ctx);
   Options options;
   if (!LoadConfigs(ctx, options) || !TakeDatabases(ctx, options)) return false;
   if (const Status status = CheckLimits(ctx, options); !status.ok()) {

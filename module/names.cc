@@ -1,6 +1,8 @@
 #include "module/names.h"
 
+#include <algorithm>
 #include <array>
+#include <cerrno>
 #include <map>
 
 namespace faha::module {
@@ -15,9 +17,29 @@ std::map<std::string, std::string, std::less<>>& Aliases() {
   return aliases;
 }
 
-}  // namespace
+// By name in lower case.  A client's name that the server does not know is not kept, for there is no end of these; one
+// with a bar is not looked up for a client at all (filter.cc).
+std::map<std::string, ServersCommand, std::less<>>& Lookups() {
+  static std::map<std::string, ServersCommand, std::less<>> lookups;
+  return lookups;
+}
 
-ServersCommand Lookup(RedisModuleCtx* ctx, std::string_view name) {
+// Does the server know that name?  Asks without a call.
+bool IsKnown(RedisModuleCtx* ctx, std::string_view name) {
+  const std::size_t bar = std::min(name.find('|'), name.size());
+  const std::string_view sub = name.substr(std::min(bar + 1, name.size()));
+  RedisModuleString* words[] = {RedisModule_CreateString(nullptr, name.data(), bar),
+                                RedisModule_CreateString(nullptr, sub.data(), sub.size())};
+  int keys = 0;
+  errno = 0;
+  int* places = RedisModule_GetCommandKeys(ctx, words, bar < name.size() ? 2 : 1, &keys);
+  const bool known = places != nullptr || errno != ENOENT;
+  if (places != nullptr) RedisModule_Free(places);
+  for (RedisModuleString* word : words) RedisModule_FreeString(nullptr, word);
+  return known;
+}
+
+ServersCommand Ask(RedisModuleCtx* ctx, std::string_view name) {
   RedisModuleCallReply* reply = CallServer(ctx, "COMMAND", "cb", "INFO", name.data(), name.size());
   RedisModuleCallReply* entry = reply == nullptr ? nullptr : RedisModule_CallReplyArrayElement(reply, 0);
   ServersCommand found;
@@ -28,6 +50,19 @@ ServersCommand Lookup(RedisModuleCtx* ctx, std::string_view name) {
   if (reply != nullptr) RedisModule_FreeCallReply(reply);
   return found;
 }
+
+}  // namespace
+
+ServersCommand Lookup(RedisModuleCtx* ctx, std::string_view name) {
+  std::string lower(name);
+  for (char& c : lower) c = LowerCase(c);
+  const auto before = Lookups().find(lower);
+  if (before != Lookups().end()) return before->second;
+  if (!IsKnown(ctx, name)) return {};
+  return Lookups()[lower] = Ask(ctx, name);
+}
+
+void ForgetLookups() { Lookups().clear(); }
 
 void RememberAlias(std::string_view name, std::string_view alias) { Aliases()[std::string(name)] = alias; }
 

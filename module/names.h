@@ -17,6 +17,7 @@ struct ServersCommand {
   std::int64_t arity = 0;  // number of words including the name; if negative, the minimum
 };
 // The command that the server runs for `name`.  `name` may consist of a command and its subcommand: "object|freq".
+// The server is called once for each name that it knows, for MONITOR and SLOWLOG show such calls.
 ServersCommand Lookup(RedisModuleCtx* ctx, std::string_view name);
 
 // The built-in name of the command that the server runs for `name`, lower case; empty if it runs none.
@@ -27,6 +28,9 @@ void RememberAlias(std::string_view name, std::string_view alias);
 
 // The name under which the server knows the built-in command `name`: the remembered alias, or `name` itself.
 std::string ServersName(std::string_view name);
+
+// Another module's commands have come or gone.
+void ForgetLookups();
 
 // Errors: BadConfig - a command that FaHA itself calls was renamed or removed.
 Status CheckNames(RedisModuleCtx* ctx);

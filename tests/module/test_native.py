@@ -178,3 +178,25 @@ def test_replies_keep_their_shape(twins, protocol):
         connection.call("HELLO", protocol)
     for line in ("MSET a ohmytext b mynewtext", "LCS a b IDX WITHMATCHLEN", "LCS a b", "DUMP none", "SORT none", "SORT a", "PFADD a 1"):
         twins(*words(line))
+
+
+def test_monitor_and_slowlog_show_what_clients_send(make_server):
+    """Nothing that the module asks the server, for the first reply, for a name that it has not met, or for an ACL rule."""
+    server = make_server().start()
+    client = server.client()
+    monitor = Connection(server.port)
+    assert monitor.call("MONITOR") == ("+", "OK")
+    asking = Connection(server.port)
+    assert asking.call("SET", "k", "v") == ("+", "OK")
+    assert asking.call("nonsense", "k")[0] == "-"
+    assert asking.call("GET", "k") == ("$", "v")
+    lines = [monitor.read()[1] for _ in range(2)]
+    assert '"SET" "k" "v"' in lines[0].replace('"faha.set"', '"SET"') and '"k"' in lines[1] and "get" in lines[1], lines
+    # The rights of a user are compared once for each of FaHA's commands, without asking the server about each again.
+    client.acl_setuser("u", enabled=True, commands=["+@all"])
+    client.config_set("slowlog-log-slower-than", 0)
+    client.slowlog_reset()
+    client.acl_setuser("u", enabled=True, commands=["-get"])
+    shown = [entry["command"] for entry in client.slowlog_get(1000)]
+    assert any(b"acl SETUSER" in command for command in shown)
+    assert not [command for command in shown if command.startswith(b"COMMAND")]
