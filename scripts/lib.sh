@@ -8,6 +8,7 @@ run_packages=(redis-server redis-tools)
 build_packages=(cmake ninja-build g++ pkg-config dpkg-dev libpmem-dev libxxhash-dev libfmt-dev libssl-dev libibverbs-dev librdmacm-dev
                 libgtest-dev libgmock-dev librapidcheck-dev libcli11-dev)
 test_packages=(python3 python3-redis python3-pytest clang-format tcl procps libabsl-dev libjemalloc-dev spin iproute2)
+application_packages=(python3-celery python3-channels-redis python3-kombu python3-limits python3-rq ruby-sidekiq)
 fuzz_packages=(clang libclang-rt-dev)
 tidy_packages=(clang-tidy)
 vm_packages=(qemu-system-x86 linux-image-amd64 busybox-static cpio kmod xz-utils python3 ndctl e2fsprogs iproute2
@@ -91,6 +92,7 @@ install_optional() {
   return 1
 }
 install_vm_packages() { install_optional vm "${vm_packages[@]}"; }
+install_application_packages() { install_optional applications "${application_packages[@]}"; }
 install_fuzz_packages() { install_optional fuzz "${fuzz_packages[@]}"; }
 install_tidy_packages() { install_optional clang-tidy "${tidy_packages[@]}"; }
 
