@@ -93,6 +93,23 @@ install_optional() {
 }
 install_vm_packages() { install_optional vm "${vm_packages[@]}"; }
 install_application_packages() { install_optional applications "${application_packages[@]}"; }
+
+# What the applications of node need, into build/applications.  A line and false where there is no npm, or npm cannot get it.
+install_application_modules() {
+  local source="$root/tests/applications/node" folder="$root/build/applications"
+  command -v npm >/dev/null && command -v node >/dev/null || { say "applications of node: skipped: there is no npm"; return 1; }
+  ! cmp -s "$source/package-lock.json" "$folder/installed" || return 0
+  mkdir -p "$folder"
+  rm -rf "$folder/node_modules" "$folder/installed"
+  cp "$source/package.json" "$source/package-lock.json" "$folder"
+  say "installing the applications of node"
+  if ! quietly npm ci --prefix "$folder" --ignore-scripts --no-audit --no-fund 2>/dev/null; then
+    rm -rf "$folder/node_modules"
+    say "applications of node: skipped: npm cannot install them"
+    return 1
+  fi
+  cp "$source/package-lock.json" "$folder/installed"
+}
 install_fuzz_packages() { install_optional fuzz "${fuzz_packages[@]}"; }
 install_tidy_packages() { install_optional clang-tidy "${tidy_packages[@]}"; }
 
