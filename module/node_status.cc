@@ -68,6 +68,7 @@ void Visit(const StoreInfo& info, const Fields& fields) {
   fields.number("collections", info.collections);
   fields.number("collection-elements", info.collection_elements);
   fields.number("collection-bytes", info.collection_bytes);
+  fields.number("packed-collections", info.packed_collections);
   fields.number("hot-bytes", info.hot_bytes);
   fields.number("hot-used-bytes", info.hot_used_bytes);
   fields.number("hot-keys", info.hot_keys);

@@ -65,6 +65,7 @@ struct StoreInfo {
   std::uint64_t index_bytes = 0;         // DRAM
   // Large collections, their elements, and the DRAM that finds these; what is being taken down is included.
   std::uint64_t collections = 0, collection_elements = 0, collection_bytes = 0;
+  std::uint64_t packed_collections = 0;  // each of which is one record; what is being taken down is included
   std::uint64_t hot_bytes = 0, hot_used_bytes = 0, hot_keys = 0;  // DRAM: the limit, and what is used
   std::uint64_t hot_hits = 0, hot_misses = 0, hot_admissions = 0, hot_evictions = 0;  // since the start
   std::uint64_t hot_ghost_hits = 0, hot_refreshes = 0;

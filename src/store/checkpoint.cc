@@ -18,7 +18,7 @@ namespace faha {
 namespace {
 
 constexpr std::uint64_t kMagic = 0x58444941484146;  // "FAHAIDX"
-constexpr std::uint32_t kVersion = 6;
+constexpr std::uint32_t kVersion = 7;
 
 struct Header {
   std::uint64_t magic;

@@ -134,8 +134,8 @@ Status Engine::MovePut(const Record& record, std::uint64_t hash, LogAddress at, 
     index_.Move(record.db, hash, at, to.value());
     if (record.large) Bind(record, to.value());
   }
-  usage_.DropLive(at, record.bytes);
-  usage_.AddLive(to.value(), record.bytes);
+  usage_.DropLive(at, Live::Of(record));
+  usage_.AddLive(to.value(), Live::Of(record));
   return Status::Ok();
 }
 
@@ -228,7 +228,7 @@ bool Engine::Save(const std::function<bool(std::span<const std::byte>)>& write) 
   const auto drop = [&](Place place, std::uint64_t forgets) {
     const LogAddress at = place.log_address();
     if (usage_.ForgottenSince(at, forgets)) return;
-    if (const auto record = RecordAt(place, RecordPart::kHead)) usage.DropLive(at, record->bytes);
+    if (const auto record = RecordAt(place, RecordPart::kHead)) usage.DropLive(at, Live::Of(*record));
   };
   for (const Flushed& flushed : flushed_) {
     if (flushed.covered != 0) continue;

@@ -194,7 +194,7 @@ class Engine final : private ElementSource {
   // The segment is about to be given back, and nothing in the index names it.
   void Forget(std::uint32_t segment) {
     usage_.Forget(segment);
-    for (FlushedAll& flushed : flushed_all_) flushed.live[segment] = 0;
+    for (FlushedAll& flushed : flushed_all_) flushed.live[segment] = {};
     hot_.ForgetMissed();
   }
 
@@ -295,7 +295,7 @@ class Engine final : private ElementSource {
   void Died(Place place) {
     const auto record = RecordAt(place, RecordPart::kHead);
     if (!record) return;
-    usage_.DropLive(place.log_address(), record->bytes);
+    usage_.DropLive(place.log_address(), Live::Of(*record));
     if (record->expire_at != kNoExpiry) expiring_.Down(record->db);
     if (record->large) LetGo(place.log_address());
   }
@@ -317,7 +317,7 @@ class Engine final : private ElementSource {
   struct FlushedAll {
     Indexes::Tables tables;
     std::unique_ptr<HotTier::Parked> hot;
-    std::vector<std::uint64_t> live;  // bytes by segment
+    std::vector<Live> live;  // by segment
     DbCounts expiring;
     std::unique_ptr<Collections> collections;
   };

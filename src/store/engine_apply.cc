@@ -122,7 +122,7 @@ void Engine::ApplyPut(const Record& record, const Held& held) {
     return Place::Cold(held.at);
   });
   Note(Undo::Kind::kPut, record.db, held.hash, held.at, was.value);
-  usage_.AddLive(held.at, record.Size());
+  usage_.AddLive(held.at, Live::Of(record, record.Size()));
   if (record.expire_at != kNoExpiry) expiring_.Up(record.db);
   touched_ = true;
 }

@@ -59,7 +59,7 @@ bool Engine::ApplyElement(const Record& record, const Held& held) {
   const LogAddress was = large.Put(record, held.hash, held.at);
   Note(Undo::Kind::kElement, 0, held.hash, held.at, was.value);
   if (!was.IsNone()) DropLiveSince(Place::Cold(was), usage_.forgets());
-  usage_.AddLive(held.at, record.Size());
+  usage_.AddLive(held.at, Live::Of(record, record.Size()));
   touched_ = true;
   return was.IsNone();
 }
@@ -78,7 +78,7 @@ void Engine::DropLiveSince(Place place, std::uint64_t forgets) {
   const LogAddress at = place.log_address();
   // The segment may have been given back meanwhile, and its usage was forgotten with it.
   if (usage_.ForgottenSince(at, forgets)) return;
-  if (const auto record = RecordAt(place, RecordPart::kHead)) usage_.DropLive(at, record->bytes);
+  if (const auto record = RecordAt(place, RecordPart::kHead)) usage_.DropLive(at, Live::Of(*record));
 }
 
 bool Engine::IsNewestElement(const Record& record, std::uint64_t hash, LogAddress at) const {
@@ -98,7 +98,7 @@ void Engine::DropNamedElement(const Record& record, LogAddress at) {
   const std::uint64_t hash = index_.Hash(0, record.key);
   if (large == nullptr || !large->Holds(record, hash, at)) return;
   large->Remove(record, hash, at);
-  usage_.DropLive(at, record.bytes);
+  usage_.DropLive(at, Live::Of(record));
 }
 
 // --- Which key has a collection.
@@ -165,13 +165,13 @@ void Engine::TakeElementBack(const Undo& step) {
   const auto older = old.IsNone() ? record : ElementAt(old, RecordPart::kAll);
   Large* large = record ? collections_->Find(CollectionOf(*record)) : nullptr;
   if (large == nullptr || !older) return Lost();
-  usage_.DropLive(at, record->bytes);
+  usage_.DropLive(at, Live::Of(*record));
   if (old.IsNone()) {
     large->Remove(*record, step.hash, at);
     DropIfEmpty(*large);
   } else {
     large->Replace(*record, step.hash, at, *older, old);
-    usage_.AddLive(old, older->bytes);
+    usage_.AddLive(old, Live::Of(*older));
   }
 }
 
@@ -183,7 +183,7 @@ void Engine::TakeElementErasedBack(const Undo& step) {
   Large* large = older ? collections_->Find(CollectionOf(*older)) : nullptr;
   if (large == nullptr) return Lost();
   large->Restore(*older, step.hash, old);
-  usage_.AddLive(old, older->bytes);
+  usage_.AddLive(old, Live::Of(*older));
 }
 
 void Engine::TakeBindingBack(const Undo& step) {

@@ -104,8 +104,8 @@ void Engine::TakeBack(const Undo& step) {
       index_.Move(db, step.hash, at, old);
       const auto record = RecordAt(Place::Cold(at), RecordPart::kHead);
       if (!record) break;
-      usage_.DropLive(at, record->bytes);
-      usage_.AddLive(old, record->bytes);
+      usage_.DropLive(at, Live::Of(*record));
+      usage_.AddLive(old, Live::Of(*record));
       break;
     }
     case Undo::Kind::kElement: TakeElementBack(step); break;
@@ -118,8 +118,8 @@ void Engine::TakeBack(const Undo& step) {
         break;
       }
       large->Move(*record, step.hash, at, old);
-      usage_.DropLive(at, record->bytes);
-      usage_.AddLive(old, record->bytes);
+      usage_.DropLive(at, Live::Of(*record));
+      usage_.AddLive(old, Live::Of(*record));
       break;
     }
     case Undo::Kind::kBind:
@@ -145,7 +145,7 @@ void Engine::TakePutBack(const Undo& step) {
   const LogAddress at{step.at}, old{step.old};
   const auto db = static_cast<DbId>(step.db);
   if (const auto record = RecordAt(Place::Cold(at), RecordPart::kHead)) {
-    usage_.DropLive(at, record->bytes);
+    usage_.DropLive(at, Live::Of(*record));
     if (record->expire_at != kNoExpiry) expiring_.Down(db);
   }
   const Place place = old.IsNone() ? index_.Remove(db, step.hash, at) : index_.Replace(db, step.hash, at, old);
@@ -181,7 +181,7 @@ void Engine::TakeFlushAllBack() {
 void Engine::Revive(LogAddress at) {
   const auto record = RecordAt(Place::Cold(at), RecordPart::kHead);
   if (!record) return;
-  usage_.AddLive(at, record->bytes);
+  usage_.AddLive(at, Live::Of(*record));
   if (record->expire_at != kNoExpiry) expiring_.Up(record->db);
 }
 

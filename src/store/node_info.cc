@@ -114,6 +114,7 @@ StoreInfo Node::Info() const {
   info.keys = engine_->Size();
   info.expiring = engine_->Expiring();
   info.index_bytes = engine_->IndexBytes();
+  info.packed_collections = engine_->usage().packed();
   info.collections = engine_->LargeCollections();
   info.collection_elements = engine_->collection_totals().elements;
   info.collection_bytes = engine_->collection_totals().bytes();

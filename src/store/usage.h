@@ -1,8 +1,10 @@
 // How much of each segment is still needed.  Thread: main loop only.
 // The newest put of each key is live.  Tombstones (deletes) and flushes hide older puts, and are needed as long as the
 // log has a segment that may hold such a put; here they are counted as long as their own segment exists.
+// How many of the live records are packed collections is counted as well, for whoever looks at a node.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <utility>
@@ -10,16 +12,30 @@
 
 #include "base/check.h"
 #include "faha/types.h"
+#include "log/batch.h"
 #include "log/pool.h"
 
 namespace faha {
+
+// What a live record counts.
+struct Live {
+  std::uint64_t bytes = 0;
+  std::uint64_t packed = 0;  // is it a packed collection?
+  static Live Of(const Record& record, std::uint64_t bytes) {
+    const bool packed = record.kind == format::RecordKind::kPut && record.type != ValueType::kString && !record.large;
+    return {bytes, packed ? 1U : 0U};
+  }
+  // Of a record that was read from the log.
+  static Live Of(const Record& record) { return Of(record, record.bytes); }
+};
 
 struct SegmentUsage {
   std::uint64_t live_bytes = 0;
   std::uint64_t tombstone_bytes = 0;
   std::uint64_t flushes = 0;
+  std::uint64_t packed = 0;
 };
-static_assert(sizeof(SegmentUsage) == 24);  // checkpoints hold it
+static_assert(sizeof(SegmentUsage) == 32);  // checkpoints hold it
 
 class Usage {
  public:
@@ -28,19 +44,24 @@ class Usage {
   void Reset() {
     segments_.assign(pool_->geometry().segment_count, {});
     forgotten_.assign(segments_.size(), 0);
-    live_bytes_ = tombstone_bytes_ = flushes_ = 0;
+    live_bytes_ = tombstone_bytes_ = flushes_ = packed_ = 0;
   }
-  void AddLive(LogAddress at, std::uint64_t bytes) {
-    Of(at).live_bytes += bytes;
-    live_bytes_ += bytes;
+  void AddLive(LogAddress at, const Live& live) {
+    Of(at).live_bytes += live.bytes;
+    Of(at).packed += live.packed;
+    live_bytes_ += live.bytes;
+    packed_ += live.packed;
   }
-  void DropLive(LogAddress at, std::uint64_t bytes) {
-    if (Of(at).live_bytes < bytes) {
+  void DropLive(LogAddress at, Live live) {
+    SegmentUsage& segment = Of(at);
+    if (segment.live_bytes < live.bytes || segment.packed < live.packed) {
       FAHA_CHECK(!pool_->Readable(), "what dies was live");
-      bytes = Of(at).live_bytes;
+      live = {std::min(live.bytes, segment.live_bytes), std::min(live.packed, segment.packed)};
     }
-    Of(at).live_bytes -= bytes;
-    live_bytes_ -= bytes;
+    segment.live_bytes -= live.bytes;
+    segment.packed -= live.packed;
+    live_bytes_ -= live.bytes;
+    packed_ -= live.packed;
   }
   void AddTombstone(LogAddress at, std::uint64_t bytes) {
     Of(at).tombstone_bytes += bytes;
@@ -61,23 +82,23 @@ class Usage {
     ++flushes_;
   }
   // Every key is gone.
-  void DropAllLive() {
-    for (SegmentUsage& segment : segments_) segment.live_bytes = 0;
-    live_bytes_ = 0;
-  }
-  // Every key is gone but may come back.  Returns the live bytes of each segment.
-  [[nodiscard]] std::vector<std::uint64_t> TakeAllLive() {
-    std::vector<std::uint64_t> live;
+  void DropAllLive() { (void)TakeAllLive(); }
+  // Every key is gone but may come back.  Returns what was live in each segment.
+  [[nodiscard]] std::vector<Live> TakeAllLive() {
+    std::vector<Live> live;
     live.reserve(segments_.size());
-    for (SegmentUsage& segment : segments_) live.push_back(std::exchange(segment.live_bytes, 0));
-    live_bytes_ = 0;
+    for (SegmentUsage& segment : segments_)
+      live.push_back({std::exchange(segment.live_bytes, 0), std::exchange(segment.packed, 0)});
+    live_bytes_ = packed_ = 0;
     return live;
   }
-  void PutLiveBack(std::span<const std::uint64_t> live) {
+  void PutLiveBack(std::span<const Live> live) {
     FAHA_CHECK(live_bytes_ == 0 && live.size() <= segments_.size(), "what comes back replaces nothing");
     for (std::size_t i = 0; i < live.size(); ++i) {
-      segments_[i].live_bytes = live[i];
-      live_bytes_ += live[i];
+      segments_[i].live_bytes = live[i].bytes;
+      segments_[i].packed = live[i].packed;
+      live_bytes_ += live[i].bytes;
+      packed_ += live[i].packed;
     }
   }
   // The segment is no longer part of the log.
@@ -85,6 +106,7 @@ class Usage {
     live_bytes_ -= segments_[index].live_bytes;
     tombstone_bytes_ -= segments_[index].tombstone_bytes;
     flushes_ -= segments_[index].flushes;
+    packed_ -= segments_[index].packed;
     segments_[index] = {};
     forgotten_[index] = ++forgets_;
   }
@@ -99,8 +121,9 @@ class Usage {
   void Restore(std::vector<SegmentUsage> segments) {
     segments_ = std::move(segments);
     forgotten_.assign(segments_.size(), 0);
-    live_bytes_ = tombstone_bytes_ = flushes_ = 0;
+    live_bytes_ = tombstone_bytes_ = flushes_ = packed_ = 0;
     for (const SegmentUsage& segment : segments_) {
+      packed_ += segment.packed;
       live_bytes_ += segment.live_bytes;
       tombstone_bytes_ += segment.tombstone_bytes;
       flushes_ += segment.flushes;
@@ -110,6 +133,7 @@ class Usage {
   [[nodiscard]] std::uint64_t live_bytes() const { return live_bytes_; }
   [[nodiscard]] std::uint64_t tombstone_bytes() const { return tombstone_bytes_; }
   [[nodiscard]] std::uint64_t flushes() const { return flushes_; }
+  [[nodiscard]] std::uint64_t packed() const { return packed_; }
 
  private:
   SegmentUsage& Of(LogAddress at) { return segments_[pool_->SegmentOf(at)]; }
@@ -118,7 +142,7 @@ class Usage {
   std::vector<SegmentUsage> segments_;
   std::vector<std::uint64_t> forgotten_;  // by segment: which call of Forget() was the last for it
   std::uint64_t forgets_ = 0;
-  std::uint64_t live_bytes_ = 0, tombstone_bytes_ = 0, flushes_ = 0;
+  std::uint64_t live_bytes_ = 0, tombstone_bytes_ = 0, flushes_ = 0, packed_ = 0;
 };
 
 }  // namespace faha

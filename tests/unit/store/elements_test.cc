@@ -28,10 +28,11 @@ constexpr std::uint64_t kSegments = 20;
 
 std::string ScoreBytes(double score) { return {reinterpret_cast<const char*>(&score), sizeof score}; }
 
-// What a key has: a string, or a collection.
+// What a key has: a string, or a large collection.
 struct Value {
   ValueType type = ValueType::kString;
   std::string text = {};  // of a string
+  bool packed = false;    // the text is a hash, for all that anybody knows
   CollectionId id = {};
   std::map<std::string, std::string> elements = {};  // by subkey
   TimeMs expire_at = kNoExpiry;
@@ -88,16 +89,18 @@ class Subject {
       Check(*engine, model_);
       engine->CheckInvariants();
       engine->SettleUsage();
-      std::uint64_t live = 0, collections = 0, elements = 0;
+      std::uint64_t live = 0, collections = 0, elements = 0, packed = 0;
       for (const auto& [key, value] : model_) {
         const bool expires = value.expire_at != kNoExpiry, large = value.type != ValueType::kString;
         live += format::RecordBytes(key.second.size(), large ? format::kCollectionIdBytes : value.text.size(), expires);
         collections += large ? 1 : 0;
         elements += value.elements.size();
+        packed += value.packed ? 1 : 0;
         for (const auto& [subkey, element] : value.elements)
           live += format::RecordBytes(format::kCollectionIdBytes + subkey.size(), element.size(), false);
       }
       ASSERT_EQ(engine->usage().live_bytes(), live);
+      ASSERT_EQ(engine->usage().packed(), packed);
       ASSERT_EQ(engine->LargeCollections(), collections);
       ASSERT_EQ(engine->collection_totals().elements, elements);
       ASSERT_EQ(engine->collection_totals().bytes() == 0, collections == 0);
@@ -139,7 +142,10 @@ class Subject {
     const auto id = BytesOf(value.id);
     const bool large = value.type != ValueType::kString;
     const std::string_view bytes = large ? std::string_view(id.data(), id.size()) : value.text;
-    ASSERT_TRUE(engine_->Put(key.first, key.second, {bytes, value.expire_at, value.type, large}).ok());
+    ASSERT_TRUE(
+        engine_
+            ->Put(key.first, key.second, {bytes, value.expire_at, value.packed ? ValueType::kHash : value.type, large})
+            .ok());
   }
   void PutElement(Value& value) {
     const std::string subkey = AnySubkey(value.type), element = AnyElement(value.type);
@@ -188,7 +194,7 @@ class Subject {
   void PutString() {
     if (!HasRoom(10'000)) return;
     const Key key{AnyDb(), AnyName()};
-    const Value value{.text = std::string(random_() % 3000, 's')};
+    const Value value{.text = std::string(random_() % 3000, 's'), .packed = random_() % 2 == 0};
     PutKey(key, value);
     model_[key] = value;
     EndUnit();
@@ -360,7 +366,7 @@ class Subject {
   static void CheckValue(Engine& engine, const Key& key, const Value& value) {
     const auto entry = engine.Get(key.first, key.second);
     ASSERT_TRUE(entry.has_value());
-    ASSERT_EQ(entry->type, value.type);
+    ASSERT_EQ(entry->type, value.packed ? ValueType::kHash : value.type);
     ASSERT_EQ(entry->expire_at, value.expire_at);
     ASSERT_EQ(entry->large, value.type != ValueType::kString);
     if (!entry->large) {

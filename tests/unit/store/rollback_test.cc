@@ -46,10 +46,12 @@ Picture PictureOf(Engine& engine) {
     add(usage.live_bytes);
     add(usage.tombstone_bytes);
     add(usage.flushes);
+    add(usage.packed);
   }
   add(engine.usage().live_bytes());
   add(engine.usage().tombstone_bytes());
   add(engine.usage().flushes());
+  add(engine.usage().packed());
   add(engine.SwapBytes());
   add(engine.touched() ? 1 : 0);
   add(engine.settled() ? 1 : 0);
