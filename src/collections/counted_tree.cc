@@ -12,6 +12,10 @@ namespace faha {
 
 std::pair<CountedTree::Leaf*, std::uint32_t> CountedTree::LeafAt(std::uint64_t rank) const {
   FAHA_CHECK(rank < size_, "the entry exists");
+  // A queue asks for nothing but its ends.
+  if (rank < first_->count) return {first_, static_cast<std::uint32_t>(rank)};
+  const std::uint64_t behind = size_ - rank;
+  if (behind <= last_->count) return {last_, static_cast<std::uint32_t>(last_->count - behind)};
   void* node = root_;
   for (int level = height_; level > 0; --level) {
     const Child* child = static_cast<const Inner*>(node)->children.data();
