@@ -308,6 +308,9 @@ Reply TakeOrWait(Call& call, Wish wish) {
 void MayServe(DbId db, std::string_view key) {
   const auto of_db = queues.find(db);
   if (of_db == queues.end() || !of_db->second.contains(key)) return;
+  // A key gets its turn when there is something to take, not before that.
+  const auto entry = TheState().store->Get(db, key);
+  if (!entry || (entry->type != ValueType::kList && entry->type != ValueType::kSortedSet)) return;
   if (!ready.empty() && ready.back().first == db && ready.back().second == key) return;
   ready.emplace_back(db, key);
   TheState().keys_ready = true;

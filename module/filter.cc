@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
@@ -193,14 +194,17 @@ Rule RuleForOurs(std::string_view name) {
   return {.action = own ? Action::kPass : Action::kOurs, .line = kOurName};
 }
 
-// Adds rules for the commands that the server has got since the last call, by their built-in names.
+// Adds rules for the commands that the server has got since the last call, by their built-in names, and takes away those
+// of the commands that it has lost with another module.
 void AddRules(RedisModuleCtx* ctx) {
   Rules& rules = TheFilter().built_in;
   Rules& subcommands = TheFilter().subcommands;
+  std::set<std::string> present;
   RedisModuleCallReply* table = CallServer(ctx, "COMMAND", "");
   for (size_t i = 0; table != nullptr && i < RedisModule_CallReplyLength(table); ++i) {
     const Described command(RedisModule_CallReplyArrayElement(table, i));
     const std::string name(command.name());
+    present.insert(name);
     if (rules.contains(name)) continue;
     Rule rule = name.starts_with("faha.") ? RuleForOurs(name) : RuleFor(command, name);
     rule.name = name;
@@ -218,6 +222,11 @@ void AddRules(RedisModuleCtx* ctx) {
     rules[name] = rule;
   }
   if (table != nullptr) RedisModule_FreeCallReply(table);
+  if (!present.empty()) {
+    const auto is_lost = [&present](const auto& rule) { return !present.contains(rule.second.name); };
+    std::erase_if(rules, is_lost);
+    std::erase_if(TheFilter().rules, is_lost);
+  }
   for (const std::string_view sub : kDebugRefused) {
     const std::string name = "debug|" + std::string(sub);
     subcommands.try_emplace(name, Rule{.action = Action::kRefuse, .line = Unserved(name, kEveryType)});

@@ -2,7 +2,6 @@
 
 #include <array>
 #include <string>
-#include <type_traits>
 #include <unordered_set>
 #include <vector>
 
@@ -158,21 +157,16 @@ void ForEachIn(const Kind& collection, const Ranges& ranges, Visit visit) {
 }
 
 // What is left, which for_each(visit) visits, becomes another collection.  In a full pool there is as much room for it
-// as for deletes, for it is less than what goes.  A cursor of HSCAN, SSCAN or ZSCAN means nothing in another large
-// collection, so of these types only a packed one is made.  Errors: NoSpace - the others are to be erased instead.
+// as for deletes, for it is less than what goes.  Errors: NoSpace - the others are to be erased instead.
 template <typename Kind, typename ForEach>
 Status MoveOut(Call& call, int key, Opened<Kind>& opened, ForEach for_each) {
   Added left;
   for_each([&](auto... element) { left.Add(SizeOf(element...)); });
-  const Status not_small{Code::kNoSpace, "what is left is not small"};
-  constexpr bool kIsScanned = !std::is_same_v<Kind, List>;
   const bool large = IsTooLargeToPack(call, left.bytes + left.elements, left.elements);
-  if (large && kIsScanned) return not_small;
   const Cost cost = CostOfNew(call, key, left.bytes, left.elements);
   if (Status status = call.store().CheckErase(cost.bytes, cost.records); !status.ok()) return status;
   auto kept = large ? NewCollection<Kind>(call.store()) : OpenPacked<Kind>({});
   for_each([&](auto... element) { PutLast(*kept, element...); });
-  if (kIsScanned && MustGrow(call, *kept)) return not_small;
   if (Status status = kept->status(); !status.ok()) return status;
   opened.ShrinkTo(std::move(kept));
   return Status::Ok();

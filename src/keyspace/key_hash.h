@@ -24,7 +24,14 @@ class KeyHash {
   static std::uint64_t RandomSeed();
 
   [[nodiscard]] std::uint64_t seed() const { return seed_; }
+  // The same without the first bytes of each key, which must have so many.
+  [[nodiscard]] KeyHash Without(std::size_t first_bytes) const {
+    KeyHash hash = *this;
+    hash.left_out_ = first_bytes;
+    return hash;
+  }
   [[nodiscard]] std::uint64_t operator()(DbId db, std::string_view key) const {
+    key.remove_prefix(left_out_);
     return instead_ == nullptr ? Keyed(db, key) : instead_(db, key);
   }
 
@@ -33,6 +40,7 @@ class KeyHash {
 
   std::uint64_t seed_;
   Function instead_;
+  std::size_t left_out_ = 0;
   std::array<std::uint64_t, 24> secret_;
 };
 

@@ -258,6 +258,7 @@ bool Engine::Load(const std::function<bool(std::span<std::byte>)>& read, std::ui
   if (!read(std::as_writable_bytes(std::span(segments)))) return false;
   usage_.Restore(std::move(segments));
   if (!index_.Load(read, limit)) return false;
+  element_hash_ = HashOfElements();
   collections_ = NewCollections();
   if (!collections_->Load(read, limit)) return false;
   applied_ = log_->end().lsn;

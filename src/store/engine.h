@@ -48,6 +48,7 @@ class Engine final : private ElementSource {
         memory_(memory),
         totals_(memory),
         index_(*this, memory, KeyHash(seed)),
+        element_hash_(HashOfElements()),
         hot_(&index_, memory),
         usage_(&log->pool()) {
     collections_ = NewCollections();
@@ -126,7 +127,7 @@ class Engine final : private ElementSource {
   [[nodiscard]] DbId Named(DbId stored) const { return map_.Named(stored); }
   // Is the put at `at` the newest of its key?
   [[nodiscard]] bool IsNewest(const Record& record, LogAddress at) const {
-    return IsNewest(record, index_.Hash(record.db, record.key), at);
+    return IsNewest(record, HashOf(record), at);
   }
   [[nodiscard]] bool IsNewest(const Record& record, std::uint64_t hash, LogAddress at) const {
     return IsElementKind(record.kind) ? IsNewestElement(record, hash, at) : index_.Holds(record.db, hash, at);
@@ -167,7 +168,9 @@ class Engine final : private ElementSource {
 
   // --- For the cleaner (primary).
   // Prefetches what must be known of a record in order to move it.  Returns the hash of its key.
-  [[nodiscard]] std::uint64_t PrepareMove(const Record& record) const { return Ahead(record.db, record.key); }
+  [[nodiscard]] std::uint64_t PrepareMove(const Record& record) const {
+    return IsElementKind(record.kind) ? HashOf(record) : Ahead(record.db, record.key);
+  }
   // Appends the put at `at`, which is the newest of its key, once more, to `head`.  Errors: as Log::Append.
   Status MovePut(const Record& record, std::uint64_t hash, LogAddress at, Head head);
   // The same for a delete whose key is absent.  `of` is the LSN of the original delete.
@@ -285,6 +288,9 @@ class Engine final : private ElementSource {
   void ApplyFlush(const Record& record, LogAddress at);
   void ApplySwap(const Record& record, LogAddress at);
   std::uint64_t ScanStored(DbId stored, std::uint64_t cursor, const Visitor& visit) const;
+  [[nodiscard]] std::uint64_t HashOf(const Record& record) const {
+    return IsElementKind(record.kind) ? element_hash_(record.db, record.key) : index_.Hash(record.db, record.key);
+  }
   // Returns the hash of a key that is about to be looked up, and prefetches for it.
   std::uint64_t Ahead(DbId stored, std::string_view key) const {
     const std::uint64_t hash = index_.Hash(stored, key);
@@ -333,8 +339,12 @@ class Engine final : private ElementSource {
   void BuryFlushed();
 
   // --- Large collections: engine_elements.cc.
+  // The name of an element's collection, with which its key begins, does not count: elements that become those of
+  // another collection, by COPY or SUNIONSTORE onto the same key, have the same places there, so that a cursor of SSCAN
+  // goes on to mean what it meant.
+  [[nodiscard]] KeyHash HashOfElements() const { return index_.hash().Without(format::kCollectionIdBytes); }
   [[nodiscard]] std::unique_ptr<Collections> NewCollections() {
-    return std::make_unique<Collections>(static_cast<const ElementSource&>(*this), &totals_, index_.hash());
+    return std::make_unique<Collections>(static_cast<const ElementSource&>(*this), &totals_, element_hash_);
   }
   void Lost() const override { broken_ = true; }
   [[nodiscard]] bool IsNewestElement(const Record& record, std::uint64_t hash, LogAddress at) const;
@@ -374,6 +384,7 @@ class Engine final : private ElementSource {
   std::pmr::memory_resource* memory_;
   CollectionTotals totals_;
   Indexes index_;
+  KeyHash element_hash_;
   std::unique_ptr<Collections> collections_;
   CollectionId born_;     // the name that the newest collection of this process has
   Lsn settle_at_;         // when so much is applied, all is here

@@ -65,7 +65,7 @@ bool Engine::Apply(const LocatedBatch& batch) {
   if (held_.empty()) held_from_ = batch.view.lsn();
   held_through_ = batch.view.lsn();
   const bool well_formed = batch.view.ForEach([&](const Record& record, std::uint64_t offset) {
-    held_.push_back({batch.at + offset, index_.Hash(record.db, record.key), record.db});
+    held_.push_back({batch.at + offset, HashOf(record), record.db});
   });
   FAHA_CHECK(well_formed || !log_->pool().Readable(), "records are checked before a batch enters the log");
   return (flags & format::kUnitContinues) != 0 || ApplyHeld();

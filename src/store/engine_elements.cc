@@ -23,14 +23,14 @@ Result<bool> Engine::PutElement(const CollectionId& id, ValueType type, std::str
   const auto at = Append(record);
   if (!at.ok()) return at.status();
   // What `value` viewed may have moved.
-  return ApplyElement(log_->RecordAt(at.value()), {at.value(), index_.Hash(0, key.text()), 0});
+  return ApplyElement(log_->RecordAt(at.value()), {at.value(), element_hash_(0, key.text()), 0});
 }
 
 Result<bool> Engine::EraseElement(const CollectionId& id, std::string_view subkey) {
   const Large* large = Find(id);
   if (large == nullptr) return false;
   const ElementKey key(id, subkey);
-  const std::uint64_t hash = index_.Hash(0, key.text());
+  const std::uint64_t hash = element_hash_(0, key.text());
   if (large->Find(hash, key.text()).IsNone()) return false;
   const Record record{.kind = RecordKind::kElementErased, .key = key.text(), .value = {}, .type = large->type()};
   const auto at = Append(record);
@@ -43,7 +43,7 @@ std::optional<Record> Engine::FindElement(const CollectionId& id, std::string_vi
   const Large* large = Find(id);
   if (large == nullptr) return std::nullopt;
   const ElementKey key(id, subkey);
-  const LogAddress at = large->Find(index_.Hash(0, key.text()), key.text());
+  const LogAddress at = large->Find(element_hash_(0, key.text()), key.text());
   return at.IsNone() ? std::nullopt : ElementAt(at, RecordPart::kAll);
 }
 
@@ -90,12 +90,12 @@ bool Engine::IsNewestElement(const Record& record, std::uint64_t hash, LogAddres
 bool Engine::ErasesNothing(const Record& record) const {
   const Large* large = Find(CollectionOf(record));
   if (large == nullptr || !collections_->IsBound(*large)) return true;
-  return !large->Find(index_.Hash(0, record.key), record.key).IsNone();
+  return !large->Find(HashOf(record), record.key).IsNone();
 }
 
 void Engine::DropNamedElement(const Record& record, LogAddress at) {
   Large* large = collections_->Find(CollectionOf(record));
-  const std::uint64_t hash = index_.Hash(0, record.key);
+  const std::uint64_t hash = HashOf(record);
   if (large == nullptr || !large->Holds(record, hash, at)) return;
   large->Remove(record, hash, at);
   usage_.DropLive(at, Live::Of(record));
@@ -129,11 +129,18 @@ void Engine::LetGo(Large& large) {
   }
 }
 
+// A later flush of everything, which may still be taken back, may have set it aside together with all others.
 void Engine::LetGoForGood(const Undo& step) {
-  Large* large = NamedBy(LogAddress{step.old});
-  if (large == nullptr || !large->owner.IsNone()) return;
-  large->pending = false;
-  if (settled_) collections_->Bury(*large, usage_.forgets());
+  const auto record = RecordAt(Place::Cold(LogAddress{step.old}), RecordPart::kAll);
+  if (!record || !record->large) return;
+  const auto let_go = [&](Collections& all) {
+    Large* large = all.Find(LargeOf(*record));
+    if (large == nullptr || !large->owner.IsNone()) return;
+    large->pending = false;
+    if (settled_) all.Bury(*large, usage_.forgets());
+  };
+  let_go(*collections_);
+  for (const FlushedAll& flushed : flushed_all_) let_go(*flushed.collections);
 }
 
 // While the log is being received, LogIsWhole() will say when.

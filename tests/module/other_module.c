@@ -1,4 +1,4 @@
-/* Another module, as there are, whose commands declare no keys (those that do are refused): one that calls commands and replicates verbatim, one that opens keys, and one that calls a
+/* Another module, as there are, whose commands declare no keys (those that do are refused; with an argument, OTHER.OPEN does): one that calls commands and replicates verbatim, one that opens keys, and one that calls a
    command whenever a key changes. */
 #include <redismodule.h>
 #include <string.h>
@@ -40,10 +40,11 @@ static int OnEvent(RedisModuleCtx *ctx, int type, const char *event, RedisModule
 }
 
 int RedisModule_OnLoad(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
-  (void)argv, (void)argc;
+  (void)argv;
+  const int key = argc > 0 ? 1 : 0;
   if (RedisModule_Init(ctx, "other", 1, REDISMODULE_APIVER_1) == REDISMODULE_ERR) return REDISMODULE_ERR;
   if (RedisModule_CreateCommand(ctx, "other.incr", Incr, "write", 0, 0, 0) == REDISMODULE_ERR ||
-      RedisModule_CreateCommand(ctx, "other.open", Open, "write", 0, 0, 0) == REDISMODULE_ERR ||
+      RedisModule_CreateCommand(ctx, "other.open", Open, "write", key, key, key) == REDISMODULE_ERR ||
       RedisModule_CreateCommand(ctx, "other.listen", Listen, "", 0, 0, 0) == REDISMODULE_ERR) {
     return REDISMODULE_ERR;
   }

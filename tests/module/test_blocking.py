@@ -395,6 +395,28 @@ def test_what_does_not_fit(make_server):
     assert client.call("LRANGE", "a", "0", "-1") == ("*", [("$", "y")])
 
 
+@pytest.mark.parametrize(
+    "before, together",
+    [
+        ([], ["SET b q", "DEL b", "RPUSH a x", "RPUSH b y"]),
+        ([], ["SADD b q", "RPUSH a x", "DEL b", "RPUSH b y"]),
+        (["SELECT 1", "RPUSH a x", "SELECT 0"], ["SWAPDB 0 1", "RPUSH b y"]),
+    ],
+    ids=["a string was there", "a set was there", "databases are swapped"],
+)
+def test_a_key_has_its_turn_when_there_is_something_to_take(make_server, before, together):
+    """As in Redis 7.0: what happens to a key before that does not count."""
+    server = make_server().start()
+    client, waiter = Connection(server.port), Connection(server.port)
+    for line in before:
+        client.call(*line.split())
+    waiter.send("BLPOP", "a", "b", "0")
+    wait_for(lambda: blocked(server.port) == 1, what="the client to wait")
+    for line in ["MULTI", *together, "EXEC"]:
+        client.call(*line.split())
+    assert waiter.read() == ("*", [("$", "a"), ("$", "x")])
+
+
 UNBLOCKED = ("-", "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)")
 
 

@@ -296,6 +296,29 @@ def test_a_scan_misses_nothing_that_stays(make_server):
                 assert stays <= found, (left, removals, key)
 
 
+STORES = {
+    "s": [["SUNIONSTORE", "s", "s", "extra"], ["SDIFFSTORE", "s", "s", "extra"], ["SINTERSTORE", "s", "s"]],
+    "z": [["ZUNIONSTORE", "z", 2, "z", "extra"], ["ZRANGESTORE", "z", "z", 0, -1]],
+    "h": [["COPY", "h", "copy"], ["COPY", "copy", "h", "REPLACE"]],
+}
+
+
+@pytest.mark.parametrize("key", STORES)
+def test_a_scan_misses_nothing_while_the_elements_become_those_of_another_collection(make_server, key):
+    client = make_server().start().client()
+    names = [f"element{i}" for i in range(2000)]
+    client.hset("h", mapping=dict.fromkeys(names, "v"))
+    client.sadd("s", *names)
+    client.zadd("z", dict.fromkeys(names, 1))
+    found, cursor = set(), None
+    while cursor != 0:
+        cursor, part = {"h": client.hscan, "s": client.sscan, "z": client.zscan}[key](key, cursor or 0, count=100)
+        found |= {name if isinstance(name, str) else name[0] for name in part}
+        for command in STORES[key]:
+            client.execute_command(*command)
+    assert found == set(names)
+
+
 def test_the_event_loop_goes_on_while_they_are_taken_down(make_server):
     server = make_server(args=["--faha.pool-bytes", "256mb"]).start()
     client = server.client()

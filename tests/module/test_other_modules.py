@@ -4,6 +4,7 @@ import pathlib
 import subprocess
 
 import pytest
+import redis
 
 from cluster import ROOT, wait_for
 
@@ -14,7 +15,7 @@ def server(folder, make_server):
     source = pathlib.Path(__file__).with_name("other_module.c")
     header = ROOT / "build" / "redis"
     subprocess.run(["gcc", "-O1", "-w", "-shared", "-fPIC", f"-I{header}", "-o", str(library), str(source)], check=True)
-    return make_server(args=["--loadmodule", str(library)]).start()
+    return make_server(args=["--loadmodule", str(library), "--enable-module-command", "local"]).start()
 
 
 def test_what_another_module_replicates_is_not_carried_out_again(server):
@@ -48,3 +49,18 @@ def test_keys_that_another_module_creates_are_told_of(server):
     told = "NATIVEDATA another module (loaded besides: other) has written past FaHA into Redis' own keyspace, which holds 1 keys"
     wait_for(lambda: told in server.log(), what="the log to tell")
     assert client.dbsize() == 0 and client.get("hidden") is None
+
+
+def test_a_module_that_is_unloaded_leaves_no_rules(folder, server):
+    """Its commands are unknown then, and whether they declare keys is judged anew when they come back."""
+    client = server.client()
+    for arguments, refusal in [((), None), (("keyed",), "UNSUPPORTED 'other.open'"), ((), None)]:
+        client.execute_command("MODULE", "UNLOAD", "other")
+        with pytest.raises(redis.exceptions.ResponseError, match="unknown command 'OTHER.OPEN'"):
+            client.execute_command("OTHER.OPEN", "hidden", "v")
+        assert client.execute_command("MODULE", "LOAD", str(folder / "other.so"), *arguments) == "OK"
+        if refusal:
+            with pytest.raises(redis.exceptions.ResponseError, match=refusal):
+                client.execute_command("OTHER.OPEN", "hidden", "v")
+        else:
+            assert client.execute_command("OTHER.OPEN", "hidden", "v") == "OK"

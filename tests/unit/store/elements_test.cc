@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <iterator>
 #include <map>
 #include <memory>
 #include <optional>
@@ -72,8 +73,8 @@ class Subject {
       case 20:
       case 21:
       case 22: return Clean();
-      case 23:
-      case 24: return Commit();
+      case 23: return Commit();
+      case 24: return random_() % 2 == 0 ? Commit() : CommitSome();
       case 25: return RollBack();
       case 26: return random_() % 2 == 0 ? Reopen() : Load();
       default: return CheckOne();
@@ -252,7 +253,20 @@ class Subject {
     log_->EndUnit();
     if (random_() % 4 == 0) {
       ASSERT_TRUE(log_->Seal().ok());
+      sealed_[log_->end().lsn] = model_;
     }
+  }
+  // The backups have some of the batches and not yet the others.
+  void CommitSome() {
+    std::erase_if(sealed_, [this](const auto& sealed) { return sealed.first <= committed_; });
+    if (sealed_.empty()) return;
+    auto at = sealed_.begin();
+    std::advance(at, random_() % sealed_.size());
+    ASSERT_TRUE(log_->Drain().ok());
+    committed_ = at->first;
+    at_commit_ = at->second;
+    log_->SetCommitted(committed_);
+    engine_->Committed(committed_);
   }
 
   void Commit() {
@@ -304,6 +318,7 @@ class Subject {
     engine_->LogWasCut();
     backup_->LogWasCut();
     model_ = at_commit_;
+    sealed_.clear();
     ++rolled_back_;
   }
   void Reopen() {
@@ -406,6 +421,7 @@ class Subject {
   std::unique_ptr<Engine> engine_, backup_;
   std::optional<Cleaner> cleaner_;
   Model model_, at_commit_;
+  std::map<Lsn, Model> sealed_;  // what the keys had when a batch was sealed with the end of a unit
   Lsn committed_;
   std::uint64_t cleaned_ = 0, rolled_back_ = 0;
 };
@@ -520,6 +536,32 @@ TEST(Elements, ComeBackWithTheirKeyWhenADeleteThatWasReplayedIsTakenBack) {
 }
 
 // It is taken down when that is committed, and in slices.
+// A delete is committed while a flush of everything, which came later, is taken back.
+TEST(Elements, OfADeletedKeyAreTakenDownThoughAFlushHasCome) {
+  EngineNode node;
+  for (int i = 0; i < 600; ++i) node.Put(0, "other" + std::to_string(i));
+  node.PutHash(0, "gone");
+  const CollectionId stays = node.PutHash(0, "stays");
+  node.Commit();
+  ASSERT_TRUE(node.engine->Delete(0, "gone").ok());
+  node.log->EndUnit();
+  ASSERT_TRUE(node.log->Seal().ok());
+  const Lsn deleted = node.log->end().lsn;
+  ASSERT_TRUE(node.engine->Flush(std::nullopt).ok());
+  node.log->EndUnit();
+  ASSERT_TRUE(node.log->Seal().ok() && node.log->Drain().ok());
+  node.engine->Appended();
+  node.log->SetCommitted(deleted);
+  node.engine->Committed(deleted);
+  node.engine->RollBackTo(deleted);
+  ASSERT_TRUE(node.log->CutAfter(deleted).ok());
+  node.engine->LogWasCut();
+  while (node.engine->Tend()) continue;
+  EXPECT_EQ(node.engine->LargeCollections(), 1U);
+  EXPECT_EQ(node.engine->collection_totals().elements, 3U);
+  EXPECT_TRUE(EngineNode::IsWhole(*node.engine, stays));
+}
+
 TEST(Elements, OfADeletedKeyAreTakenDownBitByBit) {
   EngineNode node;
   const CollectionId id = node.engine->NewCollection();
