@@ -194,8 +194,8 @@ Rule RuleForOurs(std::string_view name) {
   return {.action = own ? Action::kPass : Action::kOurs, .line = kOurName};
 }
 
-// Adds rules for the commands that the server has got since the last call, by their built-in names, and takes away those
-// of the commands that it has lost with another module.
+// Adds rules for the commands that the server has got since the last call, by their built-in names, and takes away the
+// rules of those that it has lost with another module.
 void AddRules(RedisModuleCtx* ctx) {
   Rules& rules = TheFilter().built_in;
   Rules& subcommands = TheFilter().subcommands;
