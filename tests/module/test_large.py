@@ -256,20 +256,33 @@ def test_no_room_changes_nothing(make_server):
 
 
 def test_a_full_pool_has_room_for_less(make_server):
+    """Also where the records of so many deletes, one for each element that goes, would not fit."""
+    count, last = 25_000, 24_999
     server = make_server(args=[*SMALL, *DEBUG]).start()
     client, raw = server.client(), Connection(server.port)
-    for key, add in (("l", lambda i: ("RPUSH", "l", f"{i:030}")), ("s", lambda i: ("SADD", "s", f"{i:030}")), ("h", lambda i: ("HSET", "h", f"f{i}", f"{i:030}")), ("z", lambda i: ("ZADD", "z", i, f"{i:030}"))):
-        for i in range(3000):
-            assert raw.call(*add(i))[0] == ":"
-    for i in range(100_000):
-        if raw.call("SET", f"fill:{i}", "v" * 1000)[0] == "-":
-            break
+    adders = (lambda i: ("RPUSH", "l", f"{i:030}"), lambda i: ("SADD", "s", f"{i:030}"), lambda i: ("HSET", "h", f"f{i}", f"{i:030}"), lambda i: ("ZADD", "z", i, f"{i:030}"))
+    for add in adders:
+        pipeline = client.pipeline(transaction=False)
+        for i in range(count):
+            pipeline.execute_command(*add(i))
+        pipeline.execute()
+    fillers = (f"fill:{i}" for i in range(100_000))
+
+    def fill():
+        """What has gone makes room, so the pool is filled again before each command."""
+        assert any(raw.call("SET", name, "v" * 1000)[1].startswith("NOSPACE ") for name in fillers)
+
+    fill()
     assert raw.call("RPUSH", "l", "x" * 1000)[1].startswith("NOSPACE ")
-    assert client.ltrim("l", -5, -1) and client.lrange("l", 0, -1) == [f"{i:030}" for i in range(2995, 3000)]
-    assert len(client.spop("s", 2990)) == 2990 and client.scard("s") == 10
-    assert client.hdel("h", *(f"f{i}" for i in range(2990))) == 2990 and client.hlen("h") == 10
-    assert client.zremrangebyrank("z", 0, 1400) == 1401 and client.zcard("z") == 1599
-    assert client.zrem("z", *(f"{i:030}" for i in range(1401, 2999))) == 1598 and client.zrange("z", 0, -1) == [f"{2999:030}"]
+    assert client.ltrim("l", -5, -1) and client.lrange("l", 0, -1) == [f"{i:030}" for i in range(count - 5, count)]
+    fill()
+    assert len(client.spop("s", count - 10)) == count - 10 and client.scard("s") == 10
+    fill()
+    assert client.hdel("h", *(f"f{i}" for i in range(count - 10))) == count - 10 and client.hlen("h") == 10
+    fill()
+    assert client.zremrangebyrank("z", 0, 1400) == 1401 and client.zcard("z") == count - 1401
+    fill()
+    assert client.zrem("z", *(f"{i:030}" for i in range(1401, last))) == last - 1401 and client.zrange("z", 0, -1) == [f"{last:030}"]
     assert client.srem("s", *client.smembers("s")) == 10 and client.exists("s") == 0
 
 
