@@ -32,14 +32,17 @@ void Reply::Own() {
 }
 
 namespace {
-RedisModuleCallReply* ok = nullptr;
-}  // namespace
 
-void MakeReplies(RedisModuleCtx* ctx) { ok = CallServer(ctx, "SELECT", "c", "0"); }
+RedisModuleCallReply* ok_reply = nullptr;
 
 int SendOk(RedisModuleCtx* ctx) {
-  return ok != nullptr ? RedisModule_ReplyWithCallReply(ctx, ok) : RedisModule_ReplyWithSimpleString(ctx, "OK");
+  return ok_reply != nullptr ? RedisModule_ReplyWithCallReply(ctx, ok_reply)
+                             : RedisModule_ReplyWithSimpleString(ctx, "OK");
 }
+
+}  // namespace
+
+void MakeReplies(RedisModuleCtx* ctx) { ok_reply = CallServer(ctx, "SELECT", "c", "0"); }
 
 int Reply::SendTo(RedisModuleCtx* ctx) const {
   const auto send_array = [ctx](const auto& items, auto send) {

@@ -55,8 +55,7 @@ std::string Setting(const std::string& line) {
   std::string word;
   words >> word;
   std::erase_if(word, [](char c) { return c == '"' || c == '\''; });
-  for (char& c : word) c = LowerCase(c);
-  return word;
+  return InLowerCase(std::move(word));
 }
 
 bool Sets(const std::vector<std::string>& lines, std::string_view setting) {

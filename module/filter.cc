@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <set>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
@@ -199,7 +198,7 @@ Rule RuleForOurs(std::string_view name) {
 void AddRules(RedisModuleCtx* ctx) {
   Rules& rules = TheFilter().built_in;
   Rules& subcommands = TheFilter().subcommands;
-  std::set<std::string> present;
+  std::unordered_set<std::string> present;
   RedisModuleCallReply* table = CallServer(ctx, "COMMAND", "");
   for (size_t i = 0; table != nullptr && i < RedisModule_CallReplyLength(table); ++i) {
     const Described command(RedisModule_CallReplyArrayElement(table, i));
@@ -440,8 +439,7 @@ const Rule* Learn(std::string_view name) {
   RedisModuleCtx* ctx = TheState().context;
   const auto rule = TheFilter().built_in.find(BuiltInName(ctx, name));
   if (rule == TheFilter().built_in.end()) return nullptr;
-  std::string alias(name);
-  for (char& c : alias) c = LowerCase(c);
+  const std::string alias = InLowerCase(std::string(name));
   RememberAlias(rule->first, alias);
   GrantRights(ctx);
   return &(TheFilter().rules[alias] = rule->second);

@@ -61,11 +61,10 @@ void SendRandomFields(RedisModuleCtx* ctx, const Hash& hash, std::int64_t count,
     if (with_values) SendText(ctx, value);
     return true;
   };
-  const auto size = static_cast<std::int64_t>(hash.Size());
-  const std::int64_t elements = size == 0 ? 0 : count < 0 ? -count : std::min(count, size);
-  RedisModule_ReplyWithArray(ctx, static_cast<long>(with_values && !pairs ? 2 * elements : elements));
-  if (count >= 0) return VisitSample(hash, static_cast<std::uint64_t>(elements), visit);
-  VisitDraws(ctx, hash, static_cast<std::uint64_t>(elements), visit);
+  const auto begin = [&](std::uint64_t fields) {
+    RedisModule_ReplyWithArray(ctx, static_cast<long>(with_values && !pairs ? 2 * fields : fields));
+  };
+  VisitByCount(ctx, hash, count, begin, visit);
 }
 
 }  // namespace

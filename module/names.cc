@@ -54,8 +54,7 @@ ServersCommand Ask(RedisModuleCtx* ctx, std::string_view name) {
 }  // namespace
 
 ServersCommand Lookup(RedisModuleCtx* ctx, std::string_view name) {
-  std::string lower(name);
-  for (char& c : lower) c = LowerCase(c);
+  const std::string lower = InLowerCase(std::string(name));
   const auto before = Lookups().find(lower);
   if (before != Lookups().end()) return before->second;
   if (!IsKnown(ctx, name)) return {};

@@ -157,7 +157,7 @@ Finding InCommands(std::istream& file, const Passes& passes) {
     std::string name(std::min<std::uint64_t>(size, 64), '\0');
     file.read(name.data(), static_cast<std::streamsize>(name.size()));
     if (!file) return std::nullopt;
-    for (char& c : name) c = LowerCase(c);
+    name = InLowerCase(std::move(name));
     const bool harmless = std::find(kWithoutKeys.begin(), kWithoutKeys.end(), name) != kWithoutKeys.end();
     if (!harmless && !passes(name)) return name == "function" ? kFunctions : "holds writes such as " + name;
     Skip(file, size - name.size() + 2);

@@ -29,6 +29,10 @@ inline std::string_view TextOf(RedisModuleCallReply* reply) {
 
 // Converts to lower case independently of the locale.
 constexpr char LowerCase(char c) { return static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c); }
+inline std::string InLowerCase(std::string text) {
+  for (char& c : text) c = LowerCase(c);
+  return text;
+}
 
 // Valkey's version numbers continue after Redis' 7.2.
 inline bool ServerIsBefore(int major, int minor) { return RedisModule_GetServerVersion() < (major << 16 | minor << 8); }

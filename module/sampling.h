@@ -1,6 +1,7 @@
 // Random elements of a collection.  Thread: main loop only.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <limits>
 #include <optional>
@@ -82,6 +83,21 @@ void VisitDraws(RedisModuleCtx* ctx, const Kind& collection, std::uint64_t count
     if (drawn % kBetweenLooks != kBetweenLooks - 1) continue;
     ForEachClient(
         ctx, [&leaving](const ListedClient& listed) { leaving = listed.IsLeaving(); }, client);
+  }
+}
+
+// What HRANDFIELD, SRANDMEMBER and ZRANDMEMBER with a count send: so many different elements, or, if `count` is
+// negative, -count elements of which the same may come more than once.  First begin(n) is told how many there will be.
+template <typename Kind, typename Begin>
+void VisitByCount(RedisModuleCtx* ctx, const Kind& collection, std::int64_t count, Begin begin,
+                  const typename Kind::Visitor& visit) {
+  const auto wanted = static_cast<std::uint64_t>(count < 0 ? -count : count);
+  const std::uint64_t elements = collection.Size() == 0 ? 0 : count < 0 ? wanted : std::min(wanted, collection.Size());
+  begin(elements);
+  if (count < 0) {
+    VisitDraws(ctx, collection, elements, visit);
+  } else {
+    VisitSample(collection, elements, visit);
   }
 }
 

@@ -56,11 +56,8 @@ void SendRandomMembers(RedisModuleCtx* ctx, const Set& set, std::int64_t count) 
     SendText(ctx, member);
     return true;
   };
-  const auto size = static_cast<std::int64_t>(set.Size());
-  const std::int64_t elements = size == 0 ? 0 : count < 0 ? -count : std::min(count, size);
-  RedisModule_ReplyWithArray(ctx, static_cast<long>(elements));
-  if (count >= 0) return VisitSample(set, static_cast<std::uint64_t>(elements), visit);
-  VisitDraws(ctx, set, static_cast<std::uint64_t>(elements), visit);
+  const auto begin = [ctx](std::uint64_t members) { RedisModule_ReplyWithArray(ctx, static_cast<long>(members)); };
+  VisitByCount(ctx, set, count, begin, visit);
 }
 
 }  // namespace

@@ -197,8 +197,7 @@ Reply AclLog(Call& call) {
 Reply LatencyHistogram(Call& call) {
   std::vector<std::string> names;
   for (int i = 2; i < call.size(); ++i) {
-    std::string name(call.arg(i));
-    for (char& c : name) c = LowerCase(c);
+    const std::string name = InLowerCase(std::string(call.arg(i)));
     for (const auto& [ours, shown] : ByOurs()) {
       if (shown == name) names.push_back(ours);
     }

@@ -201,14 +201,8 @@ void SendSample(RedisModuleCtx* ctx, const SortedSet& set, std::int64_t count, b
     shape.Send(ctx, member, score);
     return true;
   };
-  if (set.Size() == 0 || count == 0) return shape.Begin(ctx, 0);
-  if (count > 0) {
-    const auto wanted = std::min(static_cast<std::uint64_t>(count), set.Size());
-    shape.Begin(ctx, wanted);
-    return VisitSample(set, wanted, send);
-  }
-  shape.Begin(ctx, static_cast<std::uint64_t>(-count));
-  VisitDraws(ctx, set, static_cast<std::uint64_t>(-count), send);
+  VisitByCount(
+      ctx, set, count, [&](std::uint64_t members) { shape.Begin(ctx, members); }, send);
 }
 
 }  // namespace

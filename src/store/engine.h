@@ -167,7 +167,8 @@ class Engine final : private ElementSource {
   void CheckInvariants() const;
 
   // --- For the cleaner (primary).
-  // Prefetches what must be known of a record in order to move it.  Returns the hash of its key.
+  // Returns the hash of a record's key, and prefetches what must be known of it in order to move it, unless it is an
+  // element.
   [[nodiscard]] std::uint64_t PrepareMove(const Record& record) const {
     return IsElementKind(record.kind) ? HashOf(record) : Ahead(record.db, record.key);
   }

@@ -83,7 +83,10 @@ inline void Format(Disk* disk) {
 // record, a large collection of each type.
 struct Image {
   Disk disk;
-  std::vector<std::pair<LogAddress, std::vector<std::byte>>> batches;  // with their padding
+  using Batch = std::pair<LogAddress, std::vector<std::byte>>;
+  std::vector<Batch> batches;  // with their padding
+  // The one with the large collections.
+  [[nodiscard]] const Batch& elements() const { return batches[batches.size() - 2]; }
 
   Image() {
     Format(&disk);

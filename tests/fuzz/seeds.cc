@@ -57,11 +57,12 @@ void SavePeer(const std::filesystem::path& folder, const Image& image) {
   Save(folder, "handshake-accepting", After({3, 0, 65, 0x82}, Bytes(64)));
   Save(folder, "handshake-dialling", After({3, 1, 33, 0x81}, Bytes(32)));
   const auto& batch = image.batches[1].second;
-  Save(folder, "records", After({5}, std::span(batch).subspan(sizeof(format::BatchHeader))));
-  for (const auto& [name, behind] : {std::pair("records-elements", 2), {"records-swap", 1}}) {
-    const auto& bytes = image.batches[image.batches.size() - static_cast<std::size_t>(behind)].second;
-    Save(folder, name, After({5}, std::span(bytes).subspan(sizeof(format::BatchHeader))));
-  }
+  const auto save_records = [&](const std::string& name, const Bytes& of) {
+    Save(folder, name, After({5}, std::span(of).subspan(sizeof(format::BatchHeader))));
+  };
+  save_records("records", batch);
+  save_records("records-elements", image.elements().second);
+  save_records("records-swap", image.batches.back().second);
   Save(folder, "batch", After({6}, batch));
   Save(folder, "batch-repaired", After({7}, batch));
 }
@@ -85,7 +86,7 @@ int main(int argc, char** argv) {
   // In the batch with elements: a collection's name, the flags of a record, the value of the last key.
   for (int offset : {80, 90, 100, 120, 128, 136, 1100, 1180}) {
     Save(folder / "pool", "element" + std::to_string(offset),
-         After({3, 4 + static_cast<int>(image.batches.size()) - 2, offset & 255, offset >> 8, 0, 1}));
+         After({3, 4 + static_cast<int>(&image.elements() - image.batches.data()), offset & 255, offset >> 8, 0, 1}));
   }
   // Pairs of the batch's number and what is done to it: 0x40 a patch, 0x20 moved, 0x10 cut, 0x08 repaired.
   Save(folder / "land", "all", After({1, 0, 2, 0, 3, 0, 4, 0, 5, 0, 6, 0}));
